@@ -1,0 +1,2 @@
+// Package twofa gives an existing login a second factor.
+package twofa
