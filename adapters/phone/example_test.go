@@ -1,0 +1,21 @@
+package phone_test
+
+import (
+	"fmt"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/phone"
+)
+
+func Example() {
+	var parser twofa.PhoneParser = phone.Parser{} // goes into the host's twofa.Config
+
+	p, err := parser.ParsePhone("079 123 45 67", "CH")
+	fmt.Println(p.E164, p.Country, p.Mobile, err)
+
+	_, err = parser.ParsePhone("+1 202 555 0143 ext. 9", "")
+	fmt.Println(err)
+	// Output:
+	// +41791234567 CH true <nil>
+	// phone: not one whole, valid telephone number
+}
