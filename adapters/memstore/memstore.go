@@ -1,0 +1,110 @@
+// Package memstore keeps second-factor state in the memory of one process: for
+// tests, examples and trying things out. Nothing survives a restart, and a user
+// without a record is a user without a second factor, so it is not for
+// production.
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/twofa-go/twofa"
+)
+
+// keep is how many of the newest events are kept. They are trimmed when there
+// are twice as many, so that trimming costs next to nothing per event.
+const keep = 50_000
+
+// Store is a [twofa.Store] and a [twofa.EventReader]. It keeps the newest
+// 50,000 events at least and 100,000 at most. Use [New]; methods may be called
+// concurrently.
+type Store struct {
+	mu      sync.RWMutex
+	records map[string]record
+	events  []twofa.Event // oldest first
+}
+
+type record struct {
+	version string
+	data    []byte
+}
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{records: make(map[string]record)}
+}
+
+// Get implements [twofa.Store]. Its only error is that of ctx.
+func (s *Store) Get(ctx context.Context, keys ...string) ([]twofa.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	found := make([]twofa.Record, 0, len(keys))
+	for _, key := range keys {
+		if r, ok := s.records[key]; ok {
+			found = append(found, twofa.Record{Key: key, Version: r.version, Data: slices.Clone(r.data)})
+		}
+	}
+	return found, nil
+}
+
+// Swap implements [twofa.Store]. Its only errors are that of ctx, before
+// anything was done, and [twofa.ErrConflict].
+func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events ...twofa.Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stored := s.records[next.Key] // version "" where there is none
+	switch {
+	case stored.version == next.Version:
+		return nil
+	case stored.version != prev:
+		return twofa.ErrConflict
+	case next.Version == "":
+		delete(s.records, next.Key)
+	default:
+		// The old array is written over: Get copies under the lock, so nobody else has it.
+		s.records[next.Key] = record{next.Version, append(stored.data[:0], next.Data...)}
+	}
+	if s.events = append(s.events, events...); len(s.events) > 2*keep {
+		s.events = slices.Delete(s.events, 0, len(s.events)-keep)
+	}
+	return nil
+}
+
+// Events implements [twofa.EventReader], newest first in the order of the
+// swaps that wrote them. Nothing is older than an event that is not kept. Its
+// only error is that of ctx.
+func (s *Store) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	limit := min(cmp.Or(max(q.Limit, 0), 100), 1000)
+	older := q.Before == ""
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var found []twofa.Event
+	for _, e := range slices.Backward(s.events) {
+		if len(found) == limit {
+			break
+		}
+		if older && selects(q, e) {
+			found = append(found, e)
+		}
+		older = older || e.ID == q.Before
+	}
+	return found, nil
+}
+
+func selects(q twofa.EventQuery, e twofa.Event) bool {
+	return (q.User == "" || q.User == e.User) &&
+		(q.Account == "" || q.Account == e.Account) &&
+		(q.Type == "" || q.Type == e.Type) &&
+		!e.Time.Before(q.Since)
+}
