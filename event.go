@@ -25,6 +25,7 @@ const (
 	EventActionUsed     = "action_used"     // a once-only grant was spent
 	EventPolicy         = "policy"          // an account's policy was set
 	EventRevoked        = "revoked"         // sessions, browsers and grants were revoked
+	EventErased         = "erased"          // all second-factor state of a user was deleted
 	EventCredentials    = "credentials"     // the host's first factor changed
 )
 

@@ -1,0 +1,200 @@
+package twofa
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"slices"
+	"time"
+)
+
+// browser is one that has seen a real factor. It is known: it has counters and
+// a send allowance of its own. Where the person asked and the policy gives a
+// lifetime, it is also remembered, that is, not asked at login. It is never
+// proof of anything else.
+type browser struct {
+	ID       string `json:"id"`
+	Hash     string `json:"hash"`
+	Prev     string `json:"prev,omitempty"`    // the token before the last rotation
+	Rotated  int64  `json:"rotated,omitempty"` // when that was
+	Agent    string `json:"agent,omitempty"`
+	First    int64  `json:"first"`
+	Used     int64  `json:"used"`
+	Proven   int64  `json:"proven"` // when a real factor was last proven in it
+	Method   Method `json:"method"` // and which
+	Expires  int64  `json:"exp"`
+	Remember bool   `json:"remember,omitempty"`
+}
+
+const (
+	maxBrowsers   = 10
+	browserLife   = 90 * day // from the last proof; no use lengthens it
+	rotationGrace = 30       // seconds the token before still works: answers get lost
+)
+
+func browserHash(token Secret) string {
+	if token.IsZero() {
+		return ""
+	}
+	return digest("browser token", token.Reveal())
+}
+
+// known returns the browser a client has the token of, nil if it is none.
+func (s *state) known(c Client) *browser {
+	i, ok := s.browserIndex(c)
+	if !ok {
+		return nil
+	}
+	return &s.Browsers[i]
+}
+
+func (s *state) browserIndex(c Client) (i int, current bool) {
+	hash, now := browserHash(c.Browser), s.now.Unix()
+	if hash == "" {
+		return -1, false
+	}
+	for i := range s.Browsers {
+		b := &s.Browsers[i]
+		switch {
+		case now >= b.Expires:
+		case same(b.Hash, hash):
+			return i, true
+		case b.Prev != "" && same(b.Prev, hash):
+			return i, now < b.Rotated+rotationGrace
+		}
+	}
+	return -1, false
+}
+
+// remembered returns when a real factor was last proven in the client's
+// browser, if it need not be asked under the policy. A token from before the
+// last rotation that comes back late is a copy: the browser is forgotten.
+func (s *state) remembered(c Client) (at int64, ok bool) {
+	i, current := s.browserIndex(c)
+	if i >= 0 && !current {
+		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Agent, Notice: true}, c)
+		s.Browsers = slices.Delete(s.Browsers, i, i+1)
+		return 0, false
+	}
+	if i < 0 || !s.Browsers[i].Remember {
+		return 0, false
+	}
+	at = s.Browsers[i].Proven
+	return at, s.policy.remembers(at, s.now.Unix())
+}
+
+// rotate gives a known browser a new token. It is called at Begin only, where
+// one login is one request; the token before mints nothing.
+func (s *state) rotate(c Client) Secret {
+	b := s.known(c)
+	if b == nil {
+		return Secret{}
+	}
+	b.Used = s.now.Unix()
+	if !same(b.Hash, browserHash(c.Browser)) {
+		return Secret{}
+	}
+	token := newBrowserToken()
+	b.Prev, b.Hash, b.Rotated = b.Hash, browserHash(token), s.now.Unix()
+	return token
+}
+
+// recognise makes the client's browser known, after a real factor was proven
+// in it. One that is known already keeps its token.
+func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
+	now := s.now.Unix()
+	b := s.known(c)
+	if b == nil {
+		token = newBrowserToken()
+		s.Browsers = keepLast(s.Browsers, maxBrowsers-1, func(b browser) bool { return b.Expires > now })
+		s.Browsers = append(s.Browsers, browser{ID: newID(), Hash: browserHash(token), First: now})
+		b = &s.Browsers[len(s.Browsers)-1]
+	}
+	b.Agent, b.Used, b.Proven, b.Method, b.Expires = clean(c.UserAgent, 120), now, now, m, now+browserLife
+	if remember && s.policy.Remember > 0 && !b.Remember {
+		b.Remember = true
+		s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Agent}, c)
+	}
+	s.dirty = true
+	return token
+}
+
+func (s *state) forgetAll() {
+	if len(s.Browsers) > 0 {
+		s.Browsers, s.dirty = nil, true
+	}
+}
+
+func newBrowserToken() Secret {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return NewSecret(base64.RawURLEncoding.EncodeToString(b))
+}
+
+// Browser is one a user has proven a factor in.
+type Browser struct {
+	ID         string
+	Agent      string // User-Agent, cleaned
+	First      time.Time
+	LastUsed   time.Time
+	Method     Method    // what was proven in it last
+	Remembered bool      // not asked at login under the policy of the caller's account
+	Until      time.Time // if Remembered
+	Current    bool      // the caller's own
+}
+
+// Browsers lists the caller's known browsers, newest first.
+func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
+	_, s, err := m.guard(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	own, _ := s.browserIndex(c.Client)
+	var list []Browser
+	for i, b := range slices.Backward(s.Browsers) {
+		v := Browser{ID: b.ID, Agent: b.Agent, First: unix(b.First), LastUsed: unix(b.Used), Method: b.Method,
+			Remembered: b.Remember && s.policy.remembers(b.Proven, s.now.Unix()), Current: i == own}
+		if v.Remembered {
+			v.Until = unix(b.Proven + int64(s.policy.Remember/time.Second))
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// ForgetBrowser revokes one of the caller's known browsers: it is asked again
+// from now on. An id that is not the caller's is ErrNotEnrolled.
+func (m *Manager) ForgetBrowser(ctx context.Context, c Caller, id string) error {
+	return m.forget(ctx, c, func(b browser) bool { return b.ID == id })
+}
+
+// ForgetBrowsers revokes all of the caller's known browsers.
+func (m *Manager) ForgetBrowsers(ctx context.Context, c Caller) error {
+	return m.forget(ctx, c, func(browser) bool { return true })
+}
+
+func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool) error {
+	t, _, err := m.guard(ctx, c)
+	if err != nil {
+		return err
+	}
+	return m.decide(ctx, t.user, c.Account, func(s *state) error {
+		if !s.live(t) {
+			return &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+		}
+		before := len(s.Browsers)
+		s.Browsers = slices.DeleteFunc(s.Browsers, which)
+		if len(s.Browsers) == before {
+			return ErrNotEnrolled
+		}
+		s.event(Event{Type: EventBrowserRevoked, Session: t.sid}, c.Client)
+		return nil
+	})
+}
+
+func unix(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}

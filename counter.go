@@ -1,0 +1,119 @@
+package twofa
+
+import "time"
+
+// What every method is limited by (docs/limits.md). NIST SP 800-63B-4, section
+// 3.2.2, allows 100 consecutive failures and asks for growing waits.
+const (
+	failuresToLock   = 5
+	firstLock        = time.Minute // doubles with each further failure
+	longestLock      = time.Hour
+	failuresUnknown  = 90 // in browsers not known: then the method is off there
+	failuresKnown    = 10 // in known browsers
+	failureNoticeGap = 60 * 60
+)
+
+// counter counts consecutive failures of one method in one bucket.
+type counter struct {
+	Fails int   `json:"fails"`
+	Until int64 `json:"until,omitempty"` // locked until then
+}
+
+// bucket names a counter: failures in known browsers are counted apart, so
+// that who has only the password cannot lock the owner out.
+func bucket(m Method, known bool) string {
+	if known {
+		return string(m) + "/known"
+	}
+	return string(m)
+}
+
+// lockFor is how long a method is locked after that many failures.
+func lockFor(m Method, fails int) time.Duration {
+	switch {
+	case fails < failuresToLock:
+		return 0
+	case m == RecoveryCode: // 120 bits: waiting is enough, and it is the way out
+		return firstLock
+	}
+	return min(firstLock<<min(fails-failuresToLock, 10), longestLock)
+}
+
+// off reports whether the method is switched off in the bucket.
+func (c counter) off(m Method, known bool) bool {
+	limit := failuresUnknown
+	if known {
+		limit = failuresKnown
+	}
+	return m != RecoveryCode && c.Fails >= limit
+}
+
+// locked returns how long the method has still to wait. A lock that is longer
+// than it can have been set for comes from a clock that was wrong.
+func (c counter) locked(m Method, now time.Time) time.Duration {
+	return max(0, min(time.Unix(c.Until, 0).Sub(now), lockFor(m, c.Fails)))
+}
+
+// outcome is what became of one guess.
+type outcome int
+
+const (
+	wrong outcome = iota
+	reused
+	right
+)
+
+// attempt is the one place where a secret is tried: while locked nothing is
+// compared, counted or written; a failure is counted in the write that tells
+// of it; success clears the counter of this method in this bucket, and opens
+// the other one where that was switched off.
+func (s *state) attempt(m Method, c Client, compare func() outcome) error {
+	known := s.known(c) != nil
+	name := bucket(m, known)
+	n := s.Counters[name]
+	if n.off(m, known) {
+		return &lockedError{}
+	}
+	if wait := n.locked(m, s.now); wait > 0 {
+		return &lockedError{wait}
+	}
+	result := compare()
+	s.dirty = true
+	if result == right {
+		delete(s.Counters, name)
+		if other := bucket(m, !known); s.Counters[other].off(m, !known) {
+			delete(s.Counters, other)
+		}
+		return nil
+	}
+	n.Fails++
+	n.Until = 0
+	if lock := lockFor(m, n.Fails); lock > 0 {
+		n.Until = s.now.Add(lock).Unix()
+		s.voidSent(m)
+	}
+	if s.Counters == nil {
+		s.Counters = map[string]counter{}
+	}
+	s.Counters[name] = n
+	s.failed(m, c, result, n, known)
+	return &codeError{left: max(0, failuresToLock-n.Fails)}
+}
+
+// failed writes down a failure; the person is told of failures at most once an
+// hour, and always when the method is switched off.
+func (s *state) failed(m Method, c Client, result outcome, n counter, known bool) {
+	e := Event{Type: EventFailed, Method: m}
+	switch {
+	case n.off(m, known):
+		e.Type, e.Notice = EventDisabled, true
+	case n.Until > 0:
+		e.Type = EventLocked
+	case result == reused:
+		e.Type = EventReused
+	}
+	if now := s.now.Unix(); now-s.Told >= failureNoticeGap || s.Told > now {
+		s.Told, e.Notice = now, true
+	}
+	s.event(e, c)
+}

@@ -1,0 +1,93 @@
+package twofa
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What a call can end in, beside success. The text of each is fixed and safe
+// to show; causes are wrapped for the host's own log.
+var (
+	// ErrInvalidCode covers a wrong, used, expired, malformed and oversized
+	// code alike. See [AttemptsLeft] and [ClockOffset].
+	ErrInvalidCode = errors.New("twofa: code is not valid")
+	// ErrLocked says that the method, or sending by it, has to wait, whatever
+	// was typed. See [RetryAfter].
+	ErrLocked = errors.New("twofa: too many attempts")
+	// ErrExpired says that a challenge or set-up is over, by time, by use or
+	// because something it stood on changed: start again.
+	ErrExpired = errors.New("twofa: expired, start again")
+	// ErrNotEnrolled says that the user has nothing of the kind asked for.
+	ErrNotEnrolled = errors.New("twofa: not enrolled")
+	// ErrNotAllowed says that the policy, the host's directory or a limit
+	// forbids it.
+	ErrNotAllowed = errors.New("twofa: not allowed")
+	// ErrUnavailable says that a store, mailer, gateway, policy or directory
+	// could not be read or written. Nothing was granted; try again later.
+	ErrUnavailable = errors.New("twofa: temporarily unavailable")
+)
+
+// RetryAfter returns how long to wait after an [ErrLocked], rounded up to whole
+// seconds. It returns 0 where waiting does not help: the method is switched off
+// until it is proven from a known browser or set up anew.
+func RetryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*lockedError](err); ok {
+		return (e.wait + time.Second - 1).Truncate(time.Second)
+	}
+	return 0
+}
+
+// AttemptsLeft returns how many more wrong codes an [ErrInvalidCode] leaves
+// before the method is locked, and false for any other error.
+func AttemptsLeft(err error) (int, bool) {
+	if e, ok := errors.AsType[*codeError](err); ok {
+		return e.left, true
+	}
+	return 0, false
+}
+
+// ClockOffset returns how far the clock of the person's device is ahead of the
+// server's (negative: behind), where a set-up was confirmed by a code that is
+// right for another time within an hour. Elsewhere that would confirm a guess,
+// so it is told only there.
+func ClockOffset(err error) (time.Duration, bool) {
+	if e, ok := errors.AsType[*codeError](err); ok && e.clock != 0 {
+		return e.clock, true
+	}
+	return 0, false
+}
+
+type codeError struct {
+	left  int
+	clock time.Duration
+}
+
+func (e *codeError) Error() string        { return ErrInvalidCode.Error() }
+func (e *codeError) Is(target error) bool { return target == ErrInvalidCode }
+
+type lockedError struct{ wait time.Duration }
+
+func (e *lockedError) Error() string        { return ErrLocked.Error() }
+func (e *lockedError) Is(target error) bool { return target == ErrLocked }
+
+// A RecordError says that a stored record cannot be trusted or understood. It
+// is an [ErrUnavailable]: the user is refused, never let in without a factor.
+type RecordError struct {
+	Key     string // the record's key in the store
+	Problem string // what is wrong with it; holds none of its content
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("twofa: record %q: %s", e.Key, e.Problem)
+}
+
+// Is reports that a RecordError is an ErrUnavailable.
+func (e *RecordError) Is(target error) bool { return target == ErrUnavailable }
+
+func unavailable(what string, cause error) error {
+	if errors.Is(cause, ErrUnavailable) {
+		return cause
+	}
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, cause)
+}

@@ -1,0 +1,387 @@
+package twofa
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// User is what the host's directory says of a person now. It is asked for at
+// [Manager.Begin], [Manager.Verify] and whenever a factor changes, never at a
+// guard.
+type User struct {
+	ID      string   // never changes and is never given to another person
+	Name    string   // account name shown in the authenticator app, usually the e-mail address
+	Emails  []string // verified addresses; links go to the first, notices to all
+	Members []Member // the accounts the person belongs to
+	// Stamp changes with the password and with the e-mail address, for example
+	// a counter or a hash of both. When it is another than before, remembered
+	// browsers, pending logins and sessions are dead, even if the host forgot
+	// to call [Manager.CredentialsChanged]. "" opts out.
+	Stamp    string
+	Disabled bool // refuse everything
+}
+
+// Member is a person's place in an account.
+type Member struct {
+	Account string
+	Since   time.Time
+}
+
+// By says how the first factor was given.
+type By string
+
+// Ways to give a first factor.
+const (
+	ByPassword By = "password"
+	BySSO      By = "sso"   // an identity provider vouched
+	ByEmail    By = "email" // a reset link or an invitation: it proves a mailbox
+	ByToken    By = "token" // an API token or another key of the host's
+)
+
+// Client is where a request comes from.
+type Client struct {
+	IP        string // for events and messages; no decision stands on it
+	UserAgent string // likewise
+	// Browser is the token kept in this browser's long-lived cookie. At first
+	// it is any random text the host minted; a [Login] may replace it. Empty
+	// where there is none.
+	Browser Secret
+	// HostSession is the id of the host's session, if it has one already. A
+	// challenge then works in that session only.
+	HostSession Secret
+}
+
+// FirstFactor is what the host has just checked.
+type FirstFactor struct {
+	UserID  string
+	Account string // the account being entered; "" where the host has none
+	By      By
+	// SSOAccount is the account whose identity provider vouched, for BySSO. A
+	// policy exempts its own provider only.
+	SSOAccount string
+	Client     Client
+}
+
+// Next says what comes next.
+type Next string
+
+// What comes next.
+const (
+	NextDone      Next = "done"      // signed in: keep Login.Session
+	NextChallenge Next = "challenge" // ask for one of Login.Methods
+	NextEnroll    Next = "enroll"    // set-up first: Login.Challenge opens that and nothing else
+)
+
+// Login is where a login, set-up or step-up stands.
+type Login struct {
+	Next      Next
+	Session   Session   // with NextDone
+	Challenge Challenge // with NextChallenge and NextEnroll; replaces the one before
+	Methods   []Method  // on offer, strongest first; the recovery code last
+	Sent      string    // where something was sent to, masked
+	// Browser, if not empty, replaces the token in the browser's long-lived
+	// cookie.
+	Browser Secret
+}
+
+const (
+	challengeTTL = 10 * time.Minute
+	enrollTTL    = 15 * time.Minute // also how old a first factor may be to set up the first authenticator
+	sessionTTL   = 24 * time.Hour
+)
+
+// Begin starts where the host's own login ends, whatever the door: password,
+// SSO callback, reset link, invitation. It decides what else is needed. It
+// writes only where the login ends here, where it is the user's first, or
+// where the user's Stamp has changed.
+//
+// Errors: [ErrNotAllowed] for a disabled user or one who is not a member of
+// the account, [ErrUnavailable]. Every error means "not signed in".
+func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
+	switch f.By {
+	case ByPassword, BySSO, ByEmail, ByToken:
+	default:
+		return Login{}, ErrNotAllowed
+	}
+	u, err := m.lookup(ctx, f.UserID, f.Account)
+	if err != nil {
+		return Login{}, err
+	}
+	var login Login
+	err = m.decide(ctx, f.UserID, f.Account, func(s *state) error {
+		s.meet(u)
+		t := ticket{id: newID(), sid: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
+			by: f.By, sso: f.SSOAccount, at: s.now.Unix()}
+		t.bind(f.Client)
+		if at, ok := s.remembered(f.Client); ok {
+			t.proofs = []proof{{byBrowser, at}}
+		}
+		login = s.advance(u, t, f.Client)
+		if login.Next == NextDone {
+			login.Browser = s.rotate(f.Client)
+		}
+		return nil
+	})
+	return loginOrError(login, err)
+}
+
+// Verify checks a proof against a challenge. Success spends the challenge and
+// everything derived from it. What comes next is in the result: a login may
+// still have to go through set-up, a step-up returns the session it was for.
+//
+// Errors: [ErrInvalidCode], [ErrLocked], [ErrExpired] (begin again),
+// [ErrNotEnrolled], [ErrNotAllowed] for a method that is not on offer,
+// [ErrUnavailable].
+func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (Login, error) {
+	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
+	if err != nil {
+		return Login{}, err
+	}
+	var login Login
+	err = m.decide(ctx, t.user, t.account, func(s *state) error {
+		offered, err := s.pending(u, t)
+		if err != nil {
+			return err
+		}
+		if err := s.check(u, t, c, p, offered); err != nil {
+			return err
+		}
+		s.spend(t)
+		login = s.proved(u, t, c, p)
+		return nil
+	})
+	return loginOrError(login, err)
+}
+
+// Proof is what a person typed or clicked.
+type Proof struct {
+	Method Method
+	Code   string // the code, or the token of a link
+	// Remember asks that this browser is not asked again, where the policy
+	// gives that a lifetime.
+	Remember bool
+}
+
+// Cancel ends a login or step-up that is not wanted any more; its challenge,
+// and everything sent for it, is dead.
+func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
+	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), forLogin, forAction, forEnroll)
+	if err != nil || !t.from(c) {
+		return ErrExpired
+	}
+	return m.decide(ctx, t.user, t.account, func(s *state) error {
+		if !s.live(t) || !s.spend(t) {
+			return ErrExpired
+		}
+		return nil
+	})
+}
+
+// Offer returns what a challenge asks for, for the page that shows it. It
+// writes nothing.
+func (m *Manager) Offer(ctx context.Context, c Client, ch Challenge) (Login, error) {
+	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
+	if err != nil {
+		return Login{}, err
+	}
+	s, err := m.load(ctx, t.user, t.account)
+	if err != nil {
+		return Login{}, err
+	}
+	offered, err := s.pending(u, t)
+	return Login{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err
+}
+
+// loginOrError drops what was prepared if it did not come to be.
+func loginOrError(login Login, err error) (Login, error) {
+	if err != nil {
+		return Login{}, err
+	}
+	return login, nil
+}
+
+// lookup asks the host's directory for a person who may enter the account.
+func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
+	if checkID("user", id) != nil || (account != "" && checkID("account", account) != nil) {
+		return User{}, ErrNotAllowed
+	}
+	u, err := m.cfg.User(ctx, id)
+	switch {
+	case err != nil:
+		return User{}, unavailable("user directory", err)
+	case u.ID != id, u.Disabled, !u.in(account):
+		return User{}, ErrNotAllowed
+	}
+	return u, nil
+}
+
+func (u User) in(account string) bool {
+	for _, member := range u.Members {
+		if member.Account == account {
+			return true
+		}
+	}
+	return account == ""
+}
+
+// resume opens a challenge and asks the directory for its user, who must still
+// be the one it was made for.
+func (m *Manager) resume(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
+	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), purposes...)
+	if err != nil || !t.from(c) {
+		return ticket{}, User{}, ErrExpired
+	}
+	u, err := m.lookup(ctx, t.user, t.account)
+	if err == nil && t.stamp != stampOf(u) {
+		err = ErrExpired
+	}
+	return t, u, err
+}
+
+// bind ties a challenge to the client it was made for.
+func (t *ticket) bind(c Client) {
+	t.browser, t.host = "", ""
+	if !c.Browser.IsZero() {
+		t.browser = digest("browser", c.Browser.Reveal())
+	}
+	if !c.HostSession.IsZero() {
+		t.host = digest("host session", c.HostSession.Reveal())
+	}
+}
+
+func stampOf(u User) string {
+	if u.Stamp == "" {
+		return ""
+	}
+	return digest("stamp", u.ID, u.Stamp)
+}
+
+// meet makes the record of a user who has none and notices a changed Stamp,
+// after which nothing proven before counts.
+func (s *state) meet(u User) {
+	if s.Epoch == "" {
+		s.newEpoch("")
+		s.Stamp = stampOf(u)
+	}
+	if s.Stamp != stampOf(u) {
+		s.Stamp = stampOf(u)
+		s.newEpoch("")
+		s.forgetAll()
+	}
+}
+
+// live reports whether a ticket belongs to the user's present epoch, or is the
+// session that outlived the last change.
+func (s *state) live(t ticket) bool {
+	return s.Epoch != "" && (t.epoch == s.Epoch || (s.Keep != "" && t.sid == s.Keep))
+}
+
+// pending returns the methods a challenge is on offer for.
+func (s *state) pending(u User, t ticket) ([]Method, error) {
+	if !s.live(t) || s.isSpent(t) {
+		return nil, ErrExpired
+	}
+	if t.purpose == forAction && t.action != "" {
+		return s.acceptedFor(t.action, u)
+	}
+	v := s.policy.decide(s.facts(u, t))
+	if v.next != NextChallenge {
+		return nil, ErrExpired
+	}
+	return v.methods, nil
+}
+
+func (s *state) facts(u User, t ticket) facts {
+	return facts{account: s.account, ticket: t, has: s.has(len(u.Emails) > 0), codes: s.codesLeft() > 0}
+}
+
+// has returns what the user can prove, beside recovery codes.
+func (s *state) has(mail bool) map[Method]bool {
+	has := map[Method]bool{}
+	for _, f := range s.Factors {
+		has[f.Method] = true
+	}
+	has[EmailLink] = mail && s.m.cfg.Mailer != nil
+	return has
+}
+
+// check tries the proof, whatever its method.
+func (s *state) check(u User, t ticket, c Client, p Proof, offered []Method) error {
+	if !slices.Contains(offered, p.Method) {
+		if has := s.has(true); !has[p.Method] && (p.Method != RecoveryCode || s.Codes == nil) {
+			return ErrNotEnrolled
+		}
+		return ErrNotAllowed
+	}
+	switch p.Method {
+	case TOTP:
+		return s.attempt(TOTP, c, func() outcome { return s.tryTOTP(p.Code) })
+	case RecoveryCode:
+		return s.attempt(RecoveryCode, c, func() outcome { return s.tryRecovery(p.Code, c) })
+	case SMS:
+		return s.attempt(SMS, c, func() outcome { return s.tryText(t, p.Code) })
+	case EmailLink:
+		return s.tryLink(u, t, p.Code)
+	}
+	return ErrNotAllowed
+}
+
+// proved says what a right proof leads to.
+func (s *state) proved(u User, t ticket, c Client, p Proof) Login {
+	now := s.now.Unix()
+	if t.purpose == forAction && t.action != "" {
+		s.grant(t, p.Method, c)
+		return Login{Next: NextDone}
+	}
+	t = t.prove(p.Method, now)
+	login := s.advance(u, t, c)
+	switch {
+	case p.Method == RecoveryCode:
+		s.forgetAll()
+	case login.Next == NextDone && p.Method != EmailLink:
+		// Not on the way to set-up: its challenge is bound to the old token.
+		login.Browser = s.recognise(c, p.Method, p.Remember)
+	}
+	return login
+}
+
+// advance takes a ticket to where the policy wants it next.
+func (s *state) advance(u User, t ticket, c Client) Login {
+	v := s.policy.decide(s.facts(u, t))
+	if v.next == NextDone {
+		return s.done(t, c)
+	}
+	t.id, t.sent, t.sentBy, t.sentKey = newID(), "", "", ""
+	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
+	if v.next == NextEnroll {
+		t.purpose, t.expires = forEnroll, s.now.Add(enrollTTL).Unix()
+	}
+	return Login{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
+}
+
+// done ends a login: the ticket becomes a session.
+func (s *state) done(t ticket, c Client) Login {
+	s.Login = s.now.Unix()
+	s.event(Event{Type: EventLogin, Method: t.strongest(), Session: t.sid, Detail: string(t.by)}, c)
+	return Login{Next: NextDone, Session: s.session(t)}
+}
+
+// session seals what a ticket has proven. It carries the present epoch.
+func (s *state) session(t ticket) Session {
+	if t.purpose != forSession {
+		t.expires = s.now.Add(s.m.cfg.SessionTTL).Unix()
+	}
+	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sid: t.sid, user: t.user, account: t.account,
+		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proofs: t.proofs})}
+}
+
+// strongest returns the strongest method proven, "" where there is none.
+func (t ticket) strongest() Method {
+	for _, m := range append(strength[:], RecoveryCode, byBrowser) {
+		if t.provenAny(m) {
+			return m
+		}
+	}
+	return ""
+}

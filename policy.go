@@ -1,0 +1,329 @@
+package twofa
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Policy says what an account asks of its members. The zero Policy is that of
+// [PolicyOptional]: who has set up an authenticator is asked for it.
+type Policy struct {
+	// Methods that are accepted at login. Empty means TOTP alone. SMS needs
+	// TOTP beside it: SMS is restricted by NIST SP 800-63B-4, section 3.2.9,
+	// and an unrestricted alternative has to be on offer.
+	Methods []Method `json:"methods,omitempty"`
+	// Fallback names methods that stay on offer to a user who has a stronger
+	// one. Each lowers what a phisher needs to the weakest on offer; empty
+	// means none.
+	Fallback []Method `json:"fallback,omitempty"`
+	// Required holds who has none of Methods in set-up until there is one.
+	Required bool `json:"required,omitempty"`
+	// ExemptSSO does not ask members whom this account's own identity
+	// provider vouched for; it has asked them.
+	ExemptSSO bool `json:"exempt_sso,omitempty"`
+	// Remember is how long a browser in which a real factor was proven is not
+	// asked again at login, if the person wished so: 1 to 90 days, counted
+	// from that proof. 0 means never. A remembered browser lowers assurance to
+	// the first factor (NIST SP 800-63B-4, section 5.1).
+	Remember time.Duration `json:"remember,omitempty"`
+	// TurnOff says who may remove the last factor.
+	TurnOff TurnOff `json:"turn_off,omitempty"`
+	// Actions holds the rule for each step-up action that shall differ from
+	// [ActionRule]'s zero value.
+	Actions map[string]ActionRule `json:"actions,omitempty"`
+}
+
+// TurnOff says who may turn a user's second factor off. Where the policy is
+// Required nobody may, whatever it says.
+type TurnOff string
+
+// Who may turn it off.
+const (
+	ByMember      TurnOff = ""        // the person, after a fresh proof
+	ByAdminOnly   TurnOff = "admin"   // an admin of the account
+	BySupportOnly TurnOff = "support" // the host's support, after proving identity
+)
+
+// ActionRule is what one step-up action asks for. The zero rule asks for an
+// authenticator code each time.
+type ActionRule struct {
+	// MaxAge is how old the proof may be, at most 60 minutes. 0 means that
+	// each proof serves once.
+	MaxAge time.Duration `json:"max_age,omitempty"`
+	// Methods that are accepted; empty means TOTP, and SMS where the policy
+	// accepts it at login. EmailLink or RecoveryCode count only if named here.
+	Methods []Method `json:"methods,omitempty"`
+}
+
+// PolicyOptional asks who has set up an authenticator, and nobody else.
+func PolicyOptional() Policy { return Policy{Methods: []Method{TOTP}} }
+
+// PolicyAuthenticator requires an authenticator app; members who come through
+// the account's own SSO are exempt.
+func PolicyAuthenticator() Policy {
+	return Policy{Methods: []Method{TOTP}, Required: true, ExemptSSO: true, TurnOff: ByAdminOnly}
+}
+
+// PolicyEmailLink mails a link after the password to everyone who has nothing
+// stronger. A link proves control of a mailbox, not of a device.
+func PolicyEmailLink() Policy {
+	return Policy{Methods: []Method{TOTP, EmailLink}, Required: true, ExemptSSO: true}
+}
+
+// PolicySMS texts a code, unless the user has an authenticator, and does not
+// ask in a browser remembered for up to 30 days.
+func PolicySMS() Policy {
+	return Policy{Methods: []Method{TOTP, SMS}, Required: true, ExemptSSO: true, Remember: 30 * day * time.Second}
+}
+
+const (
+	day        = 24 * 60 * 60 // seconds
+	minMaxAge  = 0
+	maxMaxAge  = time.Hour
+	onceMaxAge = 5 * time.Minute // a proof that serves once has to be used within this
+)
+
+// strength orders the methods a user can enrol or is given, strongest first.
+var strength = [...]Method{TOTP, SMS, EmailLink}
+
+// check reports everything that is wrong with a policy.
+func (p Policy) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, m := range slices.Concat(p.Methods, p.Fallback) {
+		if !slices.Contains(strength[:], m) {
+			bad("Policy.Methods: %q cannot be accepted at login; use TOTP, SMS or EmailLink", m)
+		}
+	}
+	if slices.Contains(p.Methods, SMS) && !slices.Contains(p.Methods, TOTP) {
+		bad("Policy.Methods: SMS is restricted and needs TOTP beside it")
+	}
+	for _, m := range p.Fallback {
+		if !slices.Contains(p.methods(), m) {
+			bad("Policy.Fallback: %q is not among Methods", m)
+		}
+	}
+	if slices.Contains(p.Methods, EmailLink) && !p.Required {
+		bad("Policy.Required: must be set where EmailLink is among Methods, since every member has it")
+	}
+	if p.Remember != 0 && (p.Remember < day*time.Second || p.Remember > 90*day*time.Second) {
+		bad("Policy.Remember: %v is not 0 or 1 to 90 days", p.Remember)
+	}
+	if !slices.Contains([]TurnOff{ByMember, ByAdminOnly, BySupportOnly}, p.TurnOff) {
+		bad("Policy.TurnOff: %q is not known", p.TurnOff)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
+		rule := p.Actions[name]
+		if name == "" || len(name) > maxName {
+			bad("Policy.Actions: name %q must have 1 to %d bytes", clean(name, 20), maxName)
+		}
+		if rule.MaxAge < minMaxAge || rule.MaxAge > maxMaxAge {
+			bad("Policy.Actions[%q].MaxAge: %v is not 0 to %v", name, rule.MaxAge, maxMaxAge)
+		}
+		for _, m := range rule.Methods {
+			if m != RecoveryCode && !slices.Contains(strength[:], m) {
+				bad("Policy.Actions[%q].Methods: %q is not known", name, m)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p Policy) methods() []Method {
+	if len(p.Methods) == 0 {
+		return []Method{TOTP}
+	}
+	return p.Methods
+}
+
+// facts is what a decision stands on, beside the policy.
+type facts struct {
+	account string
+	ticket  ticket          // what has been proven
+	has     map[Method]bool // what the user has; EmailLink by having an address
+	codes   bool            // recovery codes are left
+}
+
+// verdict is what a policy asks for, given the facts.
+type verdict struct {
+	next    Next
+	methods []Method // where next is NextChallenge: strongest first, RecoveryCode last
+}
+
+// decide is the one decision every door ends in: password, SSO, reset link,
+// remembered browser, live session, guard. It is pure.
+func (p Policy) decide(f facts) verdict {
+	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
+		return verdict{next: NextDone}
+	}
+	accepted := p.offer(f.has)
+	if len(accepted) > 0 {
+		if p.satisfied(f.ticket, accepted) {
+			return verdict{next: NextDone}
+		}
+		return f.challenge(accepted)
+	}
+	// Nothing the user has is accepted. What there is comes first all the
+	// same: it may be all that stands between a stolen password and a new
+	// factor, or was set up by a user who is not required to.
+	if m, ok := best(f.has); ok && (p.Required || m != EmailLink) && !f.ticket.provenAny(m, RecoveryCode) {
+		return f.challenge([]Method{m})
+	}
+	if p.Required {
+		return verdict{next: NextEnroll}
+	}
+	return verdict{next: NextDone}
+}
+
+// offer returns the accepted methods the user has: the strongest, and those
+// the policy names as fallback.
+func (p Policy) offer(has map[Method]bool) (offered []Method) {
+	for _, m := range strength {
+		if has[m] && slices.Contains(p.methods(), m) && (len(offered) == 0 || slices.Contains(p.Fallback, m)) {
+			offered = append(offered, m)
+		}
+	}
+	return offered
+}
+
+func best(has map[Method]bool) (Method, bool) {
+	for _, m := range strength {
+		if has[m] {
+			return m, true
+		}
+	}
+	return "", false
+}
+
+// satisfied reports whether what was proven is enough where accepted is on
+// offer. A recovery code stands in for any; a remembered browser for as long
+// as this policy lets it.
+func (p Policy) satisfied(t ticket, accepted []Method) bool {
+	if t.provenAny(accepted...) || t.provenAny(RecoveryCode) {
+		return true
+	}
+	at, ok := t.proven(byBrowser)
+	return ok && p.remembers(at, t.at)
+}
+
+// remembers reports whether a browser in which a factor was proven at then is
+// still remembered at now.
+func (p Policy) remembers(then, now int64) bool {
+	return p.Remember > 0 && then <= now+issueSlack && now-then < int64(p.Remember/time.Second)
+}
+
+// issueSlack is how far, in seconds, the clocks of servers may disagree about
+// a time of issue. It never lengthens anything.
+const issueSlack = 60
+
+func (f facts) challenge(methods []Method) verdict {
+	if f.codes {
+		methods = append(methods, RecoveryCode)
+	}
+	return verdict{NextChallenge, methods}
+}
+
+// accountRecord is what is kept under "account/<id>".
+type accountRecord struct {
+	Policy Policy `json:"policy"`
+}
+
+func (k Keys) decodePolicy(r Record) (Policy, error) {
+	var a accountRecord
+	if err := k.decode(r, &a); err != nil {
+		return Policy{}, err
+	}
+	if err := a.Policy.check(); err != nil {
+		return Policy{}, &RecordError{r.Key, "holds a policy this release does not understand"}
+	}
+	return a.Policy, nil
+}
+
+// Policy returns the policy in force for an account: its own, or
+// [Config.Policy] where it has set none.
+func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
+	_, a, err := m.policy(ctx, account)
+	return a.Policy, err
+}
+
+func (m *Manager) policy(ctx context.Context, account string) (version string, a accountRecord, err error) {
+	a.Policy = m.cfg.Policy
+	if account == "" {
+		return "", a, nil
+	}
+	records, err := m.cfg.Store.Get(ctx, accountKey(account))
+	if err != nil {
+		return "", a, unavailable("store", err)
+	}
+	for _, r := range records {
+		version = r.Version
+		a.Policy, err = m.cfg.Keys.decodePolicy(r)
+	}
+	return version, a, err
+}
+
+// SetPolicy sets an account's policy. It is enforced from the next request on,
+// on every server. Setting the policy that is in force writes nothing, so that
+// a host may call it at every start. by says who does it; see [Host].
+func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Policy) error {
+	if by.host == "" {
+		return ErrNotAllowed
+	}
+	if err := errors.Join(checkID("account", account), p.check(), m.cfg.supports(p)); err != nil {
+		return err
+	}
+	return m.rounds(ctx, func() error {
+		version, a, err := m.policy(ctx, account)
+		if err != nil {
+			return err
+		}
+		if version != "" && a.Policy.equal(p) {
+			return nil
+		}
+		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: EventPolicy,
+			Account: account, Actor: "host", Detail: clean(by.host+": "+p.String(), 200)}
+		if err := m.write(ctx, accountKey(account), version, accountRecord{p}, []Event{e}); err != nil {
+			return err
+		}
+		m.publish(ctx, e)
+		return nil
+	})
+}
+
+func (p Policy) equal(q Policy) bool {
+	a, errA := json.Marshal(p)
+	b, errB := json.Marshal(q)
+	return errA == nil && errB == nil && string(a) == string(b)
+}
+
+// String describes the policy in a few words, for logs and audit.
+func (p Policy) String() string {
+	var b strings.Builder
+	for i, m := range p.methods() {
+		if i > 0 {
+			b.WriteByte('+')
+		}
+		b.WriteString(string(m))
+	}
+	if p.Required {
+		b.WriteString(" required")
+	} else {
+		b.WriteString(" optional")
+	}
+	if p.ExemptSSO {
+		b.WriteString(", SSO exempt")
+	}
+	if p.Remember > 0 {
+		fmt.Fprintf(&b, ", browsers %d days", p.Remember/(day*time.Second))
+	}
+	if p.TurnOff != ByMember {
+		b.WriteString(", turned off by " + string(p.TurnOff))
+	}
+	return b.String()
+}

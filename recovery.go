@@ -1,0 +1,182 @@
+package twofa
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+)
+
+// Recovery codes have 24 characters of Crockford's base32, 120 bits, so that a
+// keyed hash is enough (ASVS 6.5.2: 112 bits or more) and guessing hopeless.
+const (
+	crockford       = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	recoveryLen     = 24
+	recoveryHashLen = 16
+	lowOnCodes      = 3 // a use that leaves this many or fewer is worth a notice
+	defaultCodes    = 10
+	maxCodes        = 20
+)
+
+// NoRecoveryCodes in [Config.RecoveryCodes] makes none. Who loses the only
+// authenticator is then locked out until an admin or support helps.
+const NoRecoveryCodes = -1
+
+// codeSet is one live set. What is stored is a keyed hash of each code, under
+// a random key of the set that is sealed: re-sealing it rotates keys without
+// knowing the codes, and a check is one hash and a look-up.
+type codeSet struct {
+	ID     string `json:"id"`
+	Key    string `json:"key"`             // sealed
+	Hashes string `json:"hashes"`          // of the codes that are left, one after the other
+	Total  int    `json:"total"`           // when made
+	Made   int64  `json:"made"`            //
+	Codes  string `json:"codes,omitempty"` // sealed, where the deployment keeps codes viewable
+}
+
+func newRecoveryCodes(n int) []string {
+	codes := make([]string, n)
+	for i := range codes {
+		raw := make([]byte, recoveryLen)
+		rand.Read(raw)
+		for j := range raw {
+			raw[j] = crockford[raw[j]%32] // 256 is a multiple of 32: no bias
+		}
+		codes[i] = string(raw)
+	}
+	return codes
+}
+
+// showRecovery groups a code for reading.
+func showRecovery(code string) string {
+	var groups []string
+	for ; len(code) > 4; code = code[4:] {
+		groups = append(groups, code[:4])
+	}
+	return strings.Join(append(groups, code), "-")
+}
+
+// canonicalRecovery is the one form behind all spellings: case, spaces and
+// hyphens do not matter, O is 0, I and L are 1.
+func canonicalRecovery(code string) (string, bool) {
+	if len(code) > 4*recoveryLen {
+		return "", false
+	}
+	code = lookAlikes.Replace(strings.ToUpper(code))
+	return code, len(code) == recoveryLen && strings.Trim(code, crockford) == ""
+}
+
+var lookAlikes = strings.NewReplacer("O", "0", "I", "1", "L", "1", "-", "", " ", "")
+
+// newCodeSet makes the live set of codes that were shown and saved.
+func (s *state) newCodeSet(codes []string) *codeSet {
+	if len(codes) == 0 {
+		return nil
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	set := &codeSet{ID: newID(), Total: len(codes), Made: s.now.Unix()}
+	set.Key = s.m.cfg.Keys.seal(key, "codes key", s.user, set.ID)
+	hashes := make([]byte, 0, recoveryHashLen*len(codes))
+	for _, code := range codes {
+		hashes = append(hashes, keyedHash(key, s.user, code)...)
+	}
+	set.Hashes = base64.RawStdEncoding.EncodeToString(hashes)
+	if s.m.cfg.ViewableCodes {
+		set.Codes = s.m.cfg.Keys.seal([]byte(strings.Join(codes, " ")), "codes", s.user, set.ID)
+	}
+	return set
+}
+
+func (s *state) codesLeft() int {
+	if s.Codes == nil {
+		return 0
+	}
+	return base64.RawStdEncoding.DecodedLen(len(s.Codes.Hashes)) / recoveryHashLen
+}
+
+// tryRecovery spends a code. Every hash of the set is looked at, whichever
+// matches.
+func (s *state) tryRecovery(code string, c Client) outcome {
+	code, ok := canonicalRecovery(code)
+	if !ok || s.Codes == nil {
+		return wrong
+	}
+	key, err := s.m.cfg.Keys.open(s.Codes.Key, "codes key", s.user, s.Codes.ID)
+	if err != nil {
+		return wrong
+	}
+	hashes, err := base64.RawStdEncoding.DecodeString(s.Codes.Hashes)
+	if err != nil {
+		return wrong
+	}
+	hash, found := string(keyedHash(key, s.user, code)), -1
+	for i := 0; i+recoveryHashLen <= len(hashes); i += recoveryHashLen {
+		if same(string(hashes[i:i+recoveryHashLen]), hash) {
+			found = i
+		}
+	}
+	if found < 0 {
+		return wrong
+	}
+	hashes = append(hashes[:found], hashes[found+recoveryHashLen:]...)
+	s.Codes.Hashes = base64.RawStdEncoding.EncodeToString(hashes)
+	s.event(Event{Type: EventRecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true}, c)
+	return right
+}
+
+// RecoveryCodes shows the caller's codes that are left, where the deployment
+// keeps them viewable ([Config.ViewableCodes]). It needs a fresh proof for
+// [ActionFactors]; showing them is an event.
+//
+// Errors: [ErrNotAllowed] where they are not viewable, [ErrNotEnrolled] where
+// there are none, [*DeniedError].
+func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, err error) {
+	err = m.change(ctx, c, func(s *state, t ticket, _ User) error {
+		if err := s.mayChange(t); err != nil {
+			return err
+		}
+		codes, err = s.viewCodes()
+		if err == nil {
+			s.event(Event{Type: EventCodesViewed, Session: t.sid, Left: len(codes), Notice: true}, c.Client)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return codes, nil
+}
+
+func (s *state) viewCodes() ([]Secret, error) {
+	switch {
+	case s.Codes == nil:
+		return nil, ErrNotEnrolled
+	case !s.m.cfg.ViewableCodes || s.Codes.Codes == "":
+		return nil, ErrNotAllowed
+	}
+	text, err := s.m.cfg.Keys.open(s.Codes.Codes, "codes", s.user, s.Codes.ID)
+	if err != nil {
+		return nil, unavailable("recovery codes", err)
+	}
+	key, err := s.m.cfg.Keys.open(s.Codes.Key, "codes key", s.user, s.Codes.ID)
+	if err != nil {
+		return nil, unavailable("recovery codes", err)
+	}
+	hashes, _ := base64.RawStdEncoding.DecodeString(s.Codes.Hashes)
+	var codes []Secret
+	for code := range strings.FieldsSeq(string(text)) {
+		if strings.Contains(string(hashes), string(keyedHash(key, s.user, code))) { // still unused
+			codes = append(codes, NewSecret(showRecovery(code)))
+		}
+	}
+	return codes, nil
+}
+
+// RegenerateCodes starts a new set of recovery codes: it is shown, and becomes
+// live when [Manager.SaveCodes] acknowledges it; the old set dies in that
+// write. Until then nothing has changed, so a lost answer loses nothing. It
+// needs a fresh proof for [ActionFactors].
+func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrolment, error) {
+	return m.Enroll(ctx, c, Enroll{Method: RecoveryCode})
+}

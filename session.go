@@ -1,0 +1,268 @@
+package twofa
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Caller is who asks: a live session in most cases, a challenge that opens
+// set-up ([NextEnroll]), or the host itself (see [Host]).
+type Caller struct {
+	Session   Session
+	Challenge Challenge // with NextEnroll, or as returned by [Manager.Enroll]
+	Account   string    // the account the request is for; its policy applies
+	Client    Client
+	host      string
+}
+
+// Host is the caller for code that acts by itself: start-up, a support tool, a
+// command line. The reason is kept in the event. Never make one from a request.
+func Host(reason string) Caller {
+	if reason == "" {
+		reason = "host"
+	}
+	return Caller{host: reason}
+}
+
+// Reason says why a request was denied.
+type Reason string
+
+// Why a request was denied, and what helps.
+const (
+	ReasonSignedOut Reason = "signed_out"             // no session, or it is dead: log in again
+	ReasonChallenge Reason = "second_factor_required" // this account asks for more than was proven: see Resume
+	ReasonEnroll    Reason = "enrollment_required"    // there is nothing to prove it with: set-up first
+	ReasonMissing   Reason = "proof_missing"          // a fresh proof is needed: see StepUp
+	ReasonStale     Reason = "proof_expired"          // the proof is older than MaxAge: see StepUp
+)
+
+// DeniedError says why a guard refused and what would do.
+type DeniedError struct {
+	Reason   Reason
+	Account  string
+	Action   string        // the step-up action, if it was about one
+	Resource string        // and its resource
+	Methods  []Method      // what would do
+	MaxAge   time.Duration // proofs older than this are too old; 0 means each serves once
+}
+
+func (e *DeniedError) Error() string { return "twofa: denied: " + string(e.Reason) }
+
+// Check is the guard: it returns nil if the session is live and has proven
+// what the account's policy asks for now, a [*DeniedError] if not, and
+// [ErrUnavailable] where that cannot be known. It costs one read and writes
+// nothing. Whether the person may enter the account is the host's to know.
+func (m *Manager) Check(ctx context.Context, c Caller) error {
+	_, _, err := m.guard(ctx, c)
+	return err
+}
+
+func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *state, error) {
+	t, s, err := m.liveSession(ctx, c)
+	if err != nil {
+		return t, s, err
+	}
+	f := facts{account: c.Account, ticket: t, has: s.has(true), codes: s.codesLeft() > 0}
+	switch v := s.policy.decide(f); v.next {
+	case NextDone:
+		return t, s, nil
+	case NextEnroll:
+		return t, s, &DeniedError{Reason: ReasonEnroll, Account: c.Account, Methods: s.policy.methods()}
+	default:
+		return t, s, &DeniedError{Reason: ReasonChallenge, Account: c.Account, Methods: v.methods}
+	}
+}
+
+// liveSession opens the caller's session and reads its user.
+func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *state, error) {
+	dead := &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
+	if err != nil || (c.Account != "" && checkID("account", c.Account) != nil) {
+		return t, nil, dead
+	}
+	s, err := m.load(ctx, t.user, c.Account)
+	if err != nil {
+		return t, nil, err
+	}
+	if !s.live(t) {
+		return t, s, dead
+	}
+	return t, s, nil
+}
+
+// Resume says what a live session still needs in the caller's account: nothing,
+// a challenge, or set-up. It is for a session that Check refused with
+// ReasonChallenge or ReasonEnroll; the first factor it was made with counts.
+func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
+	t, s, err := m.liveSession(ctx, c)
+	if err != nil {
+		return Login{}, err
+	}
+	u, err := m.lookup(ctx, t.user, c.Account)
+	if err != nil {
+		return Login{}, err
+	}
+	if s.Stamp != stampOf(u) {
+		return Login{}, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+	}
+	t.account, t.stamp = c.Account, s.Stamp
+	v := s.policy.decide(s.facts(u, t))
+	t.bind(c.Client)
+	switch v.next {
+	case NextDone:
+		return Login{Next: NextDone, Session: s.session(t)}, nil
+	case NextEnroll:
+		return Login{Next: NextEnroll, Challenge: s.challenge(t, forEnroll, enrollTTL)}, nil
+	}
+	return Login{Next: NextChallenge, Methods: v.methods, Challenge: s.challenge(t, forLogin, challengeTTL)}, nil
+}
+
+// challenge makes a fresh attempt of a ticket.
+func (s *state) challenge(t ticket, p purpose, ttl time.Duration) Challenge {
+	t.purpose, t.id, t.epoch, t.expires = p, newID(), s.Epoch, s.now.Add(ttl).Unix()
+	t.sent, t.sentBy, t.sentKey = "", "", ""
+	return Challenge{s.m.cfg.Keys.sealTicket(t)}
+}
+
+// Description is what a session has proven.
+type Description struct {
+	User    string
+	Account string // the account that was entered at login
+	ID      string // of the session; safe to log
+	By      By
+	Proofs  []ProofTime
+	// AMR holds the RFC 8176 names of what was proven; x-email, x-recovery and
+	// x-browser where there is no registered one, "mfa" only for two kinds of
+	// factor.
+	AMR      []string
+	AuthTime time.Time // of the first factor
+	Expires  time.Time
+}
+
+// ProofTime is a method and when it was proven.
+type ProofTime struct {
+	Method Method
+	At     time.Time
+}
+
+// Describe returns what a session says of itself. It reads nothing: whether
+// the session is still live is Check's to say.
+func (m *Manager) Describe(session Session) (Description, error) {
+	t, err := m.cfg.Keys.openTicket(session.Secret, m.cfg.Now(), forSession)
+	if err != nil {
+		return Description{}, &DeniedError{Reason: ReasonSignedOut}
+	}
+	d := Description{User: t.user, Account: t.account, ID: t.sid, By: t.by, AMR: t.amr(),
+		AuthTime: time.Unix(t.at, 0).UTC(), Expires: time.Unix(t.expires, 0).UTC()}
+	for _, p := range t.proofs {
+		d.Proofs = append(d.Proofs, ProofTime{p.method, time.Unix(p.at, 0).UTC()})
+	}
+	return d, nil
+}
+
+// amr names what was proven. A remembered browser and a mailbox add no factor.
+func (t ticket) amr() []string {
+	var amr []string
+	if t.by == ByPassword {
+		amr = append(amr, "pwd")
+	}
+	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery", byBrowser: "x-browser"}
+	for _, p := range t.proofs {
+		amr = append(amr, names[p.method])
+	}
+	if t.by == ByPassword && t.provenAny(TOTP, SMS) {
+		amr = append(amr, "mfa")
+	}
+	return slices.Compact(amr)
+}
+
+// CredentialsChanged is to be called after the host has changed a user's
+// password, address or another first factor: everything proven before is dead,
+// beside the session that made the change, if the caller is one.
+func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string) error {
+	return m.revoke(ctx, by, user, true, Event{Type: EventCredentials, Notice: true})
+}
+
+// Revoke ends everything a user has open: sessions (the caller's too), pending
+// logins, remembered browsers and grants. Factors and recovery codes stay. It
+// is the one call for "my credentials may be in other hands" and for "log out
+// everywhere".
+func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
+	return m.revoke(ctx, by, user, false, Event{Type: EventRevoked, Notice: true})
+}
+
+func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool, e Event) error {
+	if err := checkID("user", user); err != nil {
+		return err
+	}
+	var t ticket
+	if by.host == "" {
+		var err error
+		if t, _, err = m.liveSession(ctx, by); err != nil {
+			return err
+		}
+		if t.user != user {
+			return ErrNotAllowed
+		}
+	}
+	u, err := m.cfg.User(ctx, user)
+	if err != nil || u.ID != user {
+		u = User{ID: user} // the host may be deleting the person: revoke all the same
+	}
+	return m.decide(ctx, user, by.Account, func(s *state) error {
+		if s.Epoch == "" {
+			return nil
+		}
+		if by.host == "" && !s.live(t) {
+			return &DeniedError{Reason: ReasonSignedOut}
+		}
+		if by.host != "" {
+			e.Actor, e.Detail = "host", by.host
+		}
+		s.Stamp = stampOf(u)
+		survivor := ""
+		if keep {
+			survivor = t.sid
+		}
+		s.newEpoch(survivor)
+		s.event(e, by.Client)
+		return nil
+	})
+}
+
+// newEpoch ends everything that was proven before, beside one session.
+// Factors, codes and counters stay.
+func (s *state) newEpoch(survivor string) {
+	s.Epoch, s.Keep = newID(), survivor
+	s.Grants, s.Sent, s.Setup, s.Browsers = nil, nil, nil, nil
+	s.dirty = true
+}
+
+// Erase deletes all second-factor state of a user: for an account that is
+// deleted, not for a lost device. Nothing made before works again, also if the
+// id were given to another person. Only the host may.
+func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
+	if by.host == "" {
+		return ErrNotAllowed
+	}
+	if err := checkID("user", user); err != nil {
+		return err
+	}
+	return m.rounds(ctx, func() error {
+		records, err := m.cfg.Store.Get(ctx, userKey(user))
+		if err != nil {
+			return unavailable("store", err)
+		}
+		if len(records) == 0 {
+			return nil
+		}
+		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: EventErased, User: user,
+			Actor: "host", Detail: clean(by.host, 200)}
+		if err := m.swap(ctx, records[0].Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
+			return err
+		}
+		m.publish(ctx, e)
+		return nil
+	})
+}

@@ -1,0 +1,248 @@
+package twofa
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const textDigits = 6
+
+// tryText checks a texted code. The code is bound to the challenge it was sent
+// for, which holds the key its hash was made with: a copy of the database does
+// not tell it.
+func (s *state) tryText(t ticket, code string) outcome {
+	x := s.liveSent(t, SMS)
+	code, ok := digits(code, textDigits)
+	if x == nil || !ok {
+		return wrong
+	}
+	number, err := s.phone()
+	if err != nil || x.To != digest("number", number) {
+		return wrong
+	}
+	if !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
+		if x.Tries++; x.Tries >= maxTextTries {
+			s.voidSent(SMS)
+		}
+		return wrong
+	}
+	s.voidSent(SMS)
+	for i := range s.Factors {
+		if s.Factors[i].Method == SMS {
+			s.Factors[i].Used = s.now.Unix()
+		}
+	}
+	return right
+}
+
+// phone returns the user's active number.
+func (s *state) phone() (string, error) {
+	for i := range s.Factors {
+		if s.Factors[i].Method == SMS {
+			return s.unseal(&s.Factors[i])
+		}
+	}
+	return "", ErrNotEnrolled
+}
+
+func textHash(key, user, id, code string) string {
+	return base64.RawStdEncoding.EncodeToString(keyedHash([]byte(key), "text", user, id, code))
+}
+
+// newTextCode is uniform over all codes, leading zeros included.
+func newTextCode() string {
+	n, _ := rand.Int(rand.Reader, big.NewInt(1_000_000)) // crypto/rand does not fail
+	return fmt.Sprintf("%0*d", textDigits, n)
+}
+
+func (s *state) prepareText(t *ticket, x *sent) (outgoing, error) {
+	number, err := s.phone()
+	if err != nil {
+		return outgoing{}, unavailable("phone", err)
+	}
+	phone, err := s.m.cfg.destination(number, "")
+	if err != nil {
+		return outgoing{}, err
+	}
+	return s.text(t, x, phone, true), nil
+}
+
+// text makes a code for a number and the message that carries it.
+func (s *state) text(t *ticket, x *sent, phone Phone, confirmed bool) outgoing {
+	code := newTextCode()
+	t.sentKey = newID()
+	x.Hash, x.To, x.Mask = textHash(t.sentKey, s.user, x.ID, code), digest("number", phone.E164), maskPhone(phone.E164)
+	x.Expires = s.now.Add(textTTL).Unix()
+	body := clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: !confirmed}), 400)
+	if host := s.m.cfg.WebOTPHost; host != "" {
+		body += "\n\n@" + host + " #" + code
+	}
+	return outgoing{text: &TextMessage{To: phone.E164, Body: body}, number: phone, confirmed: confirmed}
+}
+
+// TextCode is what [Config.TextCode] writes a message of.
+type TextCode struct {
+	Issuer  string
+	Code    Secret
+	Valid   time.Duration
+	Confirm bool // the number is being set up, this is no login
+	// Replaced says that there is no code: the message tells a number that
+	// another takes its place.
+	Replaced bool
+}
+
+// englishText is the message where the host has none of its own. It carries no
+// link: people are told never to follow one from a text.
+func englishText(t TextCode) string {
+	if t.Replaced {
+		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."
+	}
+	if t.Confirm {
+		return t.Code.Reveal() + " confirms this phone for " + t.Issuer + ". It is good for " + minutes(t.Valid) + "."
+	}
+	return t.Code.Reveal() + " is your " + t.Issuer + " code, good for " + minutes(t.Valid) + ". We never ask you for it."
+}
+
+func minutes(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) + " minutes" }
+
+// destination parses a number and refuses what must not be texted.
+func (c *Config) destination(raw, region string) (Phone, error) {
+	if c.SMS == nil || c.Phone == nil {
+		return Phone{}, unavailable("SMS", errNoSender)
+	}
+	if len(raw) > 64 {
+		return Phone{}, ErrNotAllowed
+	}
+	p, err := c.Phone.ParsePhone(raw, region)
+	if err != nil || !e164(p.E164) || !p.Mobile || !slices.Contains(c.SMSCountries, p.Country) {
+		return Phone{}, ErrNotAllowed
+	}
+	return p, nil
+}
+
+func e164(s string) bool {
+	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return false
+	}
+	_, ok := digits(s[1:], len(s)-1)
+	return ok
+}
+
+// enrollPhone starts the set-up of a number: it is claimed, then texted, and
+// what is returned alone can confirm it.
+func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolment, error) {
+	phone, err := m.cfg.destination(e.Phone, e.Region)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	var out outgoing
+	var started Enrolment
+	err = m.change(ctx, c, func(s *state, t ticket, u User) error {
+		if err := s.mayEnroll(t, e); err != nil {
+			return err
+		}
+		if err := s.claimSend(SMS, c.Client); err != nil {
+			return err
+		}
+		p := s.newSetup(t, e)
+		p.Seal = s.sealFactor(p.ID, SMS, phone.E164)
+		if t.purpose == forSession {
+			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
+			t.bind(c.Client)
+		}
+		x := sent{ID: newID(), Method: SMS, Attempt: p.ID}
+		t.sent, t.sentBy = x.ID, SMS
+		out = s.text(&t, &x, phone, false)
+		out.user, out.account, out.mask = s.user, s.account, x.Mask
+		s.voidSent(SMS)
+		s.Sent = append(s.Sent, x)
+		s.event(Event{Type: EventSent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask}, c.Client)
+		var err error
+		started, err = s.enrolment(u)
+		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
+		return err
+	})
+	if err == nil {
+		err = m.deliver(ctx, out)
+	}
+	if err != nil {
+		return Enrolment{}, err
+	}
+	return started, nil
+}
+
+// confirmsPhone checks the code that was texted to a pending number.
+func (s *state) confirmsPhone(c Caller, code string) bool {
+	t, err := s.m.cfg.Keys.openTicket(c.Challenge.Secret, s.now, forPhone, forEnroll)
+	if err != nil || !t.from(c.Client) || t.user != s.user || t.sid != s.Setup.SID {
+		return false
+	}
+	x := s.liveSent(t, SMS)
+	code, ok := digits(code, textDigits)
+	if x == nil || !ok || x.Attempt != s.Setup.ID || !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
+		return false
+	}
+	s.voidSent(SMS)
+	return true
+}
+
+// tellOldPhone texts the number that is being replaced: who takes over a login
+// should not be able to move it to another phone unnoticed.
+func (s *state) tellOldPhone(f *factor) error {
+	if f.Method != SMS {
+		return nil
+	}
+	number, err := s.unseal(f)
+	if err != nil {
+		return unavailable("phone", err)
+	}
+	phone, err := s.m.cfg.destination(number, "")
+	if err != nil {
+		return nil // it is not texted any more; the notice by mail remains
+	}
+	s.after = append(s.after, outgoing{user: s.user, account: s.account, number: phone, confirmed: true,
+		text: &TextMessage{To: number, Body: clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
+	return nil
+}
+
+// claimNumber takes one text out of a number's budget, over all users. Numbers
+// not yet confirmed have one of their own, so that nobody can use up another
+// person's by typing it.
+func (m *Manager) claimNumber(ctx context.Context, p Phone, confirmed bool) error {
+	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164))
+	if !confirmed {
+		key += "/unconfirmed"
+	}
+	return m.rounds(ctx, func() error {
+		records, err := m.cfg.Store.Get(ctx, key)
+		if err != nil {
+			return unavailable("store", err)
+		}
+		var b numberRecord
+		version := ""
+		for _, r := range records {
+			version = r.Version
+			if err := m.cfg.Keys.decode(r, &b); err != nil {
+				return err
+			}
+		}
+		now := m.cfg.Now().Unix()
+		if wait := textAllowance.wait(b.Sends, now); wait > 0 {
+			return &lockedError{wait}
+		}
+		b.Sends = append(within(b.Sends, now, day), now)
+		return m.write(ctx, key, version, b, nil)
+	})
+}
+
+// numberRecord is what is kept under "number/<keyed hash of the number>".
+type numberRecord struct {
+	Sends []int64 `json:"sends"`
+}

@@ -1,0 +1,167 @@
+package twofa
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// ActionFactors is the built-in action that stands before showing, making,
+// changing and removing factors and recovery codes. Unless the policy has a
+// rule for it, a proof with any enrolled factor lasts 15 minutes.
+const ActionFactors = "factors"
+
+// grant is a fresh proof for one action, by one session.
+type grant struct {
+	Action   string `json:"action"`
+	Resource string `json:"resource,omitempty"`
+	SID      string `json:"sid"`
+	Method   Method `json:"method"`
+	At       int64  `json:"at"`
+}
+
+const (
+	maxGrants = 16
+	maxName   = 128 // bytes of an action's, resource's or authenticator's name
+)
+
+// rule returns what an action asks for.
+func (p Policy) rule(action string) ActionRule {
+	r, ok := p.Actions[action]
+	if !ok && action == ActionFactors {
+		r.MaxAge = 15 * time.Minute
+	}
+	if len(r.Methods) == 0 {
+		r.Methods = []Method{TOTP}
+		if action == ActionFactors || slices.Contains(p.methods(), SMS) {
+			r.Methods = append(r.Methods, SMS)
+		}
+	}
+	return r
+}
+
+// fresh reports whether the grant is good under a rule now. A time of issue
+// that lies ahead by more than clocks differ is no proof of anything.
+func (g grant) fresh(r ActionRule, now int64) bool {
+	age := r.MaxAge
+	if age == 0 {
+		age = onceMaxAge
+	}
+	return g.At <= now+issueSlack && now-g.At < int64(age/time.Second) && slices.Contains(r.Methods, g.Method)
+}
+
+// CheckAction looks whether the session may do an action now: Check, and a
+// fresh proof for exactly this action and resource ("" is a resource like any
+// other), by this session, with an accepted method. It spends nothing.
+func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
+	t, s, err := m.guard(ctx, c)
+	if err != nil {
+		return err
+	}
+	_, err = s.granted(t, action, resource)
+	return err
+}
+
+// UseAction is CheckAction, and spends a proof that serves once: of any number
+// of calls at the same time, on any number of servers, one succeeds. Call it
+// right before the action; if the action fails afterwards, the person proves
+// again.
+func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource string) error {
+	t, s, err := m.guard(ctx, c)
+	if err != nil {
+		return err
+	}
+	if _, err := s.granted(t, action, resource); err != nil || s.policy.rule(action).MaxAge > 0 {
+		return err
+	}
+	return m.decide(ctx, t.user, c.Account, func(s *state) error {
+		if !s.live(t) {
+			return &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+		}
+		i, err := s.granted(t, action, resource)
+		if err != nil {
+			return err
+		}
+		g := s.Grants[i]
+		s.Grants = slices.Delete(s.Grants, i, i+1)
+		s.event(Event{Type: EventActionUsed, Method: g.Method, Session: t.sid, Detail: named(action, resource)}, c.Client)
+		return nil
+	})
+}
+
+// StepUp asks for the fresh proof of an action. The result is a challenge for
+// Send and Verify; or NextDone, if there is a good proof already. A known
+// browser, an e-mail link, a recovery code and the login itself do not count
+// unless the action's rule names them.
+//
+// Errors: [*DeniedError] (ReasonEnroll: the user has nothing that would do).
+func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string) (Login, error) {
+	if action == "" || len(action) > maxName || len(resource) > maxName {
+		return Login{}, ErrNotAllowed
+	}
+	t, s, err := m.guard(ctx, c)
+	if err != nil {
+		return Login{}, err
+	}
+	if _, err := s.granted(t, action, resource); err == nil {
+		return Login{Next: NextDone, Session: c.Session}, nil
+	}
+	u, err := m.lookup(ctx, t.user, c.Account)
+	if err != nil {
+		return Login{}, err
+	}
+	methods, err := s.acceptedFor(action, u)
+	if err != nil {
+		return Login{}, err
+	}
+	t.account, t.stamp, t.action, t.resource = c.Account, s.Stamp, action, resource
+	t.bind(c.Client)
+	return Login{Next: NextChallenge, Methods: methods, Challenge: s.challenge(t, forAction, challengeTTL)}, nil
+}
+
+// acceptedFor returns the methods the user has that an action accepts.
+func (s *state) acceptedFor(action string, u User) ([]Method, error) {
+	r := s.policy.rule(action)
+	methods := Policy{Methods: r.Methods, Fallback: s.policy.Fallback}.offer(s.has(len(u.Emails) > 0))
+	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
+		methods = append(methods, RecoveryCode)
+	}
+	if len(methods) == 0 {
+		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: action, Methods: r.Methods, MaxAge: r.MaxAge}
+	}
+	return methods, nil
+}
+
+// granted returns the index of a grant that is good for this now.
+func (s *state) granted(t ticket, action, resource string) (int, error) {
+	r := s.policy.rule(action)
+	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
+	for i, g := range s.Grants {
+		if g.Action != action || g.Resource != resource || g.SID != t.sid {
+			continue
+		}
+		if g.fresh(r, s.now.Unix()) {
+			return i, nil
+		}
+		denied.Reason = ReasonStale
+	}
+	return 0, denied
+}
+
+// grant writes down a fresh proof. It takes the place of an older one for the
+// same action, so that one proof never serves twice.
+func (s *state) grant(t ticket, m Method, c Client) {
+	g := grant{Action: t.action, Resource: t.resource, SID: t.sid, Method: m, At: s.now.Unix()}
+	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
+		return o.Action == g.Action && o.Resource == g.Resource && o.SID == g.SID
+	})
+	s.Grants = append(s.Grants, g)
+	s.event(Event{Type: EventStepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)}, c)
+}
+
+func named(action, resource string) string {
+	if resource == "" {
+		return action
+	}
+	return action + " " + resource
+}

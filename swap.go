@@ -1,0 +1,223 @@
+package twofa
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	maxRounds    = 24              // of read, decide, swap, before a busy record is refused
+	readBackTime = 2 * time.Second // to learn the outcome of a swap that ended in an error
+)
+
+// state is one user's record and policy as read, for one decision.
+type state struct {
+	userRecord
+	m       *Manager
+	now     time.Time
+	user    string
+	account string
+	version string // as read; "" where the user has no record yet
+	policy  Policy
+	events  []Event
+	after   []outgoing // messages that may leave once all is written
+	dirty   bool       // there is something to write
+}
+
+// decide is the one way anything is changed: read the user's record and the
+// account's policy, decide in pure code, swap; when another was faster, again.
+// The verdict leaves only after what it stands on is written: a guess whose
+// counter could not be written was never answered.
+func (m *Manager) decide(ctx context.Context, user, account string, verdict func(*state) error) error {
+	return m.rounds(ctx, func() error {
+		s, err := m.load(ctx, user, account)
+		if err != nil {
+			return err
+		}
+		answer := verdict(s)
+		if !s.dirty {
+			return answer
+		}
+		s.drop()
+		if err := m.write(ctx, userKey(user), s.version, &s.userRecord, s.events); err != nil {
+			return err
+		}
+		m.published(ctx, s)
+		return answer
+	})
+}
+
+// rounds runs once again and again while another is faster, a bounded number
+// of times.
+func (m *Manager) rounds(ctx context.Context, once func() error) error {
+	for round := range maxRounds {
+		if err := once(); !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := backOff(ctx, round); err != nil {
+			return unavailable("store", err)
+		}
+	}
+	return unavailable("store", errBusy)
+}
+
+var errBusy = errors.New("twofa: record is changed too often")
+
+func userKey(id string) string    { return "user/" + id }
+func accountKey(id string) string { return "account/" + id }
+
+// load reads a user and a policy in one round trip.
+func (m *Manager) load(ctx context.Context, user, account string) (*state, error) {
+	keys := []string{userKey(user)}
+	if account != "" {
+		keys = append(keys, accountKey(account))
+	}
+	records, err := m.cfg.Store.Get(ctx, keys...)
+	if err != nil {
+		return nil, unavailable("store", err)
+	}
+	s := &state{m: m, now: m.cfg.Now(), user: user, account: account, policy: m.cfg.Policy}
+	for _, r := range records {
+		switch {
+		case r.Key == keys[0] && s.version == "" && r.Version != "":
+			s.version = r.Version
+			err = m.cfg.Keys.decode(r, &s.userRecord)
+			if err == nil && s.Epoch == "" {
+				err = &RecordError{r.Key, "has no epoch"}
+			}
+		case len(keys) == 2 && r.Key == keys[1]:
+			if s.policy, err = m.cfg.Keys.decodePolicy(r); err == nil && m.cfg.supports(s.policy) != nil {
+				err = &RecordError{r.Key, "asks for a method that is not configured here"}
+			}
+		default:
+			err = &RecordError{r.Key, "was not asked for"}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// write swaps in v as the record under key. It returns nil when v is stored,
+// ErrConflict when another was faster and v was never stored, ErrUnavailable
+// otherwise.
+func (m *Manager) write(ctx context.Context, key, prev string, v any, events []Event) error {
+	next, err := m.cfg.Keys.encode(key, v)
+	if err != nil {
+		return err
+	}
+	return m.swap(ctx, prev, next, events)
+}
+
+// swap settles an outcome that an error left open by reading back, for as long
+// as that takes under a deadline of its own. Versions are never reused, so
+// that a swap can be repeated and what is read is proof.
+func (m *Manager) swap(ctx context.Context, prev string, next Record, events []Event) error {
+	err := m.cfg.Store.Swap(ctx, prev, next, events...)
+	if err == nil || errors.Is(err, ErrConflict) {
+		return err
+	}
+	cause := err
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
+	defer cancel()
+	for range 3 {
+		records, err := m.cfg.Store.Get(back, next.Key)
+		if err != nil {
+			return unavailable("store", cause)
+		}
+		version := ""
+		for _, r := range records {
+			if r.Key == next.Key {
+				version = r.Version
+			}
+		}
+		switch {
+		case version == next.Version:
+			return nil
+		case version != prev, ctx.Err() != nil:
+			// Another's: ours may have been there and be gone, so that a
+			// second decision could contradict one that took effect.
+			return unavailable("store", cause)
+		}
+		if err = m.cfg.Store.Swap(ctx, prev, next, events...); err == nil {
+			return nil
+		}
+		if errors.Is(err, ErrConflict) {
+			return unavailable("store", cause)
+		}
+		cause = err
+	}
+	return unavailable("store", cause)
+}
+
+// backOff waits a little, more in later rounds, and not in step with others.
+func backOff(ctx context.Context, round int) error {
+	wait := rand.N(time.Millisecond << min(round, 5))
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// drop removes what has expired, so that the record stays small without any
+// background work.
+func (s *state) drop() {
+	now := s.now.Unix()
+	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
+	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now-g.At < int64(maxMaxAge/time.Second) })
+	s.Browsers = keepLast(s.Browsers, maxBrowsers, func(b browser) bool { return b.Expires > now })
+	s.Sent = keepLast(s.Sent, maxSent, func(x sent) bool { return x.Expires > now })
+	if s.Setup != nil && s.Setup.Expires <= now {
+		s.Setup = nil
+	}
+	for bucket, times := range s.Sends {
+		if s.Sends[bucket] = within(times, now, day); len(s.Sends[bucket]) == 0 {
+			delete(s.Sends, bucket)
+		}
+	}
+}
+
+// keepLast keeps the elements that pass, and of those the n newest.
+func keepLast[T any](list []T, n int, pass func(T) bool) []T {
+	kept := list[:0]
+	for _, x := range list {
+		if pass(x) {
+			kept = append(kept, x)
+		}
+	}
+	return kept[max(0, len(kept)-n):]
+}
+
+// spend marks an attempt as over. It reports false where it already was.
+func (s *state) spend(t ticket) bool {
+	if s.isSpent(t) {
+		return false
+	}
+	s.Spent = append(s.Spent, spent{t.id, t.expires})
+	s.dirty = true
+	return true
+}
+
+func (s *state) isSpent(t ticket) bool {
+	return slices.ContainsFunc(s.Spent, func(x spent) bool { return x.ID == t.id })
+}
+
+// event adds to what is kept with the change. Detail is cleaned here, so that
+// one event is always one line wherever it is printed.
+func (s *state) event(e Event, c Client) {
+	e.ID, e.Time, e.User = newID(), s.now.UTC().Truncate(time.Second), s.user
+	if e.Account == "" {
+		e.Account = s.account
+	}
+	e.IP, e.Agent, e.Detail = clean(c.IP, 45), clean(c.UserAgent, 200), clean(e.Detail, 200)
+	s.events = append(s.events, e)
+	s.dirty = true
+}
