@@ -1,0 +1,207 @@
+package app
+
+import (
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// page answers one request. An error it returns is answered by fail.
+type page func(http.ResponseWriter, *http.Request) error
+
+// Route is one entry of the table that the app is made of.
+type Route struct {
+	Method, Path string
+	Needs        Role   // Anyone, or the lowest role that may come in
+	Action       string // name of the sensitive action it belongs to, if any
+	do           page
+}
+
+// api reports whether a route speaks JSON and knows its caller by a bearer
+// token. It never looks at cookies, so it needs no protection against forged forms.
+func (rt Route) api() bool { return strings.HasPrefix(rt.Path, "/api/") }
+
+// table is every route there is.
+func (a *App) table() []Route {
+	routes := []Route{
+		{"GET", "/{$}", Anyone, "", a.home},
+		{"GET", "/static/{file}", Anyone, "", a.static},
+
+		// Doors. Each ends in firstFactorDone.
+		{"GET", "/login", Anyone, "", a.loginPage},
+		{"POST", "/login", Anyone, "", a.login},
+		{"GET", "/forgot", Anyone, "", a.forgotPage},
+		{"POST", "/forgot", Anyone, "", a.forgot},
+		{"GET", "/reset/{token}", Anyone, "", a.resetPage},
+		{"POST", "/reset/{token}", Anyone, "", a.reset},
+		{"GET", "/invite/{token}", Anyone, "", a.invitePage},
+		{"POST", "/invite/{token}", Anyone, "", a.acceptInvite},
+		{"POST", "/api/login", Anyone, "", a.apiLogin},
+		{"POST", "/logout", Anyone, "", a.logout},
+
+		{"POST", "/switch", Member, "", a.switchAccount},
+		{"GET", "/contacts", Member, "", a.contactsPage},
+		{"POST", "/contacts", Member, "", a.addContact},
+		{"POST", "/contacts/{id}/delete", Admin, "", a.deleteContact},
+		{"GET", "/contacts/export", Member, "contacts.export", a.exportPage},
+		{"POST", "/contacts/export", Member, "contacts.export", a.exportContacts},
+
+		{"GET", "/members", Member, "", a.membersPage},
+		{"POST", "/members/invite", Admin, "", a.invite},
+		{"POST", "/members/{id}/role", Admin, "", a.changeRole},
+		{"POST", "/members/{id}/remove", Admin, "", a.removeMember},
+
+		{"GET", "/settings", Member, "", a.settingsPage},
+		{"POST", "/settings/profile", Member, "", a.changeProfile},
+		{"POST", "/settings/password", Member, "", a.changePassword},
+		{"POST", "/settings/sessions/{id}/revoke", Member, "", a.revokeSession},
+		{"POST", "/settings/sessions/revoke-others", Member, "", a.revokeOthers},
+
+		{"GET", "/api/me", Member, "", a.apiMe},
+		{"GET", "/api/contacts", Member, "", a.apiContacts},
+		{"POST", "/api/contacts/export", Member, "contacts.export", a.exportContacts},
+		{"POST", "/api/logout", Member, "", a.apiLogout},
+	}
+	if a.demo {
+		routes = append(routes, []Route{
+			{"GET", "/sso", Anyone, "", a.ssoPage},
+			{"POST", "/sso", Anyone, "", a.startSSO},
+			{"GET", "/sso/callback", Anyone, "", a.finishSSO},
+			{"GET", "/dev/idp", Anyone, "", a.onThisMachine(a.idpPage)},
+			{"POST", "/dev/idp", Anyone, "", a.onThisMachine(a.idp)},
+			{"GET", "/dev/outbox", Anyone, "", a.onThisMachine(a.outboxPage)},
+			{"GET", "/dev/outbox.json", Anyone, "", a.onThisMachine(a.outboxJSON)},
+		}...)
+	}
+	return routes
+}
+
+// Routes lists every route, for tests that walk them all.
+func (a *App) Routes() []Route { return slices.Clone(a.routes) }
+
+// serve builds the handler: what holds for every answer outside, the table inside.
+func (a *App) serve() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range a.routes {
+		mux.Handle(rt.Method+" "+rt.Path, a.mount(rt))
+	}
+	return a.headers(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// mount puts around a route what its entry in the table asks for.
+func (a *App) mount(rt Route) http.Handler {
+	do := rt.do
+	if rt.Action != "" {
+		do = a.sensitive(rt.Action, do)
+	}
+	if rt.Needs != Anyone {
+		do = a.guard(rt.Needs, do)
+	}
+	if rt.Method == http.MethodPost && !rt.api() {
+		do = a.checkForm(do)
+	}
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		if err := do(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+	if !rt.api() && rt.Path != "/static/{file}" {
+		h = a.sessions.LoadAndSave(h)
+	}
+	return a.logged(rt, h)
+}
+
+// logged writes one line for each request. It names the pattern and not the
+// path, because some paths hold a token.
+func (a *App) logged(rt Route, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start, rec := time.Now(), &recorder{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p) // on purpose: it cuts an answer short
+			} else if p != nil {
+				a.log.ErrorContext(r.Context(), "panic", "panic", p, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					http.Error(rec, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+				}
+			}
+			a.log.InfoContext(r.Context(), "request", "method", r.Method, "route", rt.Path,
+				"status", rec.status, "ip", clientIP(r), "took", time.Since(start).Round(time.Microsecond))
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(b []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(b)
+}
+
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// headers sets what every answer carries, also those of the mux itself.
+func (a *App) headers(next http.Handler) http.Handler {
+	const csp = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
+		"base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", csp)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		// With no-referrer browsers send "Origin: null" with our own forms,
+		// which takes away a check; nothing leaves this origin either way.
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if a.base.Scheme == "https" {
+			h.Set("Strict-Transport-Security", "max-age=63072000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// httpError is an error that the visitor may read.
+type httpError struct {
+	status int
+	text   string
+}
+
+func (e *httpError) Error() string { return e.text }
+
+// fail is the one place where an error becomes an answer. What is not an
+// httpError is logged, and the visitor learns nothing of it.
+func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
+	shown, ok := errors.AsType[*httpError](err)
+	if !ok {
+		a.log.ErrorContext(r.Context(), "request failed", "error", err)
+		shown = &httpError{http.StatusInternalServerError, "Something went wrong on our side. Please try again."}
+	}
+	if wantsJSON(r) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		writeJSON(w, shown.status, map[string]any{"title": shown.text, "status": shown.status})
+		return
+	}
+	a.render(w, r, shown.status, "message", "That did not work", shown.text)
+}
+
+var errNotFound = &httpError{http.StatusNotFound, "There is nothing here."}

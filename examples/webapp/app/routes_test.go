@@ -1,0 +1,162 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/examples/webapp/app"
+)
+
+func pathOf(rt app.Route) string {
+	return strings.NewReplacer("{$}", "", "{token}", "x", "{id}", "x", "{file}", "style.css").Replace(rt.Path)
+}
+
+// Every route that is not open turns strangers away, and its sensitive part does too.
+func TestRoutes_Strangers(t *testing.T) {
+	s := newSite(t)
+	for _, rt := range s.app.Routes() {
+		t.Run(rt.Method+" "+rt.Path, func(t *testing.T) {
+			b := s.browser()
+			for _, method := range []string{rt.Method, "HEAD", "OPTIONS"} {
+				got := b.do(method, pathOf(rt), "")
+				require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
+				require.Contains(t, got.header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
+				require.Empty(t, got.header.Get("Access-Control-Allow-Origin"))
+				if rt.Needs != app.Anyone && got.status != http.StatusMethodNotAllowed {
+					require.Contains(t, []int{http.StatusSeeOther, http.StatusUnauthorized, http.StatusForbidden}, got.status)
+					require.NotContains(t, got.body, "Sample")
+				}
+			}
+		})
+	}
+}
+
+// A session cookie is nothing to the API, and no door of a signed-in page lets
+// a bearer token in.
+func TestRoutes_CredentialsStayApart(t *testing.T) {
+	s := newSite(t)
+	ada, token := s.as("ada@harbor.example"), s.token("ada@harbor.example", "")
+	for _, rt := range s.app.Routes() {
+		if rt.Needs == app.Anyone || rt.Method != "GET" {
+			continue
+		}
+		if strings.HasPrefix(rt.Path, "/api/") {
+			require.Equal(t, http.StatusUnauthorized, ada.do(rt.Method, pathOf(rt), "").status, rt.Path)
+		} else {
+			got := s.browser().do(rt.Method, pathOf(rt), "", "Authorization", "Bearer "+token)
+			require.Equal(t, "/login", got.location, rt.Path)
+		}
+	}
+}
+
+// No form works without the token of its session, from another origin, or
+// from a sister site.
+func TestRoutes_ForgedForms(t *testing.T) {
+	s := newSite(t)
+	ada := s.as("ada@harbor.example")
+	token := csrfField.FindStringSubmatch(ada.get("/contacts").body)[1]
+	foreign := csrfField.FindStringSubmatch(s.as("eva@meadow.example").get("/contacts").body)[1]
+	const formType = "application/x-www-form-urlencoded"
+	for _, rt := range s.app.Routes() {
+		if rt.Method != "POST" || strings.HasPrefix(rt.Path, "/api/") {
+			continue
+		}
+		t.Run(rt.Path, func(t *testing.T) {
+			path := pathOf(rt)
+			require.Equal(t, http.StatusForbidden, ada.do("POST", path, "", "Content-Type", formType).status)
+			require.Equal(t, http.StatusForbidden, ada.do("POST", path, form("csrf_token", foreign), "Content-Type", formType).status)
+			require.Equal(t, http.StatusForbidden, ada.do("POST", path+"?csrf_token="+token, "", "Content-Type", formType).status)
+			for _, header := range [][]string{
+				{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"},
+				{"Origin", "https://evil.example"},
+				{"Sec-Fetch-Site", "same-site"},
+				{"Origin", "null"},
+			} {
+				got := ada.do("POST", path, form("csrf_token", token), append(header, "Content-Type", formType)...)
+				require.Equal(t, http.StatusForbidden, got.status, header)
+			}
+		})
+	}
+	require.True(t, ada.signedIn())
+}
+
+func TestRoutes_Roles(t *testing.T) {
+	s := newSite(t)
+	cleo, ben := s.as("cleo@harbor.example"), s.as("ben@harbor.example")
+	for _, rt := range s.app.Routes() {
+		if rt.Needs == app.Admin {
+			require.Equal(t, http.StatusForbidden, cleo.post("/contacts", pathOf(rt)).status, rt.Path)
+			require.NotEqual(t, http.StatusForbidden, ben.post("/contacts", pathOf(rt), "role", "member", "email", "x").status, rt.Path)
+		}
+	}
+	for _, c := range []struct {
+		name, path, role string
+		want             int
+	}{
+		{"oneself", "/members/ben/role", "member", http.StatusForbidden},
+		{"a higher one", "/members/ada/role", "member", http.StatusForbidden},
+		{"remove a higher one", "/members/ada/remove", "", http.StatusForbidden},
+		{"somebody elsewhere", "/members/eva/remove", "", http.StatusNotFound},
+		{"nobody", "/members/nobody/remove", "", http.StatusNotFound},
+		{"make an owner", "/members/cleo/role", "owner", http.StatusForbidden},
+		{"make an admin", "/members/cleo/role", "admin", http.StatusSeeOther},
+		{"remove an equal", "/members/cleo/remove", "", http.StatusForbidden},
+		{"remove a lower one", "/members/dan/remove", "", http.StatusSeeOther},
+	} {
+		require.Equal(t, c.want, ben.post("/members", c.path, "role", c.role).status, c.name)
+	}
+	require.Contains(t, cleo.get("/contacts").body, "Harbor · admin", "a role counts from the next request on")
+}
+
+func TestTenancy(t *testing.T) {
+	s := newSite(t)
+	ada, eva, cleo := s.as("ada@harbor.example"), s.as("eva@meadow.example"), s.as("cleo@harbor.example")
+	for _, page := range []string{"/contacts", "/contacts?q=placeholder", "/members"} {
+		require.NotContains(t, ada.get(page).body, "eadow.example", page)
+		require.NotContains(t, ada.get(page).body, "Avery Placeholder", page)
+	}
+	require.NotContains(t, eva.post("/contacts", "/contacts/export").body, "Sample")
+	require.Equal(t, http.StatusNotFound, eva.post("/contacts", "/contacts/harbor-1/delete").status)
+	require.Contains(t, ada.get("/contacts").body, "Avery Sample")
+
+	require.Equal(t, http.StatusNotFound, ada.post("/contacts", "/switch", "account", "meadow").status)
+	require.Equal(t, http.StatusSeeOther, cleo.post("/contacts", "/switch", "account", "meadow").status)
+	require.Contains(t, cleo.get("/contacts").body, "Avery Placeholder")
+	eva.post("/members", "/members/cleo/remove")
+	require.False(t, cleo.signedIn(), "removed from the account she was in")
+	s.as("cleo@harbor.example") // and still a member of the other
+}
+
+func TestOutboxOnlyInDemo(t *testing.T) {
+	s := newSite(t)
+	require.Equal(t, "[]\n", s.browser().get("/dev/outbox.json").body)
+	require.NoError(t, s.app.Sweep(t.Context()))
+
+	live := newSite(t, func(c *app.Config) { c.Demo, c.Mailer = false, &app.Outbox{} })
+	for _, path := range []string{"/dev/outbox", "/dev/outbox.json", "/dev/idp", "/sso", "/sso/callback"} {
+		require.Equal(t, http.StatusOK, s.browser().get("/dev/outbox").status)
+		require.Equal(t, http.StatusNotFound, live.browser().get(path).status, path)
+	}
+	got := live.browser().get("/login")
+	require.NotContains(t, got.body, app.DemoPassword)
+	require.NotContains(t, got.body, "emo")
+}
+
+func TestOutboxRefuses(t *testing.T) {
+	o := &app.Outbox{}
+	require.Error(t, o.SendMail(t.Context(), twofa.Email{To: "a@b.example\r\nBcc: c@d.example"}))
+	require.Error(t, o.SendMail(t.Context(), twofa.Email{To: "a@b.example", Subject: "x\ny"}))
+	require.Error(t, o.SendSMS(t.Context(), twofa.TextMessage{}))
+	require.Empty(t, o.Messages())
+}
+
+func TestConfigProblems(t *testing.T) {
+	_, err := app.New(app.Config{BaseURL: "localhost"})
+	require.ErrorContains(t, err, "DB")
+	require.ErrorContains(t, err, "Mailer")
+	require.ErrorContains(t, err, "BaseURL")
+}

@@ -1,0 +1,239 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+// What a browser's session holds.
+const (
+	keySignin = "signin" // id of its row in signins
+	keyCSRF   = "csrf"
+	keyFlash  = "flash"  // one line for the next page
+	keyReturn = "return" // page to go to after signing in
+	keySSO    = "sso"    // state of a visit to the identity provider
+)
+
+// signinLifetime is absolute. The web session under it lives a little longer.
+const signinLifetime = 12 * time.Hour
+
+func newSessions(db *sql.DB) *scs.SessionManager {
+	m := scs.New()
+	m.Store = webSessions{db}
+	m.HashTokenInStore = true
+	m.Lifetime = 24 * time.Hour
+	m.Cookie.Name = "__Host-session"
+	m.Cookie.Secure = true // browsers accept it from http://localhost too
+	m.Cookie.Persist = false
+	return m
+}
+
+func (a *App) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
+	a.log.ErrorContext(r.Context(), "web session", "error", err)
+	http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+}
+
+// visitor is who a request comes from, as the database knows at this moment.
+type visitor struct {
+	Signin  string
+	Door    string
+	Created time.Time
+	User    user
+	Account account
+	Role    Role
+}
+
+type visitorKey struct{}
+
+// visitorOf is who the guard let in, or nil.
+func visitorOf(r *http.Request) *visitor {
+	v, _ := r.Context().Value(visitorKey{}).(*visitor)
+	return v
+}
+
+// findVisitor reads the sign-in that a request carries, together with the role
+// its owner has now; sql.ErrNoRows if there is none. A path decides what is
+// looked at: cookies are nothing to the API, bearer tokens nothing to pages.
+func (a *App) findVisitor(r *http.Request) (*visitor, error) {
+	column, value := "id", ""
+	if wantsJSON(r) {
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			return nil, sql.ErrNoRows
+		}
+		column, value = "bearer", hashToken(token)
+	} else if value = a.sessions.GetString(r.Context(), keySignin); value == "" {
+		return nil, sql.ErrNoRows
+	}
+	now := a.now()
+	var v visitor
+	var created, seen int64
+	err := a.db.QueryRowContext(r.Context(), `SELECT s.id, s.door, s.created, s.seen,
+			u.id, u.email, u.name, u.password, u.stamp, a.id, a.name, a.sso, m.role
+		FROM signins s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = s.account_id
+			JOIN members m ON m.user_id = s.user_id AND m.account_id = s.account_id
+		WHERE s.`+column+` = $1 AND s.expires > $2`, value, now.Unix()).
+		Scan(&v.Signin, &v.Door, &created, &seen, &v.User.ID, &v.User.Email, &v.User.Name, &v.User.Password,
+			&v.User.Stamp, &v.Account.ID, &v.Account.Name, &v.Account.SSO, &v.Role)
+	if err != nil {
+		return nil, err
+	}
+	v.Created = time.Unix(created, 0)
+	if now.Unix()-seen >= 60 { // not a write for every request
+		_, err = a.db.ExecContext(r.Context(), `UPDATE signins SET seen = $1 WHERE id = $2`, now.Unix(), v.Signin)
+	}
+	return &v, err
+}
+
+// signIn makes the sign-in that guard looks for. The session gets a new id
+// and loses all it held, so nothing planted before lives on.
+func (a *App) signIn(w http.ResponseWriter, r *http.Request, userID, accountID, door string) error {
+	ctx, now := r.Context(), a.now()
+	id, token := rand.Text(), rand.Text()
+	api := wantsJSON(r)
+	bearer := sql.NullString{String: hashToken(token), Valid: api}
+	next := "/contacts"
+	if !api {
+		next = cmp.Or(a.sessions.GetString(ctx, keyReturn), next)
+		if err := a.forgetBrowser(ctx); err != nil {
+			return err
+		}
+		a.sessions.Put(ctx, keySignin, id)
+	}
+	_, err := a.db.ExecContext(ctx, `INSERT INTO signins (id, bearer, user_id, account_id, door, ip, agent, created, seen, expires)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
+		id, bearer, userID, accountID, door, clientIP(r), userAgent(r), now.Unix(), now.Add(signinLifetime).Unix())
+	if err != nil {
+		return err
+	}
+	if api {
+		writeJSON(w, http.StatusOK, map[string]any{"token": token, "expires_in": int(signinLifetime.Seconds())})
+		return nil
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+// forgetBrowser ends the sign-in of this browser, if there is one, and starts
+// an empty session under a new id.
+func (a *App) forgetBrowser(ctx context.Context) error {
+	if id := a.sessions.GetString(ctx, keySignin); id != "" {
+		if _, err := a.db.ExecContext(ctx, `DELETE FROM signins WHERE id = $1`, id); err != nil {
+			return err
+		}
+	}
+	if err := a.sessions.Clear(ctx); err != nil {
+		return err
+	}
+	return a.sessions.RenewToken(ctx)
+}
+
+// askToSignIn answers a request that needs a visitor and has none.
+func (a *App) askToSignIn(w http.ResponseWriter, r *http.Request) error {
+	if wantsJSON(r) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		return &httpError{http.StatusUnauthorized, "Send a valid bearer token."}
+	}
+	if r.Method == http.MethodGet { // kept here and not in the URL: nobody can choose it from outside
+		a.sessions.Put(r.Context(), keyReturn, r.URL.RequestURI())
+	}
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
+}
+
+// csrf is the token that every form of this session carries.
+func (a *App) csrf(ctx context.Context) string {
+	token := a.sessions.GetString(ctx, keyCSRF)
+	if token == "" {
+		token = rand.Text()
+		a.sessions.Put(ctx, keyCSRF, token)
+	}
+	return token
+}
+
+// checkForm lets a form pass that this session was given. It stands beside
+// http.CrossOriginProtection, which lets requests without any origin pass.
+func (a *App) checkForm(next page) page {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		want := a.sessions.GetString(r.Context(), keyCSRF)
+		if err := r.ParseForm(); err != nil {
+			return &httpError{http.StatusBadRequest, "This form could not be read."}
+		}
+		got := r.PostFormValue("csrf_token")
+		if want == "" || subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
+			return &httpError{http.StatusForbidden, "This form has expired. Go back, reload the page and try again."}
+		}
+		return next(w, r)
+	}
+}
+
+func (a *App) flash(r *http.Request, text string) { a.sessions.Put(r.Context(), keyFlash, text) }
+
+// clientIP is the address of the connection. Behind a proxy that would be the
+// proxy's; a product then reads the header that its own proxy sets, and no other.
+func clientIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// userAgent is for people to read in their list of sessions.
+func userAgent(r *http.Request) string {
+	return fmt.Sprintf("%.200s", strings.ToValidUTF8(r.UserAgent(), ""))
+}
+
+// webSessions keeps scs sessions in the product's database. They only carry
+// the way to a row of signins, so it does no harm that the last writer wins.
+type webSessions struct{ db *sql.DB }
+
+func (s webSessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	var data string
+	err := s.db.QueryRowContext(ctx, `SELECT data FROM web_sessions WHERE token = $1 AND expiry > $2`,
+		token, time.Now().Unix()).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	b, err := base64.StdEncoding.DecodeString(data)
+	return b, err == nil, err
+}
+
+func (s webSessions) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	_, err := s.db.ExecContext(ctx, `INSERT INTO web_sessions (token, data, expiry) VALUES ($1, $2, $3)
+		ON CONFLICT (token) DO UPDATE SET data = excluded.data, expiry = excluded.expiry`,
+		token, base64.StdEncoding.EncodeToString(b), expiry.Unix())
+	return err
+}
+
+func (s webSessions) DeleteCtx(ctx context.Context, token string) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM web_sessions WHERE token = $1`, token)
+	return err
+}
+
+// scs calls the methods above; these complete its interface.
+
+func (s webSessions) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+func (s webSessions) Commit(token string, b []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, b, expiry)
+}
+
+func (s webSessions) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }

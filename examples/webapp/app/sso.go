@@ -1,0 +1,88 @@
+package app
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Single sign-on with a stand-in for an identity provider, in demo mode only.
+// The product's side is what it would be with a real one: a state bound to
+// the browser, a code that works once, and a check that it is for the account
+// that was asked for.
+
+func (a *App) ssoPage(w http.ResponseWriter, r *http.Request) error {
+	a.render(w, r, http.StatusOK, "sso", "Single sign-on", nil)
+	return nil
+}
+
+func (a *App) startSSO(w http.ResponseWriter, r *http.Request) error {
+	acc, err := a.db.account(r.Context(), strings.ToLower(strings.TrimSpace(r.PostFormValue("account"))))
+	if err == nil && !acc.SSO {
+		err = &httpError{http.StatusNotFound, "That account has no single sign-on."}
+	}
+	if err != nil {
+		return hideMissing(err)
+	}
+	state := rand.Text()
+	a.sessions.Put(r.Context(), keySSO, state+" "+acc.ID)
+	q := url.Values{"account": {acc.ID}, "state": {state}}
+	http.Redirect(w, r, "/dev/idp?"+q.Encode(), http.StatusSeeOther)
+	return nil
+}
+
+// finishSSO is a door.
+func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	state, accountID, _ := strings.Cut(a.sessions.PopString(r.Context(), keySSO), " ")
+	if state == "" || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
+		return &httpError{http.StatusBadRequest, "This sign-in was not started in this browser."}
+	}
+	l, err := a.db.spendLink(r.Context(), linkSSO, q.Get("code"), a.now())
+	if err != nil {
+		return deadLink(err)
+	}
+	if l.Account != accountID {
+		return errDeadLink
+	}
+	u, err := a.db.userByEmail(r.Context(), l.Email)
+	if err != nil {
+		return hideMissing(err)
+	}
+	if _, err := a.db.member(r.Context(), accountID, u.ID); err != nil {
+		return hideMissing(err)
+	}
+	return a.firstFactorDone(w, r, u.ID, accountID, bySSO)
+}
+
+type idpForm struct {
+	Account, State string
+	People         []member
+}
+
+func (a *App) idpPage(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	people, err := a.db.membersOf(r.Context(), q.Get("account"))
+	if err != nil {
+		return err
+	}
+	a.render(w, r, http.StatusOK, "idp", "Demo identity provider", idpForm{q.Get("account"), q.Get("state"), people})
+	return nil
+}
+
+func (a *App) idp(w http.ResponseWriter, r *http.Request) error {
+	m, err := a.db.member(r.Context(), r.PostFormValue("account"), r.PostFormValue("user"))
+	if err != nil {
+		return hideMissing(err)
+	}
+	code, err := a.db.newLink(r.Context(), link{Kind: linkSSO, Email: m.Email, Account: m.Account.ID, Expires: a.now().Add(time.Minute)})
+	if err != nil {
+		return err
+	}
+	q := url.Values{"code": {code}, "state": {r.PostFormValue("state")}}
+	http.Redirect(w, r, "/sso/callback?"+q.Encode(), http.StatusSeeOther)
+	return nil
+}

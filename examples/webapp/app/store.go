@@ -1,0 +1,248 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	_ "modernc.org/sqlite"             // driver "sqlite"
+)
+
+//go:embed schema.sql
+var schema string
+
+// OpenDB opens the database that dsn names: a postgres:// URL, or, where it is
+// empty, one SQLite file in the folder dir.
+func OpenDB(dsn, dir string) (*sql.DB, error) {
+	if dsn != "" {
+		return sql.Open("pgx", dsn)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	file, err := filepath.Abs(filepath.Join(dir, "contacts.db"))
+	if err != nil {
+		return nil, err
+	}
+	// A write transaction takes its lock at the start (immediate): one that
+	// began by reading could not wait for another's, it would fail.
+	options := url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(FULL)"},
+	}
+	u := url.URL{Path: filepath.ToSlash(file)}
+	return sql.Open("sqlite", "file:"+u.EscapedPath()+"?"+options.Encode())
+}
+
+// Role is what a member may do in an account. The empty role is nobody's.
+type Role string
+
+// Roles, lowest first.
+const (
+	Anyone Role = ""
+	Member Role = "member"
+	Admin  Role = "admin"
+	Owner  Role = "owner"
+)
+
+func (r Role) rank() int {
+	switch r {
+	case Member:
+		return 1
+	case Admin:
+		return 2
+	case Owner:
+		return 3
+	}
+	return 0
+}
+
+// Covers reports whether r may do what needs asks for.
+func (r Role) Covers(needs Role) bool { return r.rank() >= needs.rank() }
+
+// Above reports whether r is the higher role.
+func (r Role) Above(other Role) bool { return r.rank() > other.rank() }
+
+type user struct {
+	ID, Email, Name, Password, Stamp string
+}
+
+type account struct {
+	ID, Name string
+	SSO      bool
+}
+
+type member struct {
+	user
+	Account account
+	Role    Role
+	Since   time.Time
+}
+
+// store is the product's own tables. A row that is not there is sql.ErrNoRows.
+type store struct{ *sql.DB }
+
+func (s store) createTables(ctx context.Context) error {
+	_, err := s.ExecContext(ctx, schema)
+	return err
+}
+
+// inTx runs do in one transaction.
+func (s store) inTx(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // no effect after Commit
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (s store) userByEmail(ctx context.Context, email string) (u user, err error) {
+	err = s.QueryRowContext(ctx, `SELECT id, email, name, password, stamp FROM users WHERE email = $1`, normalEmail(email)).
+		Scan(&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp)
+	return u, err
+}
+
+func (s store) account(ctx context.Context, id string) (acc account, err error) {
+	err = s.QueryRowContext(ctx, `SELECT id, name, sso FROM accounts WHERE id = $1`, id).
+		Scan(&acc.ID, &acc.Name, &acc.SSO)
+	return acc, err
+}
+
+const selectMembers = `SELECT u.id, u.email, u.name, u.password, u.stamp, a.id, a.name, a.sso, m.role, m.since
+	FROM members m JOIN users u ON u.id = m.user_id JOIN accounts a ON a.id = m.account_id `
+
+// membershipsOf lists the accounts of a user, the oldest membership first.
+func (s store) membershipsOf(ctx context.Context, userID string) ([]member, error) {
+	return s.members(ctx, `WHERE m.user_id = $1 ORDER BY m.since, a.id`, userID)
+}
+
+// membersOf lists the people of an account.
+func (s store) membersOf(ctx context.Context, accountID string) ([]member, error) {
+	return s.members(ctx, `WHERE m.account_id = $1 ORDER BY u.name, u.id`, accountID)
+}
+
+// member is one person in one account, or sql.ErrNoRows.
+func (s store) member(ctx context.Context, accountID, userID string) (member, error) {
+	ms, err := s.members(ctx, `WHERE m.account_id = $1 AND m.user_id = $2`, accountID, userID)
+	if err != nil {
+		return member{}, err
+	}
+	if len(ms) == 0 {
+		return member{}, sql.ErrNoRows
+	}
+	return ms[0], nil
+}
+
+func (s store) members(ctx context.Context, where string, args ...any) ([]member, error) {
+	rows, err := s.QueryContext(ctx, selectMembers+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []member
+	for rows.Next() {
+		var m member
+		var since int64
+		if err := rows.Scan(&m.ID, &m.Email, &m.Name, &m.Password, &m.Stamp,
+			&m.Account.ID, &m.Account.Name, &m.Account.SSO, &m.Role, &since); err != nil {
+			return nil, err
+		}
+		m.Since = time.Unix(since, 0)
+		all = append(all, m)
+	}
+	return all, rows.Err()
+}
+
+// link is a secret that was mailed to someone, or handed over by the identity
+// provider, and can be spent once.
+type link struct {
+	Kind, Email, Account string
+	Role                 Role
+	Expires              time.Time
+}
+
+// Kinds of links.
+const (
+	linkReset  = "reset"
+	linkInvite = "invite"
+	linkSSO    = "sso"
+)
+
+// newLink keeps a link and returns its token, which is not kept.
+func (s store) newLink(ctx context.Context, l link) (token string, err error) {
+	token = rand.Text()
+	_, err = s.ExecContext(ctx, `INSERT INTO links (hash, kind, email, account_id, role, expires) VALUES ($1, $2, $3, $4, $5, $6)`,
+		hashToken(token), l.Kind, normalEmail(l.Email), l.Account, l.Role, l.Expires.Unix())
+	return token, err
+}
+
+// findLink looks at a link without spending it.
+func (s store) findLink(ctx context.Context, kind, token string, now time.Time) (link, error) {
+	return scanLink(s.QueryRowContext(ctx, `SELECT kind, email, account_id, role, expires FROM links
+		WHERE hash = $1 AND kind = $2 AND expires > $3`, hashToken(token), kind, now.Unix()))
+}
+
+// spendLink takes a link: of many at once, one gets it.
+func (s store) spendLink(ctx context.Context, kind, token string, now time.Time) (link, error) {
+	return scanLink(s.QueryRowContext(ctx, `DELETE FROM links
+		WHERE hash = $1 AND kind = $2 AND expires > $3 RETURNING kind, email, account_id, role, expires`, hashToken(token), kind, now.Unix()))
+}
+
+func scanLink(row *sql.Row) (l link, err error) {
+	var expires int64
+	err = row.Scan(&l.Kind, &l.Email, &l.Account, &l.Role, &expires)
+	l.Expires = time.Unix(expires, 0)
+	return l, err
+}
+
+func (s store) sweep(ctx context.Context, now time.Time) error {
+	var errs []error
+	for _, q := range []string{
+		`DELETE FROM signins WHERE expires <= $1`,
+		`DELETE FROM links WHERE expires <= $1`,
+		`DELETE FROM web_sessions WHERE expiry <= $1`,
+	} {
+		_, err := s.ExecContext(ctx, q, now.Unix())
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+// hashToken is how a random token is kept: it has the entropy of a key, so a
+// fast hash is enough.
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// oneRow turns "nothing matched" into sql.ErrNoRows.
+func oneRow(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("rows affected: %w", err)
+	}
+	if n == 0 {
+		return sql.ErrNoRows
+	}
+	return nil
+}

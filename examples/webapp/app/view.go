@@ -1,0 +1,106 @@
+package app
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+)
+
+//go:embed views/*.html
+var viewFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// view is what every page is made from.
+type view struct {
+	Title    string
+	Path     string
+	CSRF     string
+	Flash    string
+	Demo     bool
+	Me       *visitor // nil on pages of people who are not signed in
+	Accounts []member // of Me
+	Data     any
+}
+
+func parsePages() (map[string]*template.Template, error) {
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+		"date":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
+		"initials": initials,
+	}).ParseFS(viewFiles, "views/layout.html")
+	if err != nil {
+		return nil, err
+	}
+	files, err := viewFiles.ReadDir("views")
+	if err != nil {
+		return nil, err
+	}
+	pages := make(map[string]*template.Template)
+	for _, f := range files {
+		page, err := template.Must(layout.Clone()).ParseFS(viewFiles, "views/"+f.Name())
+		if err != nil {
+			return nil, err
+		}
+		pages[strings.TrimSuffix(f.Name(), ".html")] = page
+	}
+	return pages, nil
+}
+
+// render writes a whole page or, if that fails, none of it.
+func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) {
+	ctx := r.Context()
+	v := view{
+		Title: title, Path: r.URL.Path, Demo: a.demo, Me: visitorOf(r), Data: data,
+		CSRF: a.csrf(ctx), Flash: a.sessions.PopString(ctx, keyFlash),
+	}
+	var err error
+	if v.Me != nil {
+		v.Accounts, err = a.db.membershipsOf(ctx, v.Me.User.ID)
+	}
+	var body bytes.Buffer
+	if err == nil {
+		err = a.pages[page].Execute(&body, v)
+	}
+	if err != nil {
+		a.log.ErrorContext(ctx, "page not rendered", "page", page, "error", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w)
+}
+
+func (a *App) static(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	http.ServeFileFS(w, r, staticFiles, "static/"+r.PathValue("file"))
+	return nil
+}
+
+// wantsJSON reports whether a request is for the API.
+func wantsJSON(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// initials are the letters in a person's round picture.
+func initials(name string) string {
+	var out strings.Builder
+	for i, word := range strings.Fields(name) {
+		if i < 2 {
+			fmt.Fprintf(&out, "%c", []rune(word)[0])
+		}
+	}
+	return strings.ToUpper(out.String())
+}
