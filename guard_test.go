@@ -1,0 +1,260 @@
+package twofa_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	goparser "go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const modulePath = "github.com/twofa-go/twofa"
+
+// testPackages are the packages of the root module that exist for tests.
+var testPackages = []string{modulePath + "/storetest", modulePath + "/twofatest", modulePath + "/internal/engines"}
+
+// goCommand runs the go command on this module alone, as somebody sees it who
+// imports it.
+func goCommand(t *testing.T, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
+	out, err := cmd.Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Fatalf("go %s: %s", strings.Join(args, " "), failed.Stderr)
+	}
+	require.NoError(t, err)
+	return out
+}
+
+type goPackage struct {
+	ImportPath, Dir   string
+	Standard, DepOnly bool
+	Module            *struct{ Path string }
+	GoFiles, Imports  []string
+}
+
+func goList(t *testing.T, args ...string) []goPackage {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(string(goCommand(t,
+		append([]string{"list", "-json=ImportPath,Dir,Standard,DepOnly,Module,GoFiles,Imports"}, args...)...))))
+	var all []goPackage
+	for {
+		var p goPackage
+		if err := dec.Decode(&p); err == io.EOF {
+			return all
+		} else {
+			require.NoError(t, err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestGuard_RootRequiresFourModules(t *testing.T) {
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+		Tool, Replace []any
+	}
+	require.NoError(t, json.Unmarshal(goCommand(t, "mod", "edit", "-json"), &mod))
+	var direct []string
+	for _, r := range mod.Require {
+		if !r.Indirect {
+			direct = append(direct, r.Path)
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"github.com/boombuler/barcode", "github.com/pquerna/otp", "github.com/stretchr/testify", "golang.org/x/crypto",
+	}, direct)
+	require.Empty(t, mod.Tool, "tools live in internal/tools")
+	require.Empty(t, mod.Replace)
+}
+
+// What a host pulls in with each package, beside the standard library.
+func TestGuard_WhatComesAlong(t *testing.T) {
+	modules := []string{
+		modulePath, "github.com/boombuler/barcode", "github.com/pquerna/otp", "golang.org/x/crypto",
+		"golang.org/x/sys", // CPU features, for x/crypto
+	}
+	for _, p := range goList(t, "./...") {
+		if slices.Contains(testPackages, p.ImportPath) {
+			continue
+		}
+		t.Run(path.Base(p.ImportPath), func(t *testing.T) {
+			for _, dep := range goList(t, "-deps", p.ImportPath) {
+				require.NotEqual(t, "testing", dep.ImportPath)
+				require.NotContains(t, testPackages, dep.ImportPath)
+				require.False(t, strings.HasPrefix(dep.ImportPath, modulePath+"/examples/") && dep.DepOnly, dep.ImportPath)
+				if !dep.Standard {
+					require.NotNil(t, dep.Module, dep.ImportPath)
+					require.Contains(t, modules, dep.Module.Path)
+				}
+				if p.ImportPath == modulePath {
+					require.NotEqual(t, "net/http", dep.ImportPath)
+					require.NotContains(t, dep.ImportPath, modulePath+"/adapters")
+					require.NotEqual(t, modulePath+"/twofahttp", dep.ImportPath)
+				}
+			}
+		})
+	}
+}
+
+// No module of this repository imports an example; only tests do.
+func TestGuard_NothingImportsExamples(t *testing.T) {
+	example := regexp.MustCompile(`^` + modulePath + `/examples/`)
+	mods, err := filepath.Glob("*/*/go.mod")
+	require.NoError(t, err)
+	require.NotEmpty(t, mods)
+	for _, mod := range append(mods, "go.mod") {
+		dir := filepath.Dir(mod)
+		if strings.HasPrefix(dir, "examples") {
+			continue
+		}
+		require.NoError(t, filepath.WalkDir(dir, func(file string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() && (d.Name() == "examples" || d.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
+				for _, imp := range parseGo(t, file).Imports {
+					require.NotRegexp(t, example, unquote(imp.Path.Value), file)
+				}
+			}
+			return nil
+		}))
+	}
+}
+
+// The library starts nothing behind its host's back and keeps no state that
+// its host could not see.
+func TestGuard_NoInitNoGoroutineNoVariables(t *testing.T) {
+	for _, name := range goSources(t, ".") {
+		file := parseGo(t, name)
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				require.False(t, n.Recv == nil && n.Name.Name == "init", "%s: func init", name)
+			case *ast.GoStmt:
+				t.Errorf("%s: a goroutine", name)
+			case *ast.SelectorExpr:
+				require.NotEqual(t, "Go", n.Sel.Name, "%s: a goroutine", name)
+			}
+			return true
+		})
+		for _, decl := range file.Decls {
+			for _, v := range packageVars(decl) {
+				require.True(t, !ast.IsExported(v) || strings.HasPrefix(v, "Err"), "%s: %s could be overwritten by anyone", name, v)
+			}
+		}
+	}
+}
+
+func packageVars(decl ast.Decl) (names []string) {
+	gen, ok := decl.(*ast.GenDecl)
+	if !ok || gen.Tok != token.VAR {
+		return nil
+	}
+	for _, spec := range gen.Specs {
+		for _, name := range spec.(*ast.ValueSpec).Names {
+			names = append(names, name.Name)
+		}
+	}
+	return names
+}
+
+// Secrets are compared in constant time or not at all, and nothing predictable
+// is drawn. The one use of math/rand spreads out retries.
+func TestAbuse_Q06_ComparisonsAndRandomness(t *testing.T) {
+	const jitter = "swap.go"
+	secret := regexp.MustCompile(`(?i)(secret|code|token|mac|digest|hash|sum|password|binding)$`)
+	forbidden := map[string]string{
+		"bytes.Equal": "hmac.Equal", "bytes.Compare": "hmac.Equal", "bytes.EqualFold": "hmac.Equal",
+		"strings.EqualFold": "a canonical form", "reflect.DeepEqual": "hmac.Equal", "slices.Equal": "hmac.Equal",
+	}
+	for _, p := range goList(t, "./...") {
+		if slices.Contains(testPackages, p.ImportPath) {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			at := filepath.Join(p.Dir, name)
+			file := parseGo(t, at)
+			for _, imp := range file.Imports {
+				if strings.HasPrefix(unquote(imp.Path.Value), "math/rand") && !(p.ImportPath == modulePath && name == jitter) {
+					t.Errorf("%s imports %s", at, imp.Path.Value)
+				}
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.SelectorExpr:
+					if pkg, ok := n.X.(*ast.Ident); ok {
+						if instead, bad := forbidden[pkg.Name+"."+n.Sel.Name]; bad {
+							t.Errorf("%s: %s.%s; use %s", at, pkg.Name, n.Sel.Name, instead)
+						}
+					}
+				case *ast.BinaryExpr:
+					x, y := variable(file, n.X), variable(file, n.Y)
+					equality := n.Op == token.EQL || n.Op == token.NEQ
+					if equality && x != "" && y != "" && (secret.MatchString(x) || secret.MatchString(y)) {
+						t.Errorf("%s: %s %s %s; use subtle.ConstantTimeCompare", at, x, n.Op, y)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// variable is the name of a variable or field; "" for constants, nil, calls
+// and everything else.
+func variable(file *ast.File, e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		if e.Name != "nil" && !e.IsExported() {
+			return e.Name
+		}
+	case *ast.SelectorExpr:
+		pkg, ok := e.X.(*ast.Ident)
+		if !ok || !slices.ContainsFunc(file.Imports, func(imp *ast.ImportSpec) bool { return path.Base(unquote(imp.Path.Value)) == pkg.Name }) {
+			return e.Sel.Name
+		}
+	}
+	return ""
+}
+
+// goSources are the Go files of one folder that are not tests.
+func goSources(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+	require.NotEmpty(t, files)
+	return files
+}
+
+func parseGo(t *testing.T, file string) *ast.File {
+	t.Helper()
+	f, err := goparser.ParseFile(token.NewFileSet(), file, nil, goparser.SkipObjectResolution)
+	require.NoError(t, err)
+	return f
+}
+
+func unquote(s string) string {
+	s, _ = strconv.Unquote(s)
+	return s
+}
