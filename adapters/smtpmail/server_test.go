@@ -1,0 +1,250 @@
+package smtpmail_test
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httptest"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/smtpmail"
+)
+
+const (
+	username = "mailuser"
+	password = "correct horse"
+	link     = "https://acme.example/login?token=tok-0123456789"
+)
+
+func email() twofa.Email {
+	return twofa.Email{
+		To:      "jo@example.com",
+		Subject: "Your sign-in link",
+		Text:    "Open " + link + "\n",
+		HTML:    `<p><a href="` + link + `">Sign in</a></p>`,
+	}
+}
+
+// server is a small SMTP server that can misbehave at any step: greeting, EHLO,
+// STARTTLS, AUTH, MAIL, RCPT, DATA, message (before reading it), end (of it),
+// QUIT. Real servers are in the integration tests; they do not hang on demand.
+type server struct {
+	offer    []string          // extensions; nil means STARTTLS, and AUTH PLAIN inside TLS
+	replies  map[string]string // in place of the usual answer to a step; "" closes the connection
+	hang     string            // the step that gets no answer
+	reached  chan struct{}     // closed when hang is reached
+	deaf     bool              // hangs without reading on
+	implicit bool              // TLS from the first byte
+
+	port      int
+	cert      tls.Certificate
+	roots     *x509.CertPool
+	ended     chan struct{} // closed when the test ends
+	mu        sync.Mutex
+	heard     []string // commands, in order
+	delivered []string // messages, as they came
+}
+
+// start serves until the test ends, which waits for every connection to end:
+// a client that leaves one open hangs the test.
+func (s *server) start(t *testing.T) *server {
+	t.Helper()
+	pki := httptest.NewTLSServer(nil) // a certificate for 127.0.0.1, and its root
+	pki.Close()
+	s.cert, s.roots = pki.TLS.Certificates[0], x509.NewCertPool()
+	s.roots.AddCert(pki.Certificate())
+	s.reached, s.ended = make(chan struct{}), make(chan struct{})
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s.port = l.Addr().(*net.TCPAddr).Port
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				s.serve(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		close(s.ended)
+		l.Close()
+		wg.Wait()
+	})
+	return s
+}
+
+func (s *server) config() smtpmail.Config {
+	return smtpmail.Config{
+		Host: "127.0.0.1", Port: s.port, From: "Acme <login@acme.example>",
+		Username: username, Password: twofa.NewSecret(password),
+		TLSConfig: &tls.Config{RootCAs: s.roots}, ImplicitTLS: s.implicit,
+	}
+}
+
+func (s *server) send(t *testing.T, ctx context.Context, e twofa.Email) error {
+	t.Helper()
+	m, err := smtpmail.New(s.config())
+	require.NoError(t, err)
+	return m.SendMail(ctx, e)
+}
+
+// untilReached is a context that is cancelled when the server hangs.
+func (s *server) untilReached(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		select {
+		case <-s.reached:
+		case <-t.Context().Done():
+		}
+	}()
+	return ctx
+}
+
+// verbs are the steps that were heard.
+func (s *server) verbs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var verbs []string
+	for _, line := range s.heard {
+		verb, _, _ := strings.Cut(line, " ")
+		verbs = append(verbs, verb)
+	}
+	return verbs
+}
+
+func (s *server) messages() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.delivered)
+}
+
+// What becomes of the conversation after an answer.
+const (
+	goOn    = iota // as the protocol says
+	refused        // the client hears another answer, the server listens on
+	over           // the connection is to be closed
+)
+
+func (s *server) answer(conn net.Conn, step, usual string) int {
+	if step == s.hang {
+		close(s.reached)
+		if s.deaf {
+			<-s.ended
+		} else {
+			_, _ = io.Copy(io.Discard, conn) // until the client closes
+		}
+		return over
+	}
+	reply, other := s.replies[step]
+	if !other {
+		reply = usual
+	}
+	if reply == "" {
+		return over
+	}
+	if _, err := io.WriteString(conn, reply+"\r\n"); err != nil {
+		return over
+	}
+	if other {
+		return refused
+	}
+	return goOn
+}
+
+func (s *server) serve(conn net.Conn) {
+	secure := s.implicit
+	if secure {
+		conn = s.tls(conn)
+	}
+	if s.answer(conn, "greeting", "220 here") == over {
+		return
+	}
+	in := bufio.NewReader(conn)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		verb := s.hear(strings.TrimSpace(line))
+		usual := map[string]string{
+			"EHLO": s.extensions(secure), "STARTTLS": "220 go", "AUTH": "235 in", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go", "QUIT": "221 bye",
+		}[verb]
+		next := s.answer(conn, verb, cmp.Or(usual, "500 what?"))
+		switch {
+		case next == over || verb == "QUIT":
+			return
+		case next == refused:
+		case verb == "STARTTLS":
+			conn = s.tls(conn)
+			in, secure = bufio.NewReader(conn), true
+		case verb == "DATA":
+			if !s.receive(conn, in) {
+				return
+			}
+		}
+	}
+}
+
+func (s *server) receive(conn net.Conn, in *bufio.Reader) bool {
+	if s.hang == "message" {
+		s.answer(conn, "message", "")
+		return false
+	}
+	message, err := io.ReadAll(textproto.NewReader(in).DotReader())
+	if err != nil {
+		return false
+	}
+	next := s.answer(conn, "end", "250 taken")
+	if next == goOn {
+		s.mu.Lock()
+		s.delivered = append(s.delivered, string(message))
+		s.mu.Unlock()
+	}
+	return next != over
+}
+
+func (s *server) hear(line string) (verb string) {
+	s.mu.Lock()
+	s.heard = append(s.heard, line)
+	s.mu.Unlock()
+	verb, _, _ = strings.Cut(line, " ")
+	return verb
+}
+
+func (s *server) tls(conn net.Conn) net.Conn {
+	return tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{s.cert}})
+}
+
+func (s *server) extensions(secure bool) string {
+	offer := s.offer
+	if offer == nil {
+		offer = []string{"8BITMIME", "STARTTLS"}
+		if secure {
+			offer = []string{"8BITMIME", "AUTH PLAIN LOGIN"}
+		}
+	}
+	lines := "250-here"
+	for _, ext := range offer {
+		lines += fmt.Sprintf("\r\n250-%s", ext)
+	}
+	return lines + "\r\n250 OK"
+}
