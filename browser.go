@@ -13,17 +13,17 @@ import (
 // lifetime, it is also remembered, that is, not asked at login. It is never
 // proof of anything else.
 type browser struct {
-	ID       string `json:"id"`
-	Hash     string `json:"hash"`
-	Prev     string `json:"prev,omitempty"`    // the token before the last rotation
-	Rotated  int64  `json:"rotated,omitempty"` // when that was
-	Agent    string `json:"agent,omitempty"`
-	First    int64  `json:"first"`
-	Used     int64  `json:"used"`
-	Proven   int64  `json:"proven"` // when a real factor was last proven in it
-	Method   Method `json:"method"` // and which
-	Expires  int64  `json:"exp"`
-	Remember bool   `json:"remember,omitempty"`
+	ID       string
+	Hash     string
+	Prev     string // the token before the last rotation
+	Rotated  int64  // when that was
+	Agent    string
+	First    int64
+	Used     int64
+	Proven   int64  // when a real factor was last proven in it
+	Method   Method // and which
+	Expires  int64
+	Remember bool
 }
 
 const (

@@ -15,8 +15,8 @@ const (
 
 // counter counts consecutive failures of one method in one bucket.
 type counter struct {
-	Fails int   `json:"fails"`
-	Until int64 `json:"until,omitempty"` // locked until then
+	Fails int
+	Until int64 // locked until then
 }
 
 // bucket names a counter: failures in known browsers are counted apart, so

@@ -19,18 +19,18 @@ const (
 // confirmed and the recovery codes saved, in either order, and then everything
 // becomes active in one write.
 type setup struct {
-	ID        string `json:"id"`  // of the factor it will become
-	SID       string `json:"sid"` // of the session that started it; no other may go on with it
-	Method    Method `json:"method"`
-	Name      string `json:"name,omitempty"`
-	Replaces  string `json:"replaces,omitempty"`
-	Seal      string `json:"seal,omitempty"`
-	Codes     string `json:"codes,omitempty"` // sealed; they redeem nothing before activation
-	Step      int64  `json:"step,omitempty"`  // that confirmed it
-	Confirmed bool   `json:"confirmed,omitempty"`
-	Saved     bool   `json:"saved,omitempty"`
-	Fails     int    `json:"fails,omitempty"`
-	Expires   int64  `json:"exp"`
+	ID        string // of the factor it will become
+	SID       string // of the session that started it; no other may go on with it
+	Method    Method
+	Name      string
+	Replaces  string
+	Seal      string
+	Codes     string // sealed; they redeem nothing before activation
+	Step      int64  // that confirmed it
+	Confirmed bool
+	Saved     bool
+	Fails     int
+	Expires   int64
 }
 
 // Enroll says what is to be set up.

@@ -42,7 +42,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		v.CodesTotal, v.CodesMade = s.Codes.Total, unix(s.Codes.Made)
 		v.CodesViewable = m.cfg.ViewableCodes && s.Codes.Codes != ""
 	}
-	if slices.Contains(s.policy.methods(), EmailLink) && s.has(len(u.Emails) > 0)[EmailLink] {
+	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.has(len(u.Emails) > 0), EmailLink) {
 		v.Email = maskEmail(u.Emails[0])
 	}
 	for _, method := range []Method{TOTP, SMS} {

@@ -32,9 +32,9 @@ type ringKey struct {
 // subkeys are derived once, one for each purpose, so that no value made for
 // one purpose means anything in another.
 type subkeys struct {
-	aead   cipher.AEAD      // seals secrets and tokens
-	mac    func() hash.Hash // authenticates records
-	lookup []byte           // hides phone numbers in keys of records
+	aead   cipher.AEAD // seals secrets and tokens
+	mac    hash.Cloner // authenticates records; cloned for each, so that the key is prepared once
+	lookup []byte      // hides phone numbers in keys of records
 }
 
 // ParseKeys reads a ring from one line, as an environment variable holds it:
@@ -113,8 +113,7 @@ func derive(key []byte) (subkeys, error) {
 	if err != nil {
 		return subkeys{}, err
 	}
-	macKey := sub("record")
-	return subkeys{aead, func() hash.Hash { return hmac.New(sha256.New, macKey) }, sub("lookup")}, nil
+	return subkeys{aead, hmac.New(sha256.New, sub("record")).(hash.Cloner), sub("lookup")}, nil
 }
 
 func (k Keys) all() []ringKey {
@@ -189,14 +188,15 @@ func pack(fields ...string) []byte {
 }
 
 func unpack(b []byte) ([]string, bool) {
-	fields := make([]string, 0, 20)
-	for len(b) > 0 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
+	fields, text := make([]string, 0, 20), string(b)
+	for at := 0; at < len(b); {
+		n, size := binary.Uvarint(b[at:])
+		if size <= 0 || n > uint64(len(b)-at-size) {
 			return nil, false
 		}
-		fields = append(fields, string(b[size:size+int(n)]))
-		b = b[size+int(n):]
+		at += size
+		fields = append(fields, text[at:at+int(n)])
+		at += int(n)
 	}
 	return fields, true
 }

@@ -297,19 +297,21 @@ func (s *state) facts(u User, t ticket) facts {
 }
 
 // has returns what the user can prove, beside recovery codes.
-func (s *state) has(mail bool) map[Method]bool {
-	has := map[Method]bool{}
-	for _, f := range s.Factors {
-		has[f.Method] = true
+func (s *state) has(mail bool) []Method {
+	has := make([]Method, 0, maxFactors+2)
+	for i := range s.Factors {
+		has = append(has, s.Factors[i].Method)
 	}
-	has[EmailLink] = mail && s.m.cfg.Mailer != nil
+	if mail && s.m.cfg.Mailer != nil {
+		has = append(has, EmailLink)
+	}
 	return has
 }
 
 // check tries the proof, whatever its method.
 func (s *state) check(u User, t ticket, c Client, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
-		if has := s.has(true); !has[p.Method] && (p.Method != RecoveryCode || s.Codes == nil) {
+		if !slices.Contains(s.has(true), p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
 			return ErrNotEnrolled
 		}
 		return ErrNotAllowed

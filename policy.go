@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -137,7 +136,7 @@ func (p Policy) check() error {
 
 func (p Policy) methods() []Method {
 	if len(p.Methods) == 0 {
-		return []Method{TOTP}
+		return strength[:1]
 	}
 	return p.Methods
 }
@@ -145,9 +144,9 @@ func (p Policy) methods() []Method {
 // facts is what a decision stands on, beside the policy.
 type facts struct {
 	account string
-	ticket  ticket          // what has been proven
-	has     map[Method]bool // what the user has; EmailLink by having an address
-	codes   bool            // recovery codes are left
+	ticket  ticket   // what has been proven
+	has     []Method // what the user has; EmailLink by having an address
+	codes   bool     // recovery codes are left
 }
 
 // verdict is what a policy asks for, given the facts.
@@ -183,18 +182,18 @@ func (p Policy) decide(f facts) verdict {
 
 // offer returns the accepted methods the user has: the strongest, and those
 // the policy names as fallback.
-func (p Policy) offer(has map[Method]bool) (offered []Method) {
+func (p Policy) offer(has []Method) (offered []Method) {
 	for _, m := range strength {
-		if has[m] && slices.Contains(p.methods(), m) && (len(offered) == 0 || slices.Contains(p.Fallback, m)) {
+		if slices.Contains(has, m) && slices.Contains(p.methods(), m) && (len(offered) == 0 || slices.Contains(p.Fallback, m)) {
 			offered = append(offered, m)
 		}
 	}
 	return offered
 }
 
-func best(has map[Method]bool) (Method, bool) {
+func best(has []Method) (Method, bool) {
 	for _, m := range strength {
-		if has[m] {
+		if slices.Contains(has, m) {
 			return m, true
 		}
 	}
@@ -230,8 +229,21 @@ func (f facts) challenge(methods []Method) verdict {
 }
 
 // accountRecord is what is kept under "account/<id>".
-type accountRecord struct {
-	Policy Policy `json:"policy"`
+type accountRecord struct{ Policy Policy }
+
+func (a *accountRecord) walk(w *wire) {
+	p := &a.Policy
+	methods := func(m *[]Method) { list(w, m, func(m *Method) { word(w, m) }) }
+	methods(&p.Methods)
+	methods(&p.Fallback)
+	w.flag(&p.Required)
+	w.flag(&p.ExemptSSO)
+	w.number((*int64)(&p.Remember))
+	word(w, &p.TurnOff)
+	table(w, &p.Actions, func(r *ActionRule) {
+		w.number((*int64)(&r.MaxAge))
+		methods(&r.Methods)
+	})
 }
 
 func (k Keys) decodePolicy(r Record) (Policy, error) {
@@ -288,7 +300,7 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 		}
 		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: EventPolicy,
 			Account: account, Actor: "host", Detail: clean(by.host+": "+p.String(), 200)}
-		if err := m.write(ctx, accountKey(account), version, accountRecord{p}, []Event{e}); err != nil {
+		if err := m.write(ctx, accountKey(account), version, &accountRecord{p}, []Event{e}); err != nil {
 			return err
 		}
 		m.publish(ctx, e)
@@ -297,9 +309,10 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 }
 
 func (p Policy) equal(q Policy) bool {
-	a, errA := json.Marshal(p)
-	b, errB := json.Marshal(q)
-	return errA == nil && errB == nil && string(a) == string(b)
+	a, b := wire{}, wire{}
+	(&accountRecord{p}).walk(&a)
+	(&accountRecord{q}).walk(&b)
+	return string(a.buf) == string(b.buf)
 }
 
 // String describes the policy in a few words, for logs and audit.

@@ -2,10 +2,8 @@ package twofa
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"encoding/base64"
-	"encoding/json"
-	"io"
+	"strings"
 )
 
 // schema is the number of the format written here. A release reads schema n+1
@@ -17,61 +15,63 @@ const schema = "1"
 const maxRecord = 64 << 10
 
 // encode makes a record of v under a version of its own. Data is one header
-// line, "schema key-id mac", and JSON. The MAC covers key, version and all of
+// line, "schema key-id mac", and the fields (see wire). The MAC covers key, version and all of
 // Data, so that who can write the database but has no key can forge nothing,
 // nor move a record to another user; putting back an old row or deleting one
 // is what such a writer can still do (docs/threat-model.md).
-func (k Keys) encode(key string, v any) (Record, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return Record{}, err
-	}
-	if len(body) > maxRecord-128 {
+func (k Keys) encode(key string, v walker) (Record, error) {
+	signer, version := k.all()[0], newID()
+	var mac [macLen]byte // filled in below
+	header := schema + " " + signer.id + " "
+	w := wire{buf: append(append(append(make([]byte, 0, 1536), header...), mac[:]...), '\n')}
+	v.walk(&w)
+	if len(w.buf) > maxRecord {
 		return Record{}, &RecordError{key, "too large"}
 	}
-	version := newID()
-	signer := k.all()[0]
-	data := make([]byte, 0, len(schema)+len(signer.id)+len(body)+48)
-	data = append(append(append(data, schema+" "...), signer.id...), ' ')
-	data = base64.RawURLEncoding.AppendEncode(data, signer.sign(key, version, schema, body))
-	return Record{key, version, append(append(data, '\n'), body...)}, nil
+	body := w.buf[len(header)+macLen+1:]
+	base64.RawURLEncoding.Encode(w.buf[len(header):], signer.sign(key, version, body))
+	return Record{key, version, w.buf}, nil
 }
 
+const macLen = 43 // of a SHA-256 in base64
+
 // decode checks and reads a record into v.
-func (k Keys) decode(r Record, v any) error {
+func (k Keys) decode(r Record, v walker) error {
 	if len(r.Data) > maxRecord {
 		return &RecordError{r.Key, "too large"}
 	}
 	header, body, ok := bytes.Cut(r.Data, []byte{'\n'})
-	f := bytes.Split(header, []byte{' '})
-	if !ok || len(f) != 3 {
-		return &RecordError{r.Key, "no header"}
+	number, rest, _ := strings.Cut(string(header), " ")
+	id, mac, _ := strings.Cut(rest, " ")
+	switch {
+	case !ok || len(mac) != macLen:
+		return &RecordError{r.Key, "has no header"}
+	case number != schema:
+		return &RecordError{r.Key, "has a schema that this release does not read"}
 	}
-	if string(f[0]) != schema {
-		return &RecordError{r.Key, "schema is newer than this release reads"}
-	}
-	signer, ok := k.byID(string(f[1]))
+	signer, ok := k.byID(id)
 	if !ok {
-		return &RecordError{r.Key, "signed with a key that is not in the ring"}
+		return &RecordError{r.Key, "is signed with a key that is not in the ring"}
 	}
-	mac, err := base64.RawURLEncoding.Strict().AppendDecode(nil, f[2])
-	if err != nil || !hmac.Equal(mac, signer.sign(r.Key, r.Version, schema, body)) {
+	if !same(mac, base64.RawURLEncoding.EncodeToString(signer.sign(r.Key, r.Version, body))) {
 		return &RecordError{r.Key, "does not authenticate"}
 	}
-	// What this release does not know may be a restriction: refuse it.
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	w := wire{left: string(body), reading: true}
+	v.walk(&w)
+	if w.err != nil || w.left != "" {
 		return &RecordError{r.Key, "does not decode"}
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return &RecordError{r.Key, "has trailing data"}
 	}
 	return nil
 }
 
-func (k ringKey) sign(key, version, schema string, body []byte) []byte {
-	mac := k.mac()
+// walker is a kind of record.
+type walker interface{ walk(*wire) }
+
+func (k ringKey) sign(key, version string, body []byte) []byte {
+	mac, err := k.mac.Clone()
+	if err != nil {
+		panic(err) // crypto/hmac over SHA-256 clones
+	}
 	mac.Write(pack(key, version, schema, k.id))
 	mac.Write(body)
 	return mac.Sum(nil)
@@ -87,39 +87,123 @@ func (k Keys) byID(id string) (ringKey, bool) {
 }
 
 // userRecord is all second-factor state of one user, under "user/<id>". Times
-// are Unix seconds; names are short because the record is read on every request.
+// are Unix seconds. Every list in it is bounded.
 type userRecord struct {
-	Epoch    string             `json:"epoch"`           // replaced when credentials change; what carries another is dead
-	Keep     string             `json:"keep,omitempty"`  // id of the one session that outlived the last change
-	Stamp    string             `json:"stamp,omitempty"` // digest of User.Stamp as last seen
-	Login    int64              `json:"login,omitempty"` // last completed login
-	Factors  []factor           `json:"factors,omitempty"`
-	Codes    *codeSet           `json:"codes,omitempty"`
-	Setup    *setup             `json:"setup,omitempty"`
-	Counters map[string]counter `json:"counters,omitempty"`
-	Spent    []spent            `json:"spent,omitempty"`
-	Grants   []grant            `json:"grants,omitempty"`
-	Browsers []browser          `json:"browsers,omitempty"`
-	Sent     []sent             `json:"sent,omitempty"`
-	Sends    map[string][]int64 `json:"sends,omitempty"` // when something was sent, by method and bucket
-	Told     int64              `json:"told,omitempty"`  // last notice of failures
+	Epoch    string // replaced when credentials change; what carries another is dead
+	Keep     string // id of the one session that outlived the last change
+	Stamp    string // digest of User.Stamp as last seen
+	Login    int64  // last completed login
+	Told     int64  // last notice of failures
+	Factors  []factor
+	Codes    *codeSet
+	Setup    *setup
+	Counters map[string]counter
+	Spent    []spent
+	Grants   []grant
+	Browsers []browser
+	Sent     []sent
+	Sends    map[string][]int64 // when something was sent, by method and bucket
 }
 
 // factor is an authenticator app or a phone.
 type factor struct {
-	ID     string `json:"id"`
-	Method Method `json:"method"`
-	Name   string `json:"name,omitempty"`
-	Seal   string `json:"seal"`           // the key, or the number
-	Step   int64  `json:"step,omitempty"` // last accepted time step: codes of it and before are spent
-	Added  int64  `json:"added"`
-	Used   int64  `json:"used,omitempty"`
+	ID     string
+	Method Method
+	Name   string
+	Seal   string // the key, or the number
+	Step   int64  // last accepted time step: codes of it and before are spent
+	Added  int64
+	Used   int64
 }
 
 // spent is the id of an attempt that is over, kept until it would have expired.
 type spent struct {
-	ID      string `json:"id"`
-	Expires int64  `json:"exp"`
+	ID      string
+	Expires int64
 }
 
 const maxSpent = 32
+
+func (r *userRecord) walk(w *wire) {
+	w.text(&r.Epoch)
+	w.text(&r.Keep)
+	w.text(&r.Stamp)
+	w.number(&r.Login)
+	w.number(&r.Told)
+	list(w, &r.Factors, func(f *factor) {
+		w.text(&f.ID)
+		word(w, &f.Method)
+		w.text(&f.Name)
+		w.text(&f.Seal)
+		w.number(&f.Step)
+		w.number(&f.Added)
+		w.number(&f.Used)
+	})
+	optional(w, &r.Codes, func(c *codeSet) {
+		w.text(&c.ID)
+		w.text(&c.Key)
+		w.text(&c.Hashes)
+		w.small(&c.Total)
+		w.number(&c.Made)
+		w.text(&c.Codes)
+	})
+	optional(w, &r.Setup, func(p *setup) {
+		w.text(&p.ID)
+		w.text(&p.SID)
+		word(w, &p.Method)
+		w.text(&p.Name)
+		w.text(&p.Replaces)
+		w.text(&p.Seal)
+		w.text(&p.Codes)
+		w.number(&p.Step)
+		w.flag(&p.Confirmed)
+		w.flag(&p.Saved)
+		w.small(&p.Fails)
+		w.number(&p.Expires)
+	})
+	r.walkTransient(w)
+}
+
+// walkTransient walks what comes and goes with logins.
+func (r *userRecord) walkTransient(w *wire) {
+	table(w, &r.Counters, func(c *counter) {
+		w.small(&c.Fails)
+		w.number(&c.Until)
+	})
+	list(w, &r.Spent, func(x *spent) {
+		w.text(&x.ID)
+		w.number(&x.Expires)
+	})
+	list(w, &r.Grants, func(g *grant) {
+		w.text(&g.Action)
+		w.text(&g.Resource)
+		w.text(&g.SID)
+		word(w, &g.Method)
+		w.number(&g.At)
+	})
+	list(w, &r.Browsers, func(b *browser) {
+		w.text(&b.ID)
+		w.text(&b.Hash)
+		w.text(&b.Prev)
+		w.number(&b.Rotated)
+		w.text(&b.Agent)
+		w.number(&b.First)
+		w.number(&b.Used)
+		w.number(&b.Proven)
+		word(w, &b.Method)
+		w.number(&b.Expires)
+		w.flag(&b.Remember)
+	})
+	list(w, &r.Sent, func(x *sent) {
+		w.text(&x.ID)
+		word(w, &x.Method)
+		w.text(&x.Hash)
+		w.text(&x.To)
+		w.text(&x.Mask)
+		w.text(&x.Browser)
+		w.text(&x.Attempt)
+		w.small(&x.Tries)
+		w.number(&x.Expires)
+	})
+	table(w, &r.Sends, func(times *[]int64) { list(w, times, w.number) })
+}

@@ -26,12 +26,12 @@ const NoRecoveryCodes = -1
 // a random key of the set that is sealed: re-sealing it rotates keys without
 // knowing the codes, and a check is one hash and a look-up.
 type codeSet struct {
-	ID     string `json:"id"`
-	Key    string `json:"key"`             // sealed
-	Hashes string `json:"hashes"`          // of the codes that are left, one after the other
-	Total  int    `json:"total"`           // when made
-	Made   int64  `json:"made"`            //
-	Codes  string `json:"codes,omitempty"` // sealed, where the deployment keeps codes viewable
+	ID     string
+	Key    string // sealed
+	Hashes string // of the codes that are left, one after the other
+	Total  int    // when made
+	Made   int64  //
+	Codes  string // sealed, where the deployment keeps codes viewable
 }
 
 func newRecoveryCodes(n int) []string {

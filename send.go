@@ -11,15 +11,15 @@ import (
 // sent is a link or a texted code that left, or may have left. What it takes
 // to use it is in the challenge that was made for it.
 type sent struct {
-	ID      string `json:"id"`
-	Method  Method `json:"method"`
-	Hash    string `json:"hash"` // of the token or code
-	To      string `json:"to"`   // digest of the address or number it went to
-	Mask    string `json:"mask"` // what of it is shown
-	Browser string `json:"browser,omitempty"`
-	Attempt string `json:"attempt,omitempty"` // id of the challenge it was sent for
-	Tries   int    `json:"tries,omitempty"`
-	Expires int64  `json:"exp"`
+	ID      string
+	Method  Method
+	Hash    string // of the token or code
+	To      string // digest of the address or number it went to
+	Mask    string // what of it is shown
+	Browser string
+	Attempt string // id of the challenge it was sent for
+	Tries   int
+	Expires int64
 }
 
 const (

@@ -238,11 +238,11 @@ func (m *Manager) claimNumber(ctx context.Context, p Phone, confirmed bool) erro
 			return &lockedError{wait}
 		}
 		b.Sends = append(within(b.Sends, now, day), now)
-		return m.write(ctx, key, version, b, nil)
+		return m.write(ctx, key, version, &b, nil)
 	})
 }
 
 // numberRecord is what is kept under "number/<keyed hash of the number>".
-type numberRecord struct {
-	Sends []int64 `json:"sends"`
-}
+type numberRecord struct{ Sends []int64 }
+
+func (n *numberRecord) walk(w *wire) { list(w, &n.Sends, w.number) }

@@ -13,11 +13,11 @@ const ActionFactors = "factors"
 
 // grant is a fresh proof for one action, by one session.
 type grant struct {
-	Action   string `json:"action"`
-	Resource string `json:"resource,omitempty"`
-	SID      string `json:"sid"`
-	Method   Method `json:"method"`
-	At       int64  `json:"at"`
+	Action   string
+	Resource string
+	SID      string
+	Method   Method
+	At       int64
 }
 
 const (

@@ -105,7 +105,7 @@ func (m *Manager) load(ctx context.Context, user, account string) (*state, error
 // write swaps in v as the record under key. It returns nil when v is stored,
 // ErrConflict when another was faster and v was never stored, ErrUnavailable
 // otherwise.
-func (m *Manager) write(ctx context.Context, key, prev string, v any, events []Event) error {
+func (m *Manager) write(ctx context.Context, key, prev string, v walker, events []Event) error {
 	next, err := m.cfg.Keys.encode(key, v)
 	if err != nil {
 		return err

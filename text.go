@@ -12,6 +12,9 @@ import (
 // message: invalid UTF-8, control characters and those that turn the direction
 // of writing go, and it is cut to n bytes.
 func clean(s string, n int) string {
+	if len(s) <= n && plain(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029' {
 			return -1
@@ -26,6 +29,17 @@ func clean(s string, n int) string {
 		n--
 	}
 	return s[:n]
+}
+
+// plain reports whether s is printable ASCII without space around it, as
+// nearly everything is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s == "" || s[0] != ' ' && s[len(s)-1] != ' '
 }
 
 // checkID accepts what can be part of a record's key.

@@ -75,12 +75,12 @@ const byBrowser Method = "browser"
 const maxToken = 4096
 
 func (k Keys) sealTicket(t ticket) Secret {
-	var proofs strings.Builder
+	proofs := ""
 	for _, p := range t.proofs {
-		proofs.WriteString(string(p.method) + "@" + strconv.FormatInt(p.at, 36) + " ")
+		proofs += string(p.method) + "@" + strconv.FormatInt(p.at, 36) + " "
 	}
 	plain := pack(string(t.purpose), t.id, t.sid, t.user, t.account, t.epoch, t.stamp, string(t.by), t.sso,
-		strconv.FormatInt(t.at, 36), strconv.FormatInt(t.expires, 36), proofs.String(),
+		strconv.FormatInt(t.at, 36), strconv.FormatInt(t.expires, 36), proofs,
 		t.browser, t.host, t.action, t.resource, t.sent, string(t.sentBy), t.sentKey)
 	return NewSecret(k.seal(plain, "ticket"))
 }

@@ -1,0 +1,104 @@
+package twofa_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/totp"
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// BenchmarkVerify compares a whole verification, from a sealed challenge to a
+// written record and a sealed session, with the three steps a bare library
+// computes for a wrong code.
+func BenchmarkVerify(b *testing.B) {
+	b.Run("bare", func(b *testing.B) {
+		b.ReportAllocs()
+		opts := totp.ValidateOpts{Period: 30, Skew: 1, Digits: otp.DigitsSix}
+		for b.Loop() {
+			_, _ = totp.ValidateCustom("000000", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", start, opts)
+		}
+	})
+	b.Run("manager", func(b *testing.B) {
+		w := newWorld(b, func(c *twofa.Config) { c.OnEvent = nil })
+		ada := w.enrolled("ada")
+		timeEach(b, ada, twofa.TOTP, func() string { return ada.code() }, false)
+	})
+}
+
+// timeEach verifies in logins an hour apart, so that the record is a typical
+// one. The logins are begun before the time is taken.
+func timeEach(b *testing.B, p *person, m twofa.Method, code func() string, fails bool) {
+	challenges, proofs := make([]twofa.Challenge, b.N), make([]twofa.Proof, b.N)
+	for i := range b.N {
+		p.clock.Add(time.Hour - 30*time.Second)
+		proofs[i] = twofa.Proof{Method: m, Code: code()}
+		p.begin()
+		challenges[i] = p.login.Challenge
+	}
+	p.clock.Add(-time.Duration(b.N) * time.Hour)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		p.clock.Add(time.Hour)
+		if _, err := p.Verify(b.Context(), p.client, challenges[i], proofs[i]); (err != nil) != fails {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRecovery shows that a check costs the same with 1 code and with 20.
+func BenchmarkRecovery(b *testing.B) {
+	for _, n := range []int{1, 20} {
+		b.Run(strconv.Itoa(n)+" codes", func(b *testing.B) {
+			w := newWorld(b, func(c *twofa.Config) { c.RecoveryCodes = n; c.OnEvent = nil })
+			ada := w.enrolled("ada")
+			timeEach(b, ada, twofa.RecoveryCode, func() string { ada.code(); return "0000-0000-0000-0000-0000-0000" }, true)
+		})
+	}
+}
+
+// BenchmarkCheck is the guard.
+func BenchmarkCheck(b *testing.B) {
+	w := newWorld(b)
+	ada := w.enrolled("ada")
+	c := ada.caller()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := ada.Check(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkQR(b *testing.B) {
+	w := newWorld(b)
+	ada := w.person("ada")
+	ada.begin()
+	e, err := ada.Enroll(b.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(b, err)
+	b.Run("encode", func(b *testing.B) {
+		for b.Loop() {
+			if err := twofa.EncodeQR(e.URI.Reveal()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("PNG", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := e.PNG(0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("SVG", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := e.SVG(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

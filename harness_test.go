@@ -1,0 +1,227 @@
+package twofa_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// world is a host in a test: a directory, a store, a clock, an outbox.
+type world struct {
+	*twofa.Manager
+	t     testing.TB
+	cfg   twofa.Config
+	store twofa.Store
+	clock *twofatest.Clock
+	out   *twofatest.Outbox
+
+	mu     sync.Mutex
+	users  map[string]twofa.User
+	events []twofa.Event
+}
+
+var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+// newWorld makes a host with every method configured. edit may change the
+// configuration before New.
+func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
+	w := &world{t: t, store: memstore.New(), clock: twofatest.NewClock(start), out: &twofatest.Outbox{}, users: map[string]twofa.User{}}
+	for _, id := range []string{"ada", "bob"} {
+		w.users[id] = twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, Stamp: "1",
+			Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
+	}
+	w.cfg = twofa.Config{
+		Issuer: "Acme", Store: w.store, Keys: twofatest.Keys(t, "a"), Now: w.clock.Now, User: w.lookup,
+		Mailer: w.out, LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
+		MailNotice: func(twofa.NoticeMail) twofa.Email { return twofa.Email{} },
+		SMS:        w.out, Phone: numbers{}, SMSCountries: []string{"CH"}, WebOTPHost: "app.example.com",
+		OnEvent: func(_ context.Context, e twofa.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, e)
+		},
+	}
+	for _, f := range edit {
+		f(&w.cfg)
+	}
+	w.store = w.cfg.Store
+	w.Manager = w.again()
+	return w
+}
+
+// again makes a further Manager on the same store, as another server has.
+func (w *world) again() *twofa.Manager {
+	m, err := twofa.New(w.cfg)
+	require.NoError(w.t, err)
+	return m
+}
+
+func (w *world) lookup(_ context.Context, id string) (twofa.User, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	u, ok := w.users[id]
+	if !ok {
+		return u, errors.New("no such user")
+	}
+	return u, nil
+}
+
+func (w *world) setUser(id string, edit func(*twofa.User)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	u := w.users[id]
+	edit(&u)
+	w.users[id] = u
+}
+
+func (w *world) types() (list []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.events {
+		list = append(list, e.Type)
+	}
+	return list
+}
+
+// numbers reads Swiss mobile numbers, typed with the country code.
+type numbers struct{}
+
+func (numbers) ParsePhone(raw, _ string) (twofa.Phone, error) {
+	raw = strings.ReplaceAll(raw, " ", "")
+	switch {
+	case strings.HasPrefix(raw, "+417") && len(raw) == 12:
+		return twofa.Phone{E164: raw, Country: "CH", Mobile: true}, nil
+	case strings.HasPrefix(raw, "+336") && len(raw) == 12:
+		return twofa.Phone{E164: raw, Country: "FR", Mobile: true}, nil
+	case strings.HasPrefix(raw, "+41900"):
+		return twofa.Phone{E164: raw, Country: "CH"}, nil
+	}
+	return twofa.Phone{}, errors.New("not a number")
+}
+
+// person is a user with a browser, a host session and, after set-up, an app.
+type person struct {
+	*world
+	id      string
+	client  twofa.Client
+	account string
+	login   twofa.Login
+	session twofa.Session
+	uri     string
+	codes   []string
+}
+
+func (w *world) person(id string) *person {
+	return &person{world: w, id: id, client: twofa.Client{IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+		Browser: twofa.NewSecret("binding of " + id)}}
+}
+
+// browser is the same person in another browser.
+func (p *person) browser(name string) *person {
+	q := *p
+	q.client.Browser, q.session, q.login = twofa.NewSecret("binding of "+p.id+" in "+name), twofa.Session{}, twofa.Login{}
+	return &q
+}
+
+func (p *person) caller() twofa.Caller {
+	return twofa.Caller{Session: p.session, Challenge: p.login.Challenge, Account: p.account, Client: p.client}
+}
+
+// took keeps what a login gave.
+func (p *person) took(l twofa.Login, err error) error {
+	if err != nil {
+		return err
+	}
+	p.login = l
+	if !l.Session.IsZero() {
+		p.session = l.Session
+	}
+	if !l.Browser.IsZero() {
+		p.client.Browser = l.Browser
+	}
+	return nil
+}
+
+func (p *person) begin() twofa.Next {
+	p.t.Helper()
+	require.NoError(p.t, p.took(p.Begin(p.t.Context(), twofa.FirstFactor{UserID: p.id, Account: p.account, By: twofa.ByPassword, Client: p.client})))
+	return p.login.Next
+}
+
+func (p *person) verify(m twofa.Method, code string) error {
+	return p.took(p.Verify(p.t.Context(), p.client, p.login.Challenge, twofa.Proof{Method: m, Code: code}))
+}
+
+func (p *person) send(m twofa.Method) error {
+	return p.took(p.Send(p.t.Context(), p.client, p.login.Challenge, m))
+}
+
+// code is what the app shows now; the clock moves on first, since the code
+// before may be spent.
+func (p *person) code() string {
+	p.clock.Add(30 * time.Second)
+	return p.now()
+}
+
+func (p *person) now() string { return twofatest.Code(p.t, p.uri, p.clock.Now()) }
+
+// enroll sets up an authenticator, and keeps its URI and the recovery codes.
+func (p *person) enroll() *person {
+	p.t.Helper()
+	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.Enroll{})
+	require.NoError(p.t, err)
+	p.uri = e.URI.Reveal()
+	require.NoError(p.t, p.took(p.Confirm(p.t.Context(), p.caller(), p.code())))
+	if !e.Saved {
+		p.keep(e)
+		require.NoError(p.t, p.took(p.SaveCodes(p.t.Context(), p.caller())))
+	}
+	require.Equal(p.t, twofa.NextDone, p.login.Next)
+	return p
+}
+
+func (p *person) keep(e twofa.Enrolment) {
+	p.codes = nil
+	for _, c := range e.Codes {
+		p.codes = append(p.codes, c.Reveal())
+	}
+}
+
+// enrolled is a person who is signed in with an authenticator set up.
+func (w *world) enrolled(id string) *person {
+	p := w.person(id)
+	require.Equal(w.t, twofa.NextDone, p.begin())
+	return p.enroll()
+}
+
+// stepUp proves freshly for an action.
+func (p *person) stepUp(action string) error {
+	p.t.Helper()
+	if err := p.took(p.StepUp(p.t.Context(), p.caller(), action, "")); err != nil || p.login.Next == twofa.NextDone {
+		return err
+	}
+	return p.verify(twofa.TOTP, p.code())
+}
+
+func (p *person) token() string {
+	p.t.Helper()
+	u, err := url.Parse(p.out.Link(p.t, p.id+"@example.com"))
+	require.NoError(p.t, err)
+	return u.Query().Get("token")
+}
+
+func denied(t testing.TB, err error, reason twofa.Reason) {
+	t.Helper()
+	var d *twofa.DeniedError
+	require.ErrorAs(t, err, &d)
+	require.Equal(t, reason, d.Reason)
+}
