@@ -1,0 +1,297 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+)
+
+// Each planted sender breaks the contract in one way that has been seen in the
+// field or is easy to slip into, and the rule that is named must find it.
+func TestPlantedSendersAreRejected(t *testing.T) {
+	for _, planted := range []struct {
+		fault string
+		rule  string
+		send  func(g *gateway, ctx context.Context, m twofa.Email) error
+	}{
+		{"drops it and says nothing", "accepted", func(*gateway, context.Context, twofa.Email) error { return nil }},
+		{"sends it twice", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			return errors.Join(g.send(ctx, m), g.send(ctx, m))
+		}},
+		{"cuts the last line off", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			m.Text, _, _ = strings.Cut(m.Text, "\n\n")
+			return g.send(ctx, m)
+		}},
+		{"makes it ASCII", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			m.Text = strings.ReplaceAll(m.Text, "日本", "??")
+			return g.send(ctx, m)
+		}},
+		{"always sends to one address", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			m.To = "me@example.com"
+			return g.send(ctx, m)
+		}},
+		{"swallows the refusal", "refused", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if err := g.send(ctx, m); !errors.Is(err, errRefused) {
+				return err
+			}
+			return nil
+		}},
+		{"sends in the background", "refused", func(g *gateway, _ context.Context, m twofa.Email) error {
+			go g.send(context.Background(), m)
+			return nil
+		}},
+		{"knows no deadline", "deadline", ignoresContext},
+		{"knows no cancellation", "cancel", ignoresContext},
+		{"knows deadlines only", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if d, ok := ctx.Deadline(); ok {
+				return withTimeout(g, ctx, m, time.Until(d))
+			}
+			return g.send(context.WithoutCancel(ctx), m)
+		}},
+		{"sees a cancellation at its next look", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			return errors.Join(withTimeout(g, context.WithoutCancel(ctx), m, time.Minute), ctx.Err())
+		}},
+		{"takes silence for success", "deadline", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if err := g.send(ctx, m); !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+			return nil
+		}},
+		{"takes a cancellation for success", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if err := g.send(ctx, m); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil
+		}},
+		{"sends again what may have been taken", "deadline", retries},
+		{"sends again what may have been taken, until cancelled", "cancel", retries},
+		{"sends although cancelled", "cancelled before", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			return errors.Join(g.send(context.WithoutCancel(ctx), m), ctx.Err())
+		}},
+		{"no error although cancelled", "cancelled before", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return g.send(ctx, m)
+		}},
+		{"looks at nothing", "line breaks in To", (*gateway).send},
+		{"strips line breaks and sends", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			m.To, _, _ = strings.Cut(strings.TrimSpace(m.To), "\r")
+			return g.checked(ctx, m)
+		}},
+		{"looks for CR LF only", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if strings.Contains(m.To+m.Subject, "\r\n") {
+				return errors.New("line break")
+			}
+			return g.send(ctx, m)
+		}},
+		{"reports the line break and sends", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			return errors.Join(g.send(ctx, m), g.checked(ctx, twofa.Email{To: m.To + "\n"}))
+		}},
+		{"looks at To only", "line breaks in Subject", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			if strings.ContainsAny(m.To, "\r\n") {
+				return errors.New("line break")
+			}
+			return g.send(ctx, m)
+		}},
+		{"cuts subjects", "subject", func(g *gateway, ctx context.Context, m twofa.Email) error {
+			m.Subject = m.Subject[:min(len(m.Subject), 78)]
+			return g.checked(ctx, m)
+		}},
+		{"one buffer for all", "concurrent", shared()},
+		{"one at a time, the others fail", "concurrent", exclusive()},
+	} {
+		t.Run(planted.fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rule := senderRuleNamed(t, planted.rule)
+				message := brokenSender(t, rule, func(g *gateway) MailerPeer { return g.peer(planted.send) })
+				require.Contains(t, message, "The rule: "+rule.text)
+			})
+		})
+	}
+}
+
+func ignoresContext(g *gateway, ctx context.Context, m twofa.Email) error {
+	return g.checked(context.WithoutCancel(ctx), m)
+}
+
+func withTimeout(g *gateway, ctx context.Context, m twofa.Email, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	defer cancel()
+	return g.checked(ctx, m)
+}
+
+func retries(g *gateway, ctx context.Context, m twofa.Email) error {
+	_ = withTimeout(g, ctx, m, hangFor/2)
+	return g.checked(ctx, m)
+}
+
+// shared writes each message where the one before was, as a buffer does that
+// is a field: what is sent is the last one.
+func shared() func(*gateway, context.Context, twofa.Email) error {
+	var mu sync.Mutex
+	var text string
+	return func(g *gateway, ctx context.Context, m twofa.Email) error {
+		mu.Lock()
+		text = m.Text
+		mu.Unlock()
+		time.Sleep(time.Millisecond) // of the bubble's time: until all have written
+		mu.Lock()
+		m.Text = text
+		mu.Unlock()
+		return g.checked(ctx, m)
+	}
+}
+
+func exclusive() func(*gateway, context.Context, twofa.Email) error {
+	var busy sync.Mutex
+	return func(g *gateway, ctx context.Context, m twofa.Email) error {
+		if !busy.TryLock() {
+			return errors.New("busy")
+		}
+		defer busy.Unlock()
+		time.Sleep(time.Millisecond)
+		return g.checked(ctx, m)
+	}
+}
+
+// Every rule must be able to fail.
+func TestEverySenderRuleIsBrokenBySomePlantedSender(t *testing.T) {
+	for _, r := range slices.Concat(senderRules, subjectRules) {
+		synctest.Test(t, func(t *testing.T) {
+			require.NotEmpty(t, brokenSender(t, r, func(g *gateway) MailerPeer {
+				return g.peer(func(*gateway, context.Context, twofa.Email) error { return nil })
+			}), r.name)
+		})
+	}
+}
+
+func TestGoodSendersPass(t *testing.T) {
+	for _, r := range slices.Concat(senderRules, subjectRules) {
+		synctest.Test(t, func(t *testing.T) {
+			require.Empty(t, brokenSender(t, r, func(g *gateway) MailerPeer { return g.peer((*gateway).checked) }), r.name)
+		})
+	}
+	RunMailer(t, func(t *testing.T) MailerPeer { return newGateway(t).peer((*gateway).checked) })
+	RunSMSSender(t, func(t *testing.T) SMSPeer {
+		g := newGateway(t)
+		return SMSPeer{Sender: smsByMail{g}, Refuse: g.refuse, Hang: g.hang, Taken: func() (texts []twofa.TextMessage) {
+			for _, m := range g.taken() {
+				texts = append(texts, twofa.TextMessage{To: m.To, Body: m.Text})
+			}
+			return texts
+		}}
+	})
+}
+
+type smsByMail struct{ *gateway }
+
+func (s smsByMail) SendSMS(ctx context.Context, m twofa.TextMessage) error {
+	return s.checked(ctx, twofa.Email{To: m.To, Text: m.Body})
+}
+
+func senderRuleNamed(t *testing.T, name string) senderRule {
+	t.Helper()
+	rules := slices.Concat(senderRules, subjectRules)
+	i := slices.IndexFunc(rules, func(r senderRule) bool { return r.name == name })
+	require.GreaterOrEqual(t, i, 0, "there is no rule %q", name)
+	return rules[i]
+}
+
+// brokenSender returns what the rule has to say against a sender, "" for nothing.
+func brokenSender(t *testing.T, r senderRule, open func(g *gateway) MailerPeer) string {
+	t.Helper()
+	rec := &recorder{ctx: t.Context()}
+	done := make(chan struct{})
+	peer := open(newGateway(t))
+	go func() {
+		defer close(done)
+		r.run(rec, peer, mailbox)
+	}()
+	<-done
+	return rec.message
+}
+
+var errRefused = errors.New("refused")
+
+// gateway is a peer inside the process.
+type gateway struct {
+	over     chan struct{} // closed when the test ends
+	mu       sync.Mutex
+	messages []twofa.Email
+	mode     string
+}
+
+func newGateway(t *testing.T) *gateway {
+	g := &gateway{over: make(chan struct{})}
+	t.Cleanup(func() { close(g.over) })
+	return g
+}
+
+func (g *gateway) set(mode string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mode = mode
+}
+
+func (g *gateway) refuse() { g.set("refuse") }
+func (g *gateway) hang()   { g.set("hang") }
+
+func (g *gateway) taken() []twofa.Email {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.messages)
+}
+
+// send is the call: it knows ctx, and looks at nothing else.
+func (g *gateway) send(ctx context.Context, m twofa.Email) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	mode := g.mode
+	if mode != "refuse" {
+		g.messages = append(g.messages, m)
+	}
+	g.mu.Unlock()
+	switch mode {
+	case "refuse":
+		return errRefused
+	case "hang":
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-g.over:
+			return errors.New("the connection was closed")
+		}
+	}
+	return nil
+}
+
+// checked is a good sender.
+func (g *gateway) checked(ctx context.Context, m twofa.Email) error {
+	if strings.ContainsAny(m.To+m.Subject, "\r\n") {
+		return errors.New("line break")
+	}
+	return g.send(ctx, m)
+}
+
+func (g *gateway) peer(send func(*gateway, context.Context, twofa.Email) error) MailerPeer {
+	return MailerPeer{Mailer: plantedMailer{g, send}, Taken: g.taken, Refuse: g.refuse, Hang: g.hang}
+}
+
+type plantedMailer struct {
+	g    *gateway
+	send func(*gateway, context.Context, twofa.Email) error
+}
+
+func (p plantedMailer) SendMail(ctx context.Context, m twofa.Email) error { return p.send(p.g, ctx, m) }
