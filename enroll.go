@@ -350,7 +350,9 @@ func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
 	} else {
 		login.Session = s.session(t)
 	}
-	login.Browser = s.recognise(c.Client, p.Method, false)
+	if login.Next == NextDone {
+		login.Browser = s.recognise(c.Client, p.Method, false)
+	}
 	return login, nil
 }
 

@@ -104,6 +104,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 	default:
 		return Login{}, ErrNotAllowed
 	}
+	if f.SSOAccount != "" && checkID("account", f.SSOAccount) != nil {
+		return Login{}, ErrNotAllowed
+	}
 	u, err := m.lookup(ctx, f.UserID, f.Account)
 	if err != nil {
 		return Login{}, err
@@ -114,7 +117,7 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 		t := ticket{id: newID(), sid: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
 			by: f.By, sso: f.SSOAccount, at: s.now.Unix()}
 		t.bind(f.Client)
-		if at, ok := s.remembered(f.Client); ok {
+		if at, ok := s.remembered(f.Client); ok && (f.By == ByPassword || f.By == BySSO) {
 			t.proofs = []proof{{byBrowser, at}}
 		}
 		login = s.advance(u, t, f.Client)

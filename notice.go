@@ -25,7 +25,7 @@ func (m *Manager) published(ctx context.Context, s *state) {
 		m.publish(ctx, e)
 	}
 	for _, out := range s.after {
-		ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
 		if err := m.deliver(ctx, out); err != nil {
 			m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", out.user, "error", err)
 		}
@@ -42,7 +42,7 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 	if !e.Notice || m.cfg.Mailer == nil || e.User == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
 	defer cancel()
 	if err := guarded(func() error { return m.mailNotice(ctx, e) }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)

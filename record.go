@@ -175,6 +175,7 @@ func (r *userRecord) walkTransient(w *wire) {
 		w.number(&x.Expires)
 	})
 	list(w, &r.Grants, func(g *grant) {
+		w.text(&g.Account)
 		w.text(&g.Action)
 		w.text(&g.Resource)
 		w.text(&g.SID)

@@ -110,6 +110,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if err := s.claimSend(method, c); err != nil {
 			return err
 		}
+		t.expires = s.now.Add(challengeTTL).Unix() // what is sent late is good for as long
 		if out, err = s.prepare(u, &t, c, method); err != nil {
 			s.dirty = false
 			return err

@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -174,7 +173,7 @@ func (t ticket) amr() []string {
 	if t.by == ByPassword && t.provenAny(TOTP, SMS) {
 		amr = append(amr, "mfa")
 	}
-	return slices.Compact(amr)
+	return amr
 }
 
 // CredentialsChanged is to be called after the host has changed a user's

@@ -11,8 +11,9 @@ import (
 // rule for it, a proof with any enrolled factor lasts 15 minutes.
 const ActionFactors = "factors"
 
-// grant is a fresh proof for one action, by one session.
+// grant is a fresh proof for one action in one account, by one session.
 type grant struct {
+	Account  string
 	Action   string
 	Resource string
 	SID      string
@@ -50,9 +51,13 @@ func (g grant) fresh(r ActionRule, now int64) bool {
 	return g.At <= now+issueSlack && now-g.At < int64(age/time.Second) && slices.Contains(r.Methods, g.Method)
 }
 
+func (g grant) is(account, action, resource, sid string) bool {
+	return g.Account == account && g.Action == action && g.Resource == resource && g.SID == sid
+}
+
 // CheckAction looks whether the session may do an action now: Check, and a
-// fresh proof for exactly this action and resource ("" is a resource like any
-// other), by this session, with an accepted method. It spends nothing.
+// fresh proof for exactly this account, action and resource ("" is a resource
+// like any other), by this session, with an accepted method. It spends nothing.
 func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
 	t, s, err := m.guard(ctx, c)
 	if err != nil {
@@ -137,7 +142,7 @@ func (s *state) granted(t ticket, action, resource string) (int, error) {
 	r := s.policy.rule(action)
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
 	for i, g := range s.Grants {
-		if g.Action != action || g.Resource != resource || g.SID != t.sid {
+		if !g.is(s.account, action, resource, t.sid) {
 			continue
 		}
 		if g.fresh(r, s.now.Unix()) {
@@ -151,9 +156,9 @@ func (s *state) granted(t ticket, action, resource string) (int, error) {
 // grant writes down a fresh proof. It takes the place of an older one for the
 // same action, so that one proof never serves twice.
 func (s *state) grant(t ticket, m Method, c Client) {
-	g := grant{Action: t.action, Resource: t.resource, SID: t.sid, Method: m, At: s.now.Unix()}
+	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SID: t.sid, Method: m, At: s.now.Unix()}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
-		return o.Action == g.Action && o.Resource == g.Resource && o.SID == g.SID
+		return o.is(g.Account, g.Action, g.Resource, g.SID)
 	})
 	s.Grants = append(s.Grants, g)
 	s.event(Event{Type: EventStepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)}, c)

@@ -201,7 +201,8 @@ func (s *state) spend(t ticket) bool {
 	if s.isSpent(t) {
 		return false
 	}
-	s.Spent = append(s.Spent, spent{t.id, t.expires})
+	// Challenges derived from t by sending may live longer than t.
+	s.Spent = append(s.Spent, spent{t.id, s.now.Add(enrollTTL).Unix()})
 	s.dirty = true
 	return true
 }
