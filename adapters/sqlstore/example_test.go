@@ -1,0 +1,26 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"log"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/sqlstore"
+)
+
+// The pool is the product's own, with the driver that it has anyway.
+func Example() {
+	db, err := sql.Open("pgx", "postgres://app@db.internal/app")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := sqlstore.Migrate(context.Background(), db, sqlstore.PostgreSQL); err != nil {
+		log.Fatal(err)
+	}
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = twofa.Config{Store: store /* and the rest */}
+}
