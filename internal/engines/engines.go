@@ -1,0 +1,213 @@
+// Package engines gives tests real databases and tools: those that run on this
+// machine, else throw-away servers from what is installed, else the test is
+// skipped in one line, or fails if the environment variable TWOFA_REQUIRE is
+// set, as it is in CI.
+package engines
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Require ends a test for which name is missing: skipped, or failed where
+// everything is required.
+func Require(t testing.TB, name, reason string) {
+	t.Helper()
+	if os.Getenv("TWOFA_REQUIRE") != "" {
+		t.Fatalf("%s is required: %s", name, reason)
+	}
+	t.Skipf("needs %s: %s", name, reason)
+}
+
+// Tool returns the path of an installed program.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Require(t, name, "it is not installed")
+	}
+	return path
+}
+
+// PostgreSQL returns the URL of a fresh database, which is dropped at the end
+// of the test.
+func PostgreSQL(t testing.TB) (dsn string) {
+	t.Helper()
+	psql := Tool(t, "psql")
+	port := "5432"
+	query := func(sql string) error {
+		return run(exec.Command(psql, "-X", "-w", "-q", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-c", sql))
+	}
+	if listens(port) != nil || query("SELECT 1") != nil {
+		port = startPostgreSQL(t)
+	}
+	name := databaseName()
+	must(t, query("CREATE DATABASE "+name+" ENCODING 'UTF8' TEMPLATE template0"))
+	t.Cleanup(func() { must(t, query("DROP DATABASE "+name+" WITH (FORCE)")) })
+	return "postgres://postgres@127.0.0.1:" + port + "/" + name + "?sslmode=disable"
+}
+
+// MariaDB returns the DSN, in the form of go-sql-driver/mysql, of a fresh
+// database, which is dropped at the end of the test.
+func MariaDB(t testing.TB) (dsn string) {
+	t.Helper()
+	client := Tool(t, "mariadb")
+	port := "3306"
+	query := func(sql string) error {
+		return run(exec.Command(client, "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", port, "-u", "root", "-e", sql))
+	}
+	if listens(port) != nil || query("SELECT 1") != nil {
+		port = startMariaDB(t)
+	}
+	name := databaseName()
+	must(t, query("CREATE DATABASE "+name))
+	t.Cleanup(func() { must(t, query("DROP DATABASE "+name)) })
+	return "root@tcp(127.0.0.1:" + port + ")/" + name + "?interpolateParams=true"
+}
+
+// startPostgreSQL starts a server for this test and returns its port.
+func startPostgreSQL(t testing.TB) string {
+	t.Helper()
+	initdb := findServer(t, "PostgreSQL", "initdb", "/usr/lib/postgresql/*/bin/initdb", "/usr/local/opt/postgresql*/bin/initdb")
+	bin := filepath.Dir(initdb)
+	dir, port := serverDir(t, "postgres"), freePort(t)
+	as := asUser("postgres")
+	must(t, run(as(initdb, "-D", dir+"/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")))
+	ctl := bin + "/pg_ctl"
+	settings := "-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100 -p " + port + " -k " + dir
+	must(t, run(as(ctl, "-D", dir+"/data", "-l", dir+"/log", "-o", settings, "-w", "start")))
+	t.Cleanup(func() { must(t, run(as(ctl, "-D", dir+"/data", "-m", "immediate", "-w", "stop"))) })
+	return port
+}
+
+// startMariaDB starts a server for this test and returns its port.
+func startMariaDB(t testing.TB) string {
+	t.Helper()
+	mariadbd := findServer(t, "MariaDB", "mariadbd", "/usr/sbin/mariadbd")
+	install := Tool(t, "mariadb-install-db")
+	dir, port := serverDir(t, "mysql"), freePort(t)
+	data := []string{"--no-defaults", "--datadir=" + dir + "/data"}
+	as := asUser("mysql")
+	must(t, run(as(install, append(data, "--auth-root-authentication-method=normal", "--skip-test-db")...)))
+	server := as(mariadbd, append(data, "--bind-address=127.0.0.1", "--port="+port, "--socket="+dir+"/sock",
+		"--pid-file="+dir+"/pid", "--innodb-flush-log-at-trx-commit=0", "--log-error="+dir+"/log")...)
+	must(t, server.Start())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = server.Wait()
+	}()
+	t.Cleanup(func() {
+		must(t, run(exec.Command(Tool(t, "mariadb-admin"), "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", port, "-u", "root", "shutdown")))
+		<-stopped
+	})
+	waitFor(t, port, stopped)
+	return port
+}
+
+// findServer returns a program that is often installed out of the way.
+func findServer(t testing.TB, engine, name string, patterns ...string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return real
+		}
+	}
+	for _, pattern := range patterns {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return slices.Max(found)
+		}
+	}
+	Require(t, engine, "none answers on its port and "+name+" is not installed")
+	return ""
+}
+
+// serverDir returns a directory that belongs to the user a server runs as. Its
+// path is short: a Unix socket goes into it.
+func serverDir(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "twofa-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	if os.Geteuid() == 0 {
+		u, err := user.Lookup(name)
+		must(t, err)
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		must(t, os.Chown(dir, uid, gid))
+	}
+	return dir
+}
+
+// asUser makes commands that run as that user if this process is root's:
+// database servers refuse to run as root.
+func asUser(name string) func(program string, args ...string) *exec.Cmd {
+	return func(program string, args ...string) *exec.Cmd {
+		if os.Geteuid() == 0 {
+			program, args = "setpriv", append([]string{"--reuid", name, "--regid", name, "--init-groups", program}, args...)
+		}
+		cmd := exec.Command(program, args...)
+		cmd.Dir = "/"
+		return cmd
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+func listens(port string) error {
+	c, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+	if err == nil {
+		err = c.Close()
+	}
+	return err
+}
+
+// waitFor returns when the server listens.
+func waitFor(t testing.TB, port string, stopped <-chan struct{}) {
+	t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for listens(port) != nil {
+		select {
+		case <-stopped:
+			t.Fatal("the server does not start")
+		case <-t.Context().Done():
+			t.Fatal("the server does not listen")
+		case <-poll.C:
+		}
+	}
+}
+
+func databaseName() string { return "twofa_" + strings.ToLower(rand.Text()) }
+
+// run runs a command and puts what it printed into the error.
+func run(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, out)
+	}
+	return nil
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
