@@ -1,0 +1,505 @@
+package integration
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/sqlstore"
+	"github.com/twofa-go/twofa/internal/engines"
+	"github.com/twofa-go/twofa/storetest"
+)
+
+// database is an empty database that any number of handles can be opened on.
+type database struct {
+	driver  string
+	dsn     string
+	dialect sqlstore.Dialect
+}
+
+// engine makes databases of one kind.
+type engine struct {
+	name  string
+	fresh func(t testing.TB) database
+}
+
+var databases = []engine{
+	{"SQLite", func(t testing.TB) database {
+		return database{"sqlite", "file:" + filepath.Join(t.TempDir(), "twofa.db") +
+			"?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate", sqlstore.SQLite}
+	}},
+	{"PostgreSQL", func(t testing.TB) database {
+		return database{"pgx", engines.PostgreSQL(t), sqlstore.PostgreSQL}
+	}},
+	{"MariaDB", func(t testing.TB) database {
+		return database{"mysql", engines.MariaDB(t), sqlstore.MySQL}
+	}},
+}
+
+// open opens another handle, as another process would.
+func (d database) open(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(d.driver, d.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+func (d database) store(t testing.TB) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.New(d.open(t), d.dialect)
+	require.NoError(t, err)
+	return s
+}
+
+func (d database) migrate(t testing.TB) database {
+	t.Helper()
+	require.NoError(t, sqlstore.Migrate(t.Context(), d.open(t), d.dialect))
+	return d
+}
+
+func forEach(t *testing.T, f func(t *testing.T, d database)) {
+	for _, db := range databases {
+		t.Run(db.name, func(t *testing.T) { f(t, db.fresh(t)) })
+	}
+}
+
+func TestStore(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		storetest.Run(t, func(*testing.T) twofa.Store { return s })
+	})
+}
+
+func TestStoreOfTwoProcesses(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		d.migrate(t)
+		a, b := d.store(t), d.store(t)
+		storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+	})
+}
+
+// Hosts set up their databases in ways that change what statements mean.
+func TestStoreUnderOtherSettings(t *testing.T) {
+	for _, c := range []struct{ name, engine, old, new string }{
+		{"SQLite deferred transactions", "SQLite", "immediate", "deferred"},
+		{"SQLite rollback journal", "SQLite", "WAL", "DELETE"},
+		{"PostgreSQL unprepared", "PostgreSQL", "?", "?default_query_exec_mode=exec&"},
+		{"PostgreSQL simple protocol", "PostgreSQL", "?", "?default_query_exec_mode=simple_protocol&"},
+		{"PostgreSQL repeatable read", "PostgreSQL", "?", "?default_transaction_isolation=repeatable%20read&"},
+		{"PostgreSQL serializable", "PostgreSQL", "?", "?default_transaction_isolation=serializable&"},
+		{"MariaDB counting rows found", "MariaDB", "?", "?clientFoundRows=true&"},
+		{"MariaDB not strict", "MariaDB", "?", "?sql_mode=''&"},
+		{"MariaDB prepared", "MariaDB", "interpolateParams=true", ""},
+		{"MariaDB serializable", "MariaDB", "?", "?tx_isolation='SERIALIZABLE'&"},
+		{"MariaDB Latin-1", "MariaDB", "?", "?charset=latin1&"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			i := slices.IndexFunc(databases, func(e engine) bool { return e.name == c.engine })
+			d := databases[i].fresh(t)
+			d.dsn = strings.Replace(d.dsn, c.old, c.new, 1)
+			d.migrate(t)
+			a, b := d.store(t), d.store(t)
+			storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+		})
+	}
+}
+
+func TestTooLongIsRefused(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s, ctx := d.migrate(t).store(t), t.Context()
+		key := strings.Repeat("k", 513)
+		_, err := s.Get(ctx, "user/1", key)
+		require.ErrorContains(t, err, "513 bytes")
+		for name, swap := range map[string]func() error{
+			"key":     func() error { return s.Swap(ctx, "", twofa.Record{Key: key, Version: "v", Data: []byte("d")}) },
+			"version": func() error { return s.Swap(ctx, "", record("1", strings.Repeat("v", 33))) },
+			"data": func() error {
+				return s.Swap(ctx, "", twofa.Record{Key: "1", Version: "v", Data: make([]byte, 64<<10+1)})
+			},
+			"user":    func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{User: key}) },
+			"account": func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{Account: key}) },
+			"id":      func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{ID: key}) },
+			"type":    func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{Type: key}) },
+		} {
+			err := swap()
+			require.ErrorContains(t, err, "longer than a column", name)
+			require.NotErrorIs(t, err, twofa.ErrConflict, name)
+		}
+		found, err := s.Get(ctx, "1")
+		require.NoError(t, err)
+		require.Empty(t, found)
+	})
+}
+
+// An error between the change and its events takes the change back.
+func TestFailureInTheMiddleChangesNothing(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s, ctx := d.migrate(t).store(t), t.Context()
+		e := twofa.Event{ID: "once", Time: time.Unix(1, 0).UTC(), User: "1"}
+		require.NoError(t, s.Swap(ctx, "", record("1", "v1"), e))
+		err := s.Swap(ctx, "v1", record("1", "v2"), e) // an ID that is there
+		require.Error(t, err)
+		require.NotErrorIs(t, err, twofa.ErrConflict)
+		requireStored(t, s, record("1", "v1"))
+		require.NoError(t, s.Swap(ctx, "v1", record("1", "v2")))
+	})
+}
+
+// Whenever the context ends, a Swap that says it has failed leaves the record
+// and its events both as before or both as after, and can be repeated.
+func TestSwapCancelledMidway(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		require.NoError(t, s.Swap(t.Context(), "", record("1", "v0")))
+		for i := range 60 {
+			prev, next := record("1", fmt.Sprint("v", i)), record("1", fmt.Sprint("v", i+1))
+			e := twofa.Event{ID: next.Version, Time: time.Unix(int64(i), 0).UTC(), User: "1"}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*25*time.Microsecond)
+			_ = s.Swap(ctx, prev.Version, next, e)
+			cancel()
+			require.NoError(t, s.Swap(t.Context(), prev.Version, next, e))
+			requireStored(t, s, next)
+		}
+		events, err := s.Events(t.Context(), twofa.EventQuery{User: "1"})
+		require.NoError(t, err)
+		require.Len(t, events, 60)
+	})
+}
+
+func TestEventsOfOneSwapAreInOrder(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		var events []twofa.Event
+		for i := range 20 {
+			events = append(events, twofa.Event{ID: fmt.Sprint(i), Time: time.Unix(1, 0).UTC()})
+		}
+		require.NoError(t, s.Swap(t.Context(), "", record("1", "v"), events...))
+		found, err := s.Events(t.Context(), twofa.EventQuery{Since: time.Unix(0, 1)})
+		require.NoError(t, err)
+		require.Len(t, found, 20)
+		for i, e := range found {
+			require.Equal(t, fmt.Sprint(19-i), e.ID)
+		}
+		found, err = s.Events(t.Context(), twofa.EventQuery{Since: time.Unix(1, 1)})
+		require.NoError(t, err)
+		require.Empty(t, found)
+	})
+}
+
+func TestMigrateByManyAtOnce(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		var (
+			wg   sync.WaitGroup
+			errs [8]error
+		)
+		for i := range errs {
+			db := d.open(t)
+			wg.Go(func() { errs[i] = sqlstore.Migrate(t.Context(), db, d.dialect) })
+		}
+		wg.Wait()
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		require.NoError(t, d.store(t).Swap(t.Context(), "", record("1", "v")))
+		require.Equal(t, 2, applied(t, d))
+	})
+}
+
+func TestMigrateAgainKeepsWhatIsThere(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		require.NoError(t, s.Swap(t.Context(), "", record("1", "v"), twofa.Event{ID: "e", User: "1"}))
+		d.migrate(t)
+		requireStored(t, s, record("1", "v"))
+
+		// A newer release has been here: it is left alone.
+		_, err := d.open(t).Exec("INSERT INTO twofa_migrations (version) VALUES (1000)")
+		require.NoError(t, err)
+		d.migrate(t)
+		requireStored(t, s, record("1", "v"))
+	})
+}
+
+// An older release stopped after the first migration.
+func TestMigrateFromAnOlderRelease(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		runFile(t, db, d.dialect, "00001_records.sql")
+		_, err := db.Exec("CREATE TABLE twofa_migrations (version INTEGER NOT NULL PRIMARY KEY)")
+		require.NoError(t, err)
+		_, err = db.Exec("INSERT INTO twofa_migrations (version) VALUES (1)")
+		require.NoError(t, err)
+		s := d.store(t)
+		require.NoError(t, s.Swap(t.Context(), "", record("1", "v")))
+		require.Error(t, s.Swap(t.Context(), "v", record("1", "w"), twofa.Event{ID: "e"}))
+		requireStored(t, s, record("1", "v"))
+
+		d.migrate(t)
+		require.Equal(t, 2, applied(t, d))
+		require.NoError(t, s.Swap(t.Context(), "v", record("1", "w"), twofa.Event{ID: "e"}))
+		requireStored(t, s, record("1", "w"))
+	})
+}
+
+// Hosts whose own tool runs the files get the tables that Migrate makes.
+func TestMigrationsAreWhatMigrateRuns(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		files, err := fs.Glob(sqlstore.Migrations(d.dialect), "*")
+		require.NoError(t, err)
+		require.Equal(t, []string{"00001_records.sql", "00002_events.sql"}, files)
+		for _, file := range files {
+			runFile(t, db, d.dialect, file)
+		}
+		s := d.store(t)
+		storetest.Run(t, func(*testing.T) twofa.Store { return s })
+		d.migrate(t) // and nothing is lost by running it as well
+	})
+	_, err := fs.ReadDir(sqlstore.Migrations("oracle"), ".")
+	require.NoError(t, err)
+}
+
+func TestMigrateHonoursContext(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, sqlstore.Migrate(ctx, d.open(t), d.dialect), context.Canceled)
+		d.migrate(t)
+	})
+}
+
+// A failed migration leaves nothing half done, no lock, and no transaction on a
+// connection that goes back to the pool.
+func TestMigrateFailure(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		db.SetMaxOpenConns(1)
+		_, err := db.Exec("CREATE VIEW twofa_events AS SELECT 1 AS time")
+		require.NoError(t, err)
+		if d.dialect == sqlstore.MySQL { // which finds the name taken and is content
+			_, err = db.Exec("CREATE TABLE twofa_migrations (nonsense INTEGER)")
+			require.NoError(t, err)
+		}
+		require.Error(t, sqlstore.Migrate(t.Context(), db, d.dialect))
+		require.Error(t, sqlstore.Migrate(t.Context(), d.open(t), d.dialect))
+		_, err = db.Exec("DROP VIEW twofa_events")
+		require.NoError(t, err)
+		_, err = db.Exec("DROP TABLE IF EXISTS twofa_migrations")
+		require.NoError(t, err)
+		require.NoError(t, sqlstore.Migrate(t.Context(), db, d.dialect))
+		require.NoError(t, d.store(t).Swap(t.Context(), "", record("1", "v"), twofa.Event{ID: "e"}))
+	})
+}
+
+// Errors by which a database says that it has undone the change because of
+// another are conflicts, by the type that each driver has for them.
+func TestRolledBackIsConflict(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		err      error
+		conflict bool
+	}{
+		{"PostgreSQL serialization failure", &pgconn.PgError{Code: "40001"}, true},
+		{"PostgreSQL deadlock", &pgconn.PgError{Code: "40P01"}, true},
+		{"PostgreSQL commit unknown", &pgconn.PgError{Code: "40003"}, false},
+		{"PostgreSQL unique violation", &pgconn.PgError{Code: "23505"}, false},
+		{"MySQL deadlock", &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001")), Message: "Deadlock found"}, true},
+		{"MySQL deadlock, wrapped", fmt.Errorf("traced: %w", &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001"))}), true},
+		{"MySQL lock wait timeout", &mysql.MySQLError{Number: 1205, SQLState: [5]byte([]byte("HY000"))}, false},
+		{"MySQL text of another", &mysql.MySQLError{Number: 1062, Message: "Error 1213 (40001): "}, false},
+		{"connection lost", io.ErrUnexpectedEOF, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := sql.OpenDB(failing{c.err})
+			defer db.Close()
+			for _, dialect := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MySQL} {
+				s, err := sqlstore.New(db, dialect)
+				require.NoError(t, err)
+				err = s.Swap(t.Context(), "v1", record("1", "v2"), twofa.Event{ID: "e"})
+				require.Equal(t, c.conflict, errors.Is(err, twofa.ErrConflict), "%v", err)
+				require.ErrorIs(t, err, c.err)
+			}
+		})
+	}
+}
+
+// failing is a database whose every change fails, the one in a transaction when
+// that is committed.
+type failing struct{ err error }
+
+func (f failing) Connect(context.Context) (driver.Conn, error) { return &failingConn{err: f.err}, nil }
+func (f failing) Driver() driver.Driver                        { return nil }
+
+type failingConn struct {
+	err  error
+	inTx bool
+}
+
+func (c *failingConn) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+	if c.inTx {
+		return driver.RowsAffected(1), nil
+	}
+	return nil, c.err
+}
+
+func (c *failingConn) Begin() (driver.Tx, error) { c.inTx = true; return c, nil }
+func (c *failingConn) Commit() error             { c.inTx = false; return c.err }
+func (c *failingConn) Rollback() error           { c.inTx = false; return nil }
+
+func (c *failingConn) Prepare(string) (driver.Stmt, error) { return nil, c.err }
+func (c *failingConn) Close() error                        { return nil }
+
+func TestNewRefuses(t *testing.T) {
+	_, err := sqlstore.New(nil, sqlstore.SQLite)
+	require.ErrorContains(t, err, "db is nil")
+	db := database{"sqlite", ":memory:", ""}.open(t)
+	_, err = sqlstore.New(db, "oracle")
+	require.ErrorContains(t, err, `unknown dialect "oracle"`)
+	require.ErrorContains(t, sqlstore.Migrate(t.Context(), db, ""), "unknown dialect")
+}
+
+func record(key, version string) twofa.Record {
+	return twofa.Record{Key: key, Version: version, Data: []byte("data of " + version)}
+}
+
+func requireStored(t *testing.T, s twofa.Store, want twofa.Record) {
+	t.Helper()
+	found, err := s.Get(t.Context(), want.Key)
+	require.NoError(t, err)
+	require.Equal(t, []twofa.Record{want}, found)
+}
+
+func applied(t *testing.T, d database) (n int) {
+	t.Helper()
+	require.NoError(t, d.open(t).QueryRow("SELECT COUNT(*) FROM twofa_migrations").Scan(&n))
+	return n
+}
+
+func runFile(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, file string) {
+	t.Helper()
+	text, err := fs.ReadFile(sqlstore.Migrations(dialect), file)
+	require.NoError(t, err)
+	for query := range strings.SplitSeq(strings.TrimSpace(string(text)), ";\n") {
+		_, err := db.Exec(query)
+		require.NoError(t, err)
+	}
+}
+
+// BenchmarkGetSwap is what a verification costs, one read and one write, by
+// eight users at once: the two statements driven bare, through the store, and
+// with an event in the write. Each user does all three in turn, so that
+// whatever else this machine does slows them alike.
+func BenchmarkGetSwap(b *testing.B) {
+	for _, e := range databases {
+		b.Run(e.name, func(b *testing.B) {
+			d := e.fresh(b).migrate(b)
+			db := d.open(b)
+			db.SetMaxIdleConns(8)
+			s, err := sqlstore.New(db, d.dialect)
+			require.NoError(b, err)
+			stores := []twofa.Store{bare(db, d.dialect), s, telling{s}}
+			took := make([]atomic.Int64, len(stores))
+			b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
+			b.RunParallel(func(pb *testing.PB) {
+				r := twofa.Record{Key: "user/" + rand.Text(), Version: rand.Text(), Data: []byte(strings.Repeat("d", 1000))}
+				err := s.Swap(b.Context(), "", r)
+				for pb.Next() && err == nil {
+					for i, store := range stores {
+						start := time.Now()
+						r, err = getSwap(b.Context(), store, r)
+						took[i].Add(int64(time.Since(start)))
+					}
+				}
+				if err != nil {
+					b.Error(err)
+				}
+			})
+			for i, name := range []string{"bare", "store", "event"} {
+				b.ReportMetric(float64(took[i].Load())/float64(b.N)/1e3, name+"-µs")
+			}
+			b.ReportMetric(float64(took[0].Load())/float64(took[1].Load()), "throughput/bare")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func getSwap(ctx context.Context, s twofa.Store, r twofa.Record) (twofa.Record, error) {
+	found, err := s.Get(ctx, r.Key, "account/1")
+	if err != nil || len(found) != 1 {
+		return r, fmt.Errorf("%d records: %w", len(found), err)
+	}
+	r.Version = rand.Text()
+	return r, s.Swap(ctx, found[0].Version, r)
+}
+
+// bareStore is the two statements and nothing else.
+type bareStore struct {
+	db          *sql.DB
+	get, update string
+}
+
+func bare(db *sql.DB, dialect sqlstore.Dialect) bareStore {
+	if dialect == sqlstore.PostgreSQL {
+		return bareStore{
+			db, "SELECT key, version, data FROM twofa_records WHERE key IN ($1, $2)",
+			"UPDATE twofa_records SET version = $1, data = $2 WHERE key = $3 AND version = $4",
+		}
+	}
+	return bareStore{
+		db, "SELECT `key`, version, data FROM twofa_records WHERE `key` IN (?, ?)",
+		"UPDATE twofa_records SET version = ?, data = ? WHERE `key` = ? AND version = ?",
+	}
+}
+
+func (s bareStore) Get(ctx context.Context, keys ...string) ([]twofa.Record, error) {
+	rows, err := s.db.QueryContext(ctx, s.get, keys[0], keys[1])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []twofa.Record
+	for rows.Next() {
+		var r twofa.Record
+		if err := rows.Scan(&r.Key, &r.Version, &r.Data); err != nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
+}
+
+func (s bareStore) Swap(ctx context.Context, prev string, next twofa.Record, _ ...twofa.Event) error {
+	_, err := s.db.ExecContext(ctx, s.update, next.Version, next.Data, next.Key, prev)
+	return err
+}
+
+// telling adds an event to every change.
+type telling struct{ twofa.Store }
+
+func (s telling) Swap(ctx context.Context, prev string, next twofa.Record, _ ...twofa.Event) error {
+	return s.Store.Swap(ctx, prev, next, twofa.Event{
+		ID: rand.Text(), Time: time.Unix(1_700_000_000, 0).UTC(), Type: twofa.EventLogin,
+		User: next.Key, Account: "1", Method: twofa.TOTP, IP: "127.0.0.1", Agent: "Mozilla/5.0",
+	})
+}
