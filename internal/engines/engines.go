@@ -61,18 +61,23 @@ func PostgreSQL(t testing.TB) (dsn string) {
 // database, which is dropped at the end of the test.
 func MariaDB(t testing.TB) (dsn string) {
 	t.Helper()
-	client := Tool(t, "mariadb")
 	port := "3306"
-	query := func(sql string) error {
-		return run(exec.Command(client, "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", port, "-u", "root", "-e", sql))
-	}
-	if listens(port) != nil || query("SELECT 1") != nil {
+	if listens(port) != nil || run(mariaClient(t, port, "SELECT 1")) != nil {
 		port = startMariaDB(t)
 	}
 	name := databaseName()
-	must(t, query("CREATE DATABASE "+name))
-	t.Cleanup(func() { must(t, query("DROP DATABASE "+name)) })
-	return "root@tcp(127.0.0.1:" + port + ")/" + name + "?interpolateParams=true"
+	must(t, run(mariaClient(t, port, "CREATE DATABASE "+name)))
+	t.Cleanup(func() { must(t, run(mariaClient(t, port, "DROP DATABASE "+name))) })
+	return mariaDSN(port, name)
+}
+
+func mariaDSN(port, database string) string {
+	return "root@tcp(127.0.0.1:" + port + ")/" + database + "?interpolateParams=true"
+}
+
+func mariaClient(t testing.TB, port, sql string) *exec.Cmd {
+	t.Helper()
+	return exec.Command(Tool(t, "mariadb"), "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", port, "-u", "root", "-e", sql)
 }
 
 // startPostgreSQL starts a server for this test and returns its port.
@@ -91,7 +96,7 @@ func startPostgreSQL(t testing.TB) string {
 }
 
 // startMariaDB starts a server for this test and returns its port.
-func startMariaDB(t testing.TB) string {
+func startMariaDB(t testing.TB, settings ...string) string {
 	t.Helper()
 	mariadbd := findServer(t, "MariaDB", "mariadbd", "/usr/sbin/mariadbd")
 	install := Tool(t, "mariadb-install-db")
@@ -99,7 +104,7 @@ func startMariaDB(t testing.TB) string {
 	data := []string{"--no-defaults", "--datadir=" + dir + "/data"}
 	as := asUser("mysql")
 	must(t, run(as(install, append(data, "--auth-root-authentication-method=normal", "--skip-test-db")...)))
-	server := as(mariadbd, append(data, "--bind-address=127.0.0.1", "--port="+port, "--socket="+dir+"/sock",
+	server := as(mariadbd, append(append(data, settings...), "--bind-address=127.0.0.1", "--port="+port, "--socket="+dir+"/sock",
 		"--pid-file="+dir+"/pid", "--innodb-flush-log-at-trx-commit=0", "--log-error="+dir+"/log")...)
 	must(t, server.Start())
 	stopped := make(chan struct{})

@@ -15,9 +15,7 @@ func TestThrowAwayPostgreSQL(t *testing.T) {
 }
 
 func TestThrowAwayMariaDB(t *testing.T) {
-	client := Tool(t, "mariadb")
-	port := startMariaDB(t)
-	require.NoError(t, run(exec.Command(client, "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", port, "-u", "root", "-e", "SELECT 1")))
+	require.NoError(t, run(mariaClient(t, startMariaDB(t), "SELECT 1")))
 }
 
 func TestRequire(t *testing.T) {

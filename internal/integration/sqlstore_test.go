@@ -125,6 +125,16 @@ func TestStoreUnderOtherSettings(t *testing.T) {
 	}
 }
 
+// On a cluster whose nodes all take writes, a conflict may come to light at the
+// commit only.
+func TestStoreOfTwoGaleraNodes(t *testing.T) {
+	dsns := engines.Galera(t, 2)
+	one, two := database{"mysql", dsns[0], sqlstore.MySQL}, database{"mysql", dsns[1], sqlstore.MySQL}
+	one.migrate(t)
+	a, b := one.store(t), two.store(t)
+	storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+}
+
 func TestTooLongIsRefused(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s, ctx := d.migrate(t).store(t), t.Context()
