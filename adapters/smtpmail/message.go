@@ -101,7 +101,7 @@ func encodeSubject(s string) string {
 	}
 	words = nil
 	for chunk := ""; s != ""; s = s[len(chunk):] {
-		chunk = upTo(s, 45) // 60 characters of base64
+		chunk = upTo(s, 36) // 60 characters with what is around it: fits beside "Subject:"
 		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(chunk))+"?=")
 	}
 	return strings.Join(words, " ")

@@ -118,6 +118,7 @@ func TestCompose_Subjects(t *testing.T) {
 			require.NoError(t, err)
 			_, got, _, _ := read(t, msg.data)
 			require.Equal(t, subject, got)
+			require.NotContains(t, string(msg.data), "Subject:\r\n ", "some readers take the fold for a space")
 			head, _, _ := bytes.Cut(msg.data, []byte("\r\n\r\n"))
 			for line := range bytes.SplitSeq(head, []byte("\r\n")) {
 				require.LessOrEqual(t, len(line), 78, "%s", line)
