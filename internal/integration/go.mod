@@ -2,13 +2,14 @@ module github.com/twofa-go/twofa/internal/integration
 
 go 1.26.0
 
-replace github.com/twofa-go/twofa => ../..
-
 require (
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
+	github.com/emersion/go-smtp v0.25.1
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
 	github.com/twofa-go/twofa v0.0.0
+	github.com/twofa-go/twofa/adapters/smtpmail v0.0.0
 	modernc.org/sqlite v1.60.1
 )
 
@@ -23,6 +24,7 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	github.com/wneessen/go-mail v0.8.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
@@ -31,4 +33,9 @@ require (
 	modernc.org/libc v1.77.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
+)
+
+replace (
+	github.com/twofa-go/twofa => ../..
+	github.com/twofa-go/twofa/adapters/smtpmail => ../../adapters/smtpmail
 )

@@ -1,0 +1,368 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/mail"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/smtpmail"
+	"github.com/twofa-go/twofa/adapters/twiliosms"
+	"github.com/twofa-go/twofa/storetest"
+)
+
+const (
+	smtpUser     = "mailuser"
+	smtpPassword = "correct horse"
+	smtpFrom     = "Ácme <login@acme.example>"
+)
+
+func TestSMTPMail_KeepsTheContractOfMailer(t *testing.T) {
+	storetest.RunMailer(t, func(t *testing.T) storetest.MailerPeer {
+		srv := startSMTP(t, func(*smtp.Server) {})
+		return storetest.MailerPeer{Mailer: newMailer(t, srv.config()), Taken: srv.Taken, Refuse: srv.Refuse, Hang: srv.Hang}
+	})
+}
+
+func TestTwilioSMS_KeepsTheContractOfSMSSender(t *testing.T) {
+	storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
+		gw := &senderPeer[twofa.TextMessage]{over: make(chan struct{})}
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if gw.take(twofa.TextMessage{To: r.FormValue("To"), Body: r.FormValue("Body")}, r.Context()) {
+				w.WriteHeader(http.StatusCreated)
+			} else {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+		}))
+		t.Cleanup(func() { close(gw.over); srv.Close() })
+		sender, err := twiliosms.New(twiliosms.Config{
+			AccountSID: "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", AuthToken: twofa.NewSecret("token"), From: "Acme", BaseURL: srv.URL,
+		})
+		require.NoError(t, err)
+		return storetest.SMSPeer{Sender: sender, Taken: gw.Taken, Refuse: gw.Refuse, Hang: gw.Hang}
+	})
+}
+
+// The password is wrong; the server closes nothing and says so.
+func TestSMTPMail_WrongPassword(t *testing.T) {
+	srv := startSMTP(t, func(*smtp.Server) {})
+	cfg := srv.config()
+	cfg.Password = twofa.NewSecret("battery staple")
+	err := newMailer(t, cfg).SendMail(t.Context(), aMail())
+	requireSMTPError(t, err, "AUTH", 535)
+	require.Empty(t, srv.Taken())
+}
+
+// A server that would take the password in the clear does not get it.
+func TestSMTPMail_NoSTARTTLSNoPassword(t *testing.T) {
+	srv := startSMTP(t, func(s *smtp.Server) { s.TLSConfig, s.AllowInsecureAuth = nil, true })
+	err := newMailer(t, srv.config()).SendMail(t.Context(), aMail())
+	requireSMTPError(t, err, "STARTTLS", 0)
+	require.Empty(t, srv.Taken())
+	require.Zero(t, srv.logins.Len())
+}
+
+// The host's other root does not vouch for this server.
+func TestSMTPMail_UnknownRoot(t *testing.T) {
+	srv := startSMTP(t, func(*smtp.Server) {})
+	cfg := srv.config()
+	_, cfg.TLSConfig.RootCAs, _ = newPKI(t)
+	err := newMailer(t, cfg).SendMail(t.Context(), aMail())
+	requireSMTPError(t, err, "STARTTLS", 0)
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	require.True(t, ok, "%v", err)
+	require.Zero(t, srv.logins.Len())
+}
+
+// A mail server that hangs costs each login its own time and leaves nothing.
+func TestAbuse_P07_NothingPilesUp(t *testing.T) {
+	srv := startSMTP(t, func(*smtp.Server) {})
+	m := newMailer(t, srv.config())
+	require.NoError(t, m.SendMail(t.Context(), aMail()))
+	srv.Hang()
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if m.SendMail(ctx, aMail()) == nil {
+				t.Error("sent, though the server hangs")
+			}
+		})
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool {
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return !bytes.Contains(stacks, []byte("adapters/smtpmail")) && !bytes.Contains(stacks, []byte("wneessen/go-mail"))
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+func aMail() twofa.Email {
+	return twofa.Email{
+		To: "jo@example.com", Subject: "Anmelden bei Ácme – jetzt ✉",
+		Text: "Grüezi\n.\nhttps://acme.example/login?token=" + strings.Repeat("x=", 60) + "\n",
+		HTML: "<p>Grüezi</p>",
+	}
+}
+
+func newMailer(t *testing.T, cfg smtpmail.Config) *smtpmail.Mailer {
+	t.Helper()
+	m, err := smtpmail.New(cfg)
+	require.NoError(t, err)
+	return m
+}
+
+func requireSMTPError(t *testing.T, err error, step string, code int) {
+	t.Helper()
+	got, ok := errors.AsType[*smtpmail.Error](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, step, got.Step, "%v", err)
+	require.Equal(t, code, got.Code, "%v", err)
+}
+
+// senderPeer is what a server does with messages, and has taken.
+type senderPeer[M any] struct {
+	over chan struct{} // closed when the test ends
+
+	mu             sync.Mutex
+	taken          []M
+	refuses, hangs bool
+}
+
+func (p *senderPeer[M]) Taken() []M {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.taken)
+}
+
+func (p *senderPeer[M]) Refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = true
+}
+
+func (p *senderPeer[M]) Hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangs = true
+}
+
+// take reports whether the message is accepted, and hangs where it should.
+func (p *senderPeer[M]) take(m M, client context.Context) bool {
+	p.mu.Lock()
+	refuses, hangs := p.refuses, p.hangs
+	if !refuses {
+		p.taken = append(p.taken, m)
+	}
+	p.mu.Unlock()
+	if hangs {
+		select {
+		case <-p.over:
+		case <-client.Done():
+		}
+	}
+	return !refuses
+}
+
+// smtpServer is a server of another make, with STARTTLS and AUTH PLAIN.
+type smtpServer struct {
+	senderPeer[twofa.Email]
+	t      *testing.T
+	addr   *net.TCPAddr
+	roots  *x509.CertPool
+	logins syncBuffer // who tried
+}
+
+func startSMTP(t *testing.T, change func(*smtp.Server)) *smtpServer {
+	t.Helper()
+	cert, roots, _ := newPKI(t)
+	s := &smtpServer{senderPeer: senderPeer[twofa.Email]{over: make(chan struct{})}, t: t, roots: roots}
+	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &smtpSession{server: s}, nil }))
+	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	srv.ErrorLog = log.New(io.Discard, "", 0) // clients that leave are what is tested
+	change(srv)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s.addr = l.Addr().(*net.TCPAddr)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(l)
+	}()
+	t.Cleanup(func() {
+		close(s.over)
+		_ = srv.Close()
+		<-served
+	})
+	return s
+}
+
+func (s *smtpServer) config() smtpmail.Config {
+	return smtpmail.Config{
+		Host: "127.0.0.1", Port: s.addr.Port, Username: smtpUser, Password: twofa.NewSecret(smtpPassword),
+		From: smtpFrom, TLSConfig: &tls.Config{RootCAs: s.roots},
+	}
+}
+
+type smtpSession struct {
+	server   *smtpServer
+	loggedIn bool
+	to       []string
+}
+
+func (s *smtpSession) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+func (s *smtpSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, username, password string) error {
+		_, _ = s.server.logins.Write([]byte(username + "\n"))
+		if username != smtpUser || password != smtpPassword {
+			return smtp.ErrAuthFailed
+		}
+		s.loggedIn = true
+		return nil
+	}), nil
+}
+
+func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+	if !s.loggedIn || from != "login@acme.example" {
+		return smtp.ErrAuthRequired
+	}
+	return nil
+}
+
+func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = append(s.to, to)
+	return nil
+}
+
+func (s *smtpSession) Data(r io.Reader) error {
+	m, err := readMail(r)
+	if err != nil {
+		return err // and so a test fails
+	}
+	if len(s.to) != 1 || s.to[0] != m.To {
+		return errors.New("the envelope is for somebody else")
+	}
+	if !s.server.take(m, s.server.t.Context()) {
+		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "no"}
+	}
+	return nil
+}
+
+func (s *smtpSession) Reset()        { s.to = nil }
+func (s *smtpSession) Logout() error { return nil }
+
+// readMail takes a message apart with the standard library.
+func readMail(r io.Reader) (m twofa.Email, err error) {
+	msg, err := mail.ReadMessage(r)
+	if err != nil {
+		return m, err
+	}
+	to, err := msg.Header.AddressList("To")
+	if err != nil || len(to) != 1 {
+		return m, errors.Join(err, errors.New("want one address in To"))
+	}
+	m.To = to[0].Address
+	if m.Subject, err = new(mime.WordDecoder).DecodeHeader(msg.Header.Get("Subject")); err != nil {
+		return m, err
+	}
+	_, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
+	if err != nil {
+		return m, err
+	}
+	parts := multipart.NewReader(msg.Body, params["boundary"])
+	for _, field := range []*string{&m.Text, &m.HTML} {
+		part, err := parts.NextPart()
+		if err != nil {
+			return m, err
+		}
+		body, err := io.ReadAll(part)
+		if err != nil {
+			return m, err
+		}
+		*field = string(body)
+	}
+	return m, nil
+}
+
+// syncBuffer may be written to by many goroutines.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Len()
+}
+
+// newPKI makes a root that vouches for a server on 127.0.0.1; files holds the
+// server's certificate and key as PEM.
+func newPKI(t *testing.T) (server tls.Certificate, roots *x509.CertPool, files []byte) {
+	t.Helper()
+	rootKey, root := newCertificate(t, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
+	key, leaf := newCertificate(t, &x509.Certificate{
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, root, rootKey)
+	roots = x509.NewCertPool()
+	roots.AddCert(root)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	files = slices.Concat(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+	)
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}, roots, files
+}
+
+// newCertificate signs with its own key where there is no parent.
+func newCertificate(t *testing.T, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	if parent == nil {
+		parent, signer = template, key
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.Subject = pkix.Name{CommonName: "twofa test " + rand.Text()}
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	require.NoError(t, err)
+	cert, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return key, cert
+}
