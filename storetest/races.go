@@ -67,7 +67,7 @@ var raceRules = []storeRule{
 			p.inParallel(func(_ int, s twofa.Store) error {
 				found, err := s.Get(p.Context(), r.Key)
 				if err == nil && (len(found) != 1 || found[0].Version != next.Version) {
-					err = fmt.Errorf("Get does not return the version just stored but %d other records", len(found))
+					err = fmt.Errorf("found %d records, not the version just stored", len(found))
 				}
 				return err
 			})
@@ -141,7 +141,7 @@ func (p *storeProbe) increment(s twofa.Store, key string) error {
 			return err
 		}
 		if len(found) != 1 {
-			return fmt.Errorf("Get returned %d records, want 1", len(found))
+			return fmt.Errorf("found %d records, want 1", len(found))
 		}
 		n, err := strconv.Atoi(string(found[0].Data))
 		if err != nil {

@@ -52,4 +52,3 @@ func awaitSynced(t testing.TB, port string) {
 		}
 	}
 }
-
