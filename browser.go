@@ -17,7 +17,7 @@ type browser struct {
 	Hash     string
 	Prev     string // the token before the last rotation
 	Rotated  int64  // when that was
-	Agent    string
+	Device   string // see device
 	First    int64
 	Used     int64
 	Proven   int64  // when a real factor was last proven in it
@@ -72,7 +72,7 @@ func (s *state) browserIndex(c Client) (i int, current bool) {
 func (s *state) remembered(c Client) (at int64, ok bool) {
 	i, current := s.browserIndex(c)
 	if i >= 0 && !current {
-		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Agent, Notice: true}, c)
+		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Device, Notice: true}, c)
 		s.Browsers = slices.Delete(s.Browsers, i, i+1)
 		return 0, false
 	}
@@ -110,10 +110,10 @@ func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
 		s.Browsers = append(s.Browsers, browser{ID: newID(), Hash: browserHash(token), First: now})
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
-	b.Agent, b.Used, b.Proven, b.Method, b.Expires = clean(c.UserAgent, 120), now, now, m, now+browserLife
+	b.Device, b.Used, b.Proven, b.Method, b.Expires = device(c.UserAgent), now, now, m, now+browserLife
 	if remember && s.policy.Remember > 0 && !b.Remember {
 		b.Remember = true
-		s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Agent}, c)
+		s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Device}, c)
 	}
 	s.dirty = true
 	return token
@@ -134,7 +134,7 @@ func newBrowserToken() Secret {
 // Browser is one a user has proven a factor in.
 type Browser struct {
 	ID         string
-	Agent      string // User-Agent, cleaned
+	Device     string // a rough guess of browser and system, as in "Firefox on Linux"
 	First      time.Time
 	LastUsed   time.Time
 	Method     Method    // what was proven in it last
@@ -152,7 +152,7 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	own, _ := s.browserIndex(c.Client)
 	var list []Browser
 	for i, b := range slices.Backward(s.Browsers) {
-		v := Browser{ID: b.ID, Agent: b.Agent, First: unix(b.First), LastUsed: unix(b.Used), Method: b.Method,
+		v := Browser{ID: b.ID, Device: b.Device, First: unix(b.First), LastUsed: unix(b.Used), Method: b.Method,
 			Remembered: b.Remember && s.policy.remembers(b.Proven, s.now.Unix()), Current: i == own}
 		if v.Remembered {
 			v.Until = unix(b.Proven + int64(s.policy.Remember/time.Second))

@@ -142,7 +142,7 @@ func (k Keys) open(text string, context ...string) ([]byte, error) {
 			continue
 		}
 		raw, err := tokenEncoding.DecodeString(body)
-		if err != nil || len(raw) < chacha20poly1305.NonceSizeX || strings.ContainsAny(body, "\r\n") {
+		if err != nil || len(raw) < chacha20poly1305.NonceSizeX || len(body) != tokenEncoding.EncodedLen(len(raw)) {
 			return nil, errSealed
 		}
 		nonce, sealed := raw[:chacha20poly1305.NonceSizeX], raw[chacha20poly1305.NonceSizeX:]
@@ -155,8 +155,8 @@ func (k Keys) open(text string, context ...string) ([]byte, error) {
 	return nil, errUnknownKey
 }
 
-// tokenEncoding refuses stray bits at the end; line breaks, which it would
-// skip, are refused beside it. So every token has one spelling.
+// tokenEncoding refuses stray bits at the end. It skips line breaks; the length
+// tells of them. So every token has one spelling.
 var tokenEncoding = base64.RawURLEncoding.Strict()
 
 var (

@@ -187,7 +187,7 @@ func (r *userRecord) walkTransient(w *wire) {
 		w.text(&b.Hash)
 		w.text(&b.Prev)
 		w.number(&b.Rotated)
-		w.text(&b.Agent)
+		w.text(&b.Device)
 		w.number(&b.First)
 		w.number(&b.Used)
 		w.number(&b.Proven)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // wire reads or writes a record, field by field and in order, as text: a
@@ -22,21 +21,29 @@ type wire struct {
 
 var errWire = errors.New("twofa: record does not decode")
 
-// prefix takes a number and the byte after it off what is left to read.
+// prefix takes a number and the byte after it off what is left to read. A
+// number has one spelling.
 func (w *wire) prefix(end byte) int64 {
-	i := strings.IndexByte(w.left[:min(len(w.left), 21)], end)
-	if w.err != nil || i < 0 {
-		w.err = errWire
-		return 0
+	n, sign, at := int64(0), int64(1), 0
+	if w.left != "" && w.left[0] == '-' {
+		sign, at = -1, 1
 	}
-	n, err := strconv.ParseInt(w.left[:i], 10, 64)
-	if err != nil {
-		w.err = errWire
-		return 0
+	for i := at; w.err == nil && i < min(len(w.left), at+maxDigits+1); i++ {
+		switch c := w.left[i]; {
+		case c >= '0' && c <= '9' && (n != 0 || i == at):
+			n = 10*n + int64(c-'0')
+			continue
+		case c == end && i > at && (n != 0 || sign == 1):
+			w.left = w.left[i+1:]
+			return sign * n
+		}
+		break
 	}
-	w.left = w.left[i+1:]
-	return n
+	w.err = errWire
+	return 0
 }
+
+const maxDigits = 18 // of a number; that many do not overflow
 
 func (w *wire) number(p *int64) {
 	if w.reading {

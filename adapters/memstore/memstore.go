@@ -13,17 +13,19 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// keep is how many of the newest events are kept. They are trimmed when there
-// are twice as many, so that trimming costs next to nothing per event.
-const keep = 50_000
+// Events are kept in chunks, so that keeping one never copies the others.
+const (
+	chunk  = 500
+	chunks = 200
+)
 
 // Store is a [twofa.Store] and a [twofa.EventReader]. It keeps the newest
-// 50,000 events at least and 100,000 at most. Use [New]; methods may be called
+// 99,500 events at least and 100,000 at most. Use [New]; methods may be called
 // concurrently.
 type Store struct {
 	mu      sync.RWMutex
 	records map[string]record
-	events  []twofa.Event // oldest first
+	events  [][]twofa.Event // oldest first
 }
 
 type record struct {
@@ -72,10 +74,22 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 		// The old array is written over: Get copies under the lock, so nobody else has it.
 		s.records[next.Key] = record{next.Version, append(stored.data[:0], next.Data...)}
 	}
-	if s.events = append(s.events, events...); len(s.events) > 2*keep {
-		s.events = slices.Delete(s.events, 0, len(s.events)-keep)
+	for _, e := range events {
+		s.keep(e)
 	}
 	return nil
+}
+
+func (s *Store) keep(e twofa.Event) {
+	n := len(s.events)
+	if n == 0 || len(s.events[n-1]) == chunk {
+		if n == chunks {
+			s.events = slices.Delete(s.events, 0, 1)
+		}
+		s.events = append(s.events, make([]twofa.Event, 0, chunk))
+	}
+	last := &s.events[len(s.events)-1]
+	*last = append(*last, e)
 }
 
 // Events implements [twofa.EventReader], newest first in the order of the
@@ -90,14 +104,16 @@ func (s *Store) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var found []twofa.Event
-	for _, e := range slices.Backward(s.events) {
-		if len(found) == limit {
-			break
+	for _, part := range slices.Backward(s.events) {
+		for _, e := range slices.Backward(part) {
+			if len(found) == limit {
+				return found, nil
+			}
+			if older && selects(q, e) {
+				found = append(found, e)
+			}
+			older = older || e.ID == q.Before
 		}
-		if older && selects(q, e) {
-			found = append(found, e)
-		}
-		older = older || e.ID == q.Before
 	}
 	return found, nil
 }
