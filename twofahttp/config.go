@@ -1,0 +1,146 @@
+package twofahttp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twofa-go/twofa"
+)
+
+// Config says what a Web works with. Fields without a word about their zero
+// value are required.
+type Config struct {
+	Manager  *twofa.Manager
+	Sessions Sessions
+	// Issuer names the product on the pages.
+	Issuer string
+	// Prefix is the path that [Web.Handler] is mounted at, with a slash at both
+	// ends; "" means "/2fa/". Config.LinkURL of the Manager must lead to
+	// Prefix + "link?token=" + token.
+	Prefix string
+	// LoginURL is the host's own login page, a path or an https address; ""
+	// means "/login". It is given the way back in the query parameter "next",
+	// which anybody can write: pass it to [Web.FirstFactor], or to [SafeNext].
+	LoginURL string
+	// HomeURL is the path where a login without another way back ends; ""
+	// means "/".
+	HomeURL string
+	// Account returns the account a request is for; nil means the account that
+	// was entered at login. A request must not be able to name an account
+	// other than the one whose data it gets.
+	Account func(*http.Request) string
+	// Actions describes the step-up actions. One that is missing here is asked
+	// for all the same, without being named.
+	Actions map[string]Action
+	// Regions are offered where a phone number is typed; none means that it
+	// has to start with "+" and the country's code.
+	Regions []Region
+
+	// Templates replaces pages: a file with the name of one in this package's
+	// directory "pages" takes its place. nil replaces none.
+	Templates fs.FS
+	// Stylesheet replaces the style sheet; nil keeps it.
+	Stylesheet []byte
+
+	// AttemptsPerMinute and SendsPerHour bound codes tried and messages sent
+	// by one IP address (IPv6: one /64); 0 means 30 and 20. What ends in
+	// success is given back, so that an office behind one address does not use
+	// them up. They stand in front of the limits per user, which hold anyway.
+	AttemptsPerMinute, SendsPerHour int
+	// TrustedProxies are the addresses from which X-Forwarded-For is believed;
+	// none means that the address of the connection counts. With too many
+	// listed, anybody can choose the address the limits count.
+	TrustedProxies []netip.Prefix
+
+	// Logger gets the causes that pages do not show; nil discards.
+	Logger *slog.Logger
+	// Now is the clock of the limits; nil means time.Now.
+	Now func() time.Time
+}
+
+// Action describes a step-up action to the person.
+type Action struct {
+	// Title is what is about to be done, for example "Export contacts".
+	Title string
+	// Page is the path of the page with the button for it. The person is led
+	// back there after the code, and confirms: a POST is never repeated on
+	// its own. "" means the page the request came from, where that is known.
+	Page string
+}
+
+// Region is a country to read phone numbers in.
+type Region struct {
+	Code string // ISO 3166-1 alpha-2, as in CH
+	Name string // as in "Switzerland (+41)"
+}
+
+// New checks the configuration and returns a Web, or one error that lists all
+// that is wrong, by field name. It keeps a copy of cfg.
+func New(cfg Config) (*Web, error) {
+	cfg.setDefaults()
+	pages, codesText, err := parsePages(cfg.Templates)
+	if err := errors.Join(cfg.check(), err); err != nil {
+		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
+	}
+	web := &Web{cfg: cfg, pages: pages, codesText: codesText, origin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*visit) error{}}
+	web.attempts = newLimiter(cfg.AttemptsPerMinute, time.Minute)
+	web.sends = newLimiter(cfg.SendsPerHour, time.Hour)
+	for _, rt := range routeTable() {
+		if web.routes[rt.path] == nil {
+			web.routes[rt.path] = map[string]func(*visit) error{}
+		}
+		web.routes[rt.path][rt.method] = rt.serve
+	}
+	return web, nil
+}
+
+func (c *Config) setDefaults() {
+	c.Prefix = cmp.Or(c.Prefix, "/2fa/")
+	c.LoginURL = cmp.Or(c.LoginURL, "/login")
+	c.HomeURL = cmp.Or(c.HomeURL, "/")
+	c.AttemptsPerMinute = cmp.Or(c.AttemptsPerMinute, 30)
+	c.SendsPerHour = cmp.Or(c.SendsPerHour, 20)
+	c.Actions = maps.Clone(c.Actions)
+	c.Regions = slices.Clone(c.Regions)
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	if c.Stylesheet == nil {
+		c.Stylesheet = styleCSS
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+func (c *Config) check() error {
+	var errs []error
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	want(c.Manager != nil, "Manager: is missing")
+	want(c.Sessions != nil, "Sessions: is missing; it keeps who is signed in")
+	want(c.Issuer != "", "Issuer: is missing; it names the product on the pages")
+	want(local(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix: %q is not a path with a slash at both ends", c.Prefix)
+	want(local(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL: %q is neither a path nor an https address", c.LoginURL)
+	want(local(c.HomeURL), "HomeURL: %q is not a local path", c.HomeURL)
+	want(c.AttemptsPerMinute > 0, "AttemptsPerMinute: %d is negative", c.AttemptsPerMinute)
+	want(c.SendsPerHour > 0, "SendsPerHour: %d is negative", c.SendsPerHour)
+	for _, name := range slices.Sorted(maps.Keys(c.Actions)) {
+		page := c.Actions[name].Page
+		want(page == "" || local(page), "Actions[%q].Page: %q is not a local path", name, page)
+	}
+	return errors.Join(errs...)
+}

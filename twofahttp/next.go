@@ -1,0 +1,66 @@
+package twofahttp
+
+import (
+	"net/url"
+	"strings"
+)
+
+const maxNext = 1024
+
+// SafeNext returns next if it is a local path to go to after a login, else
+// fallback. Addresses of other sites, in all the spellings that browsers
+// understand, are none: "//evil", "/\evil", "https:evil", with control
+// characters or escaped.
+func SafeNext(next, fallback string) string {
+	if local(next) {
+		return next
+	}
+	return fallback
+}
+
+func local(next string) bool {
+	if len(next) > maxNext || !strings.HasPrefix(next, "/") {
+		return false
+	}
+	for i := range len(next) {
+		if next[i] <= ' ' || next[i] >= 0x7f || next[i] == '\\' {
+			return false
+		}
+	}
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
+		return false
+	}
+	return plainPath(next[:len(next)-len(afterPath(next))])
+}
+
+// afterPath returns the query and fragment.
+func afterPath(next string) string {
+	if i := strings.IndexAny(next, "?#"); i >= 0 {
+		return next[i:]
+	}
+	return ""
+}
+
+// plainPath refuses a path that becomes something else when it is cleaned or
+// unescaped, once or several times, on its way.
+func plainPath(path string) bool {
+	for range 4 {
+		if strings.Contains(path, "//") || strings.Contains(path, "\\") || strings.ContainsFunc(path, isControl) {
+			return false
+		}
+		for segment := range strings.SplitSeq(path, "/") {
+			if segment == "." || segment == ".." {
+				return false
+			}
+		}
+		unescaped, err := url.PathUnescape(path)
+		if err != nil || unescaped == path {
+			return err == nil
+		}
+		path = unescaped
+	}
+	return false
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }

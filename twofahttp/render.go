@@ -1,0 +1,243 @@
+package twofahttp
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	text "text/template"
+	"time"
+
+	"github.com/twofa-go/twofa"
+)
+
+//go:embed pages
+var pagesFS embed.FS
+
+//go:embed style.css
+var styleCSS []byte
+
+//go:embed twofa.js
+var scriptJS []byte
+
+// setHeaders protects every answer of ours, errors and redirects among them.
+// With no-referrer browsers send "Origin: null" along with our own forms; they
+// pass http.CrossOriginProtection by Sec-Fetch-Site.
+func setHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+		"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), otp-credentials=(self), clipboard-write=(self)")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+}
+
+// page is what every template gets. Data is the page's own.
+type page struct {
+	Issuer string
+	Base   string // Config.Prefix
+	Home   string
+	Login  string
+	CSRF   string // value of the hidden field csrf_token that every form carries
+	Alert  *alert
+	Data   any
+}
+
+// alert tells how the last thing that was done went. The words are in
+// alert.html.
+type alert struct {
+	Code    string
+	Good    bool
+	Left    int
+	Counted bool
+	Wait    span // zero where waiting does not help
+	Clock   span // how far the person's clock is off,
+	Behind  bool // and in which direction
+}
+
+// span is a length of time, in the largest unit that says it well.
+type span struct{ Hours, Minutes, Seconds int }
+
+func spanOf(d time.Duration) span {
+	switch d = max(d, -d); {
+	case d > 100*time.Minute:
+		return span{Hours: int((d + time.Hour - 1) / time.Hour)}
+	case d >= time.Minute:
+		return span{Minutes: int((d + time.Minute - 1) / time.Minute)}
+	}
+	return span{Seconds: int((d + time.Second - 1) / time.Second)}
+}
+
+func alertOf(err error) *alert {
+	if err == nil {
+		return nil
+	}
+	p := problemOf(err)
+	return &alert{Code: p.Code, Left: p.Left, Counted: p.Counted, Wait: spanOf(p.Wait), Clock: spanOf(p.Clock), Behind: p.Clock < 0}
+}
+
+// render is the one place that writes pages. Nothing leaves before all of it
+// is there.
+func (v *visit) render(status int, name string, a *alert, data any) error {
+	p := page{Issuer: v.web.cfg.Issuer, Base: v.web.cfg.Prefix, Home: v.web.cfg.HomeURL, Login: v.web.cfg.LoginURL,
+		CSRF: v.csrfToken(), Alert: a, Data: data}
+	var b bytes.Buffer
+	if err := v.web.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	h := v.w.Header()
+	setHeaders(h)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(b.Bytes()) // who does not wait for the answer does not get it
+	return nil
+}
+
+// rerender shows a form again with what was wrong, under the error's status.
+func (v *visit) rerender(name string, err error, data any) error {
+	if err == nil {
+		return v.render(http.StatusOK, name, nil, data)
+	}
+	v.log(err)
+	p := problemOf(err)
+	p.setHeaders(v.w.Header())
+	return v.render(p.Status, name, alertOf(err), data)
+}
+
+func (p problem) setHeaders(h http.Header) {
+	if p.Wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((p.Wait+time.Second-1)/time.Second)))
+	}
+	if p.Allow != "" {
+		h.Set("Allow", p.Allow)
+	}
+	if p.Challenge != "" {
+		h.Set("WWW-Authenticate", p.Challenge)
+	}
+}
+
+// problemData is what the page "message" gets.
+type problemData struct {
+	Code   string
+	Action string // what the step-up was for
+	Back   string // where to try again
+}
+
+// showProblem tells a person what went wrong and what to do.
+func (v *visit) showProblem(err error) {
+	p := problemOf(err)
+	p.setHeaders(v.w.Header())
+	data := problemData{Code: p.Code, Back: v.back}
+	if data.Back == "" {
+		data.Back = v.here()
+	}
+	if p.Denied != nil {
+		data.Action = v.web.cfg.Actions[p.Denied.Action].Title
+	}
+	if err := v.render(p.Status, "message", alertOf(err), data); err != nil {
+		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: page failed", "error", err)
+		http.Error(v.w, http.StatusText(p.Status), p.Status)
+	}
+}
+
+// writeProblem answers what is no browser's page view, by RFC 9457.
+func writeProblem(w http.ResponseWriter, p problem) {
+	p.setHeaders(w.Header())
+	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
+	if p.Wait > 0 {
+		body["retry_after"] = int((p.Wait + time.Second - 1) / time.Second)
+	}
+	if p.Counted {
+		body["attempts_left"] = p.Left
+	}
+	if d := p.Denied; d != nil && d.Action != "" {
+		body["action"], body["resource"], body["methods"], body["max_age"] = d.Action, d.Resource, d.Methods, int(d.MaxAge/time.Second)
+	}
+	writeJSON(w, p.Status, "application/problem+json", body)
+}
+
+func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func (v *visit) stylesheet() error { return v.asset("text/css; charset=utf-8", v.web.cfg.Stylesheet) }
+func (v *visit) script() error     { return v.asset("text/javascript; charset=utf-8", scriptJS) }
+
+func (v *visit) asset(kind string, body []byte) error {
+	v.w.Header().Set("Content-Type", kind)
+	_, _ = v.w.Write(body)
+	return nil
+}
+
+// parsePages reads each page together with the layout, the host's files first.
+func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, error) {
+	pages := map[string]*template.Template{}
+	for _, name := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
+		t := template.New(name).Funcs(template.FuncMap{"date": date, "device": device})
+		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
+			page, err := readPage(over, file)
+			if err != nil {
+				return nil, nil, fmt.Errorf("Templates: %w", err)
+			}
+			if _, err := t.Parse(string(page)); err != nil {
+				return nil, nil, fmt.Errorf("Templates: %s: %w", file, err)
+			}
+		}
+		pages[name] = t
+	}
+	file, err := readPage(over, "codes.txt")
+	if err != nil {
+		return nil, nil, fmt.Errorf("Templates: %w", err)
+	}
+	codes, err := text.New("codes.txt").Parse(string(file))
+	if err != nil {
+		return nil, nil, fmt.Errorf("Templates: codes.txt: %w", err)
+	}
+	return pages, codes, nil
+}
+
+func readPage(over fs.FS, file string) ([]byte, error) {
+	if over != nil {
+		if page, err := fs.ReadFile(over, file); !errors.Is(err, fs.ErrNotExist) {
+			return page, err
+		}
+	}
+	return fs.ReadFile(pagesFS, "pages/"+file)
+}
+
+func date(t time.Time) string { return t.UTC().Format("2 January 2006") }
+
+// device guesses a browser and system, for a person to recognise.
+func device(agent string) string {
+	find := func(unknown string, names ...string) string {
+		for i := 0; i < len(names); i += 2 {
+			if strings.Contains(agent, names[i]) {
+				return names[i+1]
+			}
+		}
+		return unknown
+	}
+	return find("A browser", "Edg", "Edge", "OPR/", "Opera", "Firefox", "Firefox", "Chrome", "Chrome", "Safari", "Safari") + " on " +
+		find("an unknown system", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
+}
+
+// methodNames lists methods as templates compare them.
+func methodNames(methods []twofa.Method) []string {
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = string(m)
+	}
+	return names
+}

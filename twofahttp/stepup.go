@@ -1,0 +1,114 @@
+package twofahttp
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/twofa-go/twofa"
+)
+
+var errSeePage = errors.New("twofahttp: to be confirmed on its page")
+
+// RequireAction lets a request through to next only after a fresh proof for
+// the action. A person is led to the code page, and from there back to the
+// page with the button (see [Action]); a POST is never repeated on its own.
+// Everything else gets 401 with a challenge by RFC 9470.
+//
+// Only POST, PUT, PATCH and DELETE use up a proof that serves once. Such an
+// action does not reach next by GET, HEAD or OPTIONS at all, since anything
+// that prefetches or scans would get what is protected again and again; except
+// on Action.Page itself, where the button is. Sent from another site, no
+// request uses up anything.
+func (web *Web) RequireAction(action string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := web.visit(w, r)
+		let := false
+		v.run(func() error {
+			err := v.mayDo(action)
+			let = err == nil
+			if errors.Is(err, errSeePage) {
+				return v.redirect(web.cfg.Actions[action].Page)
+			}
+			return err
+		})
+		if let {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (v *visit) mayDo(action string) error {
+	c := v.caller()
+	if !safeMethod(v.r.Method) {
+		if err := v.web.origin.Check(v.r); err != nil {
+			return errCrossSite
+		}
+		return v.m.UseAction(v.ctx(), c, action, "")
+	}
+	if err := v.m.CheckAction(v.ctx(), c, action, ""); err != nil {
+		return err
+	}
+	p, err := v.m.Policy(v.ctx(), c.Account)
+	if err != nil || p.Actions[action].MaxAge > 0 || action == twofa.ActionFactors {
+		return err
+	}
+	switch page := v.web.cfg.Actions[action].Page; {
+	case page == "":
+		return errOnce
+	case page[:len(page)-len(afterPath(page))] == v.r.URL.Path:
+		return nil
+	case v.wantsPage():
+		return errSeePage
+	}
+	return errOnce
+}
+
+// stepUpURL is the page that asks for the proof, and what it has to know.
+func (v *visit) stepUpURL(d *twofa.DeniedError) string {
+	next := v.web.cfg.Actions[d.Action].Page
+	if next == "" {
+		next = v.here()
+	}
+	if v.back != "" {
+		next = v.back
+	}
+	return v.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}, "next": {next}}.Encode()
+}
+
+// stepUp starts a step-up and goes on to the page that asks. Nothing is
+// written: a visit from elsewhere leaves no more than a challenge nobody answers.
+func (v *visit) stepUp() error {
+	q := v.r.URL.Query()
+	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource"), next: SafeNext(q.Get("next"), v.web.cfg.HomeURL)}
+	v.browserToken()
+	c := v.caller()
+	f.account = c.Account
+	login, err := v.m.StepUp(v.ctx(), c, f.action, f.resource)
+	if err != nil {
+		return err
+	}
+	if login.Next == twofa.NextDone {
+		return v.redirect(f.next)
+	}
+	f.challenge = login.Challenge
+	v.setFlow(challengeCookie, f)
+	to := v.path("challenge")
+	if m := q.Get("method"); slices.Contains(login.Methods, twofa.Method(m)) {
+		to += "?method=" + url.QueryEscape(m)
+	}
+	return v.redirect(to)
+}
+
+// signInAgain ends the session, so that the host's login page asks again: the
+// very first factor needs a first factor that is not long ago.
+func (v *visit) signInAgain() error {
+	if err := v.web.cfg.Sessions.SignOut(v.w, v.r); err != nil {
+		return err
+	}
+	v.clearFlow(challengeCookie)
+	v.clearFlow(setupCookie)
+	http.Redirect(v.w, v.r, v.loginURL(SafeNext(v.form.Get("next"), v.path(""))), http.StatusSeeOther)
+	return nil
+}

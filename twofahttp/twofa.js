@@ -1,0 +1,57 @@
+// Conveniences only: every page works without this file.
+'use strict';
+
+// Recovery codes: "Done" opens once they are downloaded, printed or copied.
+const done = document.querySelector('[data-done]');
+const saved = () => {
+  if (!done) return;
+  done.querySelector('button').disabled = false;
+  done.querySelector('input[name=saved]').checked = true;
+  done.querySelector('[data-hint]').hidden = true;
+};
+if (done) {
+  done.querySelector('button').disabled = true;
+  done.querySelector('label.check').hidden = true;
+  done.querySelector('[data-hint]').hidden = false;
+}
+document.querySelectorAll('[data-saves]').forEach((a) => a.addEventListener('click', saved));
+document.querySelectorAll('[data-print]').forEach((button) => {
+  button.hidden = false;
+  button.addEventListener('click', () => { window.print(); saved(); });
+});
+document.querySelectorAll('[data-copy]').forEach((button) => {
+  const codes = document.querySelector('[data-codes]');
+  if (!codes || !navigator.clipboard) return;
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    const text = Array.from(codes.querySelectorAll('code'), (c) => c.textContent).join('\n');
+    await navigator.clipboard.writeText(text);
+    const said = button.parentElement.querySelector('[data-said]');
+    said.textContent = said.dataset.said;
+    saved();
+  });
+});
+
+// The page that waits for a mailed link goes on once it was opened in this browser.
+const waiting = document.querySelector('[data-poll]');
+if (waiting) {
+  waiting.querySelector('[hidden]').hidden = false;
+  const look = async () => {
+    try {
+      const answer = await fetch(waiting.dataset.poll, { headers: { Accept: 'application/json' }, cache: 'no-store' });
+      if (answer.ok) {
+        const { state } = await answer.json();
+        if (state === 'done') return location.replace(waiting.dataset.next);
+        if (state === 'over') return location.replace(waiting.dataset.self);
+      }
+    } catch { /* offline: look again */ }
+    setTimeout(look, 3000);
+  };
+  setTimeout(look, 3000);
+}
+
+// WebOTP: the browser offers to fill in the texted code.
+const field = document.querySelector('[data-webotp]');
+if (field && 'OTPCredential' in window) {
+  navigator.credentials.get({ otp: { transport: ['sms'] } }).then((otp) => { if (otp) field.value = otp.code; }, () => {});
+}
