@@ -174,13 +174,13 @@ func (m *Manager) ForgetBrowsers(ctx context.Context, c Caller) error {
 }
 
 func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool) error {
-	t, _, err := m.guard(ctx, c)
+	t, err := m.openSession(c)
 	if err != nil {
 		return err
 	}
 	return m.decide(ctx, t.user, c.Account, func(s *state) error {
-		if !s.live(t) {
-			return &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+		if err := s.guard(t); err != nil {
+			return err
 		}
 		before := len(s.Browsers)
 		s.Browsers = slices.DeleteFunc(s.Browsers, which)

@@ -439,7 +439,7 @@ func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
 // policy, as at any guard; a challenge that leads to set-up must not be spent.
 func (s *state) callerLives(t ticket, u User) error {
 	if !s.live(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
-		return &DeniedError{Reason: ReasonSignedOut, Account: s.account}
+		return s.denied(ReasonSignedOut)
 	}
 	v := s.policy.decide(s.facts(u, t))
 	if t.purpose == forSession && v.next == NextChallenge {

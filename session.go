@@ -57,37 +57,55 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 	return err
 }
 
+// guard reads the caller's session and user, and guards.
 func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *state, error) {
 	t, s, err := m.liveSession(ctx, c)
-	if err != nil {
-		return t, s, err
+	if err == nil {
+		err = s.guard(t)
 	}
-	f := facts{account: c.Account, ticket: t, has: s.has(true), codes: s.codesLeft() > 0}
+	return t, s, err
+}
+
+// guard is the decision of every guard: what a session has proven against what
+// the account asks for. The directory is not asked, so every user counts as
+// having a mailbox; where one has none, Resume finds out.
+func (s *state) guard(t ticket) error {
+	if !s.live(t) {
+		return s.denied(ReasonSignedOut)
+	}
+	f := facts{account: s.account, ticket: t, has: s.has(true), codes: s.codesLeft() > 0}
 	switch v := s.policy.decide(f); v.next {
 	case NextDone:
-		return t, s, nil
+		return nil
 	case NextEnroll:
-		return t, s, &DeniedError{Reason: ReasonEnroll, Account: c.Account, Methods: s.policy.methods()}
+		return &DeniedError{Reason: ReasonEnroll, Account: s.account, Methods: s.policy.methods()}
 	default:
-		return t, s, &DeniedError{Reason: ReasonChallenge, Account: c.Account, Methods: v.methods}
+		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}
+}
+
+func (s *state) denied(r Reason) error { return &DeniedError{Reason: r, Account: s.account} }
+
+// openSession opens the caller's session, before anything is read.
+func (m *Manager) openSession(c Caller) (ticket, error) {
+	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
+	if err != nil || (c.Account != "" && checkID("account", c.Account) != nil) {
+		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+	}
+	return t, nil
 }
 
 // liveSession opens the caller's session and reads its user.
 func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *state, error) {
-	dead := &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
-	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
-	if err != nil || (c.Account != "" && checkID("account", c.Account) != nil) {
-		return t, nil, dead
-	}
-	s, err := m.load(ctx, t.user, c.Account)
+	t, err := m.openSession(c)
 	if err != nil {
 		return t, nil, err
 	}
-	if !s.live(t) {
-		return t, s, dead
+	s, err := m.load(ctx, t.user, c.Account)
+	if err == nil && !s.live(t) {
+		err = s.denied(ReasonSignedOut)
 	}
-	return t, s, nil
+	return t, s, err
 }
 
 // Resume says what a live session still needs in the caller's account: nothing,
@@ -103,7 +121,7 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
 		return Login{}, err
 	}
 	if s.Stamp != stampOf(u) {
-		return Login{}, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+		return Login{}, s.denied(ReasonSignedOut)
 	}
 	t.account, t.stamp = c.Account, s.Stamp
 	v := s.policy.decide(s.facts(u, t))
@@ -198,7 +216,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 	var t ticket
 	if by.host == "" {
 		var err error
-		if t, _, err = m.liveSession(ctx, by); err != nil {
+		if t, err = m.openSession(by); err != nil {
 			return err
 		}
 		if t.user != user {
@@ -210,11 +228,11 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 		u = User{ID: user} // the host may be deleting the person: revoke all the same
 	}
 	return m.decide(ctx, user, by.Account, func(s *state) error {
-		if s.Epoch == "" {
+		switch {
+		case by.host == "" && !s.live(t):
+			return s.denied(ReasonSignedOut)
+		case s.Epoch == "":
 			return nil
-		}
-		if by.host == "" && !s.live(t) {
-			return &DeniedError{Reason: ReasonSignedOut}
 		}
 		if by.host != "" {
 			e.Actor, e.Detail = "host", by.host

@@ -72,19 +72,16 @@ func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource st
 // right before the action; if the action fails afterwards, the person proves
 // again.
 func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource string) error {
-	t, s, err := m.guard(ctx, c)
+	t, err := m.openSession(c)
 	if err != nil {
 		return err
 	}
-	if _, err := s.granted(t, action, resource); err != nil || s.policy.rule(action).MaxAge > 0 {
-		return err
-	}
 	return m.decide(ctx, t.user, c.Account, func(s *state) error {
-		if !s.live(t) {
-			return &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+		if err := s.guard(t); err != nil {
+			return err
 		}
 		i, err := s.granted(t, action, resource)
-		if err != nil {
+		if err != nil || s.policy.rule(action).MaxAge > 0 {
 			return err
 		}
 		g := s.Grants[i]
