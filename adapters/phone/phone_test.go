@@ -85,6 +85,7 @@ func TestAbuse_J10_NotOneWholeNumber(t *testing.T) {
 		"separators alone":            {"+()-./", "CH"},
 		"forty digits":                {"+" + strings.Repeat("4", 40), "CH"},
 		"sixteen digits":              {"+4915123456789012", ""},
+		"longer than anyone writes":   {"+41" + strings.Repeat(" ", 40) + "791234567", ""},
 		"a megabyte":                  {strings.Repeat("0", 1<<20), "CH"},
 		"RFC 3966 extension":          {"+1;ext=9", ""},
 		"extension of a valid number": {"+12025550143;ext=9", ""},

@@ -278,8 +278,10 @@ func TestSendMail_AcceptedIsAccepted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv.start(t)
+			start := time.Now()
 			require.NoError(t, srv.send(t, t.Context(), email()))
 			require.Len(t, srv.messages(), 1)
+			require.Less(t, time.Since(start), 10*time.Second, "a goodbye may not use up the timeout of 15 s")
 		})
 	}
 	t.Run("ctx ends while QUIT hangs", func(t *testing.T) {
