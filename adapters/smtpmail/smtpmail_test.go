@@ -292,8 +292,14 @@ func TestSendMail_AcceptedIsAccepted(t *testing.T) {
 }
 
 var stages = []struct{ hang, step string }{
-	{"greeting", "greeting"}, {"EHLO", "EHLO"}, {"STARTTLS", "STARTTLS"}, {"AUTH", "AUTH"},
-	{"MAIL", "MAIL"}, {"RCPT", "RCPT"}, {"DATA", "DATA"}, {"end", "DATA"},
+	{"greeting", "greeting"},
+	{"EHLO", "EHLO"},
+	{"STARTTLS", "STARTTLS"},
+	{"AUTH", "AUTH"},
+	{"MAIL", "MAIL"},
+	{"RCPT", "RCPT"},
+	{"DATA", "DATA"},
+	{"end", "DATA"},
 }
 
 func TestAbuse_R04_ServerHangs(t *testing.T) {
