@@ -1,0 +1,353 @@
+package twofa_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// byLink is the configuration of a host that mails links.
+func byLink(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() }
+
+// linked is a person to whom a link was just mailed, and its token.
+func (w *world) linked(id string) (p *person, token string) {
+	p = w.person(id)
+	require.Equal(w.t, twofa.NextChallenge, p.begin())
+	require.NoError(w.t, p.send(twofa.EmailLink))
+	return p, p.token()
+}
+
+// byTOTPOrLink offers a link beside the authenticator.
+func byTOTPOrLink(c *twofa.Config) {
+	c.Policy = twofa.PolicyEmailLink()
+	c.Policy.Fallback = []twofa.Method{twofa.EmailLink}
+}
+
+func TestAbuse_I01_LinkIsDeadInAnotherBrowserAndNothingIsSpent(t *testing.T) {
+	w, store := newFault(t, byLink)
+	ada, token := w.linked("ada")
+	swaps := 0
+	store.Seen = func(string, twofa.Record) { swaps++ }
+
+	stolen := ada.browser("thief") // has the challenge too, but not the browser it is bound to
+	stolen.login = ada.login
+	require.ErrorIs(t, stolen.verify(twofa.EmailLink, token), twofa.ErrExpired)
+	naked := ada.browser("none")
+	naked.login, naked.client.Browser = ada.login, twofa.Secret{}
+	require.ErrorIs(t, naked.verify(twofa.EmailLink, token), twofa.ErrExpired)
+
+	own := ada.browser("phone") // where the mail is read: another login of the same person
+	own.begin()
+	require.ErrorIs(t, own.verify(twofa.EmailLink, token), twofa.ErrInvalidCode)
+	require.Zero(t, swaps, "a click elsewhere writes nothing")
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+}
+
+func TestAbuse_I02_VictimsClickSignsNobodyIn(t *testing.T) {
+	w := newWorld(t, byLink)
+	attacker, token := w.linked("ada") // has her password, in a browser of his own
+	victim := w.person("ada").browser("hers")
+	require.ErrorIs(t, victim.verify(twofa.EmailLink, token), twofa.ErrExpired, "she has no login open")
+	victim.begin()
+	require.ErrorIs(t, victim.verify(twofa.EmailLink, token), twofa.ErrInvalidCode, "nor is it hers if she has")
+	denied(t, attacker.Check(t.Context(), attacker.caller()), twofa.ReasonSignedOut)
+	denied(t, victim.Check(t.Context(), victim.caller()), twofa.ReasonSignedOut)
+}
+
+func TestAbuse_I03_AttackersLinkDoesNotSignTheVictimIntoHisAccount(t *testing.T) {
+	w := newWorld(t, byLink)
+	bob, token := w.linked("bob")
+	ada, own := w.linked("ada")
+	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrInvalidCode)
+	planted := w.person("ada")
+	planted.login = bob.login
+	require.ErrorIs(t, planted.verify(twofa.EmailLink, token), twofa.ErrExpired)
+	require.NoError(t, ada.verify(twofa.EmailLink, own))
+	d, err := w.Describe(ada.session)
+	require.NoError(t, err)
+	require.Equal(t, "ada", d.User)
+}
+
+func TestAbuse_I05_LinkWorksOnce(t *testing.T) {
+	w := newWorld(t, byLink)
+	ada, token := w.linked("ada")
+	used := ada.login
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+	ada.login = used
+	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrExpired)
+	ada.begin()
+	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrInvalidCode)
+}
+
+func TestAbuse_I06_LinkDiesAtItsLifetime(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		lives bool
+	}{
+		{"one second before", 10*time.Minute - time.Second, true},
+		{"on the second", 10 * time.Minute, false},
+		{"one second after", 10*time.Minute + time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, byLink)
+			ada, token := w.linked("ada")
+			w.clock.Add(c.after)
+			err := ada.verify(twofa.EmailLink, token)
+			if c.lives {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, twofa.ErrExpired)
+		})
+	}
+}
+
+func TestAbuse_I07_OnlyTheNewestLinkWorks(t *testing.T) {
+	t.Run("in one login", func(t *testing.T) {
+		w := newWorld(t, byLink)
+		ada, first := w.linked("ada")
+		before := ada.login
+		w.clock.Add(time.Minute)
+		require.NoError(t, ada.send(twofa.EmailLink))
+		second := ada.token()
+		require.ErrorIs(t, ada.verify(twofa.EmailLink, first), twofa.ErrInvalidCode)
+		after := ada.login
+		ada.login = before
+		require.ErrorIs(t, ada.verify(twofa.EmailLink, first), twofa.ErrInvalidCode)
+		require.ErrorIs(t, ada.verify(twofa.EmailLink, second), twofa.ErrInvalidCode, "the old challenge cannot use the new link")
+		ada.login = after
+		require.NoError(t, ada.verify(twofa.EmailLink, second))
+	})
+	t.Run("I17 in two tabs of one browser", func(t *testing.T) {
+		w := newWorld(t, byLink)
+		first, older := w.linked("ada")
+		w.clock.Add(time.Minute)
+		second, newer := w.linked("ada")
+		require.ErrorIs(t, first.verify(twofa.EmailLink, older), twofa.ErrInvalidCode)
+		require.ErrorIs(t, second.verify(twofa.EmailLink, older), twofa.ErrInvalidCode)
+		require.ErrorIs(t, first.verify(twofa.EmailLink, newer), twofa.ErrInvalidCode)
+		require.NoError(t, second.verify(twofa.EmailLink, newer))
+	})
+	t.Run("in two browsers each has its own", func(t *testing.T) {
+		w := newWorld(t, byLink)
+		ada, first := w.linked("ada")
+		w.clock.Add(time.Minute)
+		other := ada.browser("laptop")
+		other.begin()
+		require.NoError(t, other.send(twofa.EmailLink))
+		require.NoError(t, other.verify(twofa.EmailLink, other.token()))
+		require.NoError(t, ada.verify(twofa.EmailLink, first))
+	})
+}
+
+func TestAbuse_I11_StoredLinkIsWorthless(t *testing.T) {
+	w := newWorld(t, byLink)
+	ada, token := w.linked("ada")
+	stored := string(w.record("ada"))
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	require.NoError(t, err)
+	for _, form := range []string{token, string(raw), hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw), base64.StdEncoding.EncodeToString([]byte(token))} {
+		require.NotContains(t, stored, form)
+	}
+	// Whatever 22 to 43 characters of it could be a token or a hash of one.
+	for i := 0; i+22 <= len(stored); i++ {
+		for _, n := range []int{22, 43} {
+			if i+n > len(stored) {
+				continue
+			}
+			guess := stored[i : i+n]
+			if _, err := base64.RawURLEncoding.DecodeString(guess); err == nil {
+				require.ErrorIs(t, ada.verify(twofa.EmailLink, guess), twofa.ErrInvalidCode)
+			}
+		}
+	}
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+}
+
+func TestAbuse_I13_TokensHave256BitsAndNeverRepeat(t *testing.T) {
+	seen := map[string]bool{}
+	for range 10_000 {
+		token := twofa.NewBrowserToken().Reveal()
+		raw, err := base64.RawURLEncoding.DecodeString(token)
+		require.NoError(t, err, "URL-safe")
+		require.Len(t, raw, 32)
+		seen[token] = true
+	}
+	require.Len(t, seen, 10_000)
+}
+
+func TestAbuse_I15_LinksAreLimitedPerUser(t *testing.T) {
+	w := newWorld(t, byLink)
+	ada := w.person("ada")
+	ada.begin()
+	for range 60 { // one a second
+		_ = ada.send(twofa.EmailLink)
+		w.clock.Add(time.Second)
+	}
+	require.Len(t, w.out.Mails(), 1, "cool-down")
+	for range 24*60 - 2 { // one a minute, each in another browser
+		other := ada.browser(w.clock.Now().String())
+		other.begin()
+		_ = other.send(twofa.EmailLink)
+		w.clock.Add(time.Minute)
+	}
+	require.Len(t, w.out.Mails(), 20, "a day")
+}
+
+func TestAbuse_I16_NothingFromOutsideGetsIntoTheMessageAsMarkup(t *testing.T) {
+	hostile := "Ada\r\nBcc: all@example.com\x00<script>alert(1)</script>{{.}}\u202e" + strings.Repeat("x", 10_000)
+	w := newWorld(t, byLink, func(c *twofa.Config) { c.MailNotice = nil })
+	w.setUser("ada", func(u *twofa.User) { u.Name = hostile })
+	ada := w.person("ada")
+	ada.client.IP, ada.client.UserAgent = hostile, hostile
+	ada.begin()
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+	require.NoError(t, ada.Revoke(t.Context(), ada.caller(), "ada")) // a notice
+	mails := w.out.Mails()
+	require.Len(t, mails, 2)
+	for _, m := range mails {
+		require.Equal(t, "ada@example.com", m.To)
+		require.NotContains(t, m.Subject, "\n")
+		require.Less(t, len(m.Subject), 250)
+		require.NotContains(t, m.HTML, "<script>")
+		require.NotContains(t, m.Text+m.HTML, "\nBcc:")
+		require.NotContains(t, m.Text+m.HTML, "\x00")
+		require.NotContains(t, m.Text+m.HTML, "\u202e")
+		require.Less(t, len(m.Text)+len(m.HTML), 5_000)
+	}
+
+	own := newWorld(t, byLink, func(c *twofa.Config) {
+		c.MailLink = func(l twofa.LinkMail) twofa.Email {
+			return twofa.Email{Subject: "Hello " + l.User.Name, Text: l.URL.Reveal()}
+		}
+	})
+	own.setUser("ada", func(u *twofa.User) { u.Name = hostile })
+	_, _ = own.linked("ada")
+	require.Len(t, own.out.Mails(), 1)
+	require.NotContains(t, own.out.Mails()[0].Subject, "\n", "a host's own message is held to one line of subject as well")
+	require.LessOrEqual(t, len(own.out.Mails()[0].Subject), 200)
+}
+
+func TestAbuse_I18_AnswerHoldsNeitherTokenNorCode(t *testing.T) {
+	w := newWorld(t, byLink)
+	ada, token := w.linked("ada")
+	require.NotContains(t, ada.login.Challenge.Reveal(), token)
+	require.Equal(t, "a•••@example.com", ada.login.Sent)
+}
+
+func TestAbuse_I20_LinkIsDeadOnceTheLoginIsOver(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*testing.T, *person)
+	}{
+		{"by an authenticator", func(t *testing.T, p *person) { require.NoError(t, p.verify(twofa.TOTP, p.code())) }},
+		{"by a recovery code", func(t *testing.T, p *person) { require.NoError(t, p.verify(twofa.RecoveryCode, p.codes[0])) }},
+		{"by cancelling", func(t *testing.T, p *person) {
+			require.NoError(t, p.Cancel(t.Context(), p.client, p.login.Challenge))
+		}},
+		{"by another password", func(t *testing.T, p *person) { p.setUser("ada", func(u *twofa.User) { u.Stamp = "2" }) }},
+		{"by revoking", func(t *testing.T, p *person) {
+			require.NoError(t, p.Revoke(t.Context(), twofa.Host("test"), "ada"))
+		}},
+		{"by erasing", func(t *testing.T, p *person) {
+			require.NoError(t, p.Erase(t.Context(), twofa.Host("test"), "ada"))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			ada := w.enrolled("ada")
+			require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.Policy{
+				Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}, Fallback: []twofa.Method{twofa.EmailLink}, Required: true}))
+			ada.account = "acme"
+			ada.begin()
+			require.NoError(t, ada.send(twofa.EmailLink))
+			token, open := ada.token(), ada.login
+			c.end(t, ada)
+			ada.login = open
+			require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrExpired)
+		})
+	}
+}
+
+func TestAbuse_I21_LinkIsDeadWhenTheAddressChanged(t *testing.T) {
+	w := newWorld(t, byLink)
+	ada, token := w.linked("ada")
+	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@elsewhere.example"} })
+	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrInvalidCode)
+	w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
+	require.Error(t, ada.verify(twofa.EmailLink, token))
+	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@example.com"} })
+	require.NoError(t, ada.verify(twofa.EmailLink, token), "and nothing was spent")
+}
+
+// A login whose link was sent late ends once, with whichever of its challenges.
+func TestAbuse_I20_LateLinkDoesNotOutliveTheLogin(t *testing.T) {
+	w := newWorld(t, byTOTPOrLink)
+	ada, token := w.linked("ada")
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+	ada.enroll()
+	w.clock.Add(time.Hour)
+	ada.begin()
+	early := ada.login
+	w.clock.Add(9 * time.Minute)
+	require.NoError(t, ada.send(twofa.EmailLink))
+	late, token := ada.login, ada.token()
+	ada.login = early
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	w.clock.Add(2 * time.Minute)
+	require.NoError(t, ada.stepUp("contacts.export"), "a later write drops what has expired")
+	ada.login = late
+	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrExpired)
+}
+
+// Twenty clicks at once give one session (B-04).
+func TestAbuse_I05_TwentyClicksAtOnceGiveOneSession(t *testing.T) {
+	bursts(t, byLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
+		ada, token := w.linked("ada")
+		got := burst(20, func(m *twofa.Manager, _ int) error {
+			_, err := m.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.EmailLink, Code: token})
+			return err
+		})
+		require.Equal(t, 1, got.ok)
+		require.Equal(t, 19, got.wrong+got.expired)
+	})
+}
+
+// Thirty requests at once send one mail (B-08).
+func TestAbuse_I15_ThirtyRequestsAtOnceSendOneMail(t *testing.T) {
+	bursts(t, byLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
+		ada := w.person("ada")
+		ada.begin()
+		got := burst(30, func(m *twofa.Manager, _ int) error {
+			_, err := m.Send(t.Context(), ada.client, ada.login.Challenge, twofa.EmailLink)
+			return err
+		})
+		require.Equal(t, tally{ok: 1, locked: 29}, got)
+		require.Len(t, w.out.Mails(), 1)
+	})
+}
+
+// A link and a code for one login, both right, at once: one of them wins.
+func TestAbuse_I20_LinkAndCodeAtOnceGiveOneSession(t *testing.T) {
+	bursts(t, byTOTPOrLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
+		ada, token := w.linked("ada")
+		require.NoError(t, ada.verify(twofa.EmailLink, token))
+		ada.enroll()
+		w.clock.Add(time.Hour)
+		ada.begin()
+		require.NoError(t, ada.send(twofa.EmailLink))
+		proofs := []twofa.Proof{{Method: twofa.EmailLink, Code: ada.token()}, {Method: twofa.TOTP, Code: ada.code()}}
+		got := burst(2, func(m *twofa.Manager, i int) error {
+			_, err := m.Verify(t.Context(), ada.client, ada.login.Challenge, proofs[i])
+			return err
+		})
+		require.Equal(t, tally{ok: 1, expired: 1}, got)
+	})
+}
