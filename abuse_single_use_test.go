@@ -26,7 +26,7 @@ func (p *person) begun(n int) []*person {
 // on is the same person, talking to another server.
 func (p *person) on(m *twofa.Manager) *person {
 	q := *p
-	q.world = &world{Manager: m, t: p.t, store: p.store, clock: p.clock, out: p.out}
+	q.world = &world{Manager: m, t: p.t, cfg: p.cfg, store: p.store, clock: p.clock, out: p.out}
 	return &q
 }
 
@@ -224,9 +224,9 @@ func TestAbuse_B04_LinkConfirmedTwentyTimes(t *testing.T) {
 	})
 }
 
-// texted is a person whose second factor is a phone, asked for a texted code
-// in another browser.
-func (w *world) texted(id string) *person {
+// smsUser is a person whose second factor is a phone, asked for a texted code
+// in other browsers.
+func (w *world) smsUser(id string) *person {
 	w.t.Helper()
 	p := w.person(id)
 	p.begin()
@@ -249,7 +249,7 @@ func bySMS(c *twofa.Config) { c.Policy, c.Mailer, c.LinkURL = twofa.PolicySMS(),
 
 func TestAbuse_B05_TextedCodeRace(t *testing.T) {
 	bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
-		login := w.texted("ada").another()
+		login := w.smsUser("ada").another()
 		require.NoError(t, login.send(twofa.SMS))
 		code := w.out.TextCode(t, number)
 		got := burst(50, func(m *twofa.Manager, _ int) error {
@@ -315,7 +315,7 @@ func TestAbuse_B07_FiftyGuessesInFiftyLogins(t *testing.T) {
 func TestAbuse_B08_ThirtySendsOneMessage(t *testing.T) {
 	t.Run("text", func(t *testing.T) {
 		bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
-			logins, before := w.texted("ada").begun(30), len(w.out.Texts())
+			logins, before := w.smsUser("ada").begun(30), len(w.out.Texts())
 			require.Equal(t, tally{ok: 1, locked: 29}, burst(30, func(m *twofa.Manager, i int) error { return logins[i].on(m).send(twofa.SMS) }))
 			require.Len(t, w.out.Texts(), before+1)
 		})
@@ -430,7 +430,7 @@ func TestAbuse_B11_TurnedOffWhileItBecomesRequired(t *testing.T) {
 
 func TestAbuse_B12_OneBrowserRememberedOnce(t *testing.T) {
 	bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
-		ada := w.texted("ada")
+		ada := w.smsUser("ada")
 		login := ada.another()
 		require.NoError(t, login.send(twofa.SMS))
 		proof := twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, number), Remember: true}

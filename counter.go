@@ -63,20 +63,38 @@ const (
 	right
 )
 
-// attempt is the one place where a secret is tried: while locked nothing is
-// compared, counted or written; a failure is counted in the write that tells
-// of it; success clears the counter of this method in this bucket, and opens
-// the other one where that was switched off.
-func (s *state) attempt(m Method, c Client, compare func() outcome) error {
+// open refuses while a method is locked or switched off for the client. A lock
+// longer than it can have been set for is cut for good, or it would end only
+// when the clocks have come to where the wrong one was.
+func (s *state) open(m Method, c Client) error {
 	known := s.known(c) != nil
 	name := bucket(m, known)
 	n := s.Counters[name]
 	if n.off(m, known) {
 		return &lockedError{}
 	}
-	if wait := n.locked(m, s.now); wait > 0 {
-		return &lockedError{wait}
+	wait := n.locked(m, s.now)
+	if wait == 0 {
+		return nil
 	}
+	if until := s.now.Add(wait).Unix(); until < n.Until {
+		n.Until = until
+		s.Counters[name], s.dirty = n, true
+	}
+	return &lockedError{wait}
+}
+
+// attempt is the one place where a secret is tried: while locked nothing is
+// compared, counted or written; a failure is counted in the write that tells
+// of it; success clears the counter of this method in this bucket, and opens
+// the other one where that was switched off.
+func (s *state) attempt(m Method, c Client, compare func() outcome) error {
+	if err := s.open(m, c); err != nil {
+		return err
+	}
+	known := s.known(c) != nil
+	name := bucket(m, known)
+	n := s.Counters[name]
 	result := compare()
 	s.dirty = true
 	if result == right {

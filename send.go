@@ -43,10 +43,10 @@ var (
 )
 
 // wait returns how long the next send has to wait, given when the earlier ones
-// were claimed, oldest first. A time ahead of now counts as now.
+// were claimed, oldest first.
 func (a allowance) wait(times []int64, now int64) time.Duration {
 	var until int64
-	lastHour := within(times, now, hour)
+	times, lastHour := within(times, now, day), within(times, now, hour)
 	if n := len(lastHour); n > 0 {
 		until = lastHour[n-1] + a.coolDown[min(n, len(a.coolDown))-1]
 	}
@@ -59,9 +59,10 @@ func (a allowance) wait(times []int64, now int64) time.Duration {
 	return time.Duration(max(0, min(until-now, day))) * time.Second
 }
 
-// within returns the times not older than span.
+// within returns the times not older than span. Those as far ahead come from a
+// clock that was wrong, and would stop all sending until then.
 func within(times []int64, now, span int64) []int64 {
-	return slices.DeleteFunc(slices.Clone(times), func(t int64) bool { return now-t >= span })
+	return slices.DeleteFunc(slices.Clone(times), func(t int64) bool { return max(now-t, t-now) >= span })
 }
 
 // claimSend takes one send out of the user's allowance. It is never given
@@ -104,7 +105,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if !slices.Contains(offered, method) {
 			return ErrNotAllowed
 		}
-		if err := s.sendable(method, c); err != nil {
+		if err := s.open(method, c); err != nil { // it could not be used
 			return err
 		}
 		if err := s.claimSend(method, c); err != nil {
@@ -123,20 +124,6 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		err = m.deliver(ctx, out)
 	}
 	return loginOrError(login, err)
-}
-
-// sendable refuses to send what could not be used: while a method is locked
-// nothing leaves and nothing is spent.
-func (s *state) sendable(m Method, c Client) error {
-	known := s.known(c) != nil
-	n := s.Counters[bucket(m, known)]
-	if n.off(m, known) {
-		return &lockedError{}
-	}
-	if wait := n.locked(m, s.now); wait > 0 {
-		return &lockedError{wait}
-	}
-	return nil
 }
 
 // outgoing is a message that was claimed and has not left yet.

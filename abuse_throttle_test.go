@@ -1,0 +1,433 @@
+package twofa_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// wrongCode is well-formed and not right, whatever was made or sent.
+func (p *person) wrongCode(m twofa.Method) string {
+	switch m {
+	case twofa.TOTP:
+		return notNow(p, 0)
+	case twofa.RecoveryCode:
+		return "0000-0000-0000-0000-0000-0000"
+	}
+	for _, sent := range p.out.Texts() {
+		if code := sent.Body[:6]; code == "000000" {
+			return "000001"
+		}
+	}
+	return "000000"
+}
+
+// miss begins a login and answers it with a wrong code.
+func (p *person) miss(m twofa.Method) error {
+	p.t.Helper()
+	require.Equal(p.t, twofa.NextChallenge, p.begin())
+	return p.verify(m, p.wrongCode(m))
+}
+
+// misses answers wrongly n times, each time in a login of its own.
+func (p *person) misses(n int, m twofa.Method) {
+	p.t.Helper()
+	for range n {
+		require.ErrorIs(p.t, p.miss(m), twofa.ErrInvalidCode)
+	}
+}
+
+// hit begins a login and answers it with the right code.
+func (p *person) hit() error {
+	p.t.Helper()
+	require.Equal(p.t, twofa.NextChallenge, p.begin())
+	return p.verify(twofa.TOTP, p.code())
+}
+
+// locked demands that an attempt was refused for so long.
+func locked(t testing.TB, err error, wait time.Duration) {
+	t.Helper()
+	require.ErrorIs(t, err, twofa.ErrLocked)
+	require.Equal(t, wait, twofa.RetryAfter(err))
+}
+
+// stranger is somebody with the password, in a browser never seen before.
+func (p *person) stranger() *person { return p.browser("elsewhere") }
+
+func TestAbuse_C01_RightCodeWhileLocked(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	eve := ada.stranger()
+	for left := 4; left >= 0; left-- {
+		err := eve.miss(twofa.TOTP)
+		require.ErrorIs(t, err, twofa.ErrInvalidCode)
+		n, _ := twofa.AttemptsLeft(err)
+		require.Equal(t, left, n)
+	}
+	stored := w.record("ada")
+	eve.begin()
+	right, wrong := eve.verify(twofa.TOTP, eve.now()), eve.verify(twofa.TOTP, eve.wrongCode(twofa.TOTP))
+	locked(t, right, time.Minute)
+	require.Equal(t, wrong, right, "the answer does not tell")
+	require.Equal(t, stored, w.record("ada"), "nothing is counted while locked")
+	require.Contains(t, w.types(), twofa.EventLocked)
+}
+
+func TestAbuse_C02_LockEndsAndSuccessResets(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	eve := ada.stranger()
+	eve.misses(5, twofa.TOTP)
+	w.clock.Add(59 * time.Second)
+	locked(t, eve.miss(twofa.TOTP), time.Second)
+	w.clock.Add(time.Second)
+	require.NoError(t, eve.hit())
+	again := ada.browser("yet another")
+	again.misses(4, twofa.TOTP)
+	require.NoError(t, again.hit(), "the count began anew")
+}
+
+func TestAbuse_C02_LocksGrow(t *testing.T) {
+	for _, m := range []struct {
+		method twofa.Method
+		waits  []time.Duration // in minutes
+	}{
+		{twofa.TOTP, []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}},
+		{twofa.RecoveryCode, []time.Duration{1, 1, 1, 1, 1}},
+	} {
+		t.Run(string(m.method), func(t *testing.T) {
+			w := newWorld(t)
+			eve := w.enrolled("ada").stranger()
+			eve.misses(4, m.method)
+			for _, wait := range m.waits {
+				eve.misses(1, m.method)
+				locked(t, eve.miss(m.method), wait*time.Minute)
+				w.clock.Add(wait * time.Minute)
+			}
+		})
+	}
+}
+
+func TestAbuse_C03_NewTextDoesNotResetTheCount(t *testing.T) {
+	w := newWorld(t, bySMS)
+	ada := w.smsUser("ada").another()
+	require.NoError(t, ada.send(twofa.SMS))
+	for range 4 {
+		require.ErrorIs(t, ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
+	}
+	w.clock.Add(time.Minute)
+	require.NoError(t, ada.send(twofa.SMS))
+	require.ErrorIs(t, ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
+	locked(t, ada.verify(twofa.SMS, w.out.TextCode(t, number)), time.Minute)
+}
+
+// What the attacker changes between guesses changes nothing.
+func TestAbuse_C04_C05_CounterIsTheUsers(t *testing.T) {
+	for name, change := range map[string]func(p *person, i int){
+		"a new login with the password":  func(*person, int) {},
+		"another IP address and browser": func(p *person, i int) { p.client.IP, p.client.UserAgent = fmt.Sprintf("203.0.113.%d", i), "agent" },
+		"another cookie":                 func(p *person, i int) { p.client.Browser = twofa.NewSecret(fmt.Sprint("forged ", i)) },
+		"no cookie":                      func(p *person, _ int) { p.client.Browser = twofa.Secret{} },
+		"another account":                func(p *person, i int) { p.account = []string{"", "acme", "beta"}[i%3] },
+		"another server":                 func(p *person, _ int) { *p = *p.on(p.again()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			eve := w.enrolled("ada").stranger()
+			for i := range 5 {
+				change(eve, i)
+				eve.misses(1, twofa.TOTP)
+			}
+			locked(t, eve.hit(), 30*time.Second)
+		})
+	}
+}
+
+// A directory that finds a person under several spellings would give each a
+// counter, and a second factor, of its own.
+func TestAbuse_C06_AliasesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.enrolled("ada")
+	w.setUser("ADA", func(u *twofa.User) { *u = w.users["ada"] })
+	w.setUser("ada ", func(u *twofa.User) { *u = twofa.User{ID: "ada "} })
+	for _, id := range []string{"ADA", "ada ", " ada", "", "ada\x00", "a\u202eda"} {
+		_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: id, By: twofa.ByPassword})
+		require.Error(t, err)
+		records, err := w.store.Get(t.Context(), "user/"+id)
+		require.NoError(t, err)
+		require.Empty(t, records)
+	}
+}
+
+func TestAbuse_C07_OthersAreNotLocked(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.enrolled("ada"), w.enrolled("bob")
+	for range 200 {
+		_ = ada.stranger().miss(twofa.TOTP)
+		w.clock.Add(10 * time.Minute)
+	}
+	require.NoError(t, bob.stranger().hit())
+}
+
+func TestAbuse_C08_OtherMethodsStayUsable(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	eve := ada.stranger()
+	eve.misses(5, twofa.TOTP)
+	require.ErrorIs(t, eve.miss(twofa.TOTP), twofa.ErrLocked)
+	require.NoError(t, eve.verify(twofa.RecoveryCode, ada.codes[0]))
+}
+
+// A day of guessing by every method in turn is bounded by the sum of the
+// methods' schedules.
+func TestAbuse_C09_HoppingBetweenMethods(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) {
+		c.OnEvent = nil
+		c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Fallback: []twofa.Method{twofa.SMS}}
+	})
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	require.NoError(t, err)
+	ada.login.Challenge = e.Challenge
+	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), w.out.TextCode(t, number))))
+	eve, answered, wait := ada.stranger(), map[twofa.Method]int{}, map[twofa.Method]time.Time{}
+	for end := w.clock.Now().Add(24 * time.Hour); w.clock.Now().Before(end); w.clock.Add(time.Minute) {
+		eve.begin()
+		for _, m := range eve.login.Methods {
+			for !w.clock.Now().Before(wait[m]) {
+				err := eve.verify(m, eve.wrongCode(m))
+				if errors.Is(err, twofa.ErrLocked) {
+					wait[m] = w.clock.Now().Add(twofa.RetryAfter(err))
+					break
+				}
+				require.ErrorIs(t, err, twofa.ErrInvalidCode)
+				answered[m]++
+			}
+		}
+	}
+	require.Equal(t, map[twofa.Method]int{twofa.TOTP: 33, twofa.SMS: 33, twofa.RecoveryCode: 5 + 24*60 - 1}, answered)
+}
+
+func TestAbuse_C10_EveryProofIsCountedTogether(t *testing.T) {
+	ada := newWorld(t).enrolled("ada")
+	ada.clock.Add(30 * time.Second)
+	own := surfaces[1:] // the first is another browser's, which is counted apart
+	for i := range 5 {
+		require.ErrorIs(t, own[i%len(own)].try(ada, ada.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
+	}
+	for _, surface := range own {
+		require.ErrorIs(t, surface.try(ada, ada.now()), twofa.ErrLocked, surface.name)
+	}
+}
+
+func TestAbuse_C11_WrongConfirmationsEndTheSetUpOnly(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(t, err)
+	pending := *ada
+	pending.uri = e.URI.Reveal()
+	for i := range 20 {
+		_, err := ada.Confirm(t.Context(), ada.caller(), pending.wrongCode(twofa.TOTP))
+		if i < 5 {
+			require.ErrorIs(t, err, twofa.ErrInvalidCode)
+			continue
+		}
+		require.ErrorIs(t, err, twofa.ErrExpired)
+	}
+	_, err = ada.Confirm(t.Context(), ada.caller(), pending.now())
+	require.ErrorIs(t, err, twofa.ErrExpired)
+	require.NoError(t, ada.hit(), "logging in is not locked")
+}
+
+func TestAbuse_C12_NothingIsSentWhileLocked(t *testing.T) {
+	w := newWorld(t, bySMS)
+	ada := w.smsUser("ada").another()
+	require.NoError(t, ada.send(twofa.SMS))
+	for range 5 {
+		require.ErrorIs(t, ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
+	}
+	w.clock.Add(time.Minute)
+	require.ErrorIs(t, ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
+	w.clock.Add(time.Minute)
+	stored, texts := w.record("ada"), len(w.out.Texts())
+	for range 10 {
+		locked(t, ada.send(twofa.SMS), time.Minute)
+	}
+	require.Len(t, w.out.Texts(), texts)
+	require.Equal(t, stored, w.record("ada"))
+}
+
+func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
+	// worn is a user whose authenticator somebody else has missed n times, with
+	// all the patience there is.
+	worn := func(t *testing.T, n int) (owner, eve *person) {
+		w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+		owner = w.enrolled("ada")
+		eve = owner.stranger()
+		for range n {
+			eve.misses(1, twofa.TOTP)
+			w.clock.Add(time.Hour)
+		}
+		return owner, eve
+	}
+	t.Run("one less does not", func(t *testing.T) {
+		_, eve := worn(t, 89)
+		require.NoError(t, eve.hit())
+	})
+	t.Run("for good", func(t *testing.T) {
+		owner, eve := worn(t, 90)
+		owner.clock.Add(365 * 24 * time.Hour)
+		locked(t, eve.hit(), 0)
+		require.Contains(t, eve.types(), twofa.EventDisabled)
+		mails := eve.out.Mails()
+		require.Contains(t, mails[len(mails)-1].Text, "switched off")
+		require.NoError(t, eve.verify(twofa.RecoveryCode, owner.codes[0]), "the other ways are open")
+	})
+	t.Run("a known browser opens it", func(t *testing.T) {
+		owner, eve := worn(t, 80)
+		for range 10 { // the owner's browser has to be known still
+			eve.misses(1, twofa.TOTP)
+			eve.clock.Add(time.Hour)
+		}
+		locked(t, eve.hit(), 0)
+		require.NoError(t, owner.hit())
+		require.NoError(t, eve.hit())
+	})
+	t.Run("a new set-up opens it", func(t *testing.T) {
+		owner, eve := worn(t, 90)
+		require.NoError(t, owner.hit())
+		eve.uri = owner.second(twofa.Enroll{Replaces: owner.factor(0)}).uri
+		require.NoError(t, eve.hit())
+	})
+	t.Run("in known browsers after ten", func(t *testing.T) {
+		owner := newWorld(t).enrolled("ada")
+		for range 10 {
+			owner.misses(1, twofa.TOTP)
+			owner.clock.Add(time.Hour)
+		}
+		locked(t, owner.hit(), 0)
+		require.NoError(t, owner.another().verify(twofa.TOTP, owner.code()), "elsewhere it works, and opens it here")
+		require.NoError(t, owner.hit())
+	})
+}
+
+func TestAbuse_C14_LiveSessionsSurviveALock(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+	ada := w.enrolled("ada")
+	mails := len(w.out.Mails())
+	ada.stranger().misses(5, twofa.TOTP)
+	require.Len(t, w.out.Mails(), mails+1, "she is told")
+	require.NoError(t, ada.Check(t.Context(), ada.caller()))
+	require.NoError(t, ada.stepUp("contacts.export"), "and her browser is known")
+	require.NoError(t, ada.hit())
+}
+
+func TestAbuse_C15_OneNoticeAnHour(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+	eve := w.enrolled("ada").stranger()
+	mails := len(w.out.Mails())
+	eve.begin()
+	for i := range 1000 {
+		if i%100 == 0 {
+			eve.begin()
+		}
+		_ = eve.verify(twofa.TOTP, eve.wrongCode(twofa.TOTP))
+		_ = eve.verify(twofa.RecoveryCode, eve.wrongCode(twofa.RecoveryCode))
+		w.clock.Add(3 * time.Second)
+	}
+	require.Len(t, w.out.Mails(), mails+1)
+	w.clock.Add(time.Hour)
+	eve.misses(1, twofa.TOTP)
+	require.Len(t, w.out.Mails(), mails+2)
+}
+
+func TestAbuse_C16_GuessedLinksHarmNobody(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() })
+	ada := w.person("ada")
+	ada.begin()
+	require.NoError(t, ada.send(twofa.EmailLink))
+	stored := w.record("ada")
+	for i := range 50 {
+		require.ErrorIs(t, ada.verify(twofa.EmailLink, fmt.Sprint("guess ", i)), twofa.ErrInvalidCode)
+	}
+	require.Equal(t, stored, w.record("ada"))
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+}
+
+// Zero is the documented default, never "unlimited" or "off".
+func TestAbuse_C17_ZeroConfigIsNotUnlimited(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) {
+		c.Policy, c.TOTP, c.RecoveryCodes, c.SessionTTL = twofa.Policy{}, twofa.TOTPConfig{}, 0, 0
+	})
+	ada := w.enrolled("ada")
+	require.Len(t, ada.codes, 10)
+	eve := ada.stranger()
+	eve.misses(5, twofa.TOTP)
+	locked(t, eve.miss(twofa.TOTP), time.Minute)
+
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "contacts.export", "")))
+	require.NoError(t, ada.took(ada.Verify(t.Context(), ada.client, ada.login.Challenge,
+		twofa.Proof{Method: twofa.TOTP, Code: ada.code(), Remember: true})))
+	w.clock.Add(5 * time.Minute)
+	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonStale)
+	require.Equal(t, twofa.NextChallenge, ada.begin(), "no browser is remembered")
+	w.clock.Add(24 * time.Hour)
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+}
+
+// A server whose clock was far ahead for a moment has left a lock that ends in
+// years. It is cut to what it can have been set for.
+func TestAbuse_C18_LockOfAWrongClockEnds(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	eve := ada.stranger()
+	w.clock.Add(365 * 24 * time.Hour)
+	eve.misses(5, twofa.TOTP)
+	w.clock.Add(-365 * 24 * time.Hour)
+	locked(t, eve.miss(twofa.TOTP), time.Minute)
+	w.clock.Add(59 * time.Second)
+	locked(t, eve.miss(twofa.TOTP), time.Second)
+	w.clock.Add(time.Second)
+	require.NoError(t, eve.hit())
+}
+
+// A clock set back must not end a lock early.
+func TestAbuse_C18_ClockSetBackWhileLocked(t *testing.T) {
+	w := newWorld(t)
+	eve := w.enrolled("ada").stranger()
+	eve.misses(5, twofa.TOTP)
+	w.clock.Add(-10 * time.Minute)
+	for range 59 {
+		require.ErrorIs(t, eve.miss(twofa.TOTP), twofa.ErrLocked)
+		w.clock.Add(time.Second)
+	}
+}
+
+// Nor does it stop sending for years, to the user or to the number.
+func TestAbuse_C18_SendsOfAWrongClockEnd(t *testing.T) {
+	for name, m := range map[string]struct {
+		method twofa.Method
+		person func(w *world) *person
+		edit   func(*twofa.Config)
+	}{
+		"text": {twofa.SMS, func(w *world) *person { return w.smsUser("ada") }, bySMS},
+		"link": {twofa.EmailLink, func(w *world) *person { return w.person("ada") }, func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, m.edit)
+			ada := m.person(w)
+			w.clock.Add(365 * 24 * time.Hour)
+			require.NoError(t, ada.another().send(m.method))
+			w.clock.Add(-365 * 24 * time.Hour)
+			require.NoError(t, ada.another().send(m.method))
+			locked(t, ada.another().send(m.method), time.Minute)
+		})
+	}
+}
