@@ -307,33 +307,6 @@ func TestAbuse_I20_LateLinkDoesNotOutliveTheLogin(t *testing.T) {
 	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrExpired)
 }
 
-// Twenty clicks at once give one session (B-04).
-func TestAbuse_I05_TwentyClicksAtOnceGiveOneSession(t *testing.T) {
-	bursts(t, byLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
-		ada, token := w.linked("ada")
-		got := burst(20, func(m *twofa.Manager, _ int) error {
-			_, err := m.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.EmailLink, Code: token})
-			return err
-		})
-		require.Equal(t, 1, got.ok)
-		require.Equal(t, 19, got.wrong+got.expired)
-	})
-}
-
-// Thirty requests at once send one mail (B-08).
-func TestAbuse_I15_ThirtyRequestsAtOnceSendOneMail(t *testing.T) {
-	bursts(t, byLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
-		ada := w.person("ada")
-		ada.begin()
-		got := burst(30, func(m *twofa.Manager, _ int) error {
-			_, err := m.Send(t.Context(), ada.client, ada.login.Challenge, twofa.EmailLink)
-			return err
-		})
-		require.Equal(t, tally{ok: 1, locked: 29}, got)
-		require.Len(t, w.out.Mails(), 1)
-	})
-}
-
 // A link and a code for one login, both right, at once: one of them wins.
 func TestAbuse_I20_LinkAndCodeAtOnceGiveOneSession(t *testing.T) {
 	bursts(t, byTOTPOrLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {

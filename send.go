@@ -128,13 +128,13 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 
 // outgoing is a message that was claimed and has not left yet.
 type outgoing struct {
-	user      string
-	account   string
-	mask      string
-	email     *Email
-	text      *TextMessage
-	number    Phone
-	confirmed bool // the number is an active factor
+	user    string
+	account string
+	mask    string
+	email   *Email
+	text    *TextMessage
+	number  Phone
+	budget  budget // of the number
 }
 
 // prepare makes the secret of what is sent and ties it to the ticket. Of links
@@ -145,7 +145,7 @@ func (s *state) prepare(u User, t *ticket, c Client, method Method) (outgoing, e
 	var out outgoing
 	var err error
 	if method == SMS {
-		out, err = s.prepareText(t, &x)
+		out, err = s.prepareText(t, &x, c)
 	} else {
 		out = s.prepareLink(u, c, &x)
 	}
@@ -168,14 +168,14 @@ func (m *Manager) deliver(ctx context.Context, out outgoing) error {
 		defer cancel()
 	}
 	if out.text != nil {
-		if err := m.claimNumber(ctx, out.number, out.confirmed); err != nil {
+		if err := m.claimNumber(ctx, out.number, out.budget); err != nil {
 			return err
 		}
 	}
 	if m.cfg.AllowSend != nil {
 		s := Sending{User: out.user, Account: out.account, Method: EmailLink}
 		if out.text != nil {
-			s.Method, s.Country, s.Unconfirmed = SMS, out.number.Country, !out.confirmed
+			s.Method, s.Country, s.Unconfirmed = SMS, out.number.Country, out.budget == budgetUnconfirmed
 		}
 		if err := guarded(func() error { return m.cfg.AllowSend(ctx, s) }); err != nil {
 			return unavailable("AllowSend", err)

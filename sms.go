@@ -62,7 +62,8 @@ func newTextCode() string {
 	return fmt.Sprintf("%0*d", textDigits, n)
 }
 
-func (s *state) prepareText(t *ticket, x *sent) (outgoing, error) {
+// prepareText makes the code and message for the user's active number.
+func (s *state) prepareText(t *ticket, x *sent, c Client) (outgoing, error) {
 	number, err := s.phone()
 	if err != nil {
 		return outgoing{}, unavailable("phone", err)
@@ -71,20 +72,35 @@ func (s *state) prepareText(t *ticket, x *sent) (outgoing, error) {
 	if err != nil {
 		return outgoing{}, err
 	}
-	return s.text(t, x, phone, true), nil
+	if s.known(c) != nil {
+		return s.text(t, x, phone, budgetKnown), nil
+	}
+	return s.text(t, x, phone, budgetUnknown), nil
 }
 
+// budget names one of those a number has over all users. Each use has its own,
+// so that nobody can use up another's: not the owner's codes by the password
+// alone or by typing the number, nor the message that it was replaced.
+type budget string
+
+const (
+	budgetUnknown     budget = ""
+	budgetKnown       budget = "/known"
+	budgetUnconfirmed budget = "/unconfirmed"
+	budgetReplaced    budget = "/replaced"
+)
+
 // text makes a code for a number and the message that carries it.
-func (s *state) text(t *ticket, x *sent, phone Phone, confirmed bool) outgoing {
+func (s *state) text(t *ticket, x *sent, phone Phone, b budget) outgoing {
 	code := newTextCode()
 	t.sentKey = newID()
 	x.Hash, x.To, x.Mask = textHash(t.sentKey, s.user, x.ID, code), digest("number", phone.E164), maskPhone(phone.E164)
 	x.Expires = s.now.Add(textTTL).Unix()
-	body := clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: !confirmed}), 400)
+	body := clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed}), 400)
 	if host := s.m.cfg.WebOTPHost; host != "" {
 		body += "\n\n@" + host + " #" + code
 	}
-	return outgoing{text: &TextMessage{To: phone.E164, Body: body}, number: phone, confirmed: confirmed}
+	return outgoing{text: &TextMessage{To: phone.E164, Body: body}, number: phone, budget: b}
 }
 
 // TextCode is what [Config.TextCode] writes a message of.
@@ -159,7 +175,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 		}
 		x := sent{ID: newID(), Method: SMS, Attempt: p.ID}
 		t.sent, t.sentBy = x.ID, SMS
-		out = s.text(&t, &x, phone, false)
+		out = s.text(&t, &x, phone, budgetUnconfirmed)
 		out.user, out.account, out.mask = s.user, s.account, x.Mask
 		s.voidSent(SMS)
 		s.Sent = append(s.Sent, x)
@@ -207,19 +223,14 @@ func (s *state) tellOldPhone(f *factor) error {
 	if err != nil {
 		return nil // it is not texted any more; the notice by mail remains
 	}
-	s.after = append(s.after, outgoing{user: s.user, account: s.account, number: phone, confirmed: true,
+	s.after = append(s.after, outgoing{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
 		text: &TextMessage{To: number, Body: clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
 	return nil
 }
 
-// claimNumber takes one text out of a number's budget, over all users. Numbers
-// not yet confirmed have one of their own, so that nobody can use up another
-// person's by typing it.
-func (m *Manager) claimNumber(ctx context.Context, p Phone, confirmed bool) error {
-	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164))
-	if !confirmed {
-		key += "/unconfirmed"
-	}
+// claimNumber takes one text out of a budget of a number, over all users.
+func (m *Manager) claimNumber(ctx context.Context, p Phone, b budget) error {
+	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164)) + string(b)
 	return m.rounds(ctx, func() error {
 		records, err := m.cfg.Store.Get(ctx, key)
 		if err != nil {

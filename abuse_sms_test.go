@@ -1,0 +1,449 @@
+package twofa_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// byText is the configuration of a host that texts codes, and mails nothing.
+func byText(c *twofa.Config) {
+	c.Policy = twofa.PolicySMS()
+	c.Mailer, c.LinkURL = nil, nil
+}
+
+const (
+	adasPhone  = "+41791234567"
+	otherPhone = "+41797654321"
+)
+
+// setUpPhone sets up a number, and leaves the allowances of an hour ago behind.
+func (p *person) setUpPhone(number string) *person {
+	p.t.Helper()
+	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	require.NoError(p.t, err)
+	if !e.Saved {
+		p.keep(e)
+		require.NoError(p.t, p.took(p.SaveCodes(p.t.Context(), p.caller())))
+	}
+	p.login.Challenge = e.Challenge
+	require.NoError(p.t, p.took(p.Confirm(p.t.Context(), p.caller(), p.out.TextCode(p.t, number))))
+	require.Equal(p.t, twofa.NextDone, p.login.Next)
+	p.clock.Add(25 * time.Hour)
+	return p
+}
+
+// withPhone is a person whose phone is set up, in a browser not seen before.
+func (w *world) withPhone(id, number string) *person {
+	p := w.person(id)
+	require.Equal(w.t, twofa.NextEnroll, p.begin())
+	return p.setUpPhone(number).browser("laptop")
+}
+
+// texted is such a person at the point where a code has just arrived.
+func (w *world) texted(id string) (p *person, code string) {
+	p = w.withPhone(id, adasPhone)
+	require.Equal(w.t, twofa.NextChallenge, p.begin())
+	require.NoError(w.t, p.send(twofa.SMS))
+	return p, w.out.TextCode(w.t, adasPhone)
+}
+
+// not returns a code that is another one.
+func not(code string) string {
+	if code == "123456" {
+		return "654321"
+	}
+	return "123456"
+}
+
+func TestAbuse_J01_CodesAreUniform(t *testing.T) {
+	const n = 100_000
+	leading, bins := 0, [1000]float64{}
+	for range n {
+		code := twofa.NewTextCode()
+		require.Len(t, code, 6)
+		var value int
+		_, err := fmt.Sscanf(code, "%06d", &value)
+		require.NoError(t, err)
+		bins[value%1000]++
+		if code[0] == '0' {
+			leading++
+		}
+	}
+	require.InDelta(t, n/10, leading, n/100, "leading zeros included")
+	chi := 0.0
+	for _, got := range bins {
+		chi += (got - n/1000) * (got - n/1000) / (n / 1000)
+	}
+	require.Less(t, chi, 1300.0, "chi-square, 999 degrees of freedom: above this once in 10^9")
+}
+
+func TestAbuse_J02_CodeDiesAtItsLifetime(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		lives bool
+	}{
+		{"one second before", 5*time.Minute - time.Second, true},
+		{"on the second", 5 * time.Minute, false},
+		{"one second after", 5*time.Minute + time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, byText)
+			ada, code := w.texted("ada")
+			w.clock.Add(c.after)
+			if err := ada.verify(twofa.SMS, code); !c.lives {
+				require.ErrorIs(t, err, twofa.ErrInvalidCode)
+				return
+			}
+			require.Equal(t, twofa.NextDone, ada.login.Next)
+		})
+	}
+}
+
+func TestAbuse_J03_FiveWrongGuessesVoidTheCode(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, code := w.texted("ada")
+	for i := range 5 {
+		err := ada.verify(twofa.SMS, not(code))
+		require.ErrorIs(t, err, twofa.ErrInvalidCode)
+		left, _ := twofa.AttemptsLeft(err)
+		require.Equal(t, 4-i, left)
+	}
+	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrLocked)
+	require.ErrorIs(t, ada.send(twofa.SMS), twofa.ErrLocked, "nothing is sent that could not be used")
+	w.clock.Add(61 * time.Second)
+	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode, "the lock is over, the code is void (J-15)")
+	w.clock.Add(3 * time.Minute)
+	require.NoError(t, ada.send(twofa.SMS))
+	require.ErrorIs(t, ada.verify(twofa.SMS, not(w.out.TextCode(t, adasPhone))), twofa.ErrInvalidCode)
+	require.ErrorIs(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked, "the count goes on with a new code")
+}
+
+// Who has only the password cannot use up the texts of the owner.
+func TestAbuse_J06_KnownBrowserHasAnAllowanceOfItsOwn(t *testing.T) {
+	w := newWorld(t, byText)
+	own := w.withPhone("ada", adasPhone)
+	own.begin()
+	require.NoError(t, own.send(twofa.SMS))
+	require.NoError(t, own.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+	for range 24 * 60 {
+		thief := w.person("ada").browser(w.clock.Now().String())
+		thief.begin()
+		_ = thief.send(twofa.SMS)
+		w.clock.Add(time.Minute)
+	}
+	own.begin()
+	require.NoError(t, own.send(twofa.SMS))
+	require.NoError(t, own.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+}
+
+func TestAbuse_J04_NoSecondTextInsideTheCoolDown(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, _ := w.texted("ada")
+	sent := len(w.out.Texts())
+	for i, wait := range []time.Duration{60, 120, 300, 300} {
+		wait *= time.Second
+		err := ada.send(twofa.SMS)
+		require.ErrorIs(t, err, twofa.ErrLocked)
+		require.Equal(t, wait, twofa.RetryAfter(err))
+		w.clock.Add(wait - time.Second)
+		require.ErrorIs(t, ada.send(twofa.SMS), twofa.ErrLocked)
+		require.Len(t, w.out.Texts(), sent+i)
+		w.clock.Add(time.Second)
+		require.NoError(t, ada.send(twofa.SMS))
+	}
+}
+
+func TestAbuse_J05_OlderCodeIsDead(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, older := w.texted("ada")
+	before := ada.login
+	w.clock.Add(time.Minute)
+	require.NoError(t, ada.send(twofa.SMS))
+	after, newer := ada.login, w.out.TextCode(t, adasPhone)
+	if older == newer {
+		t.Skip("the same code by chance, once in a million")
+	}
+	require.ErrorIs(t, ada.verify(twofa.SMS, older), twofa.ErrInvalidCode)
+	ada.login = before
+	require.ErrorIs(t, ada.verify(twofa.SMS, older), twofa.ErrInvalidCode)
+	require.ErrorIs(t, ada.verify(twofa.SMS, newer), twofa.ErrInvalidCode, "the old challenge cannot use the new code")
+	ada.login = after
+	require.NoError(t, ada.verify(twofa.SMS, newer))
+}
+
+func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
+	t.Run("per user", func(t *testing.T) {
+		w := newWorld(t, byText)
+		ada := w.withPhone("ada", adasPhone)
+		before := len(w.out.Texts())
+		hour := before
+		for minute := range 24*60 - 1 {
+			other := ada.browser(w.clock.Now().String())
+			other.begin()
+			_ = other.send(twofa.SMS)
+			if w.clock.Add(time.Minute); minute%60 == 59 {
+				require.LessOrEqual(t, len(w.out.Texts())-hour, 5, "an hour")
+				hour = len(w.out.Texts())
+			}
+		}
+		require.Equal(t, 10, len(w.out.Texts())-before, "a day")
+	})
+	t.Run("per number over all users", func(t *testing.T) {
+		w := newWorld(t, byText)
+		crowd := []*person{w.withPhone("ada", adasPhone), w.withPhone("bob", adasPhone)}
+		w.clock.Add(24 * time.Hour)
+		before := len(w.out.Texts())
+		for i := range 40 {
+			p := crowd[i%2].browser(w.clock.Now().String())
+			p.begin()
+			_ = p.send(twofa.SMS)
+			w.clock.Add(35 * time.Minute)
+		}
+		require.Equal(t, 10, len(w.out.Texts())-before, "two users have the allowance of one")
+	})
+	t.Run("typing another's number leaves its allowance alone", func(t *testing.T) {
+		w := newWorld(t, byText)
+		ada := w.withPhone("ada", adasPhone)
+		bob := w.person("bob")
+		before := len(w.out.Texts())
+		for range 20 {
+			bob.begin()
+			_, _ = bob.Enroll(t.Context(), bob.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+			w.clock.Add(61 * time.Minute)
+		}
+		require.LessOrEqual(t, len(w.out.Texts())-before, 10, "numbers not confirmed have a cap of their own")
+		ada.begin()
+		require.NoError(t, ada.send(twofa.SMS))
+	})
+	t.Run("the host's budget has the last word", func(t *testing.T) {
+		var asked []twofa.Sending
+		refuse := error(nil)
+		w := newWorld(t, byText, func(c *twofa.Config) {
+			c.AllowSend = func(_ context.Context, s twofa.Sending) error {
+				asked = append(asked, s)
+				return refuse
+			}
+		})
+		ada := w.withPhone("ada", adasPhone)
+		require.Equal(t, []twofa.Sending{{User: "ada", Method: twofa.SMS, Country: "CH", Unconfirmed: true}}, asked)
+		before := len(w.out.Texts())
+		refuse = context.DeadlineExceeded
+		ada.begin()
+		require.ErrorIs(t, ada.send(twofa.SMS), twofa.ErrUnavailable)
+		require.Len(t, w.out.Texts(), before)
+		require.Equal(t, twofa.Sending{User: "ada", Method: twofa.SMS, Country: "CH"}, asked[1])
+	})
+}
+
+func TestAbuse_J07_CodeIsDeadAfterTheNumberChanged(t *testing.T) {
+	w := newWorld(t, byText)
+	ada := w.withPhone("ada", adasPhone)
+	ada.begin()
+	require.NoError(t, ada.send(twofa.SMS))
+	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+
+	w.clock.Add(time.Hour)
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), twofa.ActionFactors, "")))
+	require.NoError(t, ada.send(twofa.SMS))
+	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	w.clock.Add(2 * time.Minute)
+	pending := ada.browser("tablet")
+	pending.begin()
+	require.NoError(t, pending.send(twofa.SMS), "the last message to the old number was a moment ago")
+	code := w.out.TextCode(t, adasPhone)
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: otherPhone, Replaces: f.List[0].ID})
+	require.NoError(t, err)
+	ada.login.Challenge = e.Challenge
+	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), w.out.TextCode(t, otherPhone))))
+	require.ErrorIs(t, pending.verify(twofa.SMS, code), twofa.ErrExpired)
+
+	last := w.out.Texts()[len(w.out.Texts())-1]
+	require.Equal(t, adasPhone, last.To, "the old number is told, whatever was sent to it before")
+	require.Contains(t, last.Body, "another phone")
+}
+
+// A code is good for the purpose it was sent for, and no other.
+func TestAbuse_J07_CodeOfALoginConfirmsNoPhoneAndNoAction(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, code := w.texted("ada")
+	signedIn := w.person("ada")
+	signedIn.begin()
+	w.clock.Add(time.Minute)
+	require.NoError(t, signedIn.send(twofa.SMS))
+	require.NoError(t, signedIn.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+	w.clock.Add(2 * time.Minute)
+
+	ada.begin()
+	require.NoError(t, ada.send(twofa.SMS))
+	code = w.out.TextCode(t, adasPhone)
+	login := ada.login
+	require.NoError(t, signedIn.took(signedIn.StepUp(t.Context(), signedIn.caller(), "contacts.export", "")))
+	require.ErrorIs(t, signedIn.verify(twofa.SMS, code), twofa.ErrInvalidCode)
+	denied(t, signedIn.UseAction(t.Context(), signedIn.caller(), "contacts.export", ""), twofa.ReasonMissing)
+
+	bob := w.person("bob")
+	bob.begin()
+	_, err := bob.Enroll(t.Context(), bob.caller(), twofa.Enroll{Method: twofa.SMS, Phone: otherPhone})
+	require.NoError(t, err)
+	mixed := bob.caller()
+	mixed.Challenge = login.Challenge
+	_, err = w.Confirm(t.Context(), mixed, code)
+	denied(t, err, twofa.ReasonSignedOut)
+}
+
+func TestAbuse_J10_NothingIsSentToWhatIsNoAllowedMobile(t *testing.T) {
+	w := newWorld(t, byText)
+	ada := w.person("ada")
+	ada.begin()
+	for _, c := range []struct{ name, number string }{
+		{"country not on the list", "+33612345678"},
+		{"premium rate", "+41900123456"},
+		{"satellite", "+881612345678"},
+		{"no country code", "0791234567"},
+		{"forty digits", "+" + strings.Repeat("4179", 10)},
+		{"letters", "+41 79 CALL NOW"},
+		{"extension", "+1;ext=9"},
+		{"two numbers", adasPhone + "," + otherPhone},
+		{"line break", adasPhone + "\r\n"},
+		{"ten thousand bytes", strings.Repeat("4", 10_000)},
+		{"empty", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: c.number})
+			require.ErrorIs(t, err, twofa.ErrNotAllowed)
+		})
+	}
+	require.Empty(t, w.out.Texts())
+
+	// The same list stands before a login: a country that was taken off it is not texted any more.
+	moved := w.withPhone("bob", adasPhone)
+	w.cfg.SMSCountries = []string{"FR"}
+	w.Manager = w.again()
+	before := len(w.out.Texts())
+	moved.begin()
+	require.ErrorIs(t, moved.send(twofa.SMS), twofa.ErrNotAllowed)
+	require.Len(t, w.out.Texts(), before)
+}
+
+// A parser that is less strict than its contract opens no door.
+func TestAbuse_J10_WhatAParserReturnsIsCheckedAgain(t *testing.T) {
+	for _, p := range []twofa.Phone{
+		{E164: "0791234567", Country: "CH", Mobile: true}, {E164: "+0791234567", Country: "CH", Mobile: true},
+		{E164: "+41 79 123", Country: "CH", Mobile: true}, {E164: "+" + strings.Repeat("1", 16), Country: "CH", Mobile: true},
+		{E164: "+4179123456٧", Country: "CH", Mobile: true}, {E164: adasPhone, Country: "ch", Mobile: true},
+		{E164: adasPhone, Country: "", Mobile: true}, {E164: adasPhone, Country: "CH"}, {},
+	} {
+		w := newWorld(t, byText, func(c *twofa.Config) { c.Phone = lax{p} })
+		ada := w.person("ada")
+		ada.begin()
+		_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: "any"})
+		require.ErrorIs(t, err, twofa.ErrNotAllowed, "%+v", p)
+		require.Empty(t, w.out.Texts())
+	}
+}
+
+type lax struct{ answer twofa.Phone }
+
+func (l lax) ParsePhone(string, string) (twofa.Phone, error) { return l.answer, nil }
+
+func TestAbuse_J12_NumberIsMaskedWhereverItIsShown(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, code := w.texted("ada")
+	require.Equal(t, "•••• 67", ada.login.Sent)
+	offer, err := ada.Offer(t.Context(), ada.client, ada.login.Challenge)
+	require.NoError(t, err)
+	require.Equal(t, "•••• 67", offer.Sent)
+	require.NoError(t, ada.verify(twofa.SMS, code))
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Equal(t, "•••• 67", f.List[0].Phone)
+	require.NotContains(t, fmt.Sprintf("%+v", w.events), adasPhone[4:])
+	require.NotContains(t, string(w.record("ada")), adasPhone[1:])
+}
+
+func TestAbuse_J13_TextNamesTheAppAndHoldsNothingElse(t *testing.T) {
+	w := newWorld(t, byText)
+	_, code := w.texted("ada")
+	body := w.out.Texts()[1].Body
+	require.Equal(t, code+" is your Acme code, good for 5 minutes. We never ask you for it.\n\n@app.example.com #"+code, body)
+	require.NotContains(t, body, "http")
+	require.Contains(t, w.out.Texts()[0].Body, "confirms this phone for Acme", "a set-up says that it is one")
+
+	own := newWorld(t, byText, func(c *twofa.Config) {
+		c.TextCode = func(m twofa.TextCode) string {
+			return "code\x1b[31m " + m.Code.Reveal() + "\u202e\r\n@evil.example #" + strings.Repeat("9", 1000)
+		}
+	})
+	own.texted("ada")
+	lines := strings.Split(own.out.Texts()[1].Body, "\n")
+	require.Len(t, lines, 3, "one line of text, an empty one, one that names the host")
+	require.NotContains(t, lines[0], "\x1b")
+	require.NotContains(t, lines[0], "\u202e")
+	require.LessOrEqual(t, len(lines[0]), 400)
+	require.Regexp(t, `^@app\.example\.com #`, lines[2])
+}
+
+func TestAbuse_J14_TextsAreNeverTheOnlyWay(t *testing.T) {
+	w := newWorld(t)
+	alone := twofa.Policy{Methods: []twofa.Method{twofa.SMS}, Required: true}
+	require.ErrorContains(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", alone), "SMS is restricted")
+	w.cfg.Policy = alone
+	_, err := twofa.New(w.cfg)
+	require.ErrorContains(t, err, "SMS is restricted")
+	w.cfg.Policy, w.cfg.SMS = twofa.PolicySMS(), nil
+	_, err = twofa.New(w.cfg)
+	require.ErrorContains(t, err, "SMS needs SMS")
+	w.cfg.SMS, w.cfg.SMSCountries = w.out, nil
+	_, err = twofa.New(w.cfg)
+	require.ErrorContains(t, err, "SMSCountries: is empty")
+}
+
+// Texts are off unless a policy names them.
+func TestAbuse_J14_TextsAreOffByDefault(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+	require.ErrorIs(t, err, twofa.ErrNotAllowed)
+	require.Empty(t, w.out.Texts())
+}
+
+// Fifty wrong codes at once tell of five (B-06), and the code is void.
+func TestAbuse_J03_FiftyWrongCodesAtOnceTellOfFive(t *testing.T) {
+	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
+		ada, code := w.texted("ada")
+		got := burst(50, func(m *twofa.Manager, _ int) error {
+			_, err := m.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: not(code)})
+			return err
+		})
+		require.Equal(t, tally{wrong: 5, locked: 45}, got)
+		w.clock.Add(61 * time.Second)
+		require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode)
+	})
+}
+
+// One number that two users share is one budget, also at the same moment.
+func TestAbuse_J06_NumberBudgetHoldsForUsersAtOnce(t *testing.T) {
+	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
+		pair := []*person{w.withPhone("ada", adasPhone), w.withPhone("bob", adasPhone)}
+		for _, p := range pair {
+			p.begin()
+		}
+		before := len(w.out.Texts())
+		got := burst(2, func(m *twofa.Manager, i int) error {
+			_, err := m.Send(t.Context(), pair[i].client, pair[i].login.Challenge, twofa.SMS)
+			return err
+		})
+		require.Equal(t, tally{ok: 1, locked: 1}, got)
+		require.Len(t, w.out.Texts(), before+1)
+	})
+}
