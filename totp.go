@@ -137,8 +137,15 @@ func digits(code string, n int) (string, bool) {
 	if len(code) > 4*n {
 		return "", false
 	}
-	code = separators.Replace(code)
-	return code, len(code) == n && strings.Trim(code, "0123456789") == ""
+	if len(code) != n {
+		code = separators.Replace(code)
+	}
+	for i := range len(code) {
+		if code[i] < '0' || code[i] > '9' {
+			return "", false
+		}
+	}
+	return code, len(code) == n
 }
 
 var separators = strings.NewReplacer(" ", "", "-", "")
