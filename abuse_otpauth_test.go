@@ -1,0 +1,198 @@
+package twofa_test
+
+import (
+	"bytes"
+	"encoding/base32"
+	"encoding/xml"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// issued starts a set-up for a user of that name at a product of that name.
+func issued(t testing.TB, issuer, name string, edit ...func(*twofa.Config)) twofa.Enrolment {
+	t.Helper()
+	w := newWorld(t, append(edit, func(c *twofa.Config) { c.Issuer = issuer })...)
+	w.setUser("ada", func(u *twofa.User) { u.Name = name })
+	ada := w.person("ada")
+	ada.begin()
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(t, err)
+	return e
+}
+
+// parts takes an otpauth URI apart by the grammar of the Key URI Format.
+func parts(t testing.TB, uri string) (issuer, account string, q url.Values) {
+	t.Helper()
+	found := regexp.MustCompile(`^otpauth://totp/((?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+):((?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)\?([A-Za-z0-9._~%&=-]+)$`).FindStringSubmatch(uri)
+	require.NotNil(t, found, uri)
+	q, err := url.ParseQuery(found[3])
+	require.NoError(t, err)
+	issuer, err = url.PathUnescape(found[1])
+	require.NoError(t, err)
+	account, err = url.PathUnescape(found[2])
+	require.NoError(t, err)
+	return issuer, account, q
+}
+
+func TestAbuse_S01_URI(t *testing.T) {
+	e := issued(t, "ACME Co", "john.doe@email.com")
+	uri := e.URI.Reveal()
+	secret := strings.ReplaceAll(e.Key.Reveal(), " ", "")
+	require.Equal(t, "otpauth://totp/ACME%20Co:john.doe%40email.com?secret="+secret+"&issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30", uri)
+	raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
+	require.NoError(t, err)
+	require.Len(t, raw, 20)
+
+	for _, name := range []string{"a+b@example.com", "a b", "100%", "a&issuer=Evil", "a?secret=AAAA", "a/../b", "#", "=", `"<>\`, "%40", "ünïcode"} {
+		issuer, account, q := parts(t, issued(t, "R&D = 100%+", name).URI.Reveal())
+		require.Equal(t, name, account)
+		require.Equal(t, "R&D = 100%+", issuer)
+		require.Equal(t, issuer, q.Get("issuer"))
+		for key, values := range q {
+			require.Len(t, values, 1, key)
+		}
+	}
+}
+
+func TestAbuse_S02_Colon(t *testing.T) {
+	for _, name := range []string{"evil:ada", "a:b:c", ":ada:", "ada%3Ab", "ａ：ｂ"} {
+		uri := issued(t, "Acme", name).URI.Reveal()
+		require.Equal(t, 1, strings.Count(strings.TrimPrefix(uri, "otpauth:"), ":"))
+		issuer, account, q := parts(t, uri)
+		require.Equal(t, "Acme", issuer)
+		require.Equal(t, "Acme", q.Get("issuer"))
+		require.NotContains(t, account, ":")
+	}
+	cfg := newWorld(t).cfg
+	for _, issuer := range []string{"Acme: Shop", "Acme:", ":", "", "Acme\n", " Acme", "Ac\u202eme", strings.Repeat("a", 65), "Acme\xff"} {
+		cfg.Issuer = issuer
+		_, err := twofa.New(cfg)
+		require.ErrorContains(t, err, "Issuer", "%q", issuer)
+	}
+}
+
+func TestAbuse_S03_NamesFromOutside(t *testing.T) {
+	for name, want := range map[string]string{
+		"žluťoučký kůň":                    "žluťoučký kůň",
+		"👩‍🚀 ada":                          "👩‍🚀 ada",
+		"ada\u202emoc.elpmaxe@":            "adamoc.elpmaxe@",
+		"\u2066ada\u2069":                  "ada",
+		"ada\r\nX: y":                      "adaX  y",
+		"ada\x00\x1b[31m":                  "ada[31m",
+		"ada\xff\xfe":                      "ada",
+		strings.Repeat("a", 1000):          strings.Repeat("a", 64),
+		strings.Repeat("é", 1000):          strings.Repeat("é", 32),
+		"x" + strings.Repeat("😀", 1000):    "x" + strings.Repeat("😀", 15),
+		"\n\u202e \t":                      "ada", // nothing is left: the id
+		"":                                 "ada",
+		"https://evil.example/?a=b&c#frag": "https //evil.example/?a=b&c#frag",
+	} {
+		e := issued(t, "Acmé", name)
+		_, account, _ := parts(t, e.URI.Reveal())
+		require.Equal(t, want, account)
+		require.True(t, utf8.ValidString(account))
+		require.Equal(t, e.URI.Reveal(), scan(t, e))
+	}
+}
+
+// scan reads the PNG as a camera would.
+func scan(t testing.TB, e twofa.Enrolment) string {
+	t.Helper()
+	file, err := e.PNG(1)
+	require.NoError(t, err)
+	img, err := png.Decode(bytes.NewReader(file))
+	require.NoError(t, err)
+	return decodeQR(t, img)
+}
+
+func TestAbuse_S04_QRCodeHoldsTheURI(t *testing.T) {
+	for _, name := range []string{"ab", "john.doe@email.com", strings.Repeat("long", 16), strings.Repeat("😀", 16)} {
+		e := issued(t, strings.Repeat("é", len(name)/2), name, func(c *twofa.Config) { c.TOTP.SecretSize = 16 + len(name)%48 })
+		require.Equal(t, e.URI.Reveal(), scan(t, e))
+	}
+	file, err := issued(t, "Acme", "ada@example.com").PNG(0)
+	require.NoError(t, err)
+	require.Less(t, len(file), 1200)
+}
+
+// The vector form shows the same modules as the image.
+func TestAbuse_S06_SVGHoldsNoText(t *testing.T) {
+	e := issued(t, "<script>alert(1)</script>", `"/><script>alert(2)</script>&{{.}}`)
+	svg, err := e.SVG()
+	require.NoError(t, err)
+	for decoder := xml.NewDecoder(strings.NewReader(svg)); ; {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		switch token := token.(type) {
+		case xml.StartElement:
+			require.Contains(t, []string{"svg", "path"}, token.Name.Local)
+		case xml.EndElement:
+		default:
+			t.Fatalf("%T in the SVG", token)
+		}
+	}
+	require.Equal(t, e.URI.Reveal(), decodeQR(t, draw(t, svg)))
+}
+
+// draw draws the runs of a path.
+func draw(t testing.TB, svg string) image.Image {
+	t.Helper()
+	var size, x, y, run int
+	_, err := fmt.Sscanf(svg[strings.Index(svg, "viewBox"):], `viewBox="0 0 %d`, &size)
+	require.NoError(t, err)
+	img := image.NewGray(image.Rect(0, 0, size, size))
+	for i := range img.Pix {
+		img.Pix[i] = 255
+	}
+	for _, found := range regexp.MustCompile(`M\d+ \d+h\d+v1`).FindAllString(svg, -1) {
+		_, err := fmt.Sscanf(found, "M%d %dh%dv1", &x, &y, &run)
+		require.NoError(t, err)
+		for i := range run {
+			img.Pix[img.PixOffset(x+i, y)] = 0
+		}
+	}
+	return img
+}
+
+func TestAbuse_S08_OtherKindsOfCodes(t *testing.T) {
+	for _, c := range []twofa.TOTPConfig{
+		{Algorithm: "SHA256"}, {Algorithm: "SHA512"}, {Digits: 8}, {Digits: 7}, {Period: time.Minute},
+		{Algorithm: "SHA512", Digits: 8, Period: 15 * time.Second, Strict: true, SecretSize: 64},
+	} {
+		w := newWorld(t, func(cfg *twofa.Config) { cfg.TOTP = c })
+		ada := w.person("ada")
+		ada.begin()
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		require.NoError(t, err)
+		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
+		require.Equal(t, twofa.NextEnroll, ada.login.Next, "an app that makes other codes shows here, not at the next login")
+		ada.uri = e.URI.Reveal()
+		require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), ada.now())))
+		w.clock.Add(2 * time.Minute)
+		require.NoError(t, ada.another().verify(twofa.TOTP, ada.now()))
+	}
+	for field, c := range map[string]twofa.TOTPConfig{
+		"TOTP.Algorithm": {Algorithm: "MD5"}, "SHA1, SHA256": {Algorithm: "sha1"},
+		"TOTP.Digits": {Digits: 5}, "6 to 8": {Digits: 9}, "TOTP.Digits: -6": {Digits: -6},
+		"TOTP.Period": {Period: 10 * time.Second}, "15s to 2m": {Period: 3 * time.Minute}, "whole seconds": {Period: 30*time.Second + 1},
+	} {
+		cfg := newWorld(t).cfg
+		cfg.TOTP = c
+		_, err := twofa.New(cfg)
+		require.ErrorContains(t, err, field)
+	}
+}
