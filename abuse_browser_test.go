@@ -1,0 +1,342 @@
+package twofa_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+const aMonth = 30 * 24 * time.Hour
+
+// remembering is the configuration of a host that remembers browsers.
+func remembering(c *twofa.Config) {
+	c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Remember: aMonth}
+}
+
+// remember signs in with an authenticator, with the box ticked.
+func (p *person) remember() *person {
+	p.t.Helper()
+	require.Equal(p.t, twofa.NextChallenge, p.begin())
+	require.NoError(p.t, p.took(p.Verify(p.t.Context(), p.client, p.login.Challenge,
+		twofa.Proof{Method: twofa.TOTP, Code: p.code(), Remember: true})))
+	return p
+}
+
+// remembered is a person in a browser that is not asked, after the host's own
+// set-up session in another.
+func (w *world) remembered(id string) (setUp, p *person) {
+	setUp = w.enrolled(id)
+	p = setUp.browser("laptop").remember()
+	require.Equal(w.t, twofa.NextDone, p.begin())
+	return setUp, p
+}
+
+func TestAbuse_K01_ForgedTokenIsAsked(t *testing.T) {
+	w := newWorld(t, remembering)
+	_, ada := w.remembered("ada")
+	good := ada.client.Browser.Reveal()
+	for _, forged := range []string{
+		"", strings.Repeat("A", 43), base64.StdEncoding.EncodeToString([]byte(`{"user":"ada","remember":true}`)),
+		"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.", good[:42], good + "A", " " + good, good + "\n", strings.ToLower(good),
+		strings.Repeat(good, 1000), ada.session.Reveal(),
+	} {
+		thief := ada.browser("thief")
+		thief.client.Browser = twofa.NewSecret(forged)
+		require.Equal(t, twofa.NextChallenge, thief.begin(), "%.60q", forged)
+	}
+	require.Equal(t, twofa.NextDone, ada.begin())
+}
+
+func TestAbuse_K02_TokenOfAnotherUserIsAsked(t *testing.T) {
+	w := newWorld(t, remembering)
+	_, ada := w.remembered("ada")
+	bob := w.enrolled("bob")
+	bob.client.Browser = ada.client.Browser
+	require.Equal(t, twofa.NextChallenge, bob.begin())
+	require.Equal(t, twofa.NextDone, ada.begin())
+}
+
+func TestAbuse_K03_RememberingEndsOnTheServersClock(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		next  twofa.Next
+	}{
+		{"one second before", aMonth - time.Second, twofa.NextDone},
+		{"on the second", aMonth, twofa.NextChallenge},
+		{"when the clock of this server is hours behind", -time.Hour, twofa.NextChallenge},
+		{"when the clocks of servers differ a little", -45 * time.Second, twofa.NextDone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, remembering)
+			ada := w.enrolled("ada").browser("laptop").remember()
+			w.clock.Add(c.after)
+			require.Equal(t, c.next, ada.begin())
+		})
+	}
+}
+
+func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
+	fresh := func(t *testing.T, p *person) { require.NoError(t, p.stepUp(twofa.ActionFactors)) }
+	enroll := func(t *testing.T, p *person, e twofa.Enroll) {
+		fresh(t, p)
+		started, err := p.Enroll(t.Context(), p.caller(), e)
+		require.NoError(t, err)
+		p.uri = started.URI.Reveal()
+		require.NoError(t, p.took(p.Confirm(t.Context(), p.caller(), p.code())))
+	}
+	factor := func(t *testing.T, p *person) string {
+		f, err := p.Factors(t.Context(), p.caller())
+		require.NoError(t, err)
+		return f.List[0].ID
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*testing.T, *person)
+	}{
+		{"a changed password", func(t *testing.T, p *person) {
+			require.NoError(t, p.CredentialsChanged(t.Context(), p.caller(), "ada"))
+		}},
+		{"a changed password the host did not tell of", func(_ *testing.T, p *person) {
+			p.setUser("ada", func(u *twofa.User) { u.Stamp = "2" })
+		}},
+		{"a reset password", func(t *testing.T, p *person) {
+			require.NoError(t, p.CredentialsChanged(t.Context(), twofa.Host("reset link"), "ada"))
+		}},
+		{"a second factor added", func(t *testing.T, p *person) { enroll(t, p, twofa.Enroll{Name: "Tablet"}) }},
+		{"a factor replaced", func(t *testing.T, p *person) { enroll(t, p, twofa.Enroll{Replaces: factor(t, p)}) }},
+		{"a factor removed", func(t *testing.T, p *person) {
+			enroll(t, p, twofa.Enroll{Name: "Tablet"})
+			laptop := p.browser("laptop").remember() // remembered anew, since adding one forgot it
+			require.Equal(t, twofa.NextDone, laptop.begin())
+			p.client.Browser = laptop.client.Browser
+			fresh(t, p)
+			require.NoError(t, p.Remove(t.Context(), p.caller(), factor(t, p)))
+		}},
+		{"turning it off, and on again", func(t *testing.T, p *person) {
+			fresh(t, p)
+			require.NoError(t, p.Remove(t.Context(), p.caller(), factor(t, p)))
+			again := p.browser("desk")
+			require.Equal(t, twofa.NextDone, again.begin())
+			p.uri = again.enroll().uri
+		}},
+		{"a login with a recovery code", func(t *testing.T, p *person) {
+			other := p.browser("desk")
+			other.begin()
+			require.NoError(t, other.verify(twofa.RecoveryCode, p.codes[0]))
+		}},
+		{"signing out everywhere", func(t *testing.T, p *person) {
+			require.NoError(t, p.Revoke(t.Context(), p.caller(), "ada"))
+		}},
+		{"signing out everywhere by the host", func(t *testing.T, p *person) {
+			require.NoError(t, p.Revoke(t.Context(), twofa.Host("support"), "ada"))
+		}},
+		{"revoking the browsers", func(t *testing.T, p *person) {
+			require.NoError(t, p.ForgetBrowsers(t.Context(), p.caller()))
+		}},
+		{"deleting the person, and another of that name", func(t *testing.T, p *person) {
+			require.NoError(t, p.Erase(t.Context(), twofa.Host("deleted"), "ada"))
+			again := p.browser("desk")
+			require.Equal(t, twofa.NextDone, again.begin())
+			again.enroll()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, remembering)
+			setUp, ada := w.remembered("ada")
+			cookie := ada.client.Browser
+			c.change(t, setUp)
+			thief := ada.browser("thief")
+			thief.client.Browser = cookie
+			require.Equal(t, twofa.NextChallenge, thief.begin())
+			require.True(t, thief.login.Session.IsZero())
+		})
+	}
+	t.Run("deactivation", func(t *testing.T) {
+		w := newWorld(t, remembering)
+		_, ada := w.remembered("ada")
+		w.setUser("ada", func(u *twofa.User) { u.Disabled = true })
+		_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
+		require.ErrorIs(t, err, twofa.ErrNotAllowed)
+	})
+}
+
+// A door that proves a mailbox or a token only does not open by a cookie.
+func TestAbuse_K04_RememberedBrowserOpensNoSideDoor(t *testing.T) {
+	for _, by := range []twofa.By{twofa.ByEmail, twofa.ByToken} {
+		w := newWorld(t, remembering)
+		_, ada := w.remembered("ada")
+		l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: by, Client: ada.client})
+		require.NoError(t, err)
+		require.Equal(t, twofa.NextChallenge, l.Next, by)
+	}
+}
+
+func TestAbuse_K05_StoredBrowserIsWorthless(t *testing.T) {
+	w := newWorld(t, remembering)
+	_, ada := w.remembered("ada")
+	stored := string(w.record("ada"))
+	require.NotContains(t, stored, ada.client.Browser.Reveal())
+	list, err := ada.Browsers(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.NotContains(t, fmt.Sprintf("%+v", list), ada.client.Browser.Reveal())
+	for i := 0; i+22 <= len(stored); i++ { // a hash has 22 characters, a token 43
+		thief := ada.browser("thief")
+		thief.client.Browser = twofa.NewSecret(stored[i : i+22])
+		require.Equal(t, twofa.NextChallenge, thief.begin())
+	}
+}
+
+func TestAbuse_K06_RememberedBrowserIsNoProof(t *testing.T) {
+	w := newWorld(t, remembering)
+	_, ada := w.remembered("ada")
+	for _, action := range []string{"contacts.export", twofa.ActionFactors} {
+		denied(t, ada.UseAction(t.Context(), ada.caller(), action, ""), twofa.ReasonMissing)
+		l, err := ada.StepUp(t.Context(), ada.caller(), action, "")
+		require.NoError(t, err)
+		require.Equal(t, []twofa.Method{twofa.TOTP}, l.Methods)
+	}
+	_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	denied(t, err, twofa.ReasonMissing)
+	d, err := w.Describe(ada.session)
+	require.NoError(t, err)
+	require.Equal(t, []string{"pwd", "x-browser"}, d.AMR, "no otp, no mfa")
+}
+
+func TestAbuse_K07_BrowsersAreTheOwnersToRevoke(t *testing.T) {
+	w := newWorld(t, remembering)
+	_, ada := w.remembered("ada")
+	_, bob := w.remembered("bob")
+	list, err := ada.Browsers(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.True(t, list[0].Current && list[0].Remembered)
+	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), list[0].ID), twofa.ErrNotEnrolled)
+	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), "no such"), twofa.ErrNotEnrolled, "and says no more than for one that is nobody's")
+	require.Equal(t, twofa.NextDone, ada.begin())
+	require.NoError(t, ada.ForgetBrowser(t.Context(), ada.caller(), list[0].ID))
+	require.Equal(t, twofa.NextChallenge, ada.begin(), "at once")
+}
+
+func TestAbuse_K08_TenBrowsersTheOldestGoes(t *testing.T) {
+	w := newWorld(t, remembering)
+	ada := w.enrolled("ada")
+	var browsers []*person
+	for i := range 50 {
+		browsers = append(browsers, ada.browser(fmt.Sprint(i)).remember())
+	}
+	last := browsers[49]
+	list, err := last.Browsers(t.Context(), last.caller())
+	require.NoError(t, err)
+	require.Len(t, list, 10)
+	for i, p := range browsers {
+		want := twofa.NextChallenge
+		if i >= 40 {
+			want = twofa.NextDone
+		}
+		require.Equal(t, want, p.begin(), "browser %d", i)
+	}
+}
+
+func TestAbuse_K10_DailyUseDoesNotLengthenIt(t *testing.T) {
+	w := newWorld(t, remembering)
+	ada := w.enrolled("ada").browser("laptop").remember()
+	for day := range 365 {
+		w.clock.Add(24 * time.Hour)
+		if next := ada.begin(); day < 29 {
+			require.Equal(t, twofa.NextDone, next, "day %d", day)
+		} else {
+			require.Equal(t, twofa.NextChallenge, next, "day %d", day)
+		}
+	}
+}
+
+// Who wished to be remembered once is not remembered for ever: the last answer
+// counts.
+func TestAbuse_K10_WishIsNotRenewedByALaterLoginWithoutIt(t *testing.T) {
+	w := newWorld(t, remembering)
+	ada := w.enrolled("ada").browser("laptop").remember()
+	w.clock.Add(31 * 24 * time.Hour)
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+}
+
+func TestAbuse_K11_EachAccountDecidesForItself(t *testing.T) {
+	w := newWorld(t, remembering)
+	strict := twofa.Policy{Methods: []twofa.Method{twofa.TOTP}}
+	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
+	_, ada := w.remembered("ada")
+	ada.account = "beta" // remembers
+	require.Equal(t, twofa.NextDone, ada.begin())
+	require.NoError(t, ada.Check(t.Context(), ada.caller()))
+	ada.account = "acme" // does not
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonChallenge)
+	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonChallenge)
+	_, err := ada.Browsers(t.Context(), ada.caller())
+	denied(t, err, twofa.ReasonChallenge)
+	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	require.NoError(t, ada.Check(t.Context(), ada.caller()))
+}
+
+// Rotation: the token before works for half a minute, because answers get
+// lost. Afterwards it is a copy, which ends the browser and is told.
+func TestAbuse_K12_CopiedTokenEndsTheBrowser(t *testing.T) {
+	for _, first := range []string{"thief", "owner"} {
+		t.Run("the "+first+" comes first", func(t *testing.T) {
+			w := newWorld(t, remembering)
+			ada := w.enrolled("ada").browser("laptop").remember()
+			copied := ada.browser("copy")
+			copied.client.Browser = ada.client.Browser
+			winner, loser := ada, copied
+			if first == "thief" {
+				winner, loser = copied, ada
+			}
+			require.Equal(t, twofa.NextDone, winner.begin())
+			w.clock.Add(31 * time.Second)
+			require.Equal(t, twofa.NextChallenge, loser.begin())
+			require.Equal(t, twofa.NextChallenge, winner.begin(), "nobody knows who is who: both are asked")
+			require.Contains(t, w.types(), twofa.EventBrowserReplay)
+		})
+	}
+}
+
+func TestAbuse_K12_TokenBeforeMintsNothing(t *testing.T) {
+	w := newWorld(t, remembering)
+	ada := w.enrolled("ada").browser("laptop").remember()
+	tab := ada.browser("tab")
+	tab.client.Browser = ada.client.Browser
+	require.Equal(t, twofa.NextDone, ada.begin())
+	require.Equal(t, twofa.NextDone, tab.begin(), "within half a minute")
+	require.True(t, tab.login.Browser.IsZero())
+	require.Equal(t, twofa.NextDone, ada.begin(), "the rotated one is the browser's")
+}
+
+// Many tabs start at once: all are let in, the browser is one, and one of the
+// tokens that came back goes on.
+func TestAbuse_K12_TabsThatStartAtOnce(t *testing.T) {
+	bursts(t, remembering, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
+		ada := w.enrolled("ada").browser("laptop").remember()
+		tokens := make([]twofa.Secret, 20)
+		got := burst(20, func(m *twofa.Manager, i int) error {
+			l, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
+			tokens[i] = l.Browser
+			return err
+		})
+		require.Equal(t, tally{ok: 20}, got)
+		for _, token := range tokens {
+			if !token.IsZero() {
+				ada.client.Browser = token
+			}
+		}
+		w.clock.Add(time.Hour)
+		require.Equal(t, twofa.NextDone, ada.begin())
+		require.NotContains(t, w.types(), twofa.EventBrowserReplay)
+	})
+}
