@@ -12,28 +12,42 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/smtpmail"
+	"github.com/twofa-go/twofa/adapters/twiliosms"
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
 type options struct {
 	addr, data, database, baseURL string
-	demo                          bool
+	smtp, from                    string
+	twilio, demo, viewableCodes   bool
+	recoveryCodes                 int
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.addr, "addr", "localhost:8080", "`host:port` to listen on")
-	flag.StringVar(&o.baseURL, "url", "", "`URL` by which browsers reach this server (default http:// and -addr)")
-	flag.StringVar(&o.data, "data", ".data", "`folder` for the SQLite database")
+	flag.StringVar(&o.baseURL, "url", "", "`URL` by which browsers reach this server: links in mail and texts name it (default http:// and -addr)")
+	flag.StringVar(&o.data, "data", ".data", "`folder` for the SQLite database and, if the environment has no TWOFA_KEYS, the key ring")
 	flag.StringVar(&o.database, "database", "", "postgres:// `URL` to use instead of SQLite")
+	flag.StringVar(&o.smtp, "smtp", "", "smtp:// (STARTTLS) or smtps:// `URL`, user:password@host:port, to send mail through; SMTP_URL in the environment keeps the password out of the process list")
+	flag.StringVar(&o.from, "from", "", "sender of that mail (default no-reply at the host of -url)")
+	flag.BoolVar(&o.twilio, "twilio", false, "send texts through Twilio, by TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM in the environment")
+	flag.IntVar(&o.recoveryCodes, "recovery-codes", 10, "how many recovery codes a person gets, 1 to 20")
+	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "keep recovery codes sealed, so that they can be shown again after a fresh proof")
 	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show mail and texts under /dev/outbox instead of sending them")
 	flag.Parse()
+	o.baseURL = cmp.Or(o.baseURL, "http://"+o.addr)
+	o.smtp = cmp.Or(o.smtp, os.Getenv("SMTP_URL"))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -53,24 +67,69 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if tcp, ok := ln.Addr().(*net.TCPAddr); o.demo && (!ok || !tcp.IP.IsLoopback()) {
 		return errors.New("demo mode lets anyone in: listen on localhost, or pass -demo=false")
 	}
-	db, err := app.OpenDB(o.database, o.data)
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	cfg, err := o.config(logger)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	a, err := app.New(app.Config{
-		DB: db, Demo: o.demo, Logger: logger,
-		BaseURL: cmp.Or(o.baseURL, "http://"+o.addr),
-	})
+	defer cfg.DB.Close()
+	a, err := app.New(cfg)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
 	if o.demo {
-		printDemo(out, cmp.Or(o.baseURL, "http://"+o.addr))
+		printDemo(out, o.baseURL)
 	}
 	return serve(ctx, ln, a, logger)
+}
+
+// config opens what the app works with.
+func (o options) config(logger *slog.Logger) (app.Config, error) {
+	cfg := app.Config{BaseURL: o.baseURL, Demo: o.demo, Logger: logger, RecoveryCodes: o.recoveryCodes, ViewableCodes: o.viewableCodes}
+	var err error
+	if cfg.Keys, err = app.LoadKeys(os.Getenv("TWOFA_KEYS"), o.data, o.demo); err != nil {
+		return cfg, err
+	}
+	if o.smtp != "" {
+		if cfg.Mailer, err = o.mailer(); err != nil {
+			return cfg, err
+		}
+	} else if !o.demo {
+		return cfg, errors.New("-smtp is required with -demo=false: sign-in links are mailed")
+	}
+	if o.twilio {
+		cfg.SMS, err = twiliosms.New(twiliosms.Config{AccountSID: os.Getenv("TWILIO_ACCOUNT_SID"),
+			AuthToken: twofa.NewSecret(os.Getenv("TWILIO_AUTH_TOKEN")), From: os.Getenv("TWILIO_FROM")})
+		if err != nil {
+			return cfg, err
+		}
+	}
+	cfg.DB, err = app.OpenDB(o.database, o.data)
+	return cfg, err
+}
+
+func (o options) mailer() (twofa.Mailer, error) {
+	u, err := url.Parse(o.smtp)
+	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") { // the error would quote the password
+		return nil, errors.New("-smtp is not an smtp:// or smtps:// URL")
+	}
+	base, err := url.Parse(o.baseURL)
+	if err != nil {
+		return nil, err
+	}
+	port := 0
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil {
+			return nil, err
+		}
+	}
+	password, _ := u.User.Password()
+	return smtpmail.New(smtpmail.Config{
+		Host: u.Hostname(), Port: port, ImplicitTLS: u.Scheme == "smtps",
+		Username: u.User.Username(), Password: twofa.NewSecret(password),
+		From: cmp.Or(o.from, "Acme Contacts <no-reply@"+base.Hostname()+">"),
+	})
 }
 
 func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger) error {
@@ -104,11 +163,15 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 }
 
 func printDemo(out io.Writer, url string) {
-	fmt.Fprintf(out, "\n  Acme Contacts is at  %s\n  Mail and texts       %s/dev/outbox\n\n", url, url)
+	fmt.Fprintf(out, "\n  Acme Contacts is at  %s\n  Mail and texts       %s/dev/outbox\n  Everyone's password  %s\n\n", url, url, app.DemoPassword)
 	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  ACCOUNT\tNAME\tROLE\tE-MAIL\tPASSWORD (for the demo only)")
+	fmt.Fprintln(t, "  ACCOUNT\tITS POLICY")
+	for _, a := range app.DemoAccounts() {
+		fmt.Fprintf(t, "  %s\t%s\n", a.ID, a.Says)
+	}
+	fmt.Fprintln(t, "\n  ACCOUNT\tNAME\tROLE\tE-MAIL\tPHONE")
 	for _, p := range app.DemoPeople() {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", p.Account, p.Name, p.Role, p.Email, app.DemoPassword)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", p.Account, p.Name, p.Role, p.Email, p.Phone)
 	}
 	t.Flush()
 	fmt.Fprintln(out)

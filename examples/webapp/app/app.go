@@ -1,7 +1,7 @@
 // Package app is a small team product, Acme Contacts: accounts with members,
-// a contact list and its export. It is the example host of package twofa, and
-// it is written the way a product would be before it has a second factor:
-// gate.go holds the three places where one goes in.
+// a contact list and its export. It is the example host of package twofa:
+// gate.go holds the places where a second factor went into it, and
+// secondfactor.go what it was configured with.
 package app
 
 import (
@@ -17,18 +17,28 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
 )
 
 // Config is what an [App] needs from outside.
 type Config struct {
-	DB      *sql.DB // from OpenDB; required
-	BaseURL string  // where browsers reach the app, as in https://contacts.example; required, links in mail start with it
+	DB      *sql.DB    // from OpenDB; required
+	Keys    twofa.Keys // from LoadKeys; required
+	BaseURL string     // where browsers reach the app, as in https://contacts.example; required, links in mail start with it
 
-	// Mailer sends reset links and invitations. Required unless Demo is set.
+	// Mailer sends reset links, invitations, sign-in links and notices. In demo
+	// mode nil means the outbox; else it is required.
 	Mailer twofa.Mailer
+	// SMS sends texted codes. In demo mode nil means the outbox; else it means
+	// that no account can have texted codes.
+	SMS twofa.SMSSender
 
-	// Demo fills an empty database with two accounts whose password is
+	RecoveryCodes int  // a set, 1 to 20; 0 means 10
+	ViewableCodes bool // recovery codes can be shown again, see twofa.Config
+
+	// Demo fills an empty database with accounts whose password is
 	// [DemoPassword], keeps mail and texts in an outbox that anyone can read
 	// under /dev/outbox, and opens a stand-in identity provider that lets
 	// anyone in. It MUST NOT be set where strangers can connect.
@@ -43,6 +53,9 @@ type App struct {
 	db       store
 	base     *url.URL
 	mailer   twofa.Mailer
+	texts    twofa.SMSSender
+	twofa    *twofa.Manager
+	web      *twofahttp.Web
 	outbox   *Outbox // nil unless in demo mode
 	demo     bool
 	now      func() time.Time
@@ -63,7 +76,7 @@ func New(cfg Config) (*App, error) {
 		return nil, err
 	}
 	a := &App{
-		db: store{cfg.DB}, base: base, mailer: cfg.Mailer, demo: cfg.Demo,
+		db: store{cfg.DB}, base: base, mailer: cfg.Mailer, texts: cfg.SMS, demo: cfg.Demo,
 		now: cfg.Now, log: cfg.Logger, sessions: newSessions(cfg.DB),
 	}
 	if a.now == nil {
@@ -74,7 +87,12 @@ func New(cfg Config) (*App, error) {
 	}
 	if a.demo {
 		a.outbox = &Outbox{now: a.now}
-		a.mailer = a.outbox
+		if a.mailer == nil {
+			a.mailer = a.outbox
+		}
+		if a.texts == nil {
+			a.texts = a.outbox
+		}
 	}
 	a.sessions.ErrorFunc = a.sessionFailed
 	a.limit = newLimiter(a.now)
@@ -86,7 +104,7 @@ func New(cfg Config) (*App, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := a.prepare(ctx); err != nil {
+	if err := a.prepare(ctx, cfg); err != nil {
 		return nil, err
 	}
 	a.routes = a.table()
@@ -109,9 +127,12 @@ func checkConfig(cfg Config) (*url.URL, error) {
 	return base, errors.Join(errs...)
 }
 
-func (a *App) prepare(ctx context.Context) error {
+func (a *App) prepare(ctx context.Context, cfg Config) error {
 	if err := a.db.createTables(ctx); err != nil {
 		return fmt.Errorf("app: create tables: %w", err)
+	}
+	if err := a.newSecondFactor(ctx, cfg); err != nil {
+		return fmt.Errorf("app: second factor: %w", err)
 	}
 	if a.demo {
 		if err := a.seed(ctx); err != nil {

@@ -5,14 +5,17 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +25,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
+	"github.com/twofa-go/twofa/twofatest"
 )
 
 // site is the app on a TLS server of its own.
@@ -29,17 +33,21 @@ type site struct {
 	t   *testing.T
 	srv *httptest.Server
 	app *app.App
+	db  *sql.DB
 	log *syncBuffer
 
-	mu  sync.Mutex
-	now time.Time
+	mu   sync.Mutex
+	now  time.Time
+	uris map[string]string // what the authenticator apps have scanned, by e-mail address
 }
 
 func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	t.Helper()
-	s := &site{t: t, srv: httptest.NewUnstartedServer(nil), log: &syncBuffer{}, now: time.Now()}
+	s := &site{t: t, log: &syncBuffer{}, now: time.Now(), uris: map[string]string{}}
+	s.srv = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.db = testDB(t)
 	cfg := app.Config{
-		DB: testDB(t), Demo: true, BaseURL: "https://" + s.srv.Listener.Addr().String(), Now: s.clock,
+		DB: s.db, Keys: twofatest.Keys(t, "webapp"), Demo: true, ViewableCodes: true, BaseURL: "https://" + s.srv.Listener.Addr().String(), Now: s.clock,
 		Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
@@ -47,10 +55,19 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	}
 	a, err := app.New(cfg)
 	require.NoError(t, err)
-	s.app, s.srv.Config.Handler = a, a
+	s.app = a
 	s.srv.StartTLS()
 	t.Cleanup(func() { s.srv.Close(); a.Close() })
 	return s
+}
+
+// serve lets a test choose the address that its connection seems to come from.
+func (s *site) serve(w http.ResponseWriter, r *http.Request) {
+	if ip := r.Header.Get("Test-Address"); ip != "" {
+		r.RemoteAddr = net.JoinHostPort(ip, "4444")
+		r.Header.Del("Test-Address")
+	}
+	s.app.ServeHTTP(w, r)
 }
 
 // testDB is an SQLite file, or a schema of its own in the PostgreSQL database
@@ -92,7 +109,8 @@ func (s *site) advance(d time.Duration) {
 // browser has its own cookies and follows no redirect.
 type browser struct {
 	*site
-	client *http.Client
+	client  *http.Client
+	address string // where it connects from; "" means this machine
 }
 
 func (s *site) browser() *browser {
@@ -101,7 +119,7 @@ func (s *site) browser() *browser {
 	return &browser{s, &http.Client{
 		Transport: s.srv.Client().Transport, Jar: jar,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}, ""}
 }
 
 type answer struct {
@@ -111,32 +129,74 @@ type answer struct {
 	location string
 }
 
+// do sends a request as a browser does; a header given as "" is left out.
 func (b *browser) do(method, path, body string, header ...string) answer {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), method, b.srv.URL+path, strings.NewReader(body))
+	got, err := b.send(method, path, body, header...)
 	require.NoError(b.t, err)
+	return got
+}
+
+// send is do for other goroutines than the test's.
+func (b *browser) send(method, path, body string, header ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.srv.URL+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Accept", "text/html,application/xhtml+xml")
+	req.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0")
+	if b.address != "" {
+		req.Header.Set("Test-Address", b.address)
+	}
 	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		} else {
+			req.Header.Set(header[i], header[i+1])
+		}
 	}
 	res, err := b.client.Do(req)
-	require.NoError(b.t, err)
+	if err != nil {
+		return answer{}, err
+	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	require.NoError(b.t, err)
-	return answer{res.StatusCode, string(text), res.Header, strings.TrimPrefix(res.Header.Get("Location"), b.srv.URL)}
+	return answer{res.StatusCode, string(text), res.Header, strings.TrimPrefix(res.Header.Get("Location"), b.srv.URL)}, err
 }
 
 func (b *browser) get(path string) answer { b.t.Helper(); return b.do("GET", path, "") }
 
+// follow goes where an answer leads, like a person whose browser does that.
+func (b *browser) follow(got answer) answer {
+	b.t.Helper()
+	for range 10 {
+		if got.location == "" {
+			return got
+		}
+		got = b.get(got.location)
+	}
+	b.t.Fatal("redirects without end")
+	return got
+}
+
+const formType = "application/x-www-form-urlencoded"
+
 var csrfField = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
+
+// csrf is the token that the forms of a page carry.
+func (b *browser) csrf(page string) string {
+	b.t.Helper()
+	got := b.get(page)
+	m := csrfField.FindStringSubmatch(got.body)
+	require.NotNil(b.t, m, "no form on %s: %d %s", page, got.status, got.location)
+	return m[1]
+}
 
 // post sends a form the way a browser would: with the token of the page it is on.
 func (b *browser) post(page, path string, fields ...string) answer {
 	b.t.Helper()
-	m := csrfField.FindStringSubmatch(b.get(page).body)
-	require.NotNil(b.t, m, "no form on %s", page)
-	return b.do("POST", path, form(append(fields, "csrf_token", m[1])...),
-		"Content-Type", "application/x-www-form-urlencoded", "Origin", b.srv.URL, "Sec-Fetch-Site", "same-origin")
+	return b.do("POST", path, form(append(fields, "csrf_token", b.csrf(page))...),
+		"Content-Type", formType, "Origin", b.srv.URL, "Sec-Fetch-Site", "same-origin", "Referer", b.srv.URL+page)
 }
 
 func form(fields ...string) string {
@@ -147,55 +207,202 @@ func form(fields ...string) string {
 	return v.Encode()
 }
 
-// as is a browser in which somebody has signed in.
+// login types the password. What comes after that is up to the account.
+func (b *browser) login(email string) answer {
+	b.t.Helper()
+	b.advance(61 * time.Second) // the least there is between two mails or texts
+	return b.post("/login", "/login", "email", email, "password", app.DemoPassword)
+}
+
+// as is a browser in which somebody has signed in all the way.
 func (s *site) as(email string) *browser {
 	s.t.Helper()
 	b := s.browser()
-	got := b.post("/login", "/login", "email", email, "password", app.DemoPassword)
+	got := b.login(email)
+	if got.location == "/2fa/challenge" {
+		got = b.prove(email)
+	}
 	require.Equal(s.t, http.StatusSeeOther, got.status, got.body)
+	require.True(s.t, b.signedIn(), got.location)
 	return b
 }
 
+// prove answers what a login or step-up asks for: with the authenticator app
+// where there is one, else with the mailed link.
+func (b *browser) prove(email string, fields ...string) answer {
+	b.t.Helper()
+	if b.uris[email] != "" {
+		return b.post("/2fa/challenge", "/2fa/verify", append(fields, "method", "totp", "code", b.code(email))...)
+	}
+	return b.openLink(b.mailedLink(email))
+}
+
+// code waits for the next code of somebody's authenticator app: each is good once.
+func (s *site) code(email string) string {
+	s.t.Helper()
+	require.NotEmpty(s.t, s.uris[email], "%s has no app", email)
+	s.advance(30 * time.Second)
+	return twofatest.Code(s.t, s.uris[email], s.clock())
+}
+
+// openLink opens a mailed link and presses the button.
+func (b *browser) openLink(link string) answer {
+	b.t.Helper()
+	_, token, _ := strings.Cut(link, "token=")
+	return b.post(link, "/2fa/link", "token", token)
+}
+
+// setUpApp sets up an authenticator app, in the order of a voluntary set-up:
+// QR code, code, recovery codes. It returns those.
+func (b *browser) setUpApp(email string, fields ...string) (codes []string) {
+	b.t.Helper()
+	require.Equal(b.t, "/2fa/setup", b.post("/2fa/setup?start=1", "/2fa/setup", append(fields, "method", "totp")...).location)
+	b.scan(email)
+	got := b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.code(email))
+	if got.location == "/2fa/setup" {
+		codes = shownCodes(b.get("/2fa/setup").body)
+		got = b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
+	}
+	require.Contains(b.t, got.location, "/2fa/?done=", got.body)
+	return codes
+}
+
+// enter is as for somebody whose account demands an authenticator app: link
+// by mail, recovery codes, QR code, code.
+func (s *site) enter(email string) *browser {
+	s.t.Helper()
+	b := s.browser()
+	require.Equal(s.t, "/2fa/challenge", b.login(email).location)
+	require.Equal(s.t, "/2fa/setup", b.prove(email).location)
+	require.Equal(s.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup", "method", "totp").location)
+	require.Equal(s.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes").location)
+	b.scan(email)
+	require.Equal(s.t, "/contacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.code(email)).location)
+	return b
+}
+
+var otpauthURI = regexp.MustCompile(`otpauth://totp/[^"]+`)
+
+// scan reads the QR code of the set-up page.
+func (b *browser) scan(email string) {
+	b.t.Helper()
+	body := b.get("/2fa/setup").body
+	uri := otpauthURI.FindString(body)
+	require.NotEmpty(b.t, uri, body)
+	b.uris[email] = html.UnescapeString(uri)
+}
+
+// stepUp gives the fresh proof that an action asks for.
+func (b *browser) stepUp(email, action string) {
+	b.t.Helper()
+	require.Equal(b.t, "/2fa/challenge", b.get("/2fa/confirm?action="+action).location)
+	require.Equal(b.t, http.StatusSeeOther, b.prove(email).status)
+}
+
+var recoveryCode = regexp.MustCompile(`[0-9A-Z]{4}(?:-[0-9A-Z]{4}){5}`)
+
+func shownCodes(body string) []string { return recoveryCode.FindAllString(body, -1) }
+
 func (b *browser) signedIn() bool { return b.get("/contacts").status == http.StatusOK }
 
-// cookie is the session cookie a browser holds.
-func (b *browser) cookie() string {
+// cookie is a cookie that a browser holds, as it sends it.
+func (b *browser) cookie(name string) string {
 	u, _ := url.Parse(b.srv.URL)
 	for _, c := range b.client.Jar.Cookies(u) {
-		if c.Name == "__Host-session" {
+		if c.Name == name {
 			return c.Name + "=" + c.Value
 		}
 	}
 	return ""
 }
 
+const (
+	sessionCookie   = "__Host-session"
+	challengeCookie = "__Host-twofa-challenge"
+	setupCookie     = "__Host-twofa-setup"
+	browserCookie   = "__Host-twofa-browser"
+)
+
+// setCookie puts a cookie, as cookie gives it, into a browser.
+func (b *browser) setCookie(cookie string) {
+	u, _ := url.Parse(b.srv.URL)
+	name, value, _ := strings.Cut(cookie, "=")
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
+}
+
+// call sends JSON to the API and reads what comes back.
+func (s *site) call(path, bearer string, fields ...string) (int, map[string]any) {
+	s.t.Helper()
+	in := map[string]string{}
+	for i := 0; i < len(fields); i += 2 {
+		in[fields[i]] = fields[i+1]
+	}
+	body, err := json.Marshal(in)
+	require.NoError(s.t, err)
+	got := s.browser().do("POST", path, string(body), "Content-Type", "application/json", "Authorization", "Bearer "+bearer)
+	var out map[string]any
+	require.NoError(s.t, json.Unmarshal([]byte(got.body), &out), got.body)
+	return got.status, out
+}
+
 // token gets a bearer token from the API's door.
 func (s *site) token(email, account string) string {
 	s.t.Helper()
-	in, _ := json.Marshal(map[string]string{"email": email, "password": app.DemoPassword, "account": account})
-	got := s.browser().do("POST", "/api/login", string(in))
-	require.Equal(s.t, http.StatusOK, got.status, got.body)
-	var out struct{ Token string }
-	require.NoError(s.t, json.Unmarshal([]byte(got.body), &out))
-	return out.Token
+	s.advance(61 * time.Second)
+	status, out := s.call("/api/login", "", "email", email, "password", app.DemoPassword, "account", account)
+	require.Equal(s.t, http.StatusOK, status, out)
+	if out["next"] == "challenge" {
+		method, code := "totp", ""
+		if s.uris[email] != "" {
+			code = s.code(email)
+		} else {
+			method = "email"
+			_, out = s.call("/api/login/send", "", "challenge", out["challenge"].(string), "method", method)
+			_, code, _ = strings.Cut(s.mailedLink(email), "token=")
+		}
+		status, out = s.call("/api/login/verify", "", "challenge", out["challenge"].(string), "method", method, "code", code)
+		require.Equal(s.t, http.StatusOK, status, out)
+	}
+	return out["token"].(string)
 }
 
-// lastMail is the newest message, read the way any client can.
-func (s *site) lastMail() app.Message {
+// outbox is everything that was sent, newest last, read the way any client can.
+func (s *site) outbox() (all []app.Message) {
 	s.t.Helper()
-	var all []app.Message
 	require.NoError(s.t, json.Unmarshal([]byte(s.browser().get("/dev/outbox.json").body), &all))
-	require.NotEmpty(s.t, all)
-	return all[len(all)-1]
+	return all
 }
 
-// lastLink is the path of the link in the newest message.
-func (s *site) lastLink() string {
+// lastMessage is the newest message to an address or number that has part in it.
+func (s *site) lastMessage(to, part string) app.Message {
 	s.t.Helper()
-	text := s.lastMail().Text
-	_, rest, ok := strings.Cut(text, s.srv.URL)
-	require.True(s.t, ok, text)
+	for _, m := range slices.Backward(s.outbox()) {
+		if m.To == to && strings.Contains(m.Text, part) {
+			return m
+		}
+	}
+	require.Fail(s.t, "no message", "%s to %s", part, to)
+	return app.Message{}
+}
+
+// linkIn is the path of the link in a message.
+func (s *site) linkIn(m app.Message) string {
+	s.t.Helper()
+	_, rest, ok := strings.Cut(m.Text, s.srv.URL)
+	require.True(s.t, ok, m.Text)
 	return strings.Fields(rest)[0]
+}
+
+// mailedLink is the newest sign-in link to an address.
+func (s *site) mailedLink(to string) string {
+	s.t.Helper()
+	return s.linkIn(s.lastMessage(to, "/2fa/link?"))
+}
+
+// textedCode is the newest code to a number.
+func (s *site) textedCode(to string) string {
+	s.t.Helper()
+	return s.lastMessage(to, "Acme Contacts").Text[:6]
 }
 
 // syncBuffer takes log lines from many goroutines.

@@ -50,11 +50,6 @@ func (s store) contactList(ctx context.Context, accountID, search string) ([]con
 	return all, err
 }
 
-func (s store) countContacts(ctx context.Context, accountID string) (n int, err error) {
-	err = s.QueryRowContext(ctx, `SELECT count(*) FROM contacts WHERE account_id = $1`, accountID).Scan(&n)
-	return n, err
-}
-
 func (s store) addContact(ctx context.Context, accountID string, c contact) error {
 	_, err := s.ExecContext(ctx, `INSERT INTO contacts (id, account_id, name, company, email, phone) VALUES ($1, $2, $3, $4, $5, $6)`,
 		cmp.Or(c.ID, rand.Text()), accountID, c.Name, c.Company, c.Email, c.Phone)
@@ -67,7 +62,9 @@ func (a *App) contactsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.render(w, r, http.StatusOK, "contacts", "Contacts", map[string]any{"List": list, "Search": search})
+	a.render(w, r, http.StatusOK, "contacts", "Contacts", map[string]any{
+		"List": list, "Search": search, "Proven": r.URL.Query().Get("export") == "ready", // only picks a sentence
+	})
 	return nil
 }
 
@@ -96,15 +93,6 @@ func (a *App) deleteContact(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.flash(r, "Contact deleted.")
 	http.Redirect(w, r, "/contacts", http.StatusSeeOther)
-	return nil
-}
-
-func (a *App) exportPage(w http.ResponseWriter, r *http.Request) error {
-	n, err := a.db.countContacts(r.Context(), visitorOf(r).Account.ID)
-	if err != nil {
-		return err
-	}
-	a.render(w, r, http.StatusOK, "export", "Export contacts", n)
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/twofa-go/twofa"
 )
 
 // DemoPassword is everyone's in demo mode, and well known.
@@ -17,19 +20,45 @@ type DemoPerson struct {
 	Name    string
 	Email   string
 	Role    Role
+	Phone   string // to type in, where the account texts codes; it is set aside for fiction
 }
 
-// DemoPeople lists who is in the demo accounts. Cleo is in both. Harbor has
-// single sign-on.
+// DemoAccount is a team that demo mode creates.
+type DemoAccount struct {
+	ID, Name string
+	SSO      bool
+	Policy   *twofa.Policy // nil: that of accounts that have set none
+	Says     string        // the policy in words
+}
+
+// DemoAccounts lists an account for each kind of policy.
+func DemoAccounts() []DemoAccount {
+	optional, text, app := twofa.PolicyOptional(), twofa.PolicySMS(), twofa.PolicyAuthenticator()
+	text.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 0}} // a code for each export
+	app.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 5 * time.Minute}}
+	return []DemoAccount{
+		{"brook", "Brook", false, &optional, "asks who has set up an authenticator app"},
+		{"harbor", "Harbor", true, nil, "mails a link after the password; single sign-on is not asked"},
+		{"meadow", "Meadow", false, &text, "texts a code, and remembers browsers for 30 days"},
+		{"summit", "Summit", false, &app, "requires an authenticator app"},
+	}
+}
+
+// DemoPeople lists who is in the demo accounts. Cleo and Finn are in two.
 func DemoPeople() []DemoPerson {
 	return []DemoPerson{
-		{"harbor", "Ada Demo", "ada@harbor.example", Owner},
-		{"harbor", "Ben Demo", "ben@harbor.example", Admin},
-		{"harbor", "Cleo Demo", "cleo@harbor.example", Member},
-		{"harbor", "Dan Demo", "dan@harbor.example", Member},
-		{"meadow", "Eva Demo", "eva@meadow.example", Owner},
-		{"meadow", "Finn Demo", "finn@meadow.example", Member},
-		{"meadow", "Cleo Demo", "cleo@harbor.example", Member},
+		{"brook", "Ida Demo", "ida@brook.example", Owner, ""},
+		{"brook", "Jon Demo", "jon@brook.example", Member, ""},
+		{"harbor", "Ada Demo", "ada@harbor.example", Owner, ""},
+		{"harbor", "Ben Demo", "ben@harbor.example", Admin, ""},
+		{"harbor", "Cleo Demo", "cleo@harbor.example", Member, "+1 202 555 0103"},
+		{"harbor", "Dan Demo", "dan@harbor.example", Member, ""},
+		{"meadow", "Eva Demo", "eva@meadow.example", Owner, "+1 202 555 0101"},
+		{"meadow", "Finn Demo", "finn@meadow.example", Member, "+1 202 555 0102"},
+		{"meadow", "Cleo Demo", "cleo@harbor.example", Member, "+1 202 555 0103"},
+		{"summit", "Gus Demo", "gus@summit.example", Owner, ""},
+		{"summit", "Hana Demo", "hana@summit.example", Member, ""},
+		{"summit", "Finn Demo", "finn@meadow.example", Member, "+1 202 555 0102"},
 	}
 }
 
@@ -39,7 +68,12 @@ func (a *App) seed(ctx context.Context) error {
 	if err := a.db.QueryRowContext(ctx, `SELECT count(*) FROM accounts`).Scan(&n); err != nil || n > 0 {
 		return err
 	}
-	for _, acc := range []account{{"harbor", "Harbor", true}, {"meadow", "Meadow", false}} {
+	for _, acc := range DemoAccounts() {
+		if acc.Policy != nil { // first: no account is there for a moment without it
+			if err := a.twofa.SetPolicy(ctx, twofa.Host("start-up"), acc.ID, *acc.Policy); err != nil {
+				return err
+			}
+		}
 		sso := map[bool]int{true: 1}[acc.SSO]
 		if _, err := a.db.ExecContext(ctx, `INSERT INTO accounts (id, name, sso) VALUES ($1, $2, $3)`, acc.ID, acc.Name, sso); err != nil {
 			return err
@@ -66,7 +100,7 @@ func (a *App) seed(ctx context.Context) error {
 // aside for fiction.
 func (a *App) seedContacts(ctx context.Context, accountID string) error {
 	first := []string{"Avery", "Blake", "Casey", "Drew", "Emery", "Frankie", "Gray", "Harper", "Indigo", "Jules", "Kit", "Lane"}
-	last := map[string]string{"harbor": "Sample", "meadow": "Placeholder"}[accountID]
+	last := map[string]string{"brook": "Brooks", "harbor": "Sample", "meadow": "Placeholder", "summit": "Peak"}[accountID]
 	company := []string{"Anchor", "Beacon", "Compass"}
 	return a.db.inTx(ctx, func(tx *sql.Tx) error {
 		for i, f := range first {

@@ -1,9 +1,11 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+
+	"github.com/twofa-go/twofa"
 )
 
 func (a *App) home(w http.ResponseWriter, r *http.Request) error {
@@ -11,18 +13,38 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-type loginForm struct {
-	Email, Problem, DemoPassword string
-	Demo                         []DemoPerson
+// demoTeam is one account on the demo's login page.
+type demoTeam struct {
+	DemoAccount
+	People []DemoPerson
 }
 
+func demoTeams() []demoTeam {
+	teams := make([]demoTeam, 0, 4)
+	for _, acc := range DemoAccounts() {
+		people := slices.DeleteFunc(DemoPeople(), func(p DemoPerson) bool { return p.Account != acc.ID })
+		teams = append(teams, demoTeam{acc, people})
+	}
+	return teams
+}
+
+type loginForm struct {
+	Email, Problem, DemoPassword string
+	Demo                         []demoTeam
+}
+
+// loginPage keeps the way back that the guard gives in the query. Anybody can
+// write one there: FirstFactor follows it only to a path of this site.
 func (a *App) loginPage(w http.ResponseWriter, r *http.Request) error {
+	if next := r.URL.Query().Get("next"); next != "" {
+		a.sessions.Put(r.Context(), keyReturn, next)
+	}
 	return a.showLogin(w, r, http.StatusOK, loginForm{})
 }
 
 func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form loginForm) error {
 	if a.demo {
-		form.Demo, form.DemoPassword = DemoPeople(), DemoPassword
+		form.Demo, form.DemoPassword = demoTeams(), DemoPassword
 	}
 	a.render(w, r, status, "login", "Sign in", form)
 	return nil
@@ -38,12 +60,12 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.enterFirstAccount(w, r, u, byPassword)
+	return a.enterFirstAccount(w, r, u, twofa.ByPassword)
 }
 
 // enterFirstAccount goes on to the account that u has been in longest; there
 // u can switch to the others.
-func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, by string) error {
+func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, by twofa.By) error {
 	in, err := a.db.membershipsOf(r.Context(), u.ID)
 	if err != nil {
 		return err
@@ -75,33 +97,5 @@ func (a *App) switchAccount(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	http.Redirect(w, r, "/contacts", http.StatusSeeOther)
-	return nil
-}
-
-// apiLogin is the door for programs: a password for a bearer token.
-func (a *App) apiLogin(w http.ResponseWriter, r *http.Request) error {
-	var in struct{ Email, Password, Account string }
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		return &httpError{http.StatusBadRequest, "Send a JSON object with email and password."}
-	}
-	u, err := a.checkPassword(r, in.Email, in.Password)
-	if err != nil {
-		return err
-	}
-	if in.Account == "" {
-		return a.enterFirstAccount(w, r, u, byPassword)
-	}
-	if _, err := a.db.member(r.Context(), in.Account, u.ID); err != nil {
-		return hideMissing(err)
-	}
-	return a.firstFactorDone(w, r, u.ID, in.Account, byPassword)
-}
-
-func (a *App) apiLogout(w http.ResponseWriter, r *http.Request) error {
-	_, err := a.db.ExecContext(r.Context(), `DELETE FROM signins WHERE id = $1`, visitorOf(r).Signin)
-	if err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

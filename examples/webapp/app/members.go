@@ -100,11 +100,13 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 		return deadLink(err)
 	}
 	var u user
+	by := twofa.ByPassword
 	switch _, err = a.db.userByEmail(ctx, l.Email); {
 	case err == nil:
 		u, err = a.checkPassword(r, l.Email, r.PostFormValue("password"))
 	case errors.Is(err, sql.ErrNoRows):
 		u, err = a.newUser(r, l.Email)
+		by = twofa.ByEmail
 	}
 	if err != nil {
 		return err
@@ -115,7 +117,7 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 	if err := a.db.join(ctx, u, l.Account, l.Role, a.now()); err != nil {
 		return err
 	}
-	return a.firstFactorDone(w, r, u.ID, l.Account, byInvitation)
+	return a.firstFactorDone(w, r, u.ID, l.Account, by)
 }
 
 // newUser reads the form of somebody who has none yet. The user exists once join has run.

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/twofa-go/twofa"
 )
 
 // OWASP's choice for little memory.
@@ -118,13 +120,14 @@ func checkNewPassword(password string) error {
 }
 
 // setPassword changes a password, which checkNewPassword has seen, and the user's stamp, and ends every sign-in
-// but keep: whoever knew the old password is out, and older reset links are dead.
-func (a *App) setPassword(ctx context.Context, userID, password, keep string) error {
+// but keep: whoever knew the old password is out, and older reset links are dead. What was proven with the old
+// password, and browsers that were remembered by it, go with it.
+func (a *App) setPassword(ctx context.Context, userID, password, keep string, by twofa.Caller) error {
 	hash, err := a.password.hash(ctx, password)
 	if err != nil {
 		return err
 	}
-	return a.db.inTx(ctx, func(tx *sql.Tx) error {
+	err = a.db.inTx(ctx, func(tx *sql.Tx) error {
 		err := oneRow(tx.ExecContext(ctx, `UPDATE users SET password = $1, stamp = $2 WHERE id = $3`, hash, rand.Text(), userID))
 		if err != nil {
 			return err
@@ -136,4 +139,8 @@ func (a *App) setPassword(ctx context.Context, userID, password, keep string) er
 			AND email = (SELECT email FROM users WHERE id = $2)`, linkReset, userID)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return a.twofa.CredentialsChanged(ctx, by, userID)
 }

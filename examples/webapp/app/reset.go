@@ -67,10 +67,10 @@ func (a *App) reset(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.setPassword(ctx, u.ID, r.PostFormValue("password"), ""); err != nil {
+	if err := a.setPassword(ctx, u.ID, r.PostFormValue("password"), "", twofa.Host("password reset")); err != nil {
 		return err
 	}
-	return a.enterFirstAccount(w, r, u, byReset)
+	return a.enterFirstAccount(w, r, u, twofa.ByEmail)
 }
 
 func deadLink(err error) error {

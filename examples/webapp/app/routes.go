@@ -40,14 +40,16 @@ func (a *App) table() []Route {
 		{"GET", "/invite/{token}", Anyone, "", a.invitePage},
 		{"POST", "/invite/{token}", Anyone, "", a.acceptInvite},
 		{"POST", "/api/login", Anyone, "", a.apiLogin},
+		{"POST", "/api/login/send", Anyone, "", a.apiSend},
+		{"POST", "/api/login/verify", Anyone, "", a.apiVerify},
+		{"", "/2fa/", Anyone, "", a.secondFactor}, // every method: it looks at them itself
 		{"POST", "/logout", Anyone, "", a.logout},
 
 		{"POST", "/switch", Member, "", a.switchAccount},
 		{"GET", "/contacts", Member, "", a.contactsPage},
 		{"POST", "/contacts", Member, "", a.addContact},
 		{"POST", "/contacts/{id}/delete", Admin, "", a.deleteContact},
-		{"GET", "/contacts/export", Member, "contacts.export", a.exportPage},
-		{"POST", "/contacts/export", Member, "contacts.export", a.exportContacts},
+		{"POST", "/contacts/export", Member, actionExport, a.exportContacts},
 
 		{"GET", "/members", Member, "", a.membersPage},
 		{"POST", "/members/invite", Admin, "", a.invite},
@@ -59,10 +61,12 @@ func (a *App) table() []Route {
 		{"POST", "/settings/password", Member, "", a.changePassword},
 		{"POST", "/settings/sessions/{id}/revoke", Member, "", a.revokeSession},
 		{"POST", "/settings/sessions/revoke-others", Member, "", a.revokeOthers},
+		{"POST", "/settings/sessions/revoke-all", Member, "", a.revokeAll},
 
 		{"GET", "/api/me", Member, "", a.apiMe},
 		{"GET", "/api/contacts", Member, "", a.apiContacts},
-		{"POST", "/api/contacts/export", Member, "contacts.export", a.exportContacts},
+		{"POST", "/api/step-up", Member, "", a.apiStepUp},
+		{"POST", "/api/contacts/export", Member, actionExport, a.exportContacts},
 		{"POST", "/api/logout", Member, "", a.apiLogout},
 	}
 	if a.demo {
@@ -86,9 +90,17 @@ func (a *App) Routes() []Route { return slices.Clone(a.routes) }
 func (a *App) serve() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range a.routes {
-		mux.Handle(rt.Method+" "+rt.Path, a.mount(rt))
+		mux.Handle(strings.TrimSpace(rt.Method+" "+rt.Path), a.mount(rt))
 	}
 	return a.headers(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// secondFactor serves the pages that ask for a second factor and manage it.
+func (a *App) secondFactor(w http.ResponseWriter, r *http.Request) error {
+	return a.identify(func(w http.ResponseWriter, r *http.Request) error {
+		a.web.Handler().ServeHTTP(w, r)
+		return nil
+	})(w, r)
 }
 
 // mount puts around a route what its entry in the table asks for.
@@ -104,6 +116,11 @@ func (a *App) mount(rt Route) http.Handler {
 		do = a.checkForm(do)
 	}
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.api() { // whatever is sent along, it knows tokens and speaks JSON
+			r = r.Clone(r.Context())
+			r.Header.Del("Cookie")
+			r.Header.Set("Accept", "application/json")
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		if err := do(w, r); err != nil {
 			a.fail(w, r, err)

@@ -48,7 +48,7 @@ func TestRoutes_CredentialsStayApart(t *testing.T) {
 			require.Equal(t, http.StatusUnauthorized, ada.do(rt.Method, pathOf(rt), "").status, rt.Path)
 		} else {
 			got := s.browser().do(rt.Method, pathOf(rt), "", "Authorization", "Bearer "+token)
-			require.Equal(t, "/login", got.location, rt.Path)
+			require.True(t, strings.HasPrefix(got.location, "/login"), rt.Path)
 		}
 	}
 }
@@ -59,8 +59,7 @@ func TestRoutes_ForgedForms(t *testing.T) {
 	s := newSite(t)
 	ada := s.as("ada@harbor.example")
 	token := csrfField.FindStringSubmatch(ada.get("/contacts").body)[1]
-	foreign := csrfField.FindStringSubmatch(s.as("eva@meadow.example").get("/contacts").body)[1]
-	const formType = "application/x-www-form-urlencoded"
+	foreign := csrfField.FindStringSubmatch(s.as("jon@brook.example").get("/contacts").body)[1]
 	for _, rt := range s.app.Routes() {
 		if rt.Method != "POST" || strings.HasPrefix(rt.Path, "/api/") {
 			continue
@@ -114,17 +113,22 @@ func TestRoutes_Roles(t *testing.T) {
 
 func TestTenancy(t *testing.T) {
 	s := newSite(t)
-	ada, eva, cleo := s.as("ada@harbor.example"), s.as("eva@meadow.example"), s.as("cleo@harbor.example")
+	ada, cleo := s.as("ada@harbor.example"), s.as("cleo@harbor.example")
+	cleo.setUpApp("cleo@harbor.example") // meadow asks for more than harbor
+	eva := s.enter("eva@meadow.example")
 	for _, page := range []string{"/contacts", "/contacts?q=placeholder", "/members"} {
 		require.NotContains(t, ada.get(page).body, "eadow.example", page)
 		require.NotContains(t, ada.get(page).body, "Avery Placeholder", page)
 	}
-	require.NotContains(t, eva.post("/contacts", "/contacts/export").body, "Sample")
+	eva.stepUp("eva@meadow.example", "contacts.export")
+	csv := eva.post("/contacts", "/contacts/export").body
+	require.Contains(t, csv, "Placeholder")
+	require.NotContains(t, csv, "Sample")
 	require.Equal(t, http.StatusNotFound, eva.post("/contacts", "/contacts/harbor-1/delete").status)
 	require.Contains(t, ada.get("/contacts").body, "Avery Sample")
 
 	require.Equal(t, http.StatusNotFound, ada.post("/contacts", "/switch", "account", "meadow").status)
-	require.Equal(t, http.StatusSeeOther, cleo.post("/contacts", "/switch", "account", "meadow").status)
+	require.Equal(t, "/contacts", cleo.post("/contacts", "/switch", "account", "meadow").location)
 	require.Contains(t, cleo.get("/contacts").body, "Avery Placeholder")
 	eva.post("/members", "/members/cleo/remove")
 	require.False(t, cleo.signedIn(), "removed from the account she was in")

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS signins (
 	bearer     TEXT UNIQUE,
 	user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	twofa      TEXT NOT NULL, -- what has been proven, sealed
 	door       TEXT NOT NULL,
 	ip         TEXT NOT NULL,
 	agent      TEXT NOT NULL,

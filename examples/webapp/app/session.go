@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/twofa-go/twofa"
 )
 
 // What a browser's session holds.
@@ -48,8 +49,7 @@ func (a *App) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 // visitor is who a request comes from, as the database knows at this moment.
 type visitor struct {
 	Signin  string
-	Door    string
-	Created time.Time
+	Proven  twofa.Session
 	User    user
 	Account account
 	Role    Role
@@ -79,51 +79,42 @@ func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 	}
 	now := a.now()
 	var v visitor
-	var created, seen int64
-	err := a.db.QueryRowContext(r.Context(), `SELECT s.id, s.door, s.created, s.seen,
+	var proven string
+	var seen int64
+	err := a.db.QueryRowContext(r.Context(), `SELECT s.id, s.twofa, s.seen,
 			u.id, u.email, u.name, u.password, u.stamp, a.id, a.name, a.sso, m.role
 		FROM signins s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = s.account_id
 			JOIN members m ON m.user_id = s.user_id AND m.account_id = s.account_id
 		WHERE s.`+column+` = $1 AND s.expires > $2`, value, now.Unix()).
-		Scan(&v.Signin, &v.Door, &created, &seen, &v.User.ID, &v.User.Email, &v.User.Name, &v.User.Password,
+		Scan(&v.Signin, &proven, &seen, &v.User.ID, &v.User.Email, &v.User.Name, &v.User.Password,
 			&v.User.Stamp, &v.Account.ID, &v.Account.Name, &v.Account.SSO, &v.Role)
 	if err != nil {
 		return nil, err
 	}
-	v.Created = time.Unix(created, 0)
+	v.Proven = twofa.ParseSession(proven)
 	if now.Unix()-seen >= 60 { // not a write for every request
 		_, err = a.db.ExecContext(r.Context(), `UPDATE signins SET seen = $1 WHERE id = $2`, now.Unix(), v.Signin)
 	}
 	return &v, err
 }
 
-// signIn makes the sign-in that guard looks for. The session gets a new id
-// and loses all it held, so nothing planted before lives on.
-func (a *App) signIn(w http.ResponseWriter, r *http.Request, userID, accountID, door string) error {
-	ctx, now := r.Context(), a.now()
-	id, token := rand.Text(), rand.Text()
-	api := wantsJSON(r)
-	bearer := sql.NullString{String: hashToken(token), Valid: api}
-	next := "/contacts"
-	if !api {
-		next = cmp.Or(a.sessions.GetString(ctx, keyReturn), next)
-		if err := a.forgetBrowser(ctx); err != nil {
-			return err
-		}
-		a.sessions.Put(ctx, keySignin, id)
-	}
-	_, err := a.db.ExecContext(ctx, `INSERT INTO signins (id, bearer, user_id, account_id, door, ip, agent, created, seen, expires)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
-		id, bearer, userID, accountID, door, clientIP(r), userAgent(r), now.Unix(), now.Add(signinLifetime).Unix())
+// newSignin makes the row that findVisitor looks for, once nothing is left to
+// prove. bearer is the hash of a program's token. Who is in an account already
+// stays there: an upgraded session names the one that was entered at login.
+func (a *App) newSignin(r *http.Request, proven twofa.Session, bearer sql.NullString) (id string, err error) {
+	d, err := a.twofa.Describe(proven)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if api {
-		writeJSON(w, http.StatusOK, map[string]any{"token": token, "expires_in": int(signinLifetime.Seconds())})
-		return nil
+	account := d.Account
+	if v := visitorOf(r); v != nil && v.User.ID == d.User {
+		account = v.Account.ID
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
-	return nil
+	id, now := rand.Text(), a.now()
+	_, err = a.db.ExecContext(r.Context(), `INSERT INTO signins (id, bearer, user_id, account_id, twofa, door, ip, agent, created, seen, expires)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
+		id, bearer, d.User, account, proven.Reveal(), describe(d), clientIP(r), userAgent(r), now.Unix(), now.Add(signinLifetime).Unix())
+	return id, err
 }
 
 // forgetBrowser ends the sign-in of this browser, if there is one, and starts
@@ -138,19 +129,6 @@ func (a *App) forgetBrowser(ctx context.Context) error {
 		return err
 	}
 	return a.sessions.RenewToken(ctx)
-}
-
-// askToSignIn answers a request that needs a visitor and has none.
-func (a *App) askToSignIn(w http.ResponseWriter, r *http.Request) error {
-	if wantsJSON(r) {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		return &httpError{http.StatusUnauthorized, "Send a valid bearer token."}
-	}
-	if r.Method == http.MethodGet { // kept here and not in the URL: nobody can choose it from outside
-		a.sessions.Put(r.Context(), keyReturn, r.URL.RequestURI())
-	}
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-	return nil
 }
 
 // csrf is the token that every form of this session carries.

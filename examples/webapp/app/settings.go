@@ -2,20 +2,25 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa"
 )
 
 type signinRow struct {
 	ID, Door, IP, Agent, Account string
 	API, Current                 bool
 	Created, Seen                time.Time
+	proven                       twofa.Session
 }
 
 // signinsOf lists where a user is signed in, in whatever account.
 func (s store) signinsOf(ctx context.Context, userID, current string, now time.Time) ([]signinRow, error) {
-	rows, err := s.QueryContext(ctx, `SELECT s.id, s.door, s.ip, s.agent, a.name, s.bearer IS NOT NULL, s.created, s.seen
+	rows, err := s.QueryContext(ctx, `SELECT s.id, s.door, s.ip, s.agent, a.name, s.bearer IS NOT NULL, s.created, s.seen, s.twofa
 		FROM signins s JOIN accounts a ON a.id = s.account_id
 		WHERE s.user_id = $1 AND s.expires > $2 ORDER BY s.seen DESC, s.id`, userID, now.Unix())
 	if err != nil {
@@ -26,10 +31,12 @@ func (s store) signinsOf(ctx context.Context, userID, current string, now time.T
 	for rows.Next() {
 		var row signinRow
 		var created, seen int64
-		if err := rows.Scan(&row.ID, &row.Door, &row.IP, &row.Agent, &row.Account, &row.API, &created, &seen); err != nil {
+		var proven string
+		if err := rows.Scan(&row.ID, &row.Door, &row.IP, &row.Agent, &row.Account, &row.API, &created, &seen, &proven); err != nil {
 			return nil, err
 		}
 		row.Created, row.Seen, row.Current = time.Unix(created, 0), time.Unix(seen, 0), row.ID == current
+		row.proven = twofa.ParseSession(proven)
 		all = append(all, row)
 	}
 	return all, rows.Err()
@@ -41,8 +48,23 @@ func (a *App) settingsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.render(w, r, http.StatusOK, "settings", "Settings", rows)
+	// What the second factor has ended elsewhere, after a change of factors for
+	// example, is no session any more.
+	rows = slices.DeleteFunc(rows, func(row signinRow) bool {
+		denied, ok := errors.AsType[*twofa.DeniedError](a.twofa.Check(r.Context(), twofa.Caller{Session: row.proven}))
+		return ok && denied.Reason == twofa.ReasonSignedOut
+	})
+	factors, err := a.twofa.Factors(r.Context(), a.web.Caller(r))
+	if err != nil {
+		return err
+	}
+	a.render(w, r, http.StatusOK, "settings", "Settings", settingsData{rows, factors})
 	return nil
+}
+
+type settingsData struct {
+	Sessions []signinRow
+	Factors  twofa.Factors
 }
 
 func (a *App) toSettings(w http.ResponseWriter, r *http.Request, done string) error {
@@ -72,7 +94,7 @@ func (a *App) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.checkPassword(r, v.User.Email, r.PostFormValue("current")); err != nil {
 		return err
 	}
-	if err := a.setPassword(r.Context(), v.User.ID, next, v.Signin); err != nil {
+	if err := a.setPassword(r.Context(), v.User.ID, next, v.Signin, a.web.Caller(r)); err != nil {
 		return err
 	}
 	if err := a.sessions.RenewToken(r.Context()); err != nil {
@@ -97,4 +119,22 @@ func (a *App) revokeOthers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.toSettings(w, r, "You are signed out everywhere else.")
+}
+
+// revokeAll is for who fears that somebody else is in: everything that is open
+// ends, here too, and no browser is remembered any more.
+func (a *App) revokeAll(w http.ResponseWriter, r *http.Request) error {
+	ctx, v := r.Context(), visitorOf(r)
+	if err := a.twofa.Revoke(ctx, a.web.Caller(r), v.User.ID); err != nil {
+		return err
+	}
+	if _, err := a.db.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, v.User.ID); err != nil {
+		return err
+	}
+	if err := a.forgetBrowser(ctx); err != nil {
+		return err
+	}
+	a.flash(r, "You are signed out everywhere.")
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
 }

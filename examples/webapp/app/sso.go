@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa"
 )
 
 // Single sign-on with a stand-in for an identity provider, in demo mode only.
@@ -55,7 +57,7 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.member(r.Context(), accountID, u.ID); err != nil {
 		return hideMissing(err)
 	}
-	return a.firstFactorDone(w, r, u.ID, accountID, bySSO)
+	return a.firstFactorDone(w, r, u.ID, accountID, twofa.BySSO)
 }
 
 type idpForm struct {

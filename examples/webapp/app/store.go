@@ -94,7 +94,15 @@ type member struct {
 type store struct{ *sql.DB }
 
 func (s store) createTables(ctx context.Context) error {
-	_, err := s.ExecContext(ctx, schema)
+	if _, err := s.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	// Tables from before the second factor: their sign-ins have proven nothing,
+	// so the guard asks everybody to sign in again.
+	if _, err := s.ExecContext(ctx, `SELECT twofa FROM signins LIMIT 1`); err == nil {
+		return nil
+	}
+	_, err := s.ExecContext(ctx, `ALTER TABLE signins ADD COLUMN twofa TEXT NOT NULL DEFAULT ''`)
 	return err
 }
 
@@ -111,9 +119,18 @@ func (s store) inTx(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-func (s store) userByEmail(ctx context.Context, email string) (u user, err error) {
-	err = s.QueryRowContext(ctx, `SELECT id, email, name, password, stamp FROM users WHERE email = $1`, normalEmail(email)).
-		Scan(&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp)
+func (s store) userByID(ctx context.Context, id string) (user, error) {
+	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE id = $1`, id))
+}
+
+func (s store) userByEmail(ctx context.Context, email string) (user, error) {
+	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE email = $1`, normalEmail(email)))
+}
+
+const selectUser = `SELECT id, email, name, password, stamp FROM users `
+
+func scanUser(row *sql.Row) (u user, err error) {
+	err = row.Scan(&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp)
 	return u, err
 }
 
@@ -210,6 +227,9 @@ func scanLink(row *sql.Row) (l link, err error) {
 	return l, err
 }
 
+// auditLifetime is how long events of the second factor are kept.
+const auditLifetime = 400 * 24 * time.Hour
+
 func (s store) sweep(ctx context.Context, now time.Time) error {
 	var errs []error
 	for _, q := range []string{
@@ -220,7 +240,8 @@ func (s store) sweep(ctx context.Context, now time.Time) error {
 		_, err := s.ExecContext(ctx, q, now.Unix())
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	_, err := s.ExecContext(ctx, `DELETE FROM twofa_events WHERE time < $1`, now.Add(-auditLifetime).Unix())
+	return errors.Join(append(errs, err)...)
 }
 
 func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }

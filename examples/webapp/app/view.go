@@ -19,20 +19,23 @@ var staticFiles embed.FS
 
 // view is what every page is made from.
 type view struct {
-	Title    string
-	Path     string
-	CSRF     string
-	Flash    string
-	Demo     bool
-	Me       *visitor // nil on pages of people who are not signed in
-	Accounts []member // of Me
-	Data     any
+	Title     string
+	Path      string
+	CSRF      string
+	Flash     string
+	Demo      bool
+	Me        *visitor // nil on pages of people who are not signed in
+	Accounts  []member // of Me
+	Recovered bool     // Me got in with a recovery code
+	Data      any
 }
 
 func parsePages() (map[string]*template.Template, error) {
 	layout, err := template.New("layout.html").Funcs(template.FuncMap{
 		"date":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
 		"initials": initials,
+		"lines":    func(s string) []string { return strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n") },
+		"link":     func(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") },
 	}).ParseFS(viewFiles, "views/layout.html")
 	if err != nil {
 		return nil, err
@@ -62,6 +65,7 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, t
 	var err error
 	if v.Me != nil {
 		v.Accounts, err = a.db.membershipsOf(ctx, v.Me.User.ID)
+		v.Recovered = a.recovered(v.Me.Proven)
 	}
 	var body bytes.Buffer
 	if err == nil {

@@ -1,0 +1,155 @@
+package app
+
+import (
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+
+	"github.com/twofa-go/twofa"
+)
+
+// The API's door, for programs such as a mobile app. What a browser keeps in
+// cookies they carry themselves: the challenge from answer to request, and at
+// the end a bearer token. A challenge is none, and opens nothing.
+
+// apiLogin takes the first factor.
+func (a *App) apiLogin(w http.ResponseWriter, r *http.Request) error {
+	in, err := readStrings(r, "email", "password", "account")
+	if err != nil {
+		return err
+	}
+	u, err := a.checkPassword(r, in["email"], in["password"])
+	if err != nil {
+		return err
+	}
+	if in["account"] == "" {
+		return a.enterFirstAccount(w, r, u, twofa.ByPassword)
+	}
+	if _, err := a.db.member(r.Context(), in["account"], u.ID); err != nil {
+		return hideMissing(err)
+	}
+	return a.firstFactorDone(w, r, u.ID, in["account"], twofa.ByPassword)
+}
+
+func (a *App) apiFirstFactor(w http.ResponseWriter, r *http.Request, first twofa.FirstFactor) error {
+	first.Client = a.web.Client(r)
+	login, err := a.twofa.Begin(r.Context(), first)
+	return a.apiAnswer(w, r, login, err)
+}
+
+// apiSend has a code texted or a link mailed. An app that opens such links
+// itself gives the token in it as the code.
+func (a *App) apiSend(w http.ResponseWriter, r *http.Request) error {
+	in, err := readStrings(r, "challenge", "method")
+	if err != nil {
+		return err
+	}
+	if _, ok := a.limit.attempt(clientIP(r), "api send "+network(clientIP(r))); !ok {
+		return errTooMany
+	}
+	login, err := a.twofa.Send(r.Context(), a.web.Client(r), twofa.ParseChallenge(in["challenge"]), twofa.Method(in["method"]))
+	return a.apiAnswer(w, r, login, err)
+}
+
+// apiVerify takes the second factor, of a login or a step-up.
+func (a *App) apiVerify(w http.ResponseWriter, r *http.Request) error {
+	in, err := readStrings(r, "challenge", "method", "code")
+	if err != nil {
+		return err
+	}
+	done, ok := a.limit.attempt(clientIP(r), "api code "+network(clientIP(r)))
+	if !ok {
+		return errTooMany
+	}
+	login, err := a.twofa.Verify(r.Context(), a.web.Client(r), twofa.ParseChallenge(in["challenge"]),
+		twofa.Proof{Method: twofa.Method(in["method"]), Code: in["code"]})
+	if err == nil {
+		done()
+	}
+	return a.apiAnswer(w, r, login, err)
+}
+
+// apiStepUp asks for the fresh proof of an action. It is given to apiVerify,
+// and then the action can be done.
+func (a *App) apiStepUp(w http.ResponseWriter, r *http.Request) error {
+	in, err := readStrings(r, "action")
+	if err != nil {
+		return err
+	}
+	login, err := a.twofa.StepUp(r.Context(), a.web.Caller(r), in["action"], "")
+	login.Session = twofa.Session{} // the program has a token for it
+	return a.apiAnswer(w, r, login, err)
+}
+
+// apiAnswer says where a login or step-up stands. Only a session becomes a
+// bearer token. Set-up is for people: it needs a browser.
+func (a *App) apiAnswer(w http.ResponseWriter, r *http.Request, login twofa.Login, err error) error {
+	if err == nil && login.Next == twofa.NextEnroll {
+		err = &twofa.DeniedError{Reason: twofa.ReasonEnroll}
+	}
+	if err != nil {
+		a.web.Error(w, r, err)
+		return nil
+	}
+	out := map[string]any{"next": login.Next}
+	switch {
+	case login.Next == twofa.NextChallenge:
+		out["challenge"], out["methods"], out["sent_to"] = login.Challenge.Reveal(), login.Methods, login.Sent
+	case !login.Session.IsZero():
+		token := rand.Text()
+		if _, err := a.newSignin(r, login.Session, sql.NullString{String: hashToken(token), Valid: true}); err != nil {
+			return err
+		}
+		out["token"], out["expires_in"] = token, int(signinLifetime.Seconds())
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+func (a *App) apiLogout(w http.ResponseWriter, r *http.Request) error {
+	_, err := a.db.ExecContext(r.Context(), `DELETE FROM signins WHERE id = $1`, visitorOf(r).Signin)
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+var (
+	errNotJSON = &httpError{http.StatusUnsupportedMediaType, "Send application/json."}
+	errBadJSON = &httpError{http.StatusBadRequest, "Send one JSON object with the fields of this call, each once and each a string."}
+)
+
+// readStrings reads a body strictly. encoding/json would take null for "",
+// the last of two equal fields, and ignore what follows.
+func readStrings(r *http.Request, fields ...string) (map[string]string, error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, errNotJSON
+	}
+	dec, in := json.NewDecoder(r.Body), make(map[string]string)
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return nil, errBadJSON
+	}
+	for dec.More() {
+		key, _ := dec.Token()
+		value, err := dec.Token()
+		name, isName := key.(string)
+		text, isText := value.(string)
+		_, twice := in[name]
+		if err != nil || !isName || !isText || twice || !slices.Contains(fields, name) {
+			return nil, errBadJSON
+		}
+		in[name] = text
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, errBadJSON
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errBadJSON
+	}
+	return in, nil
+}

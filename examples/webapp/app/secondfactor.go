@@ -1,0 +1,120 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/phone"
+	"github.com/twofa-go/twofa/adapters/sqlstore"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+// actionExport is the step-up action of the contact export.
+const actionExport = "contacts.export"
+
+// newSecondFactor puts package twofa on the product's own database, directory,
+// mail and clock.
+func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
+	dialect := sqlstore.SQLite
+	if _, ok := cfg.DB.Driver().(*stdlib.Driver); ok {
+		dialect = sqlstore.PostgreSQL
+	}
+	if err := sqlstore.Migrate(ctx, cfg.DB, dialect); err != nil {
+		return err
+	}
+	store, err := sqlstore.New(cfg.DB, dialect)
+	if err != nil {
+		return err
+	}
+	a.twofa, err = twofa.New(twofa.Config{
+		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, User: a.directory,
+		Policy:        twofa.PolicyEmailLink(), // of accounts that have set none
+		RecoveryCodes: cfg.RecoveryCodes, ViewableCodes: cfg.ViewableCodes, SessionTTL: signinLifetime,
+		Mailer: a.mailer, LinkURL: func(token string) string { return a.link("2fa", "link") + "?token=" + url.QueryEscape(token) },
+		SMS: a.texts, Phone: phone.Parser{}, SMSCountries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
+		WebOTPHost: webOTPHost(a.base),
+		OnEvent:    a.audit, Now: a.now, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.web, err = twofahttp.New(twofahttp.Config{
+		Manager: a.twofa, Sessions: hostSessions{a}, Issuer: "Acme Contacts", HomeURL: "/contacts",
+		// The account whose data the request gets, as the guard's row says.
+		Account: func(r *http.Request) string {
+			if v := visitorOf(r); v != nil {
+				return v.Account.ID
+			}
+			return ""
+		},
+		Actions: map[string]twofahttp.Action{actionExport: {Title: "Export contacts", Page: "/contacts?export=ready"}},
+		Regions: []twofahttp.Region{
+			{Code: "CH", Name: "Switzerland (+41)"}, {Code: "AT", Name: "Austria (+43)"}, {Code: "DE", Name: "Germany (+49)"},
+			{Code: "FR", Name: "France (+33)"}, {Code: "GB", Name: "United Kingdom (+44)"}, {Code: "US", Name: "United States (+1)"},
+		},
+		Logger: a.log, Now: a.now,
+	})
+	return err
+}
+
+// webOTPHost is the host for which browsers may fill in a texted code: a name,
+// never an address.
+func webOTPHost(base *url.URL) string {
+	if _, err := netip.ParseAddr(base.Hostname()); err == nil {
+		return ""
+	}
+	return base.Hostname()
+}
+
+// directory answers who an id is now. Addresses are verified here: a user comes
+// to be only by a link that was mailed there.
+func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
+	u, err := a.db.userByID(ctx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return twofa.User{}, nil // is nobody, hence refused
+	}
+	if err != nil {
+		return twofa.User{}, err
+	}
+	in, err := a.db.membershipsOf(ctx, id)
+	who := twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email}, Stamp: u.Stamp}
+	for _, m := range in {
+		who.Members = append(who.Members, twofa.Member{Account: m.Account.ID, Since: m.Since})
+	}
+	return who, err
+}
+
+// audit writes one line for each event of the second factor, beside the store's
+// own table of them.
+func (a *App) audit(ctx context.Context, e twofa.Event) {
+	a.log.InfoContext(ctx, "second factor", "event", e.Type, "user", e.User, "account", e.Account, "method", e.Method,
+		"actor", e.Actor, "ip", e.IP, "agent", e.Agent, "detail", e.Detail)
+}
+
+// describe says in a few words how somebody signed in, for the list of sessions.
+func describe(d twofa.Description) string {
+	first := map[twofa.By]string{twofa.ByPassword: "password", twofa.BySSO: "single sign-on", twofa.ByEmail: "mailed link"}
+	second := map[twofa.Method]string{twofa.TOTP: "authenticator app", twofa.SMS: "text message",
+		twofa.EmailLink: "sign-in link", twofa.RecoveryCode: "recovery code"}
+	words := []string{first[d.By]}
+	for _, p := range d.Proofs {
+		words = append(words, cmp.Or(second[p.Method], "remembered browser"))
+	}
+	return strings.Join(words, " and ")
+}
+
+// recovered reports whether a recovery code stands in for the second factor of
+// this session, whose owner should set up a new one.
+func (a *App) recovered(s twofa.Session) bool {
+	d, err := a.twofa.Describe(s)
+	return err == nil && len(d.Proofs) > 0 && d.Proofs[0].Method == twofa.RecoveryCode // the newest comes first
+}
