@@ -61,6 +61,7 @@ const (
 	wrong outcome = iota
 	reused
 	right
+	unreadable // there was nothing to compare with that opens
 )
 
 // open refuses while a method is locked or switched off for the client. A lock
@@ -96,6 +97,9 @@ func (s *state) attempt(m Method, c Client, compare func() outcome) error {
 	name := bucket(m, known)
 	n := s.Counters[name]
 	result := compare()
+	if result == unreadable {
+		return unavailable("factor", errSealed)
+	}
 	s.dirty = true
 	if result == right {
 		delete(s.Counters, name)

@@ -104,11 +104,11 @@ func (s *state) tryRecovery(code string, c Client) outcome {
 	}
 	key, err := s.m.cfg.Keys.open(s.Codes.Key, "codes key", s.user, s.Codes.ID)
 	if err != nil {
-		return wrong
+		return unreadable
 	}
 	hashes, err := base64.RawStdEncoding.DecodeString(s.Codes.Hashes)
 	if err != nil {
-		return wrong
+		return unreadable
 	}
 	hash, found := string(keyedHash(key, s.user, code)), -1
 	for i := 0; i+recoveryHashLen <= len(hashes); i += recoveryHashLen {

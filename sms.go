@@ -24,7 +24,10 @@ func (s *state) tryText(t ticket, code string) outcome {
 		return wrong
 	}
 	number, err := s.phone()
-	if err != nil || x.To != digest("number", number) {
+	if err != nil {
+		return unreadable
+	}
+	if x.To != digest("number", number) {
 		return wrong
 	}
 	if !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {

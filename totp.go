@@ -164,7 +164,7 @@ func (s *state) tryTOTP(code string) outcome {
 	if !ok {
 		return wrong
 	}
-	result := wrong
+	result := unreadable
 	for i := range s.Factors {
 		f := &s.Factors[i]
 		if f.Method != TOTP || result == right {
@@ -174,13 +174,14 @@ func (s *state) tryTOTP(code string) outcome {
 		if err != nil {
 			continue
 		}
-		if step, ok := s.m.cfg.TOTP.match(key, code, s.now); ok {
-			if step <= f.Step {
-				result = reused
-				continue
-			}
+		switch step, ok := s.m.cfg.TOTP.match(key, code, s.now); {
+		case ok && step > f.Step:
 			f.Step, f.Used = step, s.now.Unix()
 			result = right
+		case ok:
+			result = reused
+		case result == unreadable:
+			result = wrong
 		}
 	}
 	return result

@@ -1,0 +1,283 @@
+package twofa_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// asked is a person who has everything a policy can ask for and is asked in a
+// new browser, with a text on the way.
+func asked(t testing.TB) *person {
+	t.Helper()
+	w := newWorld(t, func(c *twofa.Config) {
+		c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink},
+			Fallback: []twofa.Method{twofa.SMS, twofa.EmailLink}, Required: true}
+	})
+	p := w.person("ada")
+	p.begin()
+	require.NoError(t, p.send(twofa.EmailLink))
+	require.NoError(t, p.verify(twofa.EmailLink, p.token()))
+	p.enroll()
+	require.NoError(t, p.stepUp(twofa.ActionFactors))
+	e, err := p.Enroll(t.Context(), p.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	require.NoError(t, err)
+	p.login.Challenge = e.Challenge
+	require.NoError(t, p.took(p.Confirm(t.Context(), p.caller(), w.out.TextCode(t, number))))
+	w.clock.Add(time.Hour)
+	return p.another()
+}
+
+var allMethods = []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink, twofa.RecoveryCode}
+
+// Nothing is never equal to what is absent, not sent yet or expired.
+func TestAbuse_D01_EmptyCode(t *testing.T) {
+	sent := func(p *person, m twofa.Method) {
+		if m == twofa.SMS || m == twofa.EmailLink {
+			require.NoError(p.t, p.send(m))
+		}
+	}
+	for _, m := range allMethods {
+		for _, code := range []string{"", " ", "-", "\x00", strings.Repeat("-", 6), strings.Repeat(" ", 24)} {
+			p := asked(t)
+			require.Equal(t, allMethods, p.login.Methods)
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "nothing sent")
+			sent(p, m)
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "pending")
+			p.clock.Add(5 * time.Minute)
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "expired")
+			p.login.Challenge = twofa.Challenge{}
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrExpired, "no challenge")
+		}
+	}
+}
+
+// digitsOf writes a code in the digits that begin at zero.
+func digitsOf(code string, zero rune) string {
+	return strings.Map(func(r rune) rune { return r - '0' + zero }, code)
+}
+
+func TestAbuse_D04_D06_D07_CodesThatAreAlmostRight(t *testing.T) {
+	for name, bend := range map[string]func(code string) string{
+		"fullwidth":             func(c string) string { return digitsOf(c, '０') },
+		"Arabic-Indic":          func(c string) string { return digitsOf(c, '٠') },
+		"Devanagari":            func(c string) string { return digitsOf(c, '०') },
+		"mathematical":          func(c string) string { return digitsOf(c, '𝟎') },
+		"one digit fullwidth":   func(c string) string { return digitsOf(c[:1], '０') + c[1:] },
+		"NUL behind":            func(c string) string { return c + "\x00" },
+		"NUL before":            func(c string) string { return "\x00" + c },
+		"line break behind":     func(c string) string { return c + "\r\n" },
+		"line break inside":     func(c string) string { return c[:3] + "\n" + c[3:] },
+		"tab":                   func(c string) string { return c[:3] + "\t" + c[3:] },
+		"no-break space":        func(c string) string { return c[:3] + "\u00a0" + c[3:] },
+		"zero-width space":      func(c string) string { return c[:3] + "\u200b" + c[3:] },
+		"en dash":               func(c string) string { return c[:3] + "–" + c[3:] },
+		"percent sign":          func(c string) string { return c + "%00" },
+		"plus":                  func(c string) string { return "+" + c },
+		"decimal":               func(c string) string { return c + ".0" },
+		"exponent":              func(c string) string { return c[:1] + "." + c[1:] + "e5" },
+		"underscore":            func(c string) string { return c[:3] + "_" + c[3:] },
+		"zero before":           func(c string) string { return "0" + c },
+		"cut":                   func(c string) string { return c[:5] },
+		"twice":                 func(c string) string { return c + c },
+		"several candidates":    func(c string) string { return "000000," + c },
+		"JSON":                  func(c string) string { return `"` + c + `"` },
+		"invalid UTF-8":         func(c string) string { return c + "\xff" },
+		"a megabyte":            func(c string) string { return c + strings.Repeat(" ", 1<<20) },
+		"a megabyte of hyphens": func(c string) string { return strings.Repeat("-", 1<<20) + c },
+	} {
+		for _, m := range []twofa.Method{twofa.TOTP, twofa.SMS} {
+			t.Run(name+" "+string(m), func(t *testing.T) {
+				p := asked(t)
+				require.NoError(t, p.send(twofa.SMS))
+				code := map[twofa.Method]string{twofa.TOTP: p.now(), twofa.SMS: p.out.TextCode(t, number)}[m]
+				for range 2 {
+					require.ErrorIs(t, p.verify(m, bend(code)), twofa.ErrInvalidCode)
+				}
+				n, ok := twofa.AttemptsLeft(p.verify(m, bend(code)))
+				require.True(t, ok)
+				require.Equal(t, 2, n, "it counts like any other")
+				require.NoError(t, p.verify(m, code))
+			})
+		}
+	}
+}
+
+// ASCII spaces and hyphens, which apps show for reading, are taken out; then
+// the code is the same code.
+func TestAbuse_D05_SpacesAndHyphens(t *testing.T) {
+	for _, form := range []string{"123 456", "123-456", " 123456 ", "12 34 56", "1-2-3-4-5-6"} {
+		p := asked(t)
+		code := p.now()
+		written := strings.NewReplacer("1", code[:1], "2", code[1:2], "3", code[2:3], "4", code[3:4], "5", code[4:5], "6", code[5:]).Replace(form)
+		again := p.another()
+		require.NoError(t, p.verify(twofa.TOTP, written))
+		require.ErrorIs(t, again.verify(twofa.TOTP, code), twofa.ErrInvalidCode)
+		require.ErrorIs(t, again.verify(twofa.TOTP, written), twofa.ErrInvalidCode)
+	}
+}
+
+func TestAbuse_D11_MethodsThatAreNotOnOffer(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	w.clock.Add(30 * time.Second)
+	login := ada.another()
+	for _, m := range []twofa.Method{"", "none", "unknown", "TOTP", "totp ", "browser", "password", "sso", "mfa", twofa.SMS, twofa.EmailLink} {
+		for _, code := range []string{ada.now(), ada.codes[0], ""} {
+			err := login.verify(m, code)
+			require.True(t, isAny(err, twofa.ErrNotAllowed, twofa.ErrNotEnrolled), "%q: %v", m, err)
+			require.ErrorIs(t, login.send(m), twofa.ErrNotAllowed)
+		}
+	}
+	require.ErrorIs(t, login.verify(twofa.RecoveryCode, ada.now()), twofa.ErrInvalidCode, "no code serves as another")
+	require.ErrorIs(t, login.verify(twofa.TOTP, ada.codes[0]), twofa.ErrInvalidCode)
+	require.NoError(t, login.verify(twofa.TOTP, ada.now()), "nothing of that has spent it")
+}
+
+// damaged are ways in which a record comes back as it was not written.
+var damaged = map[string]func(r *twofa.Record){
+	"no data":                func(r *twofa.Record) { r.Data = nil },
+	"half of the data":       func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)/2] },
+	"one byte more":          func(r *twofa.Record) { r.Data = append(r.Data, '0') },
+	"one byte less":          func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)-1] },
+	"one bit":                func(r *twofa.Record) { r.Data[len(r.Data)/2] ^= 1 },
+	"a bit of the MAC":       func(r *twofa.Record) { r.Data[12] ^= 1 },
+	"another schema":         func(r *twofa.Record) { r.Data[0]++ },
+	"another version":        func(r *twofa.Record) { r.Version += "x" },
+	"another user's":         func(r *twofa.Record) { r.Key = strings.Replace(r.Key, "ada", "bob", 1) },
+	"JSON of someone's tool": func(r *twofa.Record) { r.Data = []byte(`{"Factors":[]}`) },
+	"far too much":           func(r *twofa.Record) { r.Data = append(r.Data, make([]byte, 1<<20)...) },
+}
+
+func TestAbuse_D16_DamagedRecord(t *testing.T) {
+	for name, damage := range damaged {
+		t.Run(name, func(t *testing.T) {
+			w, store := newFault(t)
+			ada := w.enrolled("ada")
+			login := ada.another()
+			store.Mangle = damage
+			var problem *twofa.RecordError
+			_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
+			for _, err := range []error{err, login.verify(twofa.TOTP, login.code()), login.verify(twofa.RecoveryCode, ada.codes[0]),
+				ada.Check(t.Context(), ada.caller()), ada.stepUp("contacts.export"), ada.Remove(t.Context(), ada.caller(), "x")} {
+				require.ErrorIs(t, err, twofa.ErrUnavailable)
+				require.ErrorAs(t, err, &problem)
+			}
+			store.Mangle = nil
+			require.NoError(t, login.verify(twofa.TOTP, login.code()), "nothing was changed by it")
+		})
+	}
+}
+
+// The record is signed with the new key already, the secrets in it are sealed
+// with the old one, and the old one was dropped too early.
+func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
+	before, after := twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal()
+	ring := func(text string) twofa.Keys {
+		keys, err := twofa.ParseKeys(text)
+		require.NoError(t, err)
+		return keys
+	}
+	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(before) })
+	ada := w.enrolled("ada")
+	server := func(text string) *twofa.Manager {
+		w.cfg.Keys = ring(text)
+		return w.again()
+	}
+	rotating, late := server(after+","+before), server(after)
+	ada.stranger().on(rotating).misses(1, twofa.TOTP)
+	login := ada.on(late).stranger()
+	require.Equal(t, twofa.NextChallenge, login.begin(), "she has a factor, whether it can be read or not")
+	for range 10 {
+		require.ErrorIs(t, login.verify(twofa.TOTP, login.now()), twofa.ErrUnavailable)
+		require.ErrorIs(t, login.verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrUnavailable)
+	}
+	require.NoError(t, ada.on(rotating).stranger().hit(), "nothing was counted, and nothing is lost")
+}
+
+func TestAbuse_D17_SpellingsOfARecoveryCode(t *testing.T) {
+	plain := strings.NewReplacer("-", "")
+	spellings := []func(code string) string{
+		strings.ToLower, plain.Replace, strings.NewReplacer("-", " ").Replace, strings.NewReplacer("-", "--").Replace,
+		strings.NewReplacer("0", "O", "1", "I").Replace, strings.NewReplacer("0", "o", "1", "l", "-", "").Replace,
+		func(code string) string { return " " + code + " " }, strings.Clone,
+	}
+	ada := newWorld(t).enrolled("ada")
+	for i, spell := range spellings {
+		logins := ada.begun(2)
+		require.NoError(t, logins[0].verify(twofa.RecoveryCode, spell(ada.codes[i])))
+		next := spellings[(i+1)%len(spellings)]
+		require.ErrorIs(t, logins[1].verify(twofa.RecoveryCode, next(ada.codes[i])), twofa.ErrInvalidCode)
+	}
+	login, last := ada.another(), ada.codes[9]
+	for _, code := range []string{plain.Replace(last)[1:], last + last, strings.Repeat("-", 1<<20) + last} {
+		require.ErrorIs(t, login.verify(twofa.RecoveryCode, code), twofa.ErrInvalidCode)
+	}
+	require.NoError(t, login.verify(twofa.RecoveryCode, last))
+}
+
+// isAny reports whether err is one of the targets.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
+// FuzzAbuse_D18_Proof tries any text as a code, by any method: nothing but the
+// right code succeeds, and nothing panics.
+func FuzzAbuse_D18_Proof(f *testing.F) {
+	for _, code := range []string{"", "287082", "287 082", "2870\x0082", "O0I1-L", "\xff", strings.Repeat("A", 24), strings.Repeat("-", 97)} {
+		f.Add("totp", code)
+		f.Add("recovery", code)
+		f.Add("email", code)
+		f.Add(code, code)
+	}
+	f.Fuzz(func(t *testing.T, method, code string) {
+		login := newWorld(t).enrolled("ada").another()
+		right := login.code() == strings.NewReplacer(" ", "", "-", "").Replace(code)
+		require.Equal(t, right && method == "totp", login.verify(twofa.Method(method), code) == nil)
+	})
+}
+
+// FuzzAbuse_D18_Token tries any text as a sealed token of any kind.
+func FuzzAbuse_D18_Token(f *testing.F) {
+	for _, token := range []string{"", ".", "test1.", "test1.AAAA"} {
+		f.Add(token, 0, byte(0))
+	}
+	f.Add("", 3, byte(1))
+	f.Fuzz(func(t *testing.T, token string, at int, bits byte) {
+		w := newWorld(t)
+		ada := w.enrolled("ada")
+		if bits != 0 { // or a good one that was changed in one place
+			b := []byte(ada.session.Reveal())
+			b[uint(at)%uint(len(b))] ^= bits
+			token = string(b)
+		}
+		c := twofa.Caller{Session: twofa.ParseSession(token), Challenge: twofa.ParseChallenge(token), Client: ada.client}
+		denied(t, w.Check(t.Context(), c), twofa.ReasonSignedOut)
+		_, err := w.Enroll(t.Context(), c, twofa.Enroll{})
+		denied(t, err, twofa.ReasonSignedOut)
+		_, err = w.Verify(t.Context(), ada.client, c.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+		require.ErrorIs(t, err, twofa.ErrExpired)
+		require.ErrorIs(t, w.Cancel(t.Context(), ada.client, c.Challenge), twofa.ErrExpired)
+	})
+}
+
+// FuzzAbuse_D18_Keys parses rings: what parses is one that works.
+func FuzzAbuse_D18_Keys(f *testing.F) {
+	for _, text := range []string{"", "a", "a:", ":", "a:AAAA", "a:b,c:d", twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal() + "," + twofa.GenerateKeys().Reveal()} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := twofa.ParseKeys(text)
+		if err != nil {
+			require.Less(t, len(err.Error()), 100, "what was typed is not repeated")
+			return
+		}
+		w := newWorld(t, func(c *twofa.Config) { c.Keys = keys })
+		require.Equal(t, twofa.NextDone, w.person("ada").begin())
+	})
+}
