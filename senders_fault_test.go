@@ -1,0 +1,229 @@
+package twofa_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// sender is a mailer and a gateway that misbehaves while do is set.
+type sender struct {
+	twofatest.Outbox
+	do func(ctx context.Context, keep func() error) error
+}
+
+func (s *sender) SendMail(ctx context.Context, m twofa.Email) error {
+	return s.send(ctx, func() error { return s.Outbox.SendMail(ctx, m) })
+}
+
+func (s *sender) SendSMS(ctx context.Context, m twofa.TextMessage) error {
+	return s.send(ctx, func() error { return s.Outbox.SendSMS(ctx, m) })
+}
+
+func (s *sender) send(ctx context.Context, keep func() error) error {
+	if s.do == nil {
+		return keep()
+	}
+	return s.do(ctx, keep)
+}
+
+var badSenders = []struct {
+	name string
+	do   func(ctx context.Context, keep func() error) error
+	took time.Duration // where the caller set no deadline
+}{
+	{"fails", func(context.Context, func() error) error { return errDown }, 0},
+	{"hangs", func(ctx context.Context, _ func() error) error { <-ctx.Done(); return ctx.Err() }, 20 * time.Second},
+	{"panics", func(context.Context, func() error) error { panic("connection of ada@example.com") }, 0},
+	{"delivers, and fails", func(_ context.Context, keep func() error) error { _ = keep(); return errDown }, 0},
+	{"delivers, and hangs", func(ctx context.Context, keep func() error) error {
+		_ = keep()
+		<-ctx.Done()
+		return ctx.Err()
+	}, 20 * time.Second},
+	{"delivers, and panics", func(_ context.Context, keep func() error) error { _ = keep(); panic(errDown) }, 0},
+}
+
+// each runs a test with every bad sender, for links and for texts, in a bubble
+// in which time passes only while all wait: it fails if a goroutine is left.
+func each(t *testing.T, test func(t *testing.T, p *person, s *sender, m twofa.Method, took time.Duration)) {
+	for _, bad := range badSenders {
+		for _, m := range []twofa.Method{twofa.EmailLink, twofa.SMS} {
+			t.Run(string(m)+" "+bad.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &sender{}
+					edit := byLink
+					if m == twofa.SMS {
+						edit = byText
+					}
+					w := newWorld(t, edit, func(c *twofa.Config) {
+						if m == twofa.EmailLink {
+							c.Mailer = s
+						}
+						c.SMS = s
+					})
+					w.out = &s.Outbox
+					p := w.person("ada")
+					if m == twofa.SMS {
+						p = w.withPhone("ada", adasPhone)
+					}
+					p.begin()
+					s.do = bad.do
+					test(t, p, s, m, bad.took)
+				})
+			})
+		}
+	}
+}
+
+// received returns the secret in the newest message, "" where none arrived.
+func received(p *person, s *sender, m twofa.Method, before int) string {
+	switch {
+	case len(s.Mails())+len(s.Texts()) == before:
+		return ""
+	case m == twofa.SMS:
+		return s.TextCode(p.t, adasPhone)
+	}
+	return p.token()
+}
+
+func TestSenderFaults_NothingIsLiveThatWasNotHandedOver(t *testing.T) {
+	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, took time.Duration) {
+		before, began := len(s.Mails())+len(s.Texts()), time.Now()
+		l, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
+		require.ErrorIs(t, err, twofa.ErrUnavailable)
+		require.Equal(t, twofa.Login{}, l, "no challenge that could use it")
+		require.Equal(t, took, time.Since(began), "returns at the deadline")
+
+		if code := received(p, s, m, before); code != "" {
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "also where it arrived all the same")
+		}
+		s.do = nil
+		require.ErrorIs(t, p.send(m), twofa.ErrLocked, "the claim is never refunded")
+		p.clock.Add(time.Minute)
+		require.NoError(t, p.send(m))
+		require.NoError(t, p.verify(m, received(p, s, m, -1)))
+	})
+}
+
+func TestSenderFaults_CallersDeadlineHolds(t *testing.T) {
+	each(t, func(t *testing.T, p *person, _ *sender, m twofa.Method, took time.Duration) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := p.Send(ctx, p.client, p.login.Challenge, m)
+		require.ErrorIs(t, err, twofa.ErrUnavailable)
+		require.Equal(t, min(took, 3*time.Second), time.Since(began))
+	})
+}
+
+func TestSenderFaults_CapsHoldWhileNothingIsSent(t *testing.T) {
+	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, _ time.Duration) {
+		tries, bad := 0, s.do
+		s.do = func(ctx context.Context, keep func() error) error { tries++; return bad(ctx, keep) }
+		for range 60 {
+			_, _ = p.Send(t.Context(), p.client, p.login.Challenge, m)
+			p.clock.Add(time.Minute - time.Second)
+			p.begin()
+		}
+		require.LessOrEqual(t, tries, 5, "an hour")
+		require.GreaterOrEqual(t, tries, 4)
+	})
+}
+
+func TestSenderFaults_ErrorsAndLogsHoldNoMessage(t *testing.T) {
+	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, _ time.Duration) {
+		before := len(s.Mails()) + len(s.Texts())
+		_, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
+		text := fmt.Sprintf("%v %+v %#v", err, err, err)
+		require.NotContains(t, text, "ada@example.com", "not even what a panic says")
+		if code := received(p, s, m, before); code != "" {
+			require.NotContains(t, text, code)
+		}
+	})
+}
+
+// A phone that could not be texted is not set up, and another try is open.
+func TestSenderFaults_SetUpOfAPhone(t *testing.T) {
+	for _, bad := range badSenders {
+		t.Run(bad.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &sender{do: bad.do}
+				w := newWorld(t, byText, func(c *twofa.Config) { c.SMS = s })
+				w.out = &s.Outbox
+				ada := w.person("ada")
+				ada.begin()
+				e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+				require.ErrorIs(t, err, twofa.ErrUnavailable)
+				require.Equal(t, twofa.Enrolment{}, e)
+				if code := received(ada, s, twofa.SMS, 0); code != "" {
+					_, err = ada.Confirm(t.Context(), ada.caller(), code)
+					require.ErrorIs(t, err, twofa.ErrInvalidCode)
+				}
+				s.do = nil
+				w.clock.Add(time.Minute)
+				ada.begin()
+				ada.setUpPhone(adasPhone)
+			})
+		})
+	}
+}
+
+// A notice that cannot be sent undoes nothing, and holds nobody up for long.
+func TestSenderFaults_NoticesFailAlone(t *testing.T) {
+	for _, bad := range badSenders {
+		t.Run(bad.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &sender{}
+				w := newWorld(t, func(c *twofa.Config) { c.Mailer, c.MailNotice = s, nil })
+				w.out = &s.Outbox
+				ada := w.enrolled("ada")
+				other := ada.browser("desk")
+				other.begin()
+				s.do = bad.do
+				began := time.Now()
+				require.NoError(t, other.verify(twofa.RecoveryCode, ada.codes[0]))
+				require.LessOrEqual(t, time.Since(began), 5*time.Second)
+				require.NoError(t, other.Check(t.Context(), other.caller()))
+			})
+		})
+	}
+}
+
+// A hook of the host's that panics is an error, not the end of the process.
+func TestSenderFaults_HooksThatPanic(t *testing.T) {
+	w := newWorld(t, byLink, func(c *twofa.Config) {
+		c.AllowSend = func(context.Context, twofa.Sending) error { panic("budget") }
+		c.OnEvent = func(context.Context, twofa.Event) { panic("audit") }
+		c.MailNotice = func(twofa.NoticeMail) twofa.Email { panic("template") }
+	})
+	ada := w.person("ada")
+	ada.begin()
+	require.ErrorIs(t, ada.send(twofa.EmailLink), twofa.ErrUnavailable)
+	require.Empty(t, w.out.Mails())
+	require.NoError(t, w.Revoke(t.Context(), twofa.Host("test"), "ada"), "what has happened has happened")
+}
+
+// A budget that hangs is held to the same deadline.
+func TestSenderFaults_BudgetThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, byLink, func(c *twofa.Config) {
+			c.AllowSend = func(ctx context.Context, _ twofa.Sending) error { <-ctx.Done(); return ctx.Err() }
+		})
+		ada := w.person("ada")
+		ada.begin()
+		began := time.Now()
+		err := ada.send(twofa.EmailLink)
+		require.True(t, errors.Is(err, twofa.ErrUnavailable) && strings.Contains(err.Error(), "AllowSend"), "%v", err)
+		require.Equal(t, 20*time.Second, time.Since(began))
+		require.Empty(t, w.out.Mails())
+	})
+}
