@@ -29,6 +29,7 @@ func (v *visit) challenge() error {
 		if !v.session().IsZero() {
 			return v.redirect(SafeNext(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL))
 		}
+		v.back = v.web.cfg.LoginURL
 		return twofa.ErrExpired
 	}
 	return v.showChallenge(f, twofa.Method(v.r.URL.Query().Get("method")), nil)

@@ -1,5 +1,10 @@
 package twofahttp
 
+import (
+	"net/netip"
+	"time"
+)
+
 // Route is an entry of the route table.
 type Route struct{ Method, Path string }
 
@@ -14,3 +19,20 @@ func Routes() []Route {
 
 // ParseForm is what reads the body of every POST.
 var ParseForm = parseForm
+
+// Limiter is the limit in front of each address.
+type Limiter struct{ l limiter }
+
+// NewLimiter makes one.
+func NewLimiter(n int, per time.Duration) Limiter { return Limiter{newLimiter(n, per)} }
+
+// Take takes one token.
+func (l Limiter) Take(addr netip.Addr, now time.Time) time.Duration {
+	return l.l.take(bucketOf(addr), now)
+}
+
+// GiveBack returns one.
+func (l Limiter) GiveBack(addr netip.Addr) { l.l.giveBack(bucketOf(addr)) }
+
+// Len is how many addresses it remembers.
+func (l Limiter) Len() int { return len(l.l.buckets) }

@@ -177,7 +177,7 @@ func TestSettings_RecoveryCodes(t *testing.T) { // S3
 	page := b.follow(b.post("/2fa/codes"))
 	require.Contains(t, page.Body, "Confirm it is you", "showing them needs a fresh proof")
 	page = b.prove(phone)
-	require.Contains(t, page.Body, "Two-factor authentication", "and then comes back to the settings")
+	require.Contains(t, page.Body, "Recovery codes</h2>", "and then comes back to the settings")
 	page = b.post("/2fa/codes")
 	require.Equal(t, old, codesOn(page.Body))
 	file := b.post("/2fa/codes", "format", "text")

@@ -455,3 +455,31 @@ func (b *browser) prove(phone app) answer {
 	b.h.Helper()
 	return b.follow(b.post("/2fa/verify", "method", "totp", "code", phone.next()))
 }
+
+// pending returns a browser in which an enrolled user has typed the password.
+func (h *host) pending(user string) (*browser, app, []string) {
+	h.Helper()
+	phone, codes := h.browser().enroll(user)
+	b := h.browser()
+	require.Contains(h, b.login(user).Body, "Enter your code")
+	return b, phone, codes
+}
+
+// api asks like a program, not like a person's browser.
+func (b *browser) api(method, path string) answer {
+	r := b.request(method, path, "")
+	r.Header.Set("Accept", "application/json")
+	return b.do(r)
+}
+
+// raw posts a body as it is.
+func (b *browser) raw(path, kind, body string) answer {
+	r := b.request("POST", path, body)
+	r.Header.Set("Content-Type", kind)
+	if kind == "" {
+		r.Header.Del("Content-Type")
+	}
+	return b.do(r)
+}
+
+const formType = "application/x-www-form-urlencoded"

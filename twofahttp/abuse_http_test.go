@@ -1,0 +1,179 @@
+package twofahttp_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+var headers = map[string]string{
+	"Cache-Control":              "no-store",
+	"X-Content-Type-Options":     "nosniff",
+	"Referrer-Policy":            "no-referrer",
+	"Cross-Origin-Opener-Policy": "same-origin",
+}
+
+func TestAbuse_P01_P04_HeadersEverywhere(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, _, _ := h.pending("ada")
+	in := h.browser()
+	in.enroll("bob")
+	for _, who := range []*browser{b, in, h.browser()} {
+		for _, path := range append(closed, "/2fa/nothing", "/2fa/../2fa/verify") {
+			checkHeaders(t, h, who, "GET", path)
+		}
+		for _, rt := range twofahttp.Routes() {
+			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS"} {
+				checkHeaders(t, h, who, method, "/2fa/"+rt.Path)
+			}
+		}
+	}
+}
+
+func checkHeaders(t *testing.T, h *host, b *browser, method, path string) {
+	t.Helper()
+	r := b.request(method, path, "")
+	r.Header.Set("Origin", "https://evil.example")
+	r.Header.Set("Access-Control-Request-Method", "POST")
+	a := b.do(r)
+	for name := range a.Header {
+		require.False(t, strings.HasPrefix(name, "Access-Control-"), "%s %s: %s", method, path, name)
+	}
+	if !strings.HasPrefix(path, "/2fa/") && a.StatusCode < 400 && a.StatusCode != 303 || strings.Contains(path, "..") || path == "/2fa" {
+		return // the host's own
+	}
+	for name, want := range headers {
+		require.Equal(t, want, a.Header.Get(name), "%s %s: %s", method, path, name)
+	}
+	csp := a.Header.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'", "form-action 'self'", "script-src 'self'"} {
+		require.Contains(t, csp, want)
+	}
+	require.NotContains(t, csp, "unsafe")
+	require.Empty(t, regexp.MustCompile(`(?i)<script>|\son\w+=|style="|javascript:`).FindString(a.Body), path)
+}
+
+func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.enroll("ada")
+	allowed := map[string][]string{}
+	for _, rt := range twofahttp.Routes() {
+		allowed[rt.Path] = append(allowed[rt.Path], rt.Method)
+		if rt.Method == "GET" {
+			allowed[rt.Path] = append(allowed[rt.Path], "HEAD")
+		}
+	}
+	before := h.store.writes()
+	for path, methods := range allowed {
+		slices.Sort(methods)
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"} {
+			if slices.Contains(methods, method) {
+				continue
+			}
+			a := b.do(b.request(method, "/2fa/"+path, "csrf_token="+b.csrf))
+			require.Equal(t, 405, a.StatusCode, method+" "+path)
+			require.Equal(t, strings.Join(methods, ", "), a.Header.Get("Allow"))
+		}
+	}
+	require.Equal(t, before, h.store.writes())
+}
+
+func TestAbuse_P05_PanicInTheStore(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, phone, _ := h.pending("ada")
+	code := phone.next()
+	session := b.cookie(sessionCookie)
+	h.store.broken(nil, true)
+	for _, do := range []func() answer{
+		func() answer { return b.post("/2fa/verify", "method", "totp", "code", code) },
+		func() answer { return b.post("/login", "user", "ada") },
+		func() answer { return b.get("/2fa/challenge") },
+	} {
+		a := do()
+		require.Equal(t, 500, a.StatusCode)
+		require.Contains(t, a.Body, "Something went wrong")
+		for _, leak := range []string{"hunter2", "goroutine", ".go:", "panic"} {
+			require.NotContains(t, a.Body, leak)
+		}
+		for _, c := range a.Cookies() {
+			require.NotEqual(t, sessionCookie, c.Name)
+		}
+	}
+	require.Contains(t, h.logs.String(), "twofahttp: panic")
+	require.NotContains(t, h.logs.String(), "hunter2", "the value may be a secret")
+	h.store.broken(nil, false)
+	require.Equal(t, session, b.cookie(sessionCookie))
+	require.False(t, b.signedIn(), "nothing half done")
+
+	in := h.browser()
+	in.enter("ada", phone)
+	h.store.broken(nil, true)
+	require.Equal(t, 500, in.get("/contacts").StatusCode, "the guard stays closed")
+	require.Equal(t, 500, in.api("POST", "/contacts/export").StatusCode)
+	require.Zero(t, h.exports)
+}
+
+func TestUnavailable_LosesNothing(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, phone, _ := h.pending("ada")
+	code := phone.next()
+	in := h.browser()
+	in.enroll("bob")
+	h.store.broken(errors.New("connection refused to db.internal"), false)
+	page := b.post("/2fa/verify", "method", "totp", "code", code)
+	require.Equal(t, 503, page.StatusCode)
+	require.NotEmpty(t, page.Header.Get("Retry-After"))
+	require.Contains(t, page.Body, "nothing you did is lost")
+	require.Contains(t, page.Body, `href="/2fa/challenge"`)
+	require.NotContains(t, page.Body, "db.internal")
+	require.Contains(t, h.logs.String(), "db.internal", "the host is told why")
+	require.Equal(t, 503, b.get("/2fa/challenge").StatusCode)
+	require.Equal(t, 503, b.get("/2fa/status").StatusCode)
+	require.Equal(t, 503, in.get("/contacts").StatusCode, "unreadable means not yet, never yes")
+	require.Equal(t, 503, in.api("GET", "/contacts").StatusCode)
+	require.Equal(t, 503, in.get("/2fa/").StatusCode)
+	require.Equal(t, 503, h.browser().post("/login", "user", "ada").StatusCode)
+
+	h.store.broken(nil, false)
+	b.get("/2fa/challenge")
+	require.Equal(t, 303, b.post("/2fa/verify", "method", "totp", "code", code).StatusCode, "the same code still works")
+	require.True(t, in.signedIn())
+}
+
+func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	phone, _ := h.browser().enroll("ada")
+	used := phone.next()
+	first := h.browser()
+	first.login("ada")
+	require.Equal(t, 303, first.post("/2fa/verify", "method", "totp", "code", used).StatusCode)
+	b := h.browser()
+	b.login("ada")
+	var answers []string
+	for i, code := range []string{phone.wrong(), used, "abc", ""} {
+		a := b.post("/2fa/verify", "method", "totp", "code", code)
+		left := []string{"You have 4 more tries.", "You have 3 more tries.", "You have 2 more tries.", "You have one more try."}[i]
+		require.Contains(t, a.Body, left)
+		answers = append(answers, fmt.Sprint(a.StatusCode, strings.Replace(a.Body, left, "", 1)))
+	}
+	require.Len(t, slices.Compact(answers), 1, "wrong, used and malformed codes look alike")
+	require.Contains(t, answers[0], "If you have just used this code, wait for the next one.")
+
+	b.post("/2fa/verify", "method", "totp", "code", phone.wrong())
+	right, wrong := b.post("/2fa/verify", "method", "totp", "code", phone.code()), b.post("/2fa/verify", "method", "totp", "code", phone.wrong())
+	require.Equal(t, http.StatusTooManyRequests, right.StatusCode)
+	require.Equal(t, "60", right.Header.Get("Retry-After"))
+	require.Contains(t, right.Body, "Try again in 1 minute.")
+	require.Equal(t, right.StatusCode, wrong.StatusCode)
+	require.Equal(t, right.Body, wrong.Body)
+}

@@ -1,0 +1,234 @@
+package twofahttp_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+)
+
+func (h *host) mailed() string { return strings.TrimPrefix(h.outbox.link(), "https://app.example.com") }
+
+func TestAbuse_I01_I04_OtherBrowsersAndScanners(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b, other := h.browser(), h.browser()
+	b.login("ada")
+	link := h.mailed()
+	before := h.store.writes()
+	for range 3 {
+		other.do(other.request("HEAD", link, ""))
+		page := other.get(link)
+		require.Equal(t, 200, page.StatusCode)
+		require.Contains(t, page.Body, "works only in the browser in which you typed your password")
+		require.NotContains(t, page.Body, tokenOf(link), "of no use here")
+	}
+	require.NotContains(t, strings.ToLower(other.get("/2fa/twofa.js").Body), "submit", "no script presses the button")
+	require.Equal(t, before, h.store.writes())
+	other.login("bob")
+	other.get("/2fa/challenge")
+	other.setCookie("__Host-twofa-challenge", "")
+	before = h.store.writes()
+	page := other.post("/2fa/link", "token", tokenOf(link))
+	require.Equal(t, 403, page.StatusCode)
+	require.Contains(t, page.Body, "It was not used up")
+	require.Equal(t, before, h.store.writes())
+	require.False(t, other.signedIn())
+	require.False(t, b.signedIn())
+
+	b.get(link)
+	require.Equal(t, 303, b.post("/2fa/link", "token", tokenOf(link)).StatusCode, "the person still gets in")
+	require.True(t, b.signedIn())
+}
+
+func TestAbuse_I02_VictimClicksTheAttackersLink(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	attacker, victim := h.browser(), h.browser()
+	attacker.login("ada") // knows the password
+	link := h.mailed()
+	victim.get(link)
+	require.Equal(t, 403, victim.post("/2fa/link", "token", tokenOf(link)).StatusCode)
+	require.False(t, victim.signedIn())
+	require.False(t, attacker.signedIn())
+	require.Contains(t, attacker.get("/2fa/status").Body, "waiting")
+
+	// The victim's own login under way does not lend itself to it either.
+	victim.login("bob")
+	require.Equal(t, 422, victim.post("/2fa/link", "token", tokenOf(link)).StatusCode)
+	require.False(t, attacker.signedIn())
+}
+
+func TestAbuse_I03_LoginCSRF(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	attacker, victim := h.browser(), h.browser()
+	attacker.login("mallory")
+	victim.get(h.mailed())
+	victim.post("/2fa/link", "token", tokenOf(h.mailed()))
+	require.False(t, victim.signedIn())
+}
+
+func TestAbuse_I05_LinkWorksOnce(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.login("ada")
+	pending := b.cookie("__Host-twofa-challenge")
+	token := tokenOf(h.mailed())
+	b.get(h.mailed())
+	require.Equal(t, 303, b.post("/2fa/link", "token", token).StatusCode)
+	page := b.post("/2fa/link", "token", token)
+	require.Equal(t, 422, page.StatusCode)
+	require.Contains(t, page.Body, "used already")
+	b.setCookie("__Host-twofa-challenge", pending)
+	require.Equal(t, 410, b.post("/2fa/link", "token", token).StatusCode)
+}
+
+func TestAbuse_I08_HostHeaders(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.header = http.Header{"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"}}
+	r := b.request("POST", "/login", "user=ada")
+	r.Host = "evil.example"
+	b.do(r)
+	require.True(t, strings.HasPrefix(h.outbox.link(), "https://app.example.com/2fa/link?token="), h.outbox.link())
+	require.NotContains(t, h.outbox.mails[len(h.outbox.mails)-1].Text, "evil")
+}
+
+func TestAbuse_I09_NextLeadsAway(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	for _, next := range awayList {
+		b := h.browser()
+		a := b.post("/login", "user", "ada", "next", next)
+		require.Equal(t, "/", a.Header.Get("Location"), "%q", next)
+		require.Empty(t, a.Header.Get("Set-Cookie2"))
+	}
+}
+
+func TestAbuse_I10_LandingPage(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.login("ada")
+	page := b.get(h.mailed())
+	require.Equal(t, "no-referrer", page.Header.Get("Referrer-Policy"))
+	require.Equal(t, "no-store", page.Header.Get("Cache-Control"))
+	require.Equal(t, 1, strings.Count(page.Body, tokenOf(h.mailed())), "only in the form")
+	require.NotContains(t, page.Body, "//", "nothing from elsewhere")
+}
+
+func TestAbuse_I15_ManyLinks(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.login("ada")
+	for range 50 {
+		b.post("/2fa/send", "method", "email")
+		h.clock.pass(time.Second)
+	}
+	require.Equal(t, 1, h.outbox.links())
+	// Other users, one address: what is never proven is used up.
+	for i := range 40 {
+		h.browser().login("user" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
+	}
+	require.LessOrEqual(t, h.outbox.links(), 20)
+}
+
+func TestAbuse_I15_AnOfficeIsNotLockedOut(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	for i := range 60 {
+		b := h.browser()
+		b.login("user" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
+		require.Equal(t, 303, b.post("/2fa/link", "token", tokenOf(h.outbox.link())).StatusCode)
+		require.True(t, b.signedIn())
+	}
+}
+
+func TestAbuse_I17_TwoTabs(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.login("ada")
+	first := tokenOf(h.mailed())
+	h.clock.pass(2 * time.Minute)
+	b.login("ada")
+	second := tokenOf(h.mailed())
+	require.NotEqual(t, first, second)
+	page := b.post("/2fa/link", "token", first)
+	require.Contains(t, page.Body, "a newer one was sent")
+	require.False(t, b.signedIn())
+	require.Equal(t, 303, b.post("/2fa/link", "token", second).StatusCode)
+	require.True(t, b.signedIn())
+}
+
+func TestAbuse_I18_J12_AnswersHoldNothingSecret(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	first := b.post("/login", "user", "ada")
+	page := b.follow(first)
+	token := tokenOf(h.outbox.link())
+	for _, a := range []answer{first, page, b.get("/2fa/status")} {
+		require.NotContains(t, a.Body, token)
+		require.NotContains(t, strings.Join(a.Header.Values("Set-Cookie"), " "), token)
+	}
+	require.NotContains(t, page.Body, "ada@example.com")
+	require.NotContains(t, h.logs.String(), token)
+
+	s := newHost(t, twofa.PolicySMS(), noMail)
+	c := s.browser()
+	c.login("ada")
+	page = c.follow(c.post("/2fa/setup", "method", "sms", "phone", "+41791234567"))
+	page = c.follow(c.post("/2fa/setup/saved", "saved", "yes"))
+	require.NotContains(t, page.Body, "791234567")
+	require.Contains(t, page.Body, "•••• 67")
+	require.NotContains(t, page.Body, s.outbox.code())
+	require.NotContains(t, s.logs.String(), s.outbox.code())
+	require.NotContains(t, s.logs.String(), "1234567")
+}
+
+func TestAbuse_I19_K09_P02_Cookies(t *testing.T) {
+	h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}, Required: true, Remember: 30 * 24 * time.Hour})
+	b := h.browser()
+	seen := map[string]*http.Cookie{}
+	look := func(a answer) answer {
+		for _, c := range a.Cookies() {
+			seen[c.Name] = c
+			require.True(t, strings.HasPrefix(c.Name, "__Host-"), c.Name)
+			require.True(t, c.Secure && c.HttpOnly, c.Name)
+			require.Equal(t, http.SameSiteLaxMode, c.SameSite)
+			require.Equal(t, "/", c.Path)
+			require.Empty(t, c.Domain)
+			require.Less(t, len(c.String()), 4096)
+			require.NotContains(t, c.Value, "ada")
+		}
+		return a
+	}
+	long := "/contacts?q=" + strings.Repeat("%25", 300)
+	look(b.post("/login", "user", "ada", "account", "", "next", long))
+	require.Equal(t, 600, seen["__Host-twofa-challenge"].MaxAge, "as long as the challenge")
+	require.Equal(t, 90*24*3600, seen["__Host-twofa-browser"].MaxAge)
+	require.GreaterOrEqual(t, len(seen["__Host-twofa-browser"].Value), 32)
+	b.get("/2fa/challenge")
+	look(b.post("/2fa/link", "token", tokenOf(h.mailed())))
+	require.Equal(t, -1, seen["__Host-twofa-challenge"].MaxAge, "gone when it is done")
+}
+
+func TestAbuse_J08_NumberOfTheAttackersChoice(t *testing.T) {
+	h := newHost(t, twofa.PolicySMS(), noMail)
+	b := h.browser()
+	b.login("ada")
+	b.follow(b.post("/2fa/setup", "method", "sms", "phone", "+41791234567"))
+	b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code()))
+	h.clock.pass(2 * time.Hour)
+	c := h.browser()
+	c.login("ada")
+	h.clock.pass(10 * time.Minute / 2)
+	c.post("/2fa/send", "method", "sms", "phone", "+41799999999", "to", "+41799999999")
+	c.post("/2fa/setup", "method", "sms", "phone", "+41799999999")
+	anonymous := h.browser()
+	anonymous.get("/2fa/challenge")
+	anonymous.post("/2fa/send", "method", "sms", "phone", "+41799999999")
+	anonymous.post("/2fa/setup", "method", "sms", "phone", "+41799999999")
+	for _, text := range h.outbox.texts {
+		require.Equal(t, "+41791234567", text.To)
+	}
+}

@@ -1,0 +1,76 @@
+package twofahttp_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+// The library in front of an application: a login of the host's own, the pages,
+// and the rest closed until the second factor is done.
+func Example() {
+	keys, _ := twofa.ParseKeys(twofa.GenerateKeys().Reveal())
+	m, err := twofa.New(twofa.Config{
+		Issuer: "Acme", Store: memstore.New(), Keys: keys,
+		User:   func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
+		Policy: twofa.PolicyAuthenticator(),
+	})
+	if err != nil {
+		panic(err)
+	}
+	web, err := twofahttp.New(twofahttp.Config{
+		Manager: m, Sessions: &sessions{byID: map[string]string{}}, Issuer: "Acme",
+		Actions: map[string]twofahttp.Action{"contacts.export": {Title: "Export contacts", Page: "/contacts"}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	app := http.NewServeMux()
+	app.HandleFunc("GET /contacts", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "contacts") })
+	app.Handle("POST /contacts/export", web.RequireAction("contacts.export",
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "name,phone") })))
+
+	mux := http.NewServeMux()
+	mux.Handle("/2fa/", web.Handler())
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		// The password was right.
+		web.FirstFactor(w, r, twofa.FirstFactor{UserID: r.PostFormValue("user"), By: twofa.ByPassword}, r.PostFormValue("next"))
+	})
+	mux.Handle("/", web.Guard(app))
+
+	form := url.Values{"user": {"ada"}, "next": {"/contacts"}}
+	r := httptest.NewRequest("POST", "https://app.example.com/login", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "text/html")
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("Location"))
+
+	api := httptest.NewRecorder()
+	mux.ServeHTTP(api, httptest.NewRequest("GET", "https://app.example.com/contacts", nil))
+	fmt.Print(api.Code, " ", api.Body)
+	// Output:
+	// 303 /2fa/setup
+	// 401 {"code":"signed_out","status":401,"title":"Not signed in","type":"about:blank"}
+}
+
+// A handler that needs a proof for one record asks for it by name, and lets the
+// package answer when it is missing.
+func ExampleWeb_Error() {
+	var m *twofa.Manager
+	var web *twofahttp.Web
+	http.HandleFunc("POST /contacts/{id}/delete", func(w http.ResponseWriter, r *http.Request) {
+		if err := m.UseAction(r.Context(), web.Caller(r), "contacts.delete", r.PathValue("id")); err != nil {
+			web.Error(w, r, err)
+			return
+		}
+		// Delete it.
+	})
+}
