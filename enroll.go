@@ -93,7 +93,10 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e Enroll) (Enrolment, er
 		started, err = s.enrolment(u)
 		return err
 	})
-	return started, err
+	if err != nil {
+		return Enrolment{}, err
+	}
+	return started, nil
 }
 
 // newSetup makes the pending set-up. New recovery codes come with it where

@@ -261,7 +261,10 @@ func (k Keys) decodePolicy(r Record) (Policy, error) {
 // [Config.Policy] where it has set none.
 func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
 	_, a, err := m.policy(ctx, account)
-	return a.Policy, err
+	if err != nil {
+		return Policy{}, err
+	}
+	return a.Policy, nil
 }
 
 func (m *Manager) policy(ctx context.Context, account string) (version string, a accountRecord, err error) {

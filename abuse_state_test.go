@@ -1,0 +1,395 @@
+package twofa_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// doors are what a caller can ask for, beside a login. Each is nil only if it
+// was opened.
+var doors = map[string]func(p *person, c twofa.Caller) error{
+	"Check":       func(p *person, c twofa.Caller) error { return p.Check(p.t.Context(), c) },
+	"CheckAction": func(p *person, c twofa.Caller) error { return p.CheckAction(p.t.Context(), c, "contacts.export", "") },
+	"UseAction":   func(p *person, c twofa.Caller) error { return p.UseAction(p.t.Context(), c, "contacts.export", "") },
+	"StepUp": func(p *person, c twofa.Caller) error {
+		return failure(p.StepUp(p.t.Context(), c, "contacts.export", ""))
+	},
+	"Resume": func(p *person, c twofa.Caller) error { return failure(p.Resume(p.t.Context(), c)) },
+	"Enroll": func(p *person, c twofa.Caller) error { return failure(p.Enroll(p.t.Context(), c, twofa.Enroll{})) },
+	"Enrol phone": func(p *person, c twofa.Caller) error {
+		return failure(p.Enroll(p.t.Context(), c, twofa.Enroll{Method: twofa.SMS, Phone: number}))
+	},
+	"RegenerateCodes":    func(p *person, c twofa.Caller) error { return failure(p.RegenerateCodes(p.t.Context(), c)) },
+	"RecoveryCodes":      func(p *person, c twofa.Caller) error { return failure(p.RecoveryCodes(p.t.Context(), c)) },
+	"Enrolment":          func(p *person, c twofa.Caller) error { return failure(p.Enrolment(p.t.Context(), c)) },
+	"Confirm":            func(p *person, c twofa.Caller) error { return failure(p.Confirm(p.t.Context(), c, p.code())) },
+	"SaveCodes":          func(p *person, c twofa.Caller) error { return failure(p.SaveCodes(p.t.Context(), c)) },
+	"Factors":            func(p *person, c twofa.Caller) error { return failure(p.Factors(p.t.Context(), c)) },
+	"Rename":             func(p *person, c twofa.Caller) error { return p.Rename(p.t.Context(), c, "x", "y") },
+	"Remove":             func(p *person, c twofa.Caller) error { return p.Remove(p.t.Context(), c, "x") },
+	"Browsers":           func(p *person, c twofa.Caller) error { return failure(p.Browsers(p.t.Context(), c)) },
+	"ForgetBrowser":      func(p *person, c twofa.Caller) error { return p.ForgetBrowser(p.t.Context(), c, "x") },
+	"ForgetBrowsers":     func(p *person, c twofa.Caller) error { return p.ForgetBrowsers(p.t.Context(), c) },
+	"Revoke":             func(p *person, c twofa.Caller) error { return p.Revoke(p.t.Context(), c, p.id) },
+	"CredentialsChanged": func(p *person, c twofa.Caller) error { return p.CredentialsChanged(p.t.Context(), c, p.id) },
+	"Describe":           func(p *person, c twofa.Caller) error { return failure(p.Describe(c.Session)) },
+}
+
+// failure is what is left of an answer.
+func failure[T any](_ T, err error) error { return err }
+
+// Whatever is held of a login that has not ended opens no door, neither as it
+// is nor in the place of a session.
+func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
+	ada := newWorld(t, func(c *twofa.Config) { c.ViewableCodes = true }).enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "contacts.export", "")))
+	pending := ada.another()
+	for kind, token := range map[string]string{
+		"login": pending.login.Challenge.Reveal(), "step-up": ada.login.Challenge.Reveal(), "cookie": ada.client.Browser.Reveal(),
+	} {
+		for door, open := range doors {
+			for _, c := range []twofa.Caller{
+				{Session: twofa.ParseSession(token), Client: pending.client},
+				{Challenge: twofa.ParseChallenge(token), Client: pending.client},
+				{Session: twofa.ParseSession(token), Challenge: twofa.ParseChallenge(token), Client: ada.client},
+			} {
+				stored := ada.record("ada")
+				denied(t, open(ada, c), twofa.ReasonSignedOut)
+				require.Equal(t, stored, ada.record("ada"), "%s as %s", kind, door)
+			}
+		}
+	}
+	_, err := ada.Verify(t.Context(), ada.client, twofa.ParseChallenge(ada.session.Reveal()), twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
+	require.ErrorIs(t, err, twofa.ErrExpired, "nor is a session a challenge")
+}
+
+// The challenge that leads to set-up opens that, and nothing else.
+func TestAbuse_E01_SetUpChallengeOpensSetUpOnly(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mailer, c.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
+	ada := w.person("ada")
+	require.Equal(t, twofa.NextEnroll, ada.begin())
+	opened := []string{"Enroll", "Enrolment", "SaveCodes", "Factors"}
+	for _, name := range opened {
+		require.NoError(t, doors[name](ada, ada.caller()), name)
+	}
+	for name, open := range doors {
+		if !slices.Contains(opened, name) && name != "Confirm" {
+			require.Error(t, open(ada, ada.caller()), name)
+		}
+	}
+	require.ErrorIs(t, ada.verify(twofa.TOTP, "000000"), twofa.ErrExpired)
+	require.ErrorIs(t, ada.send(twofa.EmailLink), twofa.ErrExpired)
+}
+
+// A challenge names its user, and nothing a client says changes that.
+func TestAbuse_E03_E04_ChallengeOfAnotherUser(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.enrolled("ada"), w.enrolled("bob")
+	w.clock.Add(30 * time.Second)
+	victim, own := bob.another(), ada.another()
+	own.login.Challenge = victim.login.Challenge
+	require.ErrorIs(t, own.verify(twofa.TOTP, ada.now()), twofa.ErrExpired, "it is bound to his browser")
+	own.client = victim.client
+	for _, code := range []string{ada.now(), ada.codes[0]} {
+		require.ErrorIs(t, own.verify(twofa.TOTP, code), twofa.ErrInvalidCode)
+		require.ErrorIs(t, own.verify(twofa.RecoveryCode, code), twofa.ErrInvalidCode)
+	}
+	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]), "hers is not spent")
+	require.NoError(t, victim.verify(twofa.TOTP, bob.now()))
+	d, err := w.Describe(victim.session)
+	require.NoError(t, err)
+	require.Equal(t, "bob", d.User)
+}
+
+// E-07: who planted a cookie before the login, or copied the challenge, is in
+// another browser or in another session of the host's.
+func TestAbuse_E07_ChallengeElsewhere(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	ada.client.HostSession = twofa.NewSecret("hers")
+	login := ada.another()
+	for name, change := range map[string]func(c *twofa.Client){
+		"another browser":      func(c *twofa.Client) { c.Browser = twofa.NewSecret("planted") },
+		"no browser":           func(c *twofa.Client) { c.Browser = twofa.Secret{} },
+		"another host session": func(c *twofa.Client) { c.HostSession = twofa.NewSecret("theirs") },
+		"no host session":      func(c *twofa.Client) { c.HostSession = twofa.Secret{} },
+		"swapped":              func(c *twofa.Client) { c.Browser, c.HostSession = c.HostSession, c.Browser },
+	} {
+		copied := *login
+		change(&copied.client)
+		require.ErrorIs(t, copied.verify(twofa.TOTP, copied.code()), twofa.ErrExpired, name)
+		require.ErrorIs(t, w.Cancel(t.Context(), copied.client, copied.login.Challenge), twofa.ErrExpired, name)
+	}
+	require.NoError(t, login.verify(twofa.TOTP, login.code()))
+}
+
+func TestAbuse_E05_LifetimeOfAChallenge(t *testing.T) {
+	for after, want := range map[time.Duration]error{
+		10*time.Minute - time.Second: nil, 10 * time.Minute: twofa.ErrExpired, 10*time.Minute + time.Second: twofa.ErrExpired, 24 * time.Hour: twofa.ErrExpired,
+	} {
+		w := newWorld(t)
+		login := w.enrolled("ada").another()
+		w.clock.Add(after)
+		require.ErrorIs(t, login.verify(twofa.TOTP, login.now()), want, after)
+	}
+}
+
+// What a server whose clock is a little ahead has tidied away is not alive
+// again on one whose clock is a little behind.
+func TestAbuse_E05_CancelledOnAServerThatIsAhead(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	w.cfg.Now = func() time.Time { return w.clock.Now().Add(45 * time.Second) }
+	ahead := w.again()
+	login := ada.another()
+	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
+	w.clock.Add(10*time.Minute - 40*time.Second)
+	ada.stranger().on(ahead).misses(1, twofa.TOTP)
+	require.ErrorIs(t, login.verify(twofa.TOTP, login.now()), twofa.ErrExpired)
+}
+
+func TestAbuse_E08_NothingEnrolled(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() })
+	ada := w.person("ada")
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+	for _, m := range []twofa.Method{twofa.TOTP, twofa.SMS, twofa.RecoveryCode} {
+		for _, code := range []string{"", "000000"} {
+			require.ErrorIs(t, ada.verify(m, code), twofa.ErrNotEnrolled)
+		}
+	}
+}
+
+// Every door of the host's ends in the same decision.
+func TestAbuse_E10_E11_EveryFirstFactorIsAskedForTheSecond(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	for _, by := range []twofa.By{twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken} {
+		for _, account := range []string{"", "acme"} {
+			l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: account, By: by, SSOAccount: "acme", Client: ada.stranger().client})
+			require.NoError(t, err)
+			require.Equal(t, twofa.NextChallenge, l.Next, by)
+			require.True(t, l.Session.IsZero())
+		}
+	}
+	for _, by := range []twofa.By{"", "Password", "saml", "sso "} {
+		_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: by})
+		require.ErrorIs(t, err, twofa.ErrNotAllowed)
+	}
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Len(t, f.List, 1, "nothing of that has changed what she has")
+}
+
+// A reset link proves the mailbox. It changes the password, and neither ends
+// the need for the code nor leaves what was open before.
+func TestAbuse_E11_PasswordReset(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	login := ada.another()
+	w.setUser("ada", func(u *twofa.User) { u.Stamp = "2" })
+	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByEmail, Client: ada.stranger().client})
+	require.NoError(t, err)
+	require.Equal(t, twofa.NextChallenge, l.Next)
+	require.ErrorIs(t, login.verify(twofa.TOTP, login.code()), twofa.ErrExpired)
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+}
+
+// SSO exempts for the account whose provider vouched, and only where that
+// account says so.
+func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	exempt := twofa.Policy{ExemptSSO: true, Required: true}
+	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", exempt))
+	for _, f := range []struct {
+		account, sso string
+		want         twofa.Next
+	}{
+		{"acme", "acme", twofa.NextDone}, {"acme", "beta", twofa.NextChallenge}, {"acme", "", twofa.NextChallenge},
+		{"beta", "beta", twofa.NextChallenge}, {"beta", "acme", twofa.NextChallenge}, {"", "acme", twofa.NextChallenge}, {"", "", twofa.NextChallenge},
+	} {
+		l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: f.account, By: twofa.BySSO, SSOAccount: f.sso})
+		require.NoError(t, err)
+		require.Equal(t, f.want, l.Next, f)
+		if l.Next == twofa.NextDone {
+			denied(t, w.Check(t.Context(), twofa.Caller{Session: l.Session, Account: "beta"}), twofa.ReasonChallenge)
+			denied(t, w.CheckAction(t.Context(), twofa.Caller{Session: l.Session, Account: "acme"}, twofa.ActionFactors, ""), twofa.ReasonMissing)
+		}
+	}
+	_ = ada
+	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, SSOAccount: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, twofa.NextChallenge, l.Next, "a password is no identity provider")
+}
+
+// E-12: what the client was told, or makes of it, is no state.
+func TestAbuse_E12_WrongCodeLeavesNothing(t *testing.T) {
+	login := newWorld(t).enrolled("ada").another()
+	l, err := login.Verify(t.Context(), login.client, login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: login.wrongCode(twofa.TOTP)})
+	require.ErrorIs(t, err, twofa.ErrInvalidCode)
+	require.Zero(t, l)
+}
+
+// Who has an authenticator is offered nothing weaker, by any way.
+func TestAbuse_E13_Downgrade(t *testing.T) {
+	p := asked(t)
+	strict := twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink}, Required: true}
+	require.NoError(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
+	p.account = "acme"
+	for name, policy := range map[string]twofa.Policy{
+		"all accepted":  strict,
+		"authenticator": twofa.PolicyAuthenticator(),
+		"optional":      twofa.PolicyOptional(),
+		"link":          twofa.PolicyEmailLink(),
+		"text":          twofa.PolicySMS(),
+		"only a link":   {Methods: []twofa.Method{twofa.EmailLink}, Required: true},
+	} {
+		require.NoError(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", policy))
+		p.begin()
+		strongest := twofa.TOTP
+		if name == "only a link" {
+			strongest = twofa.EmailLink
+		}
+		require.Equal(t, []twofa.Method{strongest, twofa.RecoveryCode}, p.login.Methods, name)
+		for _, m := range []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink} {
+			if m != strongest {
+				require.ErrorIs(t, p.send(m), twofa.ErrNotAllowed, name)
+				require.ErrorIs(t, p.verify(m, p.now()), twofa.ErrNotAllowed, name)
+			}
+		}
+	}
+}
+
+// What was let in under a lenient policy is asked again under a strict one, at
+// the very next request, and a challenge made under the old one gives what the
+// new one allows.
+func TestAbuse_E13_PolicyBecomesStricter(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyEmailLink()))
+	ada := w.person("ada")
+	ada.account = "acme"
+	ada.begin()
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+	require.NoError(t, ada.Check(t.Context(), ada.caller()))
+	w.clock.Add(time.Hour)
+	late := ada.another()
+	require.NoError(t, late.send(twofa.EmailLink))
+	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonEnroll)
+	require.NoError(t, late.verify(twofa.EmailLink, late.token()))
+	require.Equal(t, twofa.NextEnroll, late.login.Next)
+	require.True(t, late.session.IsZero())
+}
+
+func TestAbuse_E14_AfterLogout(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	login := ada.another()
+	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
+	require.ErrorIs(t, login.verify(twofa.TOTP, login.code()), twofa.ErrExpired)
+	require.ErrorIs(t, w.Cancel(t.Context(), login.client, login.login.Challenge), twofa.ErrExpired)
+	full := ada.another()
+	require.NoError(t, full.verify(twofa.TOTP, full.code()))
+	require.NoError(t, w.Revoke(t.Context(), full.caller(), "ada"))
+	for _, p := range []*person{ada, full} {
+		for name, open := range doors {
+			if name != "Describe" { // reads nothing
+				denied(t, open(p, p.caller()), twofa.ReasonSignedOut)
+			}
+		}
+	}
+}
+
+func TestAbuse_E15_DeletedAndMadeAnew(t *testing.T) {
+	w := newWorld(t, bySMS)
+	ada := w.person("ada")
+	require.Equal(t, twofa.NextEnroll, ada.begin())
+	ada.enroll()
+	require.NoError(t, ada.stepUp("contacts.export"))
+	login, code := ada.another(), ada.code()
+	require.NoError(t, w.Erase(t.Context(), twofa.Host("deleted"), "ada"))
+	records, err := w.store.Get(t.Context(), "user/ada")
+	require.NoError(t, err)
+	require.Empty(t, records)
+	check := func() {
+		denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+		require.ErrorIs(t, login.verify(twofa.TOTP, code), twofa.ErrExpired)
+		require.ErrorIs(t, login.verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrExpired)
+		require.ErrorIs(t, w.Cancel(t.Context(), login.client, login.login.Challenge), twofa.ErrExpired)
+	}
+	check()
+	next := w.person("ada")
+	next.client = ada.client // the same computer, at that
+	require.Equal(t, twofa.NextEnroll, next.begin(), "somebody else, of whom nothing is known")
+	check()
+	next.enroll()
+	check()
+	require.ErrorIs(t, next.another().verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrInvalidCode)
+	require.Error(t, w.Erase(t.Context(), next.caller(), "ada"), "only the host may")
+}
+
+// Success is an error that is nil, and nothing else: no method answers with a
+// bool, and with an error nothing comes that could be taken for an answer.
+func TestAbuse_E16_ErrorsComeAlone(t *testing.T) {
+	manager := reflect.TypeFor[*twofa.Manager]()
+	for method := range manager.Methods() {
+		for i := range method.Type.NumOut() {
+			require.NotEqual(t, reflect.Bool, method.Type.Out(i).Kind(), method.Name)
+		}
+	}
+	w, store := newFault(t, func(c *twofa.Config) { c.ViewableCodes, c.Policy.TurnOff = true, twofa.ByAdminOnly })
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	login := ada.another()
+	ada.clock.Add(30 * time.Second)
+	calls := map[string]func() (any, error){
+		"Begin": func() (any, error) {
+			w.setUser("ada", func(u *twofa.User) { u.Stamp += "x" })
+			return w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
+		},
+		"Verify": func() (any, error) {
+			return w.Verify(t.Context(), login.client, login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+		},
+		"Enroll":          func() (any, error) { return w.Enroll(t.Context(), ada.caller(), twofa.Enroll{}) },
+		"RegenerateCodes": func() (any, error) { return w.RegenerateCodes(t.Context(), ada.caller()) },
+		"RecoveryCodes":   func() (any, error) { return w.RecoveryCodes(t.Context(), ada.caller()) },
+	}
+	reads := map[string]func() (any, error){
+		"Offer":     func() (any, error) { return w.Offer(t.Context(), login.client, login.login.Challenge) },
+		"Resume":    func() (any, error) { return w.Resume(t.Context(), ada.caller()) },
+		"StepUp":    func() (any, error) { return w.StepUp(t.Context(), ada.caller(), "contacts.export", "") },
+		"Factors":   func() (any, error) { return w.Factors(t.Context(), ada.caller()) },
+		"Browsers":  func() (any, error) { return w.Browsers(t.Context(), ada.caller()) },
+		"Enrolment": func() (any, error) { return w.Enrolment(t.Context(), ada.caller()) },
+		"Policy":    func() (any, error) { return w.Policy(t.Context(), "acme") },
+	}
+	alone := func(calls map[string]func() (any, error)) {
+		for name, call := range calls {
+			if name != "Begin" { // ends what the others need
+				got, err := call()
+				require.ErrorIs(t, err, twofa.ErrUnavailable, name)
+				require.Zero(t, got, name)
+			}
+		}
+	}
+	store.Refuse = func(twofa.Record) error { return errFault }
+	alone(calls)
+	store.Refuse, store.Read = nil, func([]string) error { return errFault }
+	alone(calls)
+	alone(reads)
+	store.Refuse, store.Read = func(twofa.Record) error { return errFault }, nil
+	got, err := calls["Begin"]()
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	require.Zero(t, got)
+	store.Refuse = nil
+	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
+	_, err = w.Offer(t.Context(), login.client, login.login.Challenge)
+	require.ErrorIs(t, err, twofa.ErrExpired)
+}
