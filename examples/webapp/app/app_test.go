@@ -2,7 +2,10 @@ package app_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -56,6 +59,7 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	a, err := app.New(cfg)
 	require.NoError(t, err)
 	s.app = a
+	s.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // connections that a burst gave up
 	s.srv.StartTLS()
 	t.Cleanup(func() { s.srv.Close(); a.Close() })
 	return s
@@ -151,6 +155,9 @@ func (b *browser) send(method, path, body string, header ...string) (answer, err
 	for i := 0; i < len(header); i += 2 {
 		if header[i] == "Host" {
 			req.Host = header[i+1]
+			for _, c := range b.client.Jar.Cookies(req.URL) { // the client picks them by Host
+				req.AddCookie(c)
+			}
 		} else {
 			req.Header.Set(header[i], header[i+1])
 		}
@@ -199,6 +206,18 @@ func (b *browser) post(page, path string, fields ...string) answer {
 		"Content-Type", formType, "Origin", b.srv.URL, "Sec-Fetch-Site", "same-origin", "Referer", b.srv.URL+page)
 }
 
+// send2FA sends a form of the second factor's that the browser was not shown:
+// its token is a hash of a cookie, and who writes requests by hand knows both.
+func (b *browser) send2FA(path string, fields ...string) answer {
+	b.t.Helper()
+	_, token, ok := strings.Cut(b.cookie(browserCookie), "=")
+	require.True(b.t, ok, "this browser has not seen a page yet")
+	mac := hmac.New(sha256.New, []byte(token))
+	mac.Write([]byte("twofahttp form"))
+	return b.do("POST", path, form(append(fields, "csrf_token", base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))...),
+		"Content-Type", formType, "Origin", b.srv.URL, "Sec-Fetch-Site", "same-origin")
+}
+
 func form(fields ...string) string {
 	v := url.Values{}
 	for i := 0; i < len(fields); i += 2 {
@@ -211,6 +230,11 @@ func form(fields ...string) string {
 func (b *browser) login(email string) answer {
 	b.t.Helper()
 	b.advance(61 * time.Second) // the least there is between two mails or texts
+	return b.typePassword(email)
+}
+
+func (b *browser) typePassword(email string) answer {
+	b.t.Helper()
 	return b.post("/login", "/login", "email", email, "password", app.DemoPassword)
 }
 

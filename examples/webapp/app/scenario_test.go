@@ -1,0 +1,337 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/examples/webapp/app"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// What people do, from the first page to the last. The names are those of the
+// scenarios that the library was built for.
+
+func TestScenario_S01_VoluntarySetup(t *testing.T) {
+	s := newSite(t)
+	jon := s.as("jon@brook.example")
+	require.Contains(t, jon.get("/settings").body, "A password alone protects you")
+	require.Contains(t, jon.get("/2fa/").body, "Add an authenticator app")
+
+	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
+	page := jon.get("/2fa/setup").body
+	require.Contains(t, page, "<svg", "the QR code")
+	jon.scan("jon@brook.example")
+	_, typed, _ := strings.Cut(s.uris["jon@brook.example"], "secret=")
+	require.Contains(t, strings.ReplaceAll(page, " ", ""), typed[:32], "and the key to type by hand")
+
+	require.Equal(t, http.StatusUnprocessableEntity, jon.post("/2fa/setup", "/2fa/setup/confirm", "code", "000000").status)
+	require.Equal(t, "/2fa/setup", jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example")).location)
+	page = jon.get("/2fa/setup").body
+	codes := shownCodes(page)
+	require.Len(t, codes, 10)
+	require.Contains(t, page, "data-done", "a script opens Done once they are kept")
+	require.Contains(t, jon.get("/2fa/twofa.js").body, "disabled = true")
+	require.ElementsMatch(t, codes, shownCodes(jon.get("/2fa/setup/codes.txt").body))
+
+	// Nothing is on before Done, and Done needs a word of the person's.
+	require.Equal(t, "/contacts", s.browser().login("jon@brook.example").location)
+	require.Equal(t, http.StatusUnprocessableEntity, jon.post("/2fa/setup", "/2fa/setup/saved").status)
+	jon.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
+	require.Contains(t, jon.get("/settings").body, "10 of 10 left")
+	require.Equal(t, "/2fa/challenge", s.browser().login("jon@brook.example").location)
+}
+
+func TestScenario_S01_ForcedSetup(t *testing.T) {
+	s := newSite(t)
+	hana := s.browser()
+	hana.get("/login?next=/members")
+	require.Equal(t, "/2fa/challenge", hana.login("hana@summit.example").location, "the best that she has comes first")
+	require.Equal(t, "/2fa/setup", hana.prove("hana@summit.example").location)
+	require.Equal(t, "/2fa/setup", hana.get("/members").location, "and nothing else is open")
+
+	require.Contains(t, hana.get("/2fa/setup").body, "Your account requires a second factor")
+	hana.post("/2fa/setup", "/2fa/setup", "method", "totp")
+	page := hana.get("/2fa/setup").body
+	require.Len(t, shownCodes(page), 10, "codes first")
+	require.NotContains(t, page, "otpauth:")
+	hana.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
+	hana.scan("hana@summit.example")
+	got := hana.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("hana@summit.example"))
+	require.Equal(t, "/members", got.location, "where she wanted to go")
+	require.Contains(t, hana.get("/members").body, "gus@summit.example")
+}
+
+func TestScenario_S02_LoginWithCodes(t *testing.T) {
+	s := newSite(t)
+	codes := s.as("jon@brook.example").setUpApp("jon@brook.example")
+
+	b := s.browser()
+	require.Equal(t, "/2fa/challenge", b.login("jon@brook.example").location)
+	require.False(t, b.signedIn())
+	require.Equal(t, "/contacts", b.prove("jon@brook.example").location)
+	require.True(t, b.signedIn())
+
+	for _, c := range []struct {
+		name, code string
+		want       int
+	}{
+		{"a recovery code instead", codes[3], http.StatusSeeOther},
+		{"once", codes[3], http.StatusUnprocessableEntity},
+		{"typed without care", strings.ToLower(strings.ReplaceAll(codes[4], "-", "")), http.StatusSeeOther},
+	} {
+		b := s.browser()
+		b.login("jon@brook.example")
+		require.Equal(t, c.want, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", c.code).status, c.name)
+		if c.want == http.StatusSeeOther {
+			require.Contains(t, b.get("/2fa/recovered?next=/contacts").body, "are left")
+			require.Contains(t, b.get("/contacts").body, "You signed in with a recovery code")
+		}
+	}
+	require.Contains(t, s.lastMessage("jon@brook.example", "recovery code was used").Subject, "Security notice")
+}
+
+func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
+	s := newSite(t)
+	jon := s.as("jon@brook.example")
+	codes := jon.setUpApp("jon@brook.example")
+	s.advance(time.Hour)
+
+	require.Contains(t, jon.post("/2fa/", "/2fa/codes").location, "/2fa/confirm?", "a fresh code first")
+	jon.stepUp("jon@brook.example", twofa.ActionFactors)
+	require.ElementsMatch(t, codes, shownCodes(jon.post("/2fa/", "/2fa/codes").body))
+
+	require.Equal(t, "/2fa/setup", jon.post("/2fa/", "/2fa/codes/new").location)
+	fresh := shownCodes(jon.get("/2fa/setup").body)
+	require.Len(t, fresh, 10)
+	b := s.browser()
+	b.login("jon@brook.example")
+	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", fresh[0]).status,
+		"good only when they are saved")
+	jon.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
+	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status,
+		"the old ones are dead")
+	require.Equal(t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", fresh[0]).status)
+
+	kept := newSite(t, func(c *app.Config) { c.ViewableCodes = false })
+	jon = kept.as("jon@brook.example")
+	jon.setUpApp("jon@brook.example")
+	jon.stepUp("jon@brook.example", twofa.ActionFactors)
+	require.Equal(t, http.StatusForbidden, jon.post("/2fa/", "/2fa/codes").status, "a deployment that does not keep them")
+}
+
+func TestScenario_S04_MailedLink(t *testing.T) {
+	s := newSite(t)
+	ada, other := s.browser(), s.browser()
+	require.Contains(t, ada.follow(ada.login("ada@harbor.example")).body, "a•••@harbor.example")
+	link := s.mailedLink("ada@harbor.example")
+
+	// Another browser, a phone for example, says so and spends nothing.
+	require.Contains(t, other.get(link).body, "Open this link in the other browser")
+	other.get("/login")
+	_, token, _ := strings.Cut(link, "token=")
+	got := other.send2FA("/2fa/link", "token", token)
+	require.Equal(t, http.StatusForbidden, got.status)
+	require.Contains(t, got.body, "Open the link in the other browser")
+	require.False(t, other.signedIn())
+	require.False(t, ada.signedIn())
+	for _, method := range []string{"HEAD", "GET", "GET"} { // scanners and previews
+		require.Equal(t, http.StatusOK, s.browser().do(method, link, "").status)
+	}
+
+	require.Equal(t, "/contacts", ada.openLink(link).location)
+	require.True(t, ada.signedIn())
+	require.Contains(t, ada.get(link).body, "You are signed in")
+	require.Contains(t, ada.get("/settings").body, "by password and sign-in link")
+}
+
+func TestScenario_S06_SSOIsNotAsked(t *testing.T) {
+	s := newSite(t)
+	s.as("ben@harbor.example").setUpApp("ben@harbor.example")
+	ben := s.browser()
+	require.Equal(t, "/contacts", ben.get(ben.askProvider("harbor", "ben")).location)
+	require.True(t, ben.signedIn())
+
+	// Harbor's provider vouches for Harbor.
+	cleo := s.browser()
+	cleo.get(cleo.askProvider("harbor", "cleo"))
+	cleo.post("/contacts", "/switch", "account", "meadow")
+	require.Equal(t, "/2fa/challenge", cleo.get("/contacts").location)
+}
+
+// phones takes somebody of Meadow through the set-up of a number.
+func (b *browser) setUpPhone(email, number string) {
+	b.t.Helper()
+	require.Equal(b.t, "/2fa/challenge", b.login(email).location)
+	require.Equal(b.t, "/2fa/setup", b.prove(email).location)
+	require.Equal(b.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup", "method", "sms", "phone", number, "region", "US").location)
+	require.Equal(b.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes").location)
+	require.Equal(b.t, "/contacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.textedCode("+1"+strings.ReplaceAll(number, " ", ""))).location)
+}
+
+func TestScenario_S09_TextedCodes(t *testing.T) {
+	s := newSite(t)
+	eva := s.browser()
+	eva.setUpPhone("eva@meadow.example", "202 555 0101")
+
+	// From a browser not seen before the texted code is asked for.
+	b := s.browser()
+	require.Contains(t, b.follow(b.login("eva@meadow.example")).body, "•••• 01")
+	got := b.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", s.textedCode("+12025550101"), "remember", "yes")
+	require.Equal(t, "/contacts", got.location)
+	b.post("/contacts", "/logout")
+	require.Equal(t, "/contacts", b.login("eva@meadow.example").location, "a known browser is not asked")
+	require.True(t, b.signedIn())
+	require.Equal(t, "/2fa/challenge", s.browser().login("eva@meadow.example").location)
+
+	// A change of number is confirmed by text, and the old number is told.
+	eva = b
+	factor := idAfter(eva.get("/2fa/").body, "replaces=")
+	change := []string{"method", "sms", "phone", "+12025550177", "replaces", factor}
+	require.Contains(t, eva.post("/2fa/setup?start=1", "/2fa/setup", change...).location, "/2fa/confirm?")
+	eva.get("/2fa/confirm?action=factors")
+	s.advance(6 * time.Minute)
+	eva.post("/2fa/challenge", "/2fa/send", "method", "sms")
+	require.Equal(t, http.StatusSeeOther, eva.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", s.textedCode("+12025550101")).status)
+	s.advance(6 * time.Minute)
+	require.Equal(t, "/2fa/setup", eva.post("/2fa/setup?start=1", "/2fa/setup", change...).location)
+	code := s.textedCode("+12025550177")
+	require.Contains(t, eva.get("/2fa/").body, "•••• 01", "the old number is good until the new one is confirmed")
+	require.Equal(t, "/2fa/?done=set_up", eva.post("/2fa/setup", "/2fa/setup/confirm", "code", code).location)
+	require.Contains(t, eva.get("/2fa/").body, "•••• 77")
+	require.Contains(t, s.lastMessage("+12025550101", "another phone").Text, "codes now go to another phone")
+}
+
+// idAfter is the id that follows a word on a page.
+func idAfter(page, word string) string {
+	_, rest, _ := strings.Cut(page, word)
+	return rest[:strings.IndexAny(rest, `"&`)]
+}
+
+func TestScenario_S10_ExportAsksEveryTime(t *testing.T) {
+	s := newSite(t)
+	s.enter("eva@meadow.example")
+	eva := s.browser()
+	eva.login("eva@meadow.example")
+	eva.prove("eva@meadow.example", "remember", "yes")
+	eva.post("/contacts", "/logout")
+	require.Equal(t, "/contacts", eva.login("eva@meadow.example").location, "a remembered browser")
+
+	for range 2 {
+		got := eva.post("/contacts", "/contacts/export")
+		require.Contains(t, got.location, "/2fa/confirm?action=contacts.export")
+		require.Contains(t, eva.follow(got).body, "Export contacts")
+		require.Equal(t, "/contacts?export=ready", eva.prove("eva@meadow.example").location)
+		require.Contains(t, eva.get("/contacts?export=ready").body, "once more to get the file")
+		got = eva.post("/contacts", "/contacts/export")
+		require.Equal(t, http.StatusOK, got.status)
+		require.Contains(t, got.body, "Avery Placeholder")
+	}
+	require.Equal(t, 2, strings.Count(s.log.String(), "event=action_used user=eva account=meadow"))
+}
+
+func TestScenario_S11_TurningItOff(t *testing.T) {
+	for _, c := range []struct {
+		name, email string
+		policy      twofa.Policy
+		want        int
+	}{
+		{"by the member", "jon@brook.example", twofa.PolicyOptional(), http.StatusSeeOther},
+		{"down to the mailed link", "jon@brook.example", twofa.PolicyEmailLink(), http.StatusSeeOther},
+		{"not where it is required", "jon@brook.example", twofa.PolicyAuthenticator(), http.StatusForbidden},
+		{"by an admin only", "jon@brook.example", twofa.Policy{TurnOff: twofa.ByAdminOnly}, http.StatusForbidden},
+		{"by support only", "jon@brook.example", twofa.Policy{TurnOff: twofa.BySupportOnly}, http.StatusForbidden},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			jon := s.as(c.email)
+			jon.setUpApp(c.email)
+			require.NoError(t, s.app.Manager().SetPolicy(t.Context(), twofa.Host("test"), "brook", c.policy))
+			id := idAfter(jon.get("/2fa/").body, "replaces=")
+			require.Contains(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "a fresh code first")
+			jon.stepUp(c.email, twofa.ActionFactors)
+			require.Equal(t, c.want, jon.post("/2fa/", "/2fa/factors/remove", "id", id).status)
+			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "Authenticator app</strong>"))
+		})
+	}
+}
+
+func TestScenario_S12_SingleRecoveryCode(t *testing.T) {
+	s := newSite(t, func(c *app.Config) { c.RecoveryCodes = 1 })
+	jon := s.as("jon@brook.example")
+	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
+	jon.scan("jon@brook.example")
+	jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example"))
+	page := jon.get("/2fa/setup").body
+	require.Contains(t, page, "Save your recovery code<")
+	codes := shownCodes(page)
+	require.Len(t, codes, 1)
+	jon.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
+
+	b := s.browser()
+	b.login("jon@brook.example")
+	require.Equal(t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status)
+	require.Contains(t, b.get("/2fa/recovered").body, "None is left")
+}
+
+func TestScenario_S14_NewPhoneWithoutGap(t *testing.T) {
+	s := newSite(t)
+	jon := s.as("jon@brook.example")
+	codes := jon.setUpApp("jon@brook.example")
+	other, old := s.as("jon@brook.example"), s.uris["jon@brook.example"]
+	s.advance(time.Hour)
+
+	jon.stepUp("jon@brook.example", twofa.ActionFactors)
+	id := idAfter(jon.get("/2fa/").body, "replaces=")
+	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp", "replaces", id)
+	b := s.browser()
+	b.login("jon@brook.example")
+	require.Equal(t, "/contacts", b.prove("jon@brook.example").location, "the old app works until the new one is confirmed")
+
+	jon.scan("jon@brook.example")
+	require.Equal(t, "/2fa/?done=set_up", jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example")).location)
+	require.True(t, jon.signedIn(), "this session goes on")
+	require.False(t, other.signedIn(), "every other has ended")
+
+	b = s.browser()
+	b.login("jon@brook.example")
+	s.advance(30 * time.Second)
+	stale := b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", twofatest.Code(t, old, s.clock()))
+	require.Equal(t, http.StatusUnprocessableEntity, stale.status, "the old app is dead")
+	require.Equal(t, "/contacts", b.prove("jon@brook.example").location)
+	b = s.browser()
+	b.login("jon@brook.example")
+	require.Equal(t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status,
+		"the recovery codes stay")
+}
+
+func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
+	s := newSite(t)
+	eva := s.enter("eva@meadow.example")
+	remembered := s.browser()
+	remembered.login("eva@meadow.example")
+	remembered.prove("eva@meadow.example", "remember", "yes")
+	eva.stepUp("eva@meadow.example", "contacts.export")
+	token := s.token("eva@meadow.example", "")
+	half := s.browser()
+	half.login("eva@meadow.example")
+
+	got := remembered.post("/settings", "/settings/sessions/revoke-all")
+	require.Equal(t, "/login", got.location)
+	require.False(t, remembered.signedIn())
+	require.False(t, eva.signedIn())
+	require.Equal(t, http.StatusUnauthorized, eva.do("GET", "/api/me", "", "Authorization", "Bearer "+token).status)
+	require.Equal(t, http.StatusGone, half.send2FA("/2fa/verify", "method", "totp", "code", s.code("eva@meadow.example")).status)
+	require.Equal(t, "/2fa/challenge", remembered.login("eva@meadow.example").location, "no browser is remembered")
+	require.Contains(t, s.lastMessage("eva@meadow.example", "signed out").Subject, "Security notice")
+	require.Equal(t, "/contacts", remembered.prove("eva@meadow.example").location, "the app itself stays")
+
+	// The library's page does the same.
+	eva = s.as("eva@meadow.example")
+	require.Equal(t, "/login", eva.post("/2fa/", "/2fa/revoke").location)
+	require.False(t, remembered.signedIn())
+}
