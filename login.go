@@ -275,9 +275,9 @@ func (s *state) meet(u User) {
 }
 
 // live reports whether a ticket belongs to the user's present epoch, or is the
-// session that outlived the last change.
+// session that outlived the last change. Its challenges did not.
 func (s *state) live(t ticket) bool {
-	return s.Epoch != "" && (t.epoch == s.Epoch || (s.Keep != "" && t.sid == s.Keep))
+	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.Keep != "" && t.sid == s.Keep))
 }
 
 // pending returns the methods a challenge is on offer for.
@@ -357,7 +357,7 @@ func (s *state) advance(u User, t ticket, c Client) Login {
 	if v.next == NextDone {
 		return s.done(t, c)
 	}
-	t.id, t.sent, t.sentBy, t.sentKey = newID(), "", "", ""
+	t.id, t.epoch, t.sent, t.sentBy, t.sentKey = newID(), s.Epoch, "", "", ""
 	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
 	if v.next == NextEnroll {
 		t.purpose, t.expires = forEnroll, s.now.Add(enrollTTL).Unix()
