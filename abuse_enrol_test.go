@@ -1,0 +1,448 @@
+package twofa_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"testing/cryptotest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// setUp starts a set-up and returns the person with the app that has the new
+// key.
+func (p *person) setUp(e twofa.Enroll) *person {
+	p.t.Helper()
+	started, err := p.Enroll(p.t.Context(), p.caller(), e)
+	require.NoError(p.t, err)
+	q := *p
+	q.uri = started.URI.Reveal()
+	return &q
+}
+
+// confirm answers the set-up with a code.
+func (p *person) confirm(code string) error {
+	return p.took(p.Confirm(p.t.Context(), p.caller(), code))
+}
+
+func TestAbuse_F01_PendingSetUpChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	for _, e := range []twofa.Enroll{{}, {Replaces: ada.factor(0)}, {Method: twofa.RecoveryCode}} {
+		pending, err := ada.Enroll(t.Context(), ada.caller(), e)
+		require.NoError(t, err)
+		w.clock.Add(30 * time.Second)
+		if e.Method != twofa.RecoveryCode {
+			app := *ada
+			app.uri = pending.URI.Reveal()
+			require.ErrorIs(t, ada.another().verify(twofa.TOTP, app.now()), twofa.ErrInvalidCode)
+		}
+		for _, code := range pending.Codes {
+			require.ErrorIs(t, ada.another().verify(twofa.RecoveryCode, code.Reveal()), twofa.ErrInvalidCode)
+			break
+		}
+		require.NoError(t, ada.another().verify(twofa.TOTP, ada.now()))
+		require.NoError(t, ada.Check(t.Context(), ada.caller()))
+	}
+}
+
+// With the password alone, nothing is set up, shown or made for a user who has
+// a factor.
+func TestAbuse_F02_F03_H07_SetUpFromAPendingLogin(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	pending := ada.another()
+	for _, door := range []string{"Enroll", "Enrol phone", "Enrolment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
+		denied(t, doors[door](pending, pending.caller()), twofa.ReasonSignedOut)
+	}
+	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, pending.login.Methods)
+}
+
+// A set-up opened with the password before the owner enrolled is dead after.
+func TestAbuse_F02_SetUpOpenedBeforeTheOwnersOwn(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mailer, c.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
+	ada, eve := w.person("ada"), w.person("ada").browser("elsewhere")
+	require.Equal(t, twofa.NextEnroll, ada.begin())
+	require.Equal(t, twofa.NextEnroll, eve.begin())
+	app := eve.setUp(twofa.Enroll{})
+	ada.enroll()
+	denied(t, failure(eve.Confirm(t.Context(), eve.caller(), app.now())), twofa.ReasonSignedOut)
+	denied(t, failure(eve.Enroll(t.Context(), eve.caller(), twofa.Enroll{})), twofa.ReasonSignedOut)
+	denied(t, failure(ada.Enroll(t.Context(), twofa.Caller{Challenge: eve.login.Challenge, Client: eve.client}, twofa.Enroll{})), twofa.ReasonSignedOut)
+}
+
+func TestAbuse_F04_SecretIsShownWhilePendingOnly(t *testing.T) {
+	ada := newWorld(t).enrolled("ada")
+	require.ErrorIs(t, failure(ada.Enrolment(t.Context(), ada.caller())), twofa.ErrExpired)
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	require.ErrorIs(t, failure(ada.Enrolment(t.Context(), ada.caller())), twofa.ErrExpired)
+	require.ErrorIs(t, failure(ada.RecoveryCodes(t.Context(), ada.caller())), twofa.ErrNotAllowed)
+}
+
+func TestAbuse_F06_SetUpOfAnotherSession(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.enrolled("ada"), w.enrolled("bob")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	other := ada.another()
+	require.NoError(t, other.verify(twofa.TOTP, other.code()))
+	require.NoError(t, other.stepUp(twofa.ActionFactors), "even with a proof of its own")
+	require.NoError(t, bob.stepUp(twofa.ActionFactors))
+	app := ada.setUp(twofa.Enroll{Name: "tablet"})
+	for _, p := range []*person{other, bob} {
+		require.ErrorIs(t, p.confirm(app.now()), twofa.ErrExpired)
+		require.ErrorIs(t, failure(p.SaveCodes(t.Context(), p.caller())), twofa.ErrExpired)
+		require.ErrorIs(t, failure(p.Enrolment(t.Context(), p.caller())), twofa.ErrExpired)
+		mixed := p.caller()
+		mixed.Challenge = ada.login.Challenge
+		require.ErrorIs(t, failure(p.Confirm(t.Context(), mixed, app.now())), twofa.ErrExpired)
+	}
+	require.NoError(t, app.confirm(app.now()))
+}
+
+func TestAbuse_F07_LifetimeOfASetUp(t *testing.T) {
+	for after, want := range map[time.Duration]error{10*time.Minute - time.Second: nil, 10 * time.Minute: twofa.ErrExpired, time.Hour: twofa.ErrExpired} {
+		w := newWorld(t)
+		ada := w.enrolled("ada")
+		require.NoError(t, ada.stepUp(twofa.ActionFactors))
+		app := ada.setUp(twofa.Enroll{})
+		before := len(w.record("ada"))
+		w.clock.Add(after)
+		require.ErrorIs(t, app.confirm(app.now()), want, after)
+		if want != nil {
+			require.NoError(t, ada.hit())
+			require.Less(t, len(w.record("ada")), before, "its secret is gone with the next write")
+		}
+	}
+}
+
+func TestAbuse_F08_WrongCodeEnablesNothing(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.begin()
+	app := ada.setUp(twofa.Enroll{})
+	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
+	for range 4 {
+		require.ErrorIs(t, app.confirm(app.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
+		f, err := ada.Factors(t.Context(), ada.caller())
+		require.NoError(t, err)
+		require.Empty(t, f.List)
+		require.Zero(t, f.CodesLeft)
+		require.Equal(t, twofa.NextDone, ada.browser("another").begin())
+	}
+	require.NoError(t, app.confirm(app.now()), "and the set-up goes on")
+	require.NotContains(t, w.types(), twofa.EventTurnedOff)
+}
+
+// Each half alone leaves everything as it was; the other may never come.
+func TestAbuse_F08_HalfASetUp(t *testing.T) {
+	for name, half := range map[string]func(p *person) error{
+		"confirmed": func(p *person) error { return p.confirm(p.now()) },
+		"saved":     func(p *person) error { return p.took(p.SaveCodes(p.t.Context(), p.caller())) },
+	} {
+		w := newWorld(t)
+		ada := w.person("ada")
+		ada.begin()
+		app := ada.setUp(twofa.Enroll{})
+		require.NoError(t, half(app), name)
+		require.Equal(t, twofa.NextEnroll, app.login.Next)
+		require.Equal(t, twofa.NextDone, ada.browser("another").begin(), "there is no factor yet")
+		require.NotContains(t, w.types(), twofa.EventEnrolled)
+	}
+}
+
+func TestAbuse_F09_FreshProofBeforeAFactor(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.begin()
+	w.clock.Add(15*time.Minute - time.Second)
+	require.NoError(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})))
+	w.clock.Add(time.Second)
+	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})), twofa.ReasonSignedOut)
+	ada.begin()
+	ada.enroll()
+	needsProof := []string{"Enroll", "RegenerateCodes", "RecoveryCodes", "Rename", "Remove"}
+	for _, door := range needsProof {
+		denied(t, doors[door](ada, ada.caller()), twofa.ReasonMissing)
+	}
+	require.NoError(t, ada.stepUp("contacts.export"))
+	for _, door := range needsProof {
+		denied(t, doors[door](ada, ada.caller()), twofa.ReasonMissing)
+	}
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	require.NoError(t, doors["Enroll"](ada, ada.caller()))
+	w.clock.Add(15 * time.Minute)
+	for _, door := range needsProof {
+		denied(t, doors[door](ada, ada.caller()), twofa.ReasonStale)
+	}
+}
+
+// Every verified address hears of what changes, with time and place, and the
+// number that is replaced too.
+func TestAbuse_F10_G09_ChangesAreTold(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil; c.Policy = twofa.PolicySMS() })
+	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@example.com", "ada@example.org"} })
+	told := func(what string, change func()) {
+		before := len(w.out.Mails())
+		change()
+		to := map[string]string{}
+		for _, m := range w.out.Mails()[before:] {
+			to[m.To] += m.Text
+		}
+		require.Len(t, to, 2, what)
+		for _, text := range to {
+			require.Contains(t, text, what)
+			require.Contains(t, text, "192.0.2.7")
+			require.Contains(t, text, w.clock.Now().Format("2 January 2006, 15:04 UTC"))
+		}
+	}
+	ada := w.person("ada")
+	ada.begin()
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+	told("A new way to prove that it is you was set up.", func() { ada.enroll() })
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	phone := func(e twofa.Enroll) {
+		e.Method = twofa.SMS
+		started, err := ada.Enroll(t.Context(), ada.caller(), e)
+		require.NoError(t, err)
+		ada.login.Challenge = started.Challenge
+		require.NoError(t, ada.confirm(w.out.TextCode(t, e.Phone)))
+	}
+	told("It concerns: Phone.", func() { phone(twofa.Enroll{Phone: number}) })
+	w.clock.Add(time.Hour)
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	texts := len(w.out.Texts())
+	told("was replaced by a new one.", func() { phone(twofa.Enroll{Phone: "+41799999999", Replaces: ada.factor(1)}) })
+	last := w.out.Texts()[len(w.out.Texts())-1]
+	require.Len(t, w.out.Texts(), texts+2)
+	require.Equal(t, number, last.To)
+	require.Contains(t, last.Body, "codes now go to another phone")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	told("New recovery codes were made.", func() {
+		_, err := ada.RegenerateCodes(t.Context(), ada.caller())
+		require.NoError(t, err)
+		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
+	})
+	told("A way to prove that it is you was removed.", func() {
+		require.NoError(t, ada.Remove(t.Context(), ada.caller(), ada.factor(1)))
+	})
+}
+
+// The old number stays until the new one is confirmed, and a code sent to one
+// confirms nothing for the other.
+func TestAbuse_G09_NumberUnderChange(t *testing.T) {
+	w := newWorld(t, bySMS)
+	ada := w.smsUser("ada")
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), twofa.ActionFactors, "")))
+	require.NoError(t, ada.send(twofa.SMS))
+	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, number)))
+	w.clock.Add(10 * time.Minute)
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: "+41799999999", Replaces: ada.factor(0)})
+	require.NoError(t, err)
+	fresh := w.out.TextCode(t, "+41799999999")
+	login := ada.another()
+	require.NoError(t, login.send(twofa.SMS))
+	require.ErrorIs(t, login.verify(twofa.SMS, fresh), twofa.ErrInvalidCode)
+	require.NoError(t, login.verify(twofa.SMS, w.out.TextCode(t, number)))
+	ada.login.Challenge = e.Challenge
+	require.ErrorIs(t, ada.confirm(w.out.TextCode(t, number)), twofa.ErrInvalidCode)
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Equal(t, "•••• 67", f.List[0].Phone)
+}
+
+func TestAbuse_F12_LimitOfAuthenticators(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	for range 4 {
+		ada = ada.second(twofa.Enroll{})
+	}
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	for range 20 {
+		require.ErrorIs(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})), twofa.ErrNotAllowed)
+	}
+	ada = ada.second(twofa.Enroll{Replaces: ada.factor(4)})
+	require.NoError(t, ada.hit())
+}
+
+// brokenRandom asks this test to run again with a source that fails.
+const brokenRandom = "TWOFA_TEST_BROKEN_RANDOM"
+
+type brokenReader struct{ short bool }
+
+func (r brokenReader) Read(b []byte) (int, error) {
+	if r.short && len(b) > 1 {
+		return len(b) / 2, errors.New("entropy is out")
+	}
+	return 0, errors.New("entropy is out")
+}
+
+// A source that fails ends the program before there is a secret.
+func TestAbuse_F13_RandomnessFails(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.begin()
+	if how := os.Getenv(brokenRandom); how != "" {
+		rand.Reader = brokenReader{how == "short"}
+		_, _ = ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		os.Exit(0)
+	}
+	for _, how := range []string{"short", "none"} {
+		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		again.Env = append(os.Environ(), brokenRandom+"="+how)
+		output, err := again.CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(output), "failed to read random data")
+	}
+}
+
+// All that is secret in a set-up comes from the system's source: with a known
+// one it is known.
+func TestAbuse_F13_RandomnessIsTheSystems(t *testing.T) {
+	made := func(seed uint64) (secrets []string) {
+		cryptotest.SetGlobalRandom(t, seed)
+		w := newWorld(t)
+		ada := w.person("ada")
+		ada.begin()
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		require.NoError(t, err)
+		secrets = append(secrets, e.Key.Reveal())
+		for _, code := range e.Codes {
+			secrets = append(secrets, code.Reveal())
+		}
+		return secrets
+	}
+	first := made(1)
+	require.Equal(t, first, made(1))
+	for i, other := range made(2) {
+		require.NotEqual(t, first[i], other)
+	}
+}
+
+func TestAbuse_F15_ShortSecrets(t *testing.T) {
+	cfg := newWorld(t).cfg
+	for _, size := range []int{-1, 1, 10, 15, 65, 1 << 20} {
+		cfg.TOTP.SecretSize = size
+		_, err := twofa.New(cfg)
+		require.ErrorContains(t, err, "TOTP.SecretSize")
+	}
+}
+
+// An id of another user's is an id of nothing.
+func TestAbuse_G05_OthersFactorsAndBrowsers(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.enrolled("ada"), w.enrolled("bob")
+	require.NoError(t, bob.stepUp(twofa.ActionFactors))
+	browsers, err := ada.Browsers(t.Context(), ada.caller())
+	require.NoError(t, err)
+	stored, id := w.record("ada"), ada.factor(0)
+	for _, id := range []string{id, "", "x", id[:5]} {
+		require.ErrorIs(t, bob.Remove(t.Context(), bob.caller(), id), twofa.ErrNotEnrolled)
+		require.ErrorIs(t, bob.Rename(t.Context(), bob.caller(), id, "x"), twofa.ErrNotEnrolled)
+		if id != "" { // means none
+			require.ErrorIs(t, failure(bob.Enroll(t.Context(), bob.caller(), twofa.Enroll{Replaces: id})), twofa.ErrNotEnrolled)
+		}
+	}
+	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), browsers[0].ID), twofa.ErrNotEnrolled)
+	require.ErrorIs(t, bob.Revoke(t.Context(), bob.caller(), "ada"), twofa.ErrNotAllowed)
+	require.ErrorIs(t, bob.CredentialsChanged(t.Context(), bob.caller(), "ada"), twofa.ErrNotAllowed)
+	require.ErrorIs(t, bob.Erase(t.Context(), bob.caller(), "ada"), twofa.ErrNotAllowed)
+	require.Equal(t, stored, w.record("ada"))
+}
+
+// G-01 and G-06: the last factor goes only with a fresh proof, and not at all
+// where the policy holds it.
+func TestAbuse_G01_G06_LastFactor(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy twofa.Policy
+		want   error
+	}{
+		"optional":       {twofa.PolicyOptional(), nil},
+		"required":       {twofa.Policy{Required: true}, twofa.ErrNotAllowed},
+		"by an admin":    {twofa.Policy{TurnOff: twofa.ByAdminOnly}, twofa.ErrNotAllowed},
+		"by support":     {twofa.Policy{TurnOff: twofa.BySupportOnly}, twofa.ErrNotAllowed},
+		"a link will do": {twofa.PolicyEmailLink(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ada := w.person("ada")
+			ada.account = "acme"
+			ada.begin()
+			ada.enroll()
+			require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", c.policy))
+			id := ada.factor(0)
+			denied(t, ada.Remove(t.Context(), ada.caller(), id), twofa.ReasonMissing)
+			require.NoError(t, ada.stepUp(twofa.ActionFactors))
+			require.ErrorIs(t, ada.Remove(t.Context(), ada.caller(), id), c.want)
+			require.Equal(t, c.want == nil, ada.codesGone())
+		})
+	}
+}
+
+// codesGone reports whether nothing is enrolled any more.
+func (p *person) codesGone() bool {
+	p.t.Helper()
+	q := p.browser("looking")
+	q.begin()
+	return !slices.Contains(q.login.Methods, twofa.RecoveryCode)
+}
+
+func TestAbuse_G07_G08_NothingOutlivesTurningOff(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.Policy{Remember: 24 * time.Hour} })
+	ada := w.enrolled("ada")
+	old := ada.another()
+	l, err := old.Verify(t.Context(), old.client, old.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: old.code(), Remember: true})
+	require.NoError(t, old.took(l, err))
+	require.Equal(t, twofa.NextDone, old.begin(), "it is remembered")
+	full, session := len(w.record("ada")), old.session
+	ada.stranger().misses(5, twofa.TOTP)
+	pending := ada.another()
+	require.NoError(t, ada.stepUp("contacts.export"))
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	require.NoError(t, ada.Remove(t.Context(), ada.caller(), ada.factor(0)))
+
+	require.Less(t, len(w.record("ada")), full/2, "the record is nearly empty")
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Empty(t, f.List)
+	require.Zero(t, f.CodesLeft)
+	list, err := ada.Browsers(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Empty(t, list)
+	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonMissing)
+	require.ErrorIs(t, pending.verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrExpired)
+	denied(t, w.Check(t.Context(), twofa.Caller{Session: session}), twofa.ReasonSignedOut)
+
+	codes, uri := ada.codes, ada.uri
+	require.Equal(t, twofa.NextDone, ada.begin())
+	ada.enroll()
+	require.NotEqual(t, uri, ada.uri)
+	require.Equal(t, twofa.NextChallenge, old.begin(), "the remembered browser is asked")
+	for _, code := range codes[:4] {
+		require.ErrorIs(t, old.verify(twofa.RecoveryCode, code), twofa.ErrInvalidCode)
+	}
+}
+
+// Whatever changes about factors ends all sessions but the one that did it.
+func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
+	for name, change := range map[string]func(p *person) error{
+		"a further factor": func(p *person) error { p.second(twofa.Enroll{}); return nil },
+		"a replacement":    func(p *person) error { p.second(twofa.Enroll{Replaces: p.factor(0)}); return nil },
+		"a removal":        func(p *person) error { return p.Remove(p.t.Context(), p.caller(), p.factor(0)) },
+		"the password":     func(p *person) error { return p.CredentialsChanged(p.t.Context(), p.caller(), p.id) },
+	} {
+		ada := newWorld(t).enrolled("ada")
+		other := ada.another()
+		require.NoError(t, other.verify(twofa.TOTP, other.code()))
+		require.NoError(t, ada.stepUp(twofa.ActionFactors))
+		require.NoError(t, change(ada), name)
+		denied(t, other.Check(t.Context(), other.caller()), twofa.ReasonSignedOut)
+		require.NoError(t, ada.Check(t.Context(), ada.caller()), name)
+	}
+}
