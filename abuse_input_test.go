@@ -174,19 +174,22 @@ func TestAbuse_D16_DamagedRecord(t *testing.T) {
 	}
 }
 
+// ring is the ring that a text holds.
+func ring(t testing.TB, text string) twofa.Keys {
+	t.Helper()
+	keys, err := twofa.ParseKeys(text)
+	require.NoError(t, err)
+	return keys
+}
+
 // The record is signed with the new key already, the secrets in it are sealed
 // with the old one, and the old one was dropped too early.
 func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
 	before, after := twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal()
-	ring := func(text string) twofa.Keys {
-		keys, err := twofa.ParseKeys(text)
-		require.NoError(t, err)
-		return keys
-	}
-	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(before) })
+	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
 	ada := w.enrolled("ada")
 	server := func(text string) *twofa.Manager {
-		w.cfg.Keys = ring(text)
+		w.cfg.Keys = ring(t, text)
 		return w.again()
 	}
 	rotating, late := server(after+","+before), server(after)
