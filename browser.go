@@ -111,9 +111,11 @@ func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
 	b.Device, b.Used, b.Proven, b.Method, b.Expires = device(c.UserAgent), now, now, m, now+browserLife
-	if remember && s.policy.Remember > 0 && !b.Remember {
-		b.Remember = true
-		s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Device}, c)
+	if s.policy.Remember > 0 { // the last answer to the question counts
+		if remember && !b.Remember {
+			s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Device}, c)
+		}
+		b.Remember = remember
 	}
 	s.dirty = true
 	return token
