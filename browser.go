@@ -151,11 +151,14 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, _ := s.browserIndex(c.Client)
+	own, current := s.browserIndex(c.Client)
 	var list []Browser
 	for i, b := range slices.Backward(s.Browsers) {
+		if s.now.Unix() >= b.Expires {
+			continue
+		}
 		v := Browser{ID: b.ID, Device: b.Device, First: unix(b.First), LastUsed: unix(b.Used), Method: b.Method,
-			Remembered: b.Remember && s.policy.remembers(b.Proven, s.now.Unix()), Current: i == own}
+			Remembered: b.Remember && s.policy.remembers(b.Proven, s.now.Unix()), Current: current && i == own}
 		if v.Remembered {
 			v.Until = unix(b.Proven + int64(s.policy.Remember/time.Second))
 		}

@@ -193,7 +193,7 @@ func (m *Manager) Offer(ctx context.Context, c Client, ch Challenge) (Login, err
 		return Login{}, err
 	}
 	offered, err := s.pending(u, t)
-	return Login{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err
+	return loginOrError(Login{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
 }
 
 // loginOrError drops what was prepared if it did not come to be.

@@ -102,7 +102,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(offered, method) {
+		if !slices.Contains(offered, method) || (method != EmailLink && method != SMS) {
 			return ErrNotAllowed
 		}
 		if err := s.open(method, c); err != nil { // it could not be used
