@@ -1,0 +1,346 @@
+package twofa_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+)
+
+func TestAbuse_R01_UnreadableIsRefused(t *testing.T) {
+	of := func(prefix string) func([]string) error {
+		return func(keys []string) error {
+			for _, key := range keys {
+				if strings.HasPrefix(key, prefix) {
+					return errFault
+				}
+			}
+			return nil
+		}
+	}
+	mangled := func(prefix string, change func(*twofa.Record)) func(*twofa.Record) {
+		return func(r *twofa.Record) {
+			if strings.HasPrefix(r.Key, prefix) {
+				change(r)
+			}
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		spoil func(*FaultStore)
+	}{
+		{"user not read", func(s *FaultStore) { s.Read = of("user/") }},
+		{"policy not read (M-07)", func(s *FaultStore) { s.Read = of("account/") }},
+		{"user empty", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = nil }) }},
+		{"user cut", func(s *FaultStore) {
+			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)-1] })
+		}},
+		{"user of a newer schema", func(s *FaultStore) {
+			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = append([]byte("2"), r.Data[1:]...) })
+		}},
+		{"user of another version", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version += "x" }) }},
+		{"user without a version", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version = "" }) }},
+		{"user under another key", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Key = "user/bob" }) }},
+		{"user far too large", func(s *FaultStore) {
+			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = append(r.Data, make([]byte, 1<<17)...) })
+		}},
+		{"policy changed by hand", func(s *FaultStore) {
+			s.Mangle = mangled("account/", func(r *twofa.Record) { r.Data = []byte(strings.Replace(string(r.Data), "1;", "0;", 1)) })
+		}},
+		{"policy of another account", func(s *FaultStore) {
+			s.Mangle = mangled("account/", func(r *twofa.Record) { r.Key = "account/beta" })
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, store := newFault(t)
+			require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+			ada := w.enrolled("ada")
+			ada.account = "acme"
+			require.NoError(t, ada.stepUp(export))
+			ada.begin()
+			challenge, session := ada.login, ada.session
+			c.spoil(store)
+
+			err := ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: ada.client}))
+			require.ErrorIs(t, err, twofa.ErrUnavailable)
+			ada.login, ada.session = challenge, session
+			require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrUnavailable)
+			require.ErrorIs(t, ada.verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrUnavailable)
+			require.ErrorIs(t, ada.Check(t.Context(), ada.caller()), twofa.ErrUnavailable)
+			require.ErrorIs(t, ada.use(export, ""), twofa.ErrUnavailable)
+			_, err = ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+			require.ErrorIs(t, err, twofa.ErrUnavailable)
+
+			store.Read, store.Mangle = nil, nil
+			require.NoError(t, ada.use(export, ""), "and nothing was spent")
+		})
+	}
+}
+
+func TestAbuse_R01_DirectoryThatDoesNotAnswerIsRefused(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	for name, lookup := range map[string]func(context.Context, string) (twofa.User, error){
+		"error":        func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "ada", Stamp: "1"}, errFault },
+		"nobody":       func(context.Context, string) (twofa.User, error) { return twofa.User{}, nil },
+		"another user": func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "bob"}, nil },
+		"disabled":     func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "ada", Disabled: true}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.cfg.User = lookup
+			m := w.again()
+			_, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
+			require.Error(t, err)
+			_, err = m.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestAbuse_R02_RightCodeThatCannotBeSpentIsRefused(t *testing.T) {
+	for _, m := range []twofa.Method{twofa.TOTP, twofa.RecoveryCode} {
+		w, store := newFault(t)
+		ada := w.enrolled("ada")
+		ada.begin()
+		code := ada.codes[0]
+		if m == twofa.TOTP {
+			code = ada.code()
+		}
+		store.Refuse = func(twofa.Record) error { return errFault }
+		l, err := w.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: m, Code: code})
+		require.ErrorIs(t, err, twofa.ErrUnavailable)
+		require.Equal(t, twofa.Login{}, l)
+		store.Refuse = nil
+		require.NoError(t, ada.verify(m, code), "it was not spent either")
+	}
+}
+
+// Whatever was typed, the answer is the same while failures cannot be counted.
+func TestAbuse_R03_NoAnswerWithoutItsCount(t *testing.T) {
+	w, store := newFault(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	store.Refuse = func(twofa.Record) error { return errFault }
+	var answers []string
+	for _, code := range []string{"000000", ada.code()} {
+		err := ada.verify(twofa.TOTP, code)
+		require.ErrorIs(t, err, twofa.ErrUnavailable)
+		require.NotErrorIs(t, err, twofa.ErrInvalidCode)
+		_, told := twofa.AttemptsLeft(err)
+		require.False(t, told)
+		answers = append(answers, err.Error())
+	}
+	require.Equal(t, answers[0], answers[1])
+}
+
+func TestAbuse_R05_NewListsAllThatIsMissing(t *testing.T) {
+	_, err := twofa.New(twofa.Config{})
+	for _, field := range []string{"Issuer", "Store", "Keys", "User"} {
+		require.ErrorContains(t, err, field+":")
+	}
+	w := newWorld(t)
+	for _, c := range []struct {
+		name string
+		edit func(*twofa.Config)
+	}{
+		{"Mailer:", func(c *twofa.Config) { c.Mailer = nil }},
+		{"LinkURL:", func(c *twofa.Config) {
+			c.LinkURL = func(token string) string { return "http://app.example.com/" + token }
+		}},
+		{"LinkURL:", func(c *twofa.Config) { c.LinkURL = func(token string) string { return "/link?" + token } }},
+		{"LinkURL:", func(c *twofa.Config) { c.LinkURL = func(string) string { return "https://app.example.com/" } }},
+		{"Phone:", func(c *twofa.Config) { c.Phone = nil }},
+		{"SMSCountries:", func(c *twofa.Config) { c.SMSCountries = nil }},
+		{"SMSCountries:", func(c *twofa.Config) { c.SMSCountries = []string{"Switzerland"} }},
+		{"RecoveryCodes:", func(c *twofa.Config) { c.RecoveryCodes = 1000 }},
+		{"SessionTTL:", func(c *twofa.Config) { c.SessionTTL = time.Second }},
+		{"SessionTTL:", func(c *twofa.Config) { c.SessionTTL = -1 }},
+		{"Issuer:", func(c *twofa.Config) { c.Issuer = "Acme: Inc" }},
+		{"WebOTPHost:", func(c *twofa.Config) { c.WebOTPHost = "https://app.example.com" }},
+		{"TOTP.Digits:", func(c *twofa.Config) { c.TOTP.Digits = 4 }},
+		{"TOTP.SecretSize:", func(c *twofa.Config) { c.TOTP.SecretSize = 10 }},
+		{"TOTP.Period:", func(c *twofa.Config) { c.TOTP.Period = time.Hour }},
+		{"Policy.Methods:", func(c *twofa.Config) { c.Policy.Methods = []twofa.Method{"none"} }},
+	} {
+		cfg := w.cfg
+		c.edit(&cfg)
+		_, err := twofa.New(cfg)
+		require.ErrorContains(t, err, c.name)
+	}
+}
+
+// The zero Manager, caller and tokens open nothing.
+func TestAbuse_R05_ZeroValuesOpenNothing(t *testing.T) {
+	w := newWorld(t)
+	w.enrolled("ada")
+	denied(t, w.Check(t.Context(), twofa.Caller{}), twofa.ReasonSignedOut)
+	denied(t, w.UseAction(t.Context(), twofa.Caller{}, export, ""), twofa.ReasonSignedOut)
+	denied(t, w.Revoke(t.Context(), twofa.Caller{}, "ada"), twofa.ReasonSignedOut)
+	require.ErrorIs(t, w.Erase(t.Context(), twofa.Caller{}, "ada"), twofa.ErrNotAllowed)
+	require.ErrorIs(t, w.SetPolicy(t.Context(), twofa.Caller{}, "acme", twofa.Policy{}), twofa.ErrNotAllowed)
+	_, err := w.Verify(t.Context(), twofa.Client{}, twofa.Challenge{}, twofa.Proof{})
+	require.ErrorIs(t, err, twofa.ErrExpired)
+	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada"})
+	require.ErrorIs(t, err, twofa.ErrNotAllowed, "a first factor says how it was given")
+}
+
+// A set-up is one write: codes without a factor or a factor without codes
+// cannot come to be. TestFaults fails each write of it.
+func TestAbuse_R06_SetUpIsAllOrNothing(t *testing.T) {
+	w, store := newFault(t)
+	ada := w.person("ada")
+	ada.begin()
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(t, err)
+	ada.uri = e.URI.Reveal()
+	ada.keep(e)
+	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))
+	store.Refuse = func(twofa.Record) error { return errFault }
+	_, err = ada.SaveCodes(t.Context(), ada.caller())
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	store.Refuse = nil
+	require.Equal(t, twofa.NextDone, ada.browser("laptop").begin(), "off")
+	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())), "the same page again")
+	laptop := ada.browser("laptop")
+	require.Equal(t, twofa.NextChallenge, laptop.begin(), "on")
+	require.NoError(t, laptop.verify(twofa.RecoveryCode, ada.codes[9]), "and the codes with it")
+}
+
+func TestAbuse_R08_ClockThatMoves(t *testing.T) {
+	t.Run("back by minutes does not end a lock", func(t *testing.T) {
+		w := newWorld(t)
+		ada := w.enrolled("ada").browser("laptop")
+		ada.begin()
+		for range 5 {
+			_ = ada.verify(twofa.TOTP, "000000")
+		}
+		w.clock.Add(-10 * time.Minute)
+		ada.begin()
+		require.ErrorIs(t, ada.verify(twofa.TOTP, ada.now()), twofa.ErrLocked)
+		w.clock.Add(59 * time.Second)
+		require.ErrorIs(t, ada.verify(twofa.TOTP, ada.now()), twofa.ErrLocked)
+	})
+	t.Run("a year ahead and back again locks nobody out of sending", func(t *testing.T) {
+		w := newWorld(t, byLink)
+		ada := w.person("ada")
+		w.clock.Add(365 * 24 * time.Hour)
+		ada.begin()
+		require.NoError(t, ada.send(twofa.EmailLink))
+		w.clock.Add(-365 * 24 * time.Hour)
+		later := ada.browser("laptop")
+		for range 30 { // a day, at the longest
+			later.begin()
+			if later.send(twofa.EmailLink) == nil {
+				require.NoError(t, later.verify(twofa.EmailLink, later.token()))
+				return
+			}
+			w.clock.Add(time.Hour)
+		}
+		require.Fail(t, "no link for a day")
+	})
+	t.Run("forward by a day ends what is open, and nothing else", func(t *testing.T) {
+		w := newWorld(t)
+		ada := w.enrolled("ada")
+		pending := ada.browser("laptop")
+		pending.begin()
+		w.clock.Add(25 * time.Hour)
+		require.ErrorIs(t, pending.verify(twofa.TOTP, pending.now()), twofa.ErrExpired)
+		denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+		ada.begin()
+		require.NoError(t, ada.verify(twofa.TOTP, ada.now()))
+	})
+}
+
+// Two servers whose clocks disagree by 45 seconds, either way round.
+func TestAbuse_R08_ServersWhoseClocksDisagree(t *testing.T) {
+	for _, off := range []time.Duration{45 * time.Second, -45 * time.Second} {
+		t.Run(off.String(), func(t *testing.T) {
+			w := newWorld(t, remembering)
+			ada := w.enrolled("ada").browser("laptop").remember()
+			cfg := w.cfg
+			cfg.Now = func() time.Time { return w.clock.Now().Add(off) }
+			other, err := twofa.New(cfg)
+			require.NoError(t, err)
+			there := func(p person) *person { // the same person, at the other server
+				p.world = &world{Manager: other, t: w.t, clock: w.clock}
+				return &p
+			}
+			require.NoError(t, other.Check(t.Context(), ada.caller()))
+			require.NoError(t, ada.stepUp(export))
+			require.NoError(t, other.UseAction(t.Context(), ada.caller(), export, ""))
+			require.ErrorContains(t, ada.use(export, ""), "proof_missing", "spent everywhere")
+
+			away := there(*ada.browser("desk"))
+			away.begin()
+			code := ada.code()
+			first := away.verify(twofa.TOTP, code)
+			ada.begin()
+			desk := ada.browser("tablet")
+			desk.begin()
+			second := desk.verify(twofa.TOTP, code)
+			require.False(t, first == nil && second == nil, "one code, one success")
+
+			thief := ada.browser("cellar")
+			thief.begin()
+			for range 5 {
+				_ = thief.verify(twofa.TOTP, "000000")
+			}
+			away = there(*ada.browser("attic"))
+			away.begin()
+			require.ErrorIs(t, away.verify(twofa.TOTP, away.now()), twofa.ErrLocked, "locked everywhere")
+			require.Equal(t, twofa.NextDone, there(*ada).begin(), "a remembered browser is remembered everywhere")
+		})
+	}
+}
+
+func TestAbuse_R09_CancelledBeforeTheCallChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	before := string(w.record("ada"))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	code := ada.code()
+	_, err := w.Verify(gone, ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	require.ErrorIs(t, w.Check(gone, ada.caller()), context.Canceled)
+	require.ErrorIs(t, w.Revoke(gone, twofa.Host("test"), "ada"), context.Canceled)
+	require.Equal(t, before, string(w.record("ada")))
+	require.NoError(t, ada.verify(twofa.TOTP, code))
+}
+
+// A record that is never free is given up in bounded time.
+func TestAbuse_R10_RecordThatIsAlwaysBusy(t *testing.T) {
+	w, store := newFault(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	swaps := 0
+	store.Refuse = func(twofa.Record) error { swaps++; return twofa.ErrConflict }
+	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrUnavailable)
+	require.Less(t, swaps, 50)
+	gone, cancel := context.WithCancel(t.Context())
+	store.Refuse = func(twofa.Record) error { cancel(); return twofa.ErrConflict }
+	_, err := w.Verify(gone, ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+	require.ErrorIs(t, err, context.Canceled, "and at once when nobody waits any more")
+}
+
+// A store that was emptied knows no session, and lets nobody in by an old one.
+func TestAbuse_R11_LostRecordEndsEverything(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(export))
+	ada.begin()
+	w.cfg.Store = memstore.New()
+	w.Manager = w.again()
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrExpired)
+	require.True(t, errors.Is(ada.send(twofa.EmailLink), twofa.ErrExpired))
+	denied(t, ada.use(export, ""), twofa.ReasonSignedOut)
+}
