@@ -29,19 +29,22 @@ func TestAbuse_P01_P04_HeadersEverywhere(t *testing.T) {
 	in.enroll("bob")
 	for _, who := range []*browser{b, in, h.browser()} {
 		for _, path := range append(closed, "/2fa/nothing", "/2fa/../2fa/verify") {
-			checkHeaders(t, h, who, "GET", path)
+			checkHeaders(t, h, who, "GET", path, "text/html")
+			checkHeaders(t, h, who, "POST", path, "application/json")
 		}
 		for _, rt := range twofahttp.Routes() {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS"} {
-				checkHeaders(t, h, who, method, "/2fa/"+rt.Path)
+				checkHeaders(t, h, who, method, "/2fa/"+rt.Path, "text/html")
+				checkHeaders(t, h, who, method, "/2fa/"+rt.Path, "*/*")
 			}
 		}
 	}
 }
 
-func checkHeaders(t *testing.T, h *host, b *browser, method, path string) {
+func checkHeaders(t *testing.T, h *host, b *browser, method, path, accept string) {
 	t.Helper()
 	r := b.request(method, path, "")
+	r.Header.Set("Accept", accept)
 	r.Header.Set("Origin", "https://evil.example")
 	r.Header.Set("Access-Control-Request-Method", "POST")
 	a := b.do(r)
@@ -121,6 +124,25 @@ func TestAbuse_P05_PanicInTheStore(t *testing.T) {
 	require.Equal(t, 500, in.get("/contacts").StatusCode, "the guard stays closed")
 	require.Equal(t, 500, in.api("POST", "/contacts/export").StatusCode)
 	require.Zero(t, h.exports)
+}
+
+// tornSessions sets its cookie and breaks off.
+type tornSessions struct{ *sessions }
+
+func (s tornSessions) SignIn(w http.ResponseWriter, r *http.Request, session twofa.Session) error {
+	_ = s.sessions.SignIn(w, r, session)
+	panic("after the cookie")
+}
+
+func TestAbuse_P05_PanicHalfWayThroughTheSignIn(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.Sessions = tornSessions{c.Sessions.(*sessions)}
+	})
+	b := h.browser()
+	a := b.post("/login", "user", "ada")
+	require.Equal(t, 500, a.StatusCode)
+	require.Empty(t, b.cookie(sessionCookie))
+	require.False(t, b.signedIn())
 }
 
 func TestUnavailable_LosesNothing(t *testing.T) {

@@ -106,6 +106,17 @@ func TestAbuse_I09_NextLeadsAway(t *testing.T) {
 	}
 }
 
+func TestAbuse_I09_NextInTheCookieLeadsAway(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.login("ada", "next", "/contacts")
+	value := b.cookie("__Host-twofa-challenge")
+	require.Contains(t, value, "n=%2Fcontacts")
+	b.setCookie("__Host-twofa-challenge", strings.Replace(value, "n=%2Fcontacts", "n=javascript%3Aalert%281%29", 1))
+	require.Contains(t, b.get("/2fa/challenge").Body, `data-next="/"`, "where the script goes")
+	require.Equal(t, "/", b.post("/2fa/link", "token", tokenOf(h.mailed())).Header.Get("Location"))
+}
+
 func TestAbuse_I10_LandingPage(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	b := h.browser()

@@ -124,6 +124,16 @@ func TestAbuse_E06_SessionIDChanges(t *testing.T) {
 	require.Equal(t, 410, old.post("/2fa/verify", "method", "totp", "code", phone.next()).StatusCode, "and so is the pending login")
 }
 
+func TestAbuse_E06_NewLoginEndsTheOldOne(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	h.browser().enroll("bob")
+	b := h.browser()
+	b.login("ada")
+	require.True(t, b.signedIn())
+	b.login("bob")
+	require.False(t, b.signedIn(), "nobody is, while the code is asked for")
+}
+
 func TestAbuse_E07_PlantedCookies(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	_, phone, _ := h.pending("ada")

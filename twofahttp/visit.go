@@ -38,6 +38,7 @@ func (v *visit) run(serve func() error) (ok bool) {
 		default:
 			v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			v.w.Header().Del("Set-Cookie") // nothing half done gets out
+			v.browser = readBrowser(v.r)
 			v.fail(errInternal)
 		}
 	}()

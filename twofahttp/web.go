@@ -136,7 +136,7 @@ func (web *Web) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.Firs
 		v.back = v.loginURL(SafeNext(next, ""))
 		v.browserToken()
 		f.Client = v.client()
-		return v.begin(f, SafeNext(next, web.cfg.HomeURL))
+		return v.begin(f, next)
 	})
 }
 
