@@ -2,6 +2,8 @@ package twofa
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -165,6 +167,15 @@ type Proof struct {
 	// gives that a lifetime.
 	Remember bool
 }
+
+// Format hides the proof: the code may still be good.
+func (p Proof) Format(f fmt.State, _ rune) { redact(f) }
+
+// LogValue hides the proof.
+func (p Proof) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON fails: the code may still be good.
+func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 
 // Cancel ends a login or step-up that is not wanted any more; its challenge,
 // and everything sent for it, is dead.

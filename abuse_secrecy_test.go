@@ -1,0 +1,613 @@
+package twofa_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"go/ast"
+	goparser "go/parser"
+	"go/token"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// hush is what must not be seen anywhere.
+const hush = "hush-481516234242"
+
+// exported holds a value of every exported type, filled with secrets wherever
+// a secret belongs. Types that hold none by their meaning have none: names and
+// ids, what a host configures, and what a store is given, which is sealed.
+func exported(t testing.TB) map[string]any {
+	secret := twofa.NewSecret(hush)
+	challenge, session := twofa.ParseChallenge(hush), twofa.ParseSession(hush)
+	client := twofa.Client{IP: "192.0.2.7", Browser: secret, HostSession: secret}
+	w := newWorld(t)
+	cfg := w.cfg
+	keys, err := twofa.ParseKeys("k:" + base64.StdEncoding.EncodeToString([]byte((hush + "abcdefghijklmnop")[:32])))
+	require.NoError(t, err)
+	cfg.Keys, cfg.Store = keys, nil
+	return map[string]any{
+		"ActionRule": twofa.ActionRule{}, "Browser": twofa.Browser{}, "By": twofa.ByPassword,
+		"Caller":      twofa.Caller{Session: session, Challenge: challenge, Client: client},
+		"Challenge":   challenge,
+		"Client":      client,
+		"Config":      cfg,
+		"DeniedError": &twofa.DeniedError{}, "Description": twofa.Description{},
+		"Email":  twofa.Email{To: "ada@example.com", Subject: "s", Text: hush, HTML: hush},
+		"Enroll": twofa.Enroll{},
+		"Enrolment": twofa.Enrolment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
+			Challenge: challenge},
+		"Event": twofa.Event{}, "EventQuery": twofa.EventQuery{}, "Factor": twofa.Factor{}, "Factors": twofa.Factors{},
+		"FirstFactor": twofa.FirstFactor{Client: client},
+		"Keys":        keys,
+		"LinkMail":    twofa.LinkMail{URL: secret},
+		"Login":       twofa.Login{Session: session, Challenge: challenge, Browser: secret},
+		"Manager":     w.Manager,
+		"Member":      twofa.Member{}, "Method": twofa.TOTP, "Next": twofa.NextDone,
+		"NoticeMail": twofa.NoticeMail{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
+		"Proof":     twofa.Proof{Method: twofa.TOTP, Code: hush},
+		"ProofTime": twofa.ProofTime{}, "Reason": twofa.ReasonMissing,
+		"Record": twofa.Record{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "Sending": twofa.Sending{},
+		"TOTPConfig":  twofa.TOTPConfig{},
+		"TextCode":    twofa.TextCode{Code: secret},
+		"TextMessage": twofa.TextMessage{To: "+41791234567", Body: hush},
+		"TurnOff":     twofa.ByMember, "User": twofa.User{},
+	}
+}
+
+// sources parses the package, tests left out.
+func sources(t *testing.T) map[string]*ast.File {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	files := map[string]*ast.File{}
+	for _, name := range names {
+		if !strings.HasSuffix(name, "_test.go") {
+			files[name], err = goparser.ParseFile(token.NewFileSet(), name, nil, goparser.SkipObjectResolution)
+			require.NoError(t, err)
+		}
+	}
+	return files
+}
+
+func TestSecrecy_EveryExportedTypeIsLookedAt(t *testing.T) {
+	var declared []string
+	for _, file := range sources(t) {
+		for _, d := range file.Decls {
+			g, _ := d.(*ast.GenDecl)
+			if g == nil || g.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range g.Specs {
+				s := spec.(*ast.TypeSpec)
+				if _, is := s.Type.(*ast.InterfaceType); s.Name.IsExported() && !is {
+					declared = append(declared, s.Name.Name)
+				}
+			}
+		}
+	}
+	values := exported(t)
+	looked := make([]string, 0, len(values))
+	for name := range values {
+		looked = append(looked, name)
+	}
+	require.ElementsMatch(t, declared, looked)
+}
+
+// A Secret field that is left empty above would prove nothing.
+func TestSecrecy_EverySecretFieldIsFilled(t *testing.T) {
+	var walk func(path string, v reflect.Value)
+	walk = func(path string, v reflect.Value) {
+		switch {
+		case v.Type() == reflect.TypeFor[twofa.Secret]():
+			require.Equal(t, hush, v.Interface().(twofa.Secret).Reveal(), path)
+		case v.Kind() == reflect.Struct:
+			for i := range v.NumField() {
+				if f := v.Type().Field(i); f.IsExported() {
+					walk(path+"."+f.Name, v.Field(i))
+				}
+			}
+		case v.Kind() == reflect.Slice && v.Type().Elem() == reflect.TypeFor[twofa.Secret]():
+			require.NotZero(t, v.Len(), path)
+			walk(path, v.Index(0))
+		}
+	}
+	for name, v := range exported(t) {
+		walk(name, reflect.ValueOf(v))
+	}
+}
+
+// prints writes a value in every way a host might, by itself and inside others.
+// What is handed over has its text in plain fields, and promises to hold where
+// things are printed, logged or turned into JSON.
+func prints(v any) string {
+	var b strings.Builder
+	inPlain := slices.Contains([]reflect.Type{reflect.TypeFor[twofa.Email](), reflect.TypeFor[twofa.TextMessage](), reflect.TypeFor[twofa.Proof]()}, reflect.TypeOf(v))
+	ptr := reflect.New(reflect.TypeOf(v))
+	ptr.Elem().Set(reflect.ValueOf(v))
+	p := ptr.Interface()
+	shapes := []any{v, p, &p, []any{v}, [1]any{p}, map[string]any{"k": v}, struct{ V any }{v}, &struct{ V any }{p}}
+	for _, shape := range shapes {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10.3s", "%-20v"} {
+			fmt.Fprintf(&b, verb+"\n", shape)
+		}
+		b.WriteString(fmt.Sprint(shape) + fmt.Sprintln(shape))
+		text, err := json.Marshal(shape)
+		fmt.Fprintln(&b, string(text), err)
+		if !inPlain {
+			text, err = xml.Marshal(shape)
+			fmt.Fprintln(&b, string(text), err)
+			err = gob.NewEncoder(&b).Encode(shape)
+			fmt.Fprintln(&b, err)
+		}
+		opts := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
+		for _, h := range []slog.Handler{slog.NewTextHandler(&b, opts), slog.NewJSONHandler(&b, opts)} {
+			l := slog.New(h)
+			l.Debug("m", "v", shape, slog.Group("g", "v", shape))
+			l.With("v", shape).Debug(fmt.Sprint(shape))
+		}
+		fmt.Fprintln(&b, fmt.Errorf("wrapped: %v", shape))
+	}
+	return b.String()
+}
+
+// forms are the ways a text can stand in another.
+func forms(text string) []string {
+	return []string{text, hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
+		base64.RawStdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
+		fmt.Sprint([]byte(text)), url.QueryEscape(text)}
+}
+
+func TestAbuse_Q05_NoExportedTypePrintsItsSecrets(t *testing.T) {
+	for name, v := range exported(t) {
+		t.Run(name, func(t *testing.T) {
+			out := prints(v)
+			for _, form := range forms(hush) {
+				require.False(t, strings.Contains(out, form), "as %q", form)
+			}
+		})
+	}
+}
+
+// What promises not to leak keeps that promise where fmt cannot call its
+// methods: in an unexported field of another struct.
+func TestAbuse_Q05_UnexportedFieldsOfOthersPrintNoSecrets(t *testing.T) {
+	secret, challenge, session := twofa.NewSecret(hush), twofa.ParseChallenge(hush), twofa.ParseSession(hush)
+	keys := exported(t)["Keys"].(twofa.Keys)
+	type inner struct {
+		secret    twofa.Secret
+		pointer   *twofa.Secret
+		list      []twofa.Secret
+		table     map[string]twofa.Secret
+		challenge twofa.Challenge
+		session   twofa.Session
+		login     twofa.Login
+		caller    twofa.Caller
+		enrolment twofa.Enrolment
+		keys      twofa.Keys
+	}
+	in := inner{secret, &secret, []twofa.Secret{secret}, map[string]twofa.Secret{"k": secret}, challenge, session,
+		twofa.Login{Session: session, Challenge: challenge, Browser: secret}, twofa.Caller{Session: session},
+		twofa.Enrolment{URI: secret, Key: secret, Codes: []twofa.Secret{secret}}, keys}
+	out := prints(in) + prints(struct{ in *inner }{&in}) + prints([]inner{in})
+	for _, form := range forms(hush) {
+		require.NotContains(t, out, form)
+	}
+}
+
+func TestAbuse_Q05_MarshallingASecretFails(t *testing.T) {
+	for _, v := range []any{twofa.NewSecret(hush), twofa.ParseSession(hush), twofa.ParseChallenge(hush), twofa.Login{Browser: twofa.NewSecret(hush)},
+		twofa.Enrolment{}, exported(t)["Keys"], twofa.Email{}, twofa.TextMessage{}, twofa.Proof{}} {
+		_, err := json.Marshal(v)
+		require.Error(t, err, "%T", v)
+	}
+}
+
+// everything is captured of a host: its log at debug level, events, errors,
+// and what a caller gets.
+type everything struct {
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+func (e *everything) Write(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.log.Write(p)
+}
+
+func TestAbuse_Q01_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
+	seen := &everything{}
+	log := slog.New(slog.NewJSONHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	bad := &sender{}
+	w, store := newFault(t, func(c *twofa.Config) {
+		c.Logger, c.Mailer, c.SMS, c.MailNotice, c.ViewableCodes = log, bad, bad, nil, true
+		c.Policy = twofa.PolicySMS()
+		c.OnEvent = func(_ context.Context, e twofa.Event) { log.Debug("event", "event", e) }
+	})
+	w.out = &bad.Outbox
+	var secrets []string
+	note := func(list ...string) { secrets = append(secrets, list...) }
+	look := func(v any, err error) error {
+		log.Debug("result", "value", v, "error", err)
+		fmt.Fprintf(seen, "%+v %v\n", v, err)
+		return err
+	}
+	took := func(p *person, l twofa.Login, err error) error {
+		note(l.Session.Reveal(), l.Challenge.Reveal(), l.Browser.Reveal())
+		return look(l, p.took(l, err))
+	}
+
+	ada := w.person("ada")
+	note(ada.client.Browser.Reveal())
+	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
+	require.NoError(t, took(ada, l, err))
+	l, err = w.Send(t.Context(), ada.client, ada.login.Challenge, twofa.EmailLink)
+	require.NoError(t, took(ada, l, err))
+	note(ada.token())
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+	e, err := w.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(t, look(e, err))
+	ada.uri = e.URI.Reveal()
+	ada.keep(e)
+	note(e.URI.Reveal(), e.Key.Reveal(), strings.ReplaceAll(e.Key.Reveal(), " ", ""))
+	note(ada.codes...)
+	l, err = w.Confirm(t.Context(), ada.caller(), ada.code())
+	require.NoError(t, took(ada, l, err))
+	l, err = w.SaveCodes(t.Context(), ada.caller())
+	require.NoError(t, took(ada, l, err))
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	codes, err := w.RecoveryCodes(t.Context(), ada.caller())
+	require.NoError(t, look(codes, err))
+	e, err = w.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+	require.NoError(t, look(e, err))
+	note(adasPhone, adasPhone[1:], w.out.TextCode(t, adasPhone))
+	caller := ada.caller()
+	caller.Challenge = e.Challenge
+	l, err = w.Confirm(t.Context(), caller, w.out.TextCode(t, adasPhone))
+	require.NoError(t, took(ada, l, err))
+
+	for _, do := range []func(context.Context, func() error) error{nil, badSenders[0].do, badSenders[2].do} {
+		bad.do = do
+		w.clock.Add(time.Hour)
+		other := ada.browser("laptop")
+		l, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: other.client})
+		require.NoError(t, took(other, l, err))
+		code := other.code()
+		note(code)
+		_ = look(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "000000"}))
+		_ = look(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0]}))
+		store.Refuse = func(twofa.Record) error { return errFault }
+		_ = look(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+		store.Refuse = nil
+		_ = look(w.Send(t.Context(), other.client, other.login.Challenge, twofa.SMS))
+		store.Mangle = func(r *twofa.Record) { r.Data = r.Data[:10] }
+		_ = look(nil, w.Check(t.Context(), ada.caller()))
+		store.Mangle = nil
+	}
+	f, err := w.Factors(t.Context(), ada.caller())
+	require.NoError(t, look(f, err))
+	_ = look(w.Browsers(t.Context(), ada.caller()))
+	_ = look(w.Describe(ada.session))
+
+	require.Greater(t, seen.log.Len(), 5_000)
+	for _, secret := range slices.DeleteFunc(secrets, func(s string) bool { return s == "" }) {
+		require.NotContains(t, seen.log.String(), secret)
+	}
+}
+
+func TestAbuse_Q02_StoreHoldsNoSecretInTheClear(t *testing.T) {
+	for _, viewable := range []bool{false, true} {
+		w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.ViewableCodes = viewable })
+		ada := w.person("ada")
+		ada.begin()
+		require.NoError(t, ada.send(twofa.EmailLink))
+		require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		require.NoError(t, err)
+		pending := string(w.record("ada"))
+		ada.keep(e)
+		ada.uri = e.URI.Reveal()
+		require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))
+		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
+		key := strings.ReplaceAll(e.Key.Reveal(), " ", "")
+		raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(key)
+		require.NoError(t, err)
+		secrets := append(forms(key), forms(string(raw))...)
+		for _, code := range ada.codes {
+			plain := strings.ReplaceAll(code, "-", "")
+			for _, spelling := range []string{code, plain, strings.ToLower(code), strings.ToLower(plain)} {
+				secrets = append(secrets, forms(spelling)...)
+			}
+		}
+		for _, stored := range []string{pending, string(w.record("ada"))} {
+			for _, s := range secrets {
+				require.NotContains(t, stored, s)
+			}
+			require.Contains(t, stored, "test1.", "sealed under the id of the key")
+		}
+	}
+}
+
+func TestAbuse_Q03_KeysRotate(t *testing.T) {
+	const one, two = "one:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY=", "two:ZmVkY2JhOTg3NjU0MzIxMFZVVFNSUVBPTk1MS0pJSEc="
+	ring := func(text string) twofa.Keys {
+		keys, err := twofa.ParseKeys(text)
+		require.NoError(t, err)
+		return keys
+	}
+	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(one) })
+	ada := w.enrolled("ada")
+	for _, step := range []string{one + "," + two, two + "," + one} {
+		w.cfg.Keys = ring(step)
+		w.Manager = w.again()
+		require.NoError(t, ada.Check(t.Context(), ada.caller()), "sessions live on")
+		again := ada.browser("laptop")
+		again.begin()
+		require.NoError(t, again.verify(twofa.TOTP, again.code()))
+	}
+	require.True(t, strings.HasPrefix(string(w.record("ada")), "1 two "), "the first of the ring signs what is written")
+	w.cfg.Keys = ring(one) // too early, or the wrong one
+	w.Manager = w.again()
+	err := ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client}))
+	var record *twofa.RecordError
+	require.ErrorAs(t, err, &record)
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+}
+
+func TestAbuse_Q04_NoncesNeverRepeatAndEveryByteCounts(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	nonces := map[string]bool{}
+	for range 10_000 {
+		l, err := ada.StepUp(t.Context(), ada.caller(), export, "")
+		require.NoError(t, err)
+		_, body, _ := strings.Cut(l.Challenge.Reveal(), ".")
+		nonces[body[:32]] = true // 24 bytes
+	}
+	require.Len(t, nonces, 10_000)
+
+	ada.begin()
+	text := ada.login.Challenge.Reveal()
+	for i := range text {
+		for _, c := range []byte{'A', 'b', '_', '\n', '=', '.'} {
+			if text[i] == c {
+				continue
+			}
+			forged := []byte(text)
+			forged[i] = c
+			_, err := w.Offer(t.Context(), ada.client, twofa.ParseChallenge(string(forged)))
+			require.ErrorIs(t, err, twofa.ErrExpired, "byte %d as %q", i, c)
+		}
+	}
+}
+
+// A token has one spelling, one purpose and one user.
+func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	challenge, session := ada.login.Challenge.Reveal(), ada.session.Reveal()
+	id, body, _ := strings.Cut(challenge, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(body)
+	require.NoError(t, err)
+	other := newWorld(t, func(c *twofa.Config) { c.Keys = twofatest.Keys(t, "b") })
+	foreign := other.enrolled("ada")
+	foreign.begin()
+	for name, text := range map[string]string{
+		"cut":               challenge[:len(challenge)-1],
+		"cut by a group":    challenge[:len(challenge)-4],
+		"longer":            challenge + "AAAA",
+		"padded":            id + "." + base64.URLEncoding.EncodeToString(raw) + "=",
+		"standard alphabet": id + "." + base64.StdEncoding.EncodeToString(raw) + "==",
+		"hexadecimal":       id + "." + hex.EncodeToString(raw),
+		"line break":        challenge[:60] + "\n" + challenge[60:],
+		"CRLF at the end":   challenge + "\r\n",
+		"space before":      " " + challenge,
+		"NUL after":         challenge + "\x00",
+		"no id":             "." + body,
+		"another id":        "other." + body,
+		"twice":             challenge + "." + body,
+		"a session":         session,
+		"of another ring":   foreign.login.Challenge.Reveal(),
+		"enormous":          strings.Repeat(challenge, 100),
+		"empty":             "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.Verify(t.Context(), ada.client, twofa.ParseChallenge(text), twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			require.ErrorIs(t, err, twofa.ErrExpired)
+			if text != session {
+				denied(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(text), Client: ada.client}), twofa.ReasonSignedOut)
+			}
+			if text != session {
+				_, err = w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(text), Client: ada.client}, twofa.Enroll{})
+				denied(t, err, twofa.ReasonSignedOut)
+			}
+		})
+	}
+	t.Run("a challenge is no session and opens no set-up", func(t *testing.T) {
+		denied(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(challenge), Client: ada.client}), twofa.ReasonSignedOut)
+		_, err := w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(challenge), Client: ada.client}, twofa.Enroll{})
+		denied(t, err, twofa.ReasonSignedOut)
+		_, err = w.Describe(twofa.ParseSession(challenge))
+		denied(t, err, twofa.ReasonSignedOut)
+	})
+	t.Run("nor does a step-up sign in", func(t *testing.T) {
+		l, err := w.StepUp(t.Context(), ada.caller(), export, "")
+		require.NoError(t, err)
+		l, err = w.Verify(t.Context(), ada.client, l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
+		require.NoError(t, err)
+		require.True(t, l.Session.IsZero())
+	})
+}
+
+// comparing finds == and != between two values of which one has a name that
+// stands for a secret or its hash.
+func comparing(file *ast.File) (found []string) {
+	name := func(e ast.Expr) string {
+		switch e := e.(type) {
+		case *ast.Ident:
+			return e.Name
+		case *ast.SelectorExpr:
+			return e.Sel.Name
+		case *ast.CallExpr:
+			if f, ok := e.Fun.(*ast.Ident); ok {
+				return f.Name
+			}
+		}
+		return ""
+	}
+	secret := func(e ast.Expr) bool {
+		return slices.Contains([]string{"code", "Code", "token", "hash", "Hash", "mac", "plain", "browser", "Browser", "host", "Prev", "To"}, name(e))
+	}
+	harmless := func(e ast.Expr) bool { // a literal, nil, or a constant
+		_, literal := e.(*ast.BasicLit)
+		return literal || name(e) == "nil" || strings.HasPrefix(name(e), "max")
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.BinaryExpr:
+			if (n.Op == token.EQL || n.Op == token.NEQ) && (secret(n.X) || secret(n.Y)) && !harmless(n.X) && !harmless(n.Y) {
+				found = append(found, name(n.X)+" "+n.Op.String()+" "+name(n.Y))
+			}
+		case *ast.SelectorExpr:
+			if pkg, ok := n.X.(*ast.Ident); ok && slices.Contains([]string{"bytes.Equal", "bytes.Compare", "strings.EqualFold", "strings.Compare", "reflect.DeepEqual"}, pkg.Name+"."+n.Sel.Name) {
+				found = append(found, pkg.Name+"."+n.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestAbuse_Q06_SecretsAreComparedInConstantTime(t *testing.T) {
+	allowed := map[string]bool{
+		"Browser == Browser": true, // digests in one's own record, to find the older link of the same browser
+		"To != digest":       true, // digests of addresses and numbers that the directory names, not the client
+	}
+	for path, file := range sources(t) {
+		for _, c := range comparing(file) {
+			require.True(t, allowed[c], "%s: %s", path, c)
+		}
+		for _, i := range file.Imports {
+			if strings.HasPrefix(i.Path.Value, `"math/rand`) {
+				require.Equal(t, "swap.go", path, "only the wait between rounds is not from crypto/rand")
+			}
+		}
+	}
+}
+
+func TestAbuse_Q07_WeakKeysAreRefused(t *testing.T) {
+	b64 := base64.StdEncoding.EncodeToString
+	good := "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTUV"))
+	_, err := twofa.ParseKeys(good)
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"nothing": "", "no id": b64(make([]byte, 32)), "empty key": "k:", "16 bytes": "k:" + b64([]byte("0123456789abcdef")),
+		"31 bytes": "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTU")), "33 bytes": "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTUVW")),
+		"zeros": "k:" + b64(make([]byte, 32)), "one word again and again": "k:" + b64([]byte(strings.Repeat("password", 4))),
+		"not base64": "k:!!!!", "the same id twice": good + "," + good, "the same key twice": good + ",l" + good[1:],
+		"id with a dot": "a.b:" + good[2:], "long id": strings.Repeat("k", 17) + good[1:], "comma at the end": good + ",",
+	} {
+		_, err := twofa.ParseKeys(text)
+		require.Error(t, err, name)
+		if len(text) > 8 {
+			require.NotContains(t, err.Error(), text[4:], "nor is a key repeated in the error")
+		}
+	}
+}
+
+// Each thing that matters is one event of its own type, with method and place,
+// and nothing secret.
+func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
+	w := newWorld(t, remembering)
+	ada := w.enrolled("ada")
+	expect := func(what string, want []string, do func()) {
+		t.Helper()
+		w.events = nil
+		do()
+		require.Equal(t, want, w.types(), what)
+		for _, e := range w.events {
+			require.NotEmpty(t, e.ID)
+			require.Equal(t, "ada", e.User)
+			require.Equal(t, w.clock.Now().Truncate(time.Second), e.Time)
+		}
+	}
+	ok := func(err error) { t.Helper(); require.NoError(t, err) }
+	require.Equal(t, []string{twofa.EventLogin, twofa.EventCodesMade, twofa.EventEnrolled}, w.types())
+
+	other := ada.browser("laptop")
+	other.begin()
+	var code string
+	expect("failure", []string{twofa.EventFailed}, func() { _ = other.verify(twofa.TOTP, "000000") })
+	expect("login, and a browser remembered", []string{twofa.EventLogin, twofa.EventBrowserTrusted}, func() {
+		code = other.code()
+		ok(other.took(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code, Remember: true})))
+	})
+	require.Equal(t, twofa.TOTP, w.events[0].Method)
+	third := ada.browser("tablet")
+	third.begin()
+	expect("reuse", []string{twofa.EventReused}, func() { _ = third.verify(twofa.TOTP, code) })
+	for range 3 {
+		_ = third.verify(twofa.TOTP, "000000")
+	}
+	expect("lock", []string{twofa.EventLocked}, func() { _ = third.verify(twofa.TOTP, "000000") })
+	expect("nothing while locked", nil, func() { _ = third.verify(twofa.TOTP, "000000") })
+	expect("step-up", []string{twofa.EventStepUp}, func() { ok(ada.stepUp(twofa.ActionFactors)) })
+	f, err := ada.Factors(t.Context(), ada.caller())
+	ok(err)
+	expect("another name", []string{twofa.EventRenamed}, func() { ok(ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "mine")) })
+	expect("new codes", []string{twofa.EventCodesMade}, func() {
+		e, err := ada.RegenerateCodes(t.Context(), ada.caller())
+		ok(err)
+		ada.keep(e)
+		ok(ada.took(ada.SaveCodes(t.Context(), ada.caller())))
+	})
+	expect("browser revoked", []string{twofa.EventBrowserRevoked}, func() { ok(ada.ForgetBrowsers(t.Context(), ada.caller())) })
+	expect("replaced", []string{twofa.EventReplaced}, func() {
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Replaces: f.List[0].ID})
+		ok(err)
+		ada.uri = e.URI.Reveal()
+		ok(ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))
+	})
+	expect("proof and action", []string{twofa.EventStepUp, twofa.EventActionUsed}, func() {
+		ok(ada.stepUp(export))
+		ok(ada.use(export, ""))
+	})
+	require.Equal(t, export, w.events[1].Detail)
+	w.clock.Add(time.Hour)
+	third.begin()
+	expect("recovery", []string{twofa.EventRecoveryUsed, twofa.EventLogin}, func() { ok(third.verify(twofa.RecoveryCode, ada.codes[0])) })
+	require.Equal(t, 9, w.events[0].Left)
+	expect("password", []string{twofa.EventCredentials}, func() { ok(w.CredentialsChanged(t.Context(), twofa.Host("reset"), "ada")) })
+	require.Equal(t, "host", w.events[0].Actor)
+	last := ada.browser("desk")
+	last.begin()
+	ok(last.verify(twofa.TOTP, last.code()))
+	ok(last.stepUp(twofa.ActionFactors))
+	expect("off", []string{twofa.EventRemoved, twofa.EventTurnedOff}, func() {
+		f, err := last.Factors(t.Context(), last.caller())
+		ok(err)
+		ok(last.Remove(t.Context(), last.caller(), f.List[0].ID))
+	})
+	expect("revoked", []string{twofa.EventRevoked}, func() { ok(w.Revoke(t.Context(), twofa.Host("ticket 7"), "ada")) })
+	require.Equal(t, "ticket 7", w.events[0].Detail)
+	expect("erased", []string{twofa.EventErased}, func() { ok(w.Erase(t.Context(), twofa.Host("left"), "ada")) })
+}
