@@ -404,7 +404,7 @@ func (m *Manager) change(ctx context.Context, c Caller, decide func(*state, tick
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, t.user, c.Account, func(s *state) error {
+	return m.decide(ctx, t.user, t.account, func(s *state) error {
 		if err := s.callerLives(t, u); err != nil {
 			return err
 		}
@@ -418,23 +418,23 @@ func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *state, Use
 	if err != nil {
 		return t, nil, u, err
 	}
-	s, err := m.load(ctx, t.user, c.Account)
+	s, err := m.load(ctx, t.user, t.account)
 	if err == nil {
 		err = s.callerLives(t, u)
 	}
 	return t, s, u, err
 }
 
-// caller opens a live session, or a challenge that leads to set-up.
+// caller opens a live session, which is in the account that the caller says,
+// or a challenge that leads to set-up, which is in the account it was made for.
 func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
-	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
-	if err != nil {
-		t, err = m.cfg.Keys.openTicket(c.Challenge.Secret, m.cfg.Now(), forEnroll)
-	}
-	if err != nil || !t.from(c.Client) {
+	t, err := m.openSession(c)
+	if err == nil {
+		t.account = c.Account
+	} else if t, err = m.cfg.Keys.openTicket(c.Challenge.Secret, m.cfg.Now(), forEnroll); err != nil || !t.from(c.Client) {
 		return t, User{}, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
 	}
-	u, err := m.lookup(ctx, t.user, c.Account)
+	u, err := m.lookup(ctx, t.user, t.account)
 	return t, u, err
 }
 

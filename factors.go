@@ -29,6 +29,9 @@ type Factor struct {
 	Phone    string // masked
 	Added    time.Time
 	LastUsed time.Time
+	// Removable says that the policy lets the person remove it, after a fresh
+	// proof.
+	Removable bool
 }
 
 // Factors lists what the caller has set up. It needs no fresh proof.
@@ -52,7 +55,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	}
 	for i := range s.Factors {
 		f := &s.Factors[i]
-		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used)}
+		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used), Removable: s.mayRemove(i)}
 		if f.Method == SMS {
 			number, err := s.unseal(f)
 			if err != nil {
@@ -99,15 +102,14 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		if i < 0 {
 			return ErrNotEnrolled
 		}
-		f := s.Factors[i]
-		left := slices.Delete(slices.Clone(s.Factors), i, i+1)
-		if s.lastFactor(left) && (s.needsFactor() || s.policy.TurnOff != ByMember) {
+		if !s.mayRemove(i) {
 			return ErrNotAllowed
 		}
-		s.Factors = left
+		f := s.Factors[i]
+		s.Factors = slices.Delete(s.Factors, i, i+1)
 		s.newEpoch(t.sid)
 		s.event(Event{Type: EventRemoved, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}, c.Client)
-		if len(left) == 0 {
+		if len(s.Factors) == 0 {
 			s.Codes, s.Counters = nil, nil
 			s.event(Event{Type: EventTurnedOff, Session: t.sid, Notice: true}, c.Client)
 		}
@@ -115,12 +117,16 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 	})
 }
 
-// lastFactor reports whether nothing the policy accepts would be left.
-func (s *state) lastFactor(left []factor) bool {
-	return !slices.ContainsFunc(left, func(f factor) bool { return slices.Contains(s.policy.methods(), f.Method) })
-}
-
-// needsFactor reports whether the policy requires more than a mailbox.
-func (s *state) needsFactor() bool {
-	return s.policy.Required && !(slices.Contains(s.policy.methods(), EmailLink) && s.m.cfg.Mailer != nil)
+// mayRemove reports whether the policy lets the person remove a factor: one
+// that it accepts is left, or it neither requires one nor keeps turning off to
+// others.
+func (s *state) mayRemove(i int) bool {
+	methods := s.policy.methods()
+	for j := range s.Factors {
+		if j != i && slices.Contains(methods, s.Factors[j].Method) {
+			return true
+		}
+	}
+	mailbox := slices.Contains(methods, EmailLink) && s.m.cfg.Mailer != nil
+	return (!s.policy.Required || mailbox) && s.policy.TurnOff == ByMember
 }

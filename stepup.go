@@ -26,8 +26,9 @@ const (
 	maxName   = 128 // bytes of an action's, resource's or authenticator's name
 )
 
-// rule returns what an action asks for.
-func (p Policy) rule(action string) ActionRule {
+// Rule returns what an action asks for under the policy, with the defaults
+// filled in.
+func (p Policy) Rule(action string) ActionRule {
 	r, ok := p.Actions[action]
 	if !ok && action == ActionFactors {
 		r.MaxAge = 15 * time.Minute
@@ -81,7 +82,7 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 			return err
 		}
 		i, err := s.granted(t, action, resource)
-		if err != nil || s.policy.rule(action).MaxAge > 0 {
+		if err != nil || s.policy.Rule(action).MaxAge > 0 {
 			return err
 		}
 		g := s.Grants[i]
@@ -123,7 +124,7 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 
 // acceptedFor returns the methods the user has that an action accepts.
 func (s *state) acceptedFor(action string, u User) ([]Method, error) {
-	r := s.policy.rule(action)
+	r := s.policy.Rule(action)
 	methods := Policy{Methods: r.Methods, Fallback: s.policy.Fallback}.offer(s.has(len(u.Emails) > 0))
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
 		methods = append(methods, RecoveryCode)
@@ -136,7 +137,7 @@ func (s *state) acceptedFor(action string, u User) ([]Method, error) {
 
 // granted returns the index of a grant that is good for this now.
 func (s *state) granted(t ticket, action, resource string) (int, error) {
-	r := s.policy.rule(action)
+	r := s.policy.Rule(action)
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
 	for i, g := range s.Grants {
 		if !g.is(s.account, action, resource, t.sid) {

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
-	"strings"
 	text "text/template"
 	"time"
 
@@ -185,7 +184,7 @@ func (v *visit) asset(kind string, body []byte) error {
 func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, error) {
 	pages := map[string]*template.Template{}
 	for _, name := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
-		t := template.New(name).Funcs(template.FuncMap{"date": date, "device": device})
+		t := template.New(name).Funcs(template.FuncMap{"date": date})
 		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
 			page, err := readPage(over, file)
 			if err != nil {
@@ -218,20 +217,6 @@ func readPage(over fs.FS, file string) ([]byte, error) {
 }
 
 func date(t time.Time) string { return t.UTC().Format("2 January 2006") }
-
-// device guesses a browser and system, for a person to recognise.
-func device(agent string) string {
-	find := func(unknown string, names ...string) string {
-		for i := 0; i < len(names); i += 2 {
-			if strings.Contains(agent, names[i]) {
-				return names[i+1]
-			}
-		}
-		return unknown
-	}
-	return find("A browser", "Edg", "Edge", "OPR/", "Opera", "Firefox", "Firefox", "Chrome", "Chrome", "Safari", "Safari") + " on " +
-		find("an unknown system", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
-}
 
 // methodNames lists methods as templates compare them.
 func methodNames(methods []twofa.Method) []string {

@@ -9,12 +9,12 @@ import (
 
 // settingsData is what the page "settings" gets.
 type settingsData struct {
-	Factors   twofa.Factors
-	Browsers  []twofa.Browser
-	Apps      bool // an authenticator app can be added
-	Phones    bool // a phone can be added
-	Removable bool // the last factor may go
-	Days      bool // some browser is remembered
+	Factors  twofa.Factors
+	Browsers []twofa.Browser
+	Apps     bool // an authenticator app can be added
+	Phones   bool // a phone can be added
+	Stays    bool // some factor cannot be removed
+	Days     bool // some browser is remembered
 }
 
 // done lists what the settings page reports as done. The code comes in the
@@ -33,7 +33,7 @@ func (v *visit) settings() error {
 	}
 	d := settingsData{Factors: factors, Browsers: browsers, Apps: slices.Contains(factors.Methods, twofa.TOTP),
 		Phones: slices.Contains(factors.Methods, twofa.SMS) && !slices.ContainsFunc(factors.List, isPhone)}
-	d.Removable = len(factors.List) > 1 || factors.TurnOff == twofa.ByMember && (!factors.Required || factors.Email != "")
+	d.Stays = slices.ContainsFunc(factors.List, func(f twofa.Factor) bool { return !f.Removable })
 	d.Days = slices.ContainsFunc(browsers, func(b twofa.Browser) bool { return b.Remembered })
 	var a *alert
 	if code := v.r.URL.Query().Get("done"); slices.Contains(done, code) {

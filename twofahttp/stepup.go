@@ -51,7 +51,7 @@ func (v *visit) mayDo(action string) error {
 		return err
 	}
 	p, err := v.m.Policy(v.ctx(), c.Account)
-	if err != nil || p.Actions[action].MaxAge > 0 || action == twofa.ActionFactors {
+	if err != nil || p.Rule(action).MaxAge > 0 {
 		return err
 	}
 	switch page := v.web.cfg.Actions[action].Page; {
