@@ -6,3 +6,6 @@ var (
 	NewTextCode     = newTextCode
 	NewBrowserToken = newBrowserToken
 )
+
+// Seal is what every stored secret and every token goes through.
+func Seal(k Keys) string { return k.seal([]byte("plain"), "test") }
