@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"strings"
+	"unicode"
 )
 
 // Recovery codes have 24 characters of Crockford's base32, 120 bits, so that a
@@ -59,8 +60,8 @@ func showRecovery(code string) string {
 // canonicalRecovery is the one form behind all spellings: case, spaces and
 // hyphens do not matter, O is 0, I and L are 1.
 func canonicalRecovery(code string) (string, bool) {
-	if len(code) > 4*recoveryLen {
-		return "", false
+	if len(code) > 4*recoveryLen || strings.ContainsFunc(code, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return "", false // ToUpper would make ASCII of some other letters
 	}
 	code = lookAlikes.Replace(strings.ToUpper(code))
 	return code, len(code) == recoveryLen && strings.Trim(code, crockford) == ""

@@ -28,7 +28,7 @@ func clean(s string, n int) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return s[:n]
+	return strings.TrimSpace(s[:n])
 }
 
 // plain reports whether s is printable ASCII without space around it, as

@@ -134,8 +134,13 @@ func table[T any](w *wire, p *map[string]T, walk func(*T)) {
 	if w.reading {
 		*p = nil
 	}
+	last := ""
 	list(w, &keys, func(k *string) {
 		w.text(k)
+		if w.reading && *p != nil && *k <= last {
+			w.err = errWire // in another order, or twice
+		}
+		last = *k
 		v := (*p)[*k]
 		walk(&v)
 		if w.reading {

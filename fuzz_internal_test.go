@@ -1,0 +1,364 @@
+package twofa
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func fuzzKeys(t testing.TB) Keys {
+	keys, err := ParseKeys("k1:" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv")))
+	require.NoError(t, err)
+	return keys
+}
+
+// A typed code is its digits, in any grouping, or refused.
+func FuzzDigits(f *testing.F) {
+	for _, code := range []string{"287082", "287 082", "287-082", " 287082 ", "", "81804", "081804", "+287082", "0x46162", "287082.0", "2.87082e5",
+		"287082\x00", "287082\r\n", "２８７０８２", "٢٨٧٠٨٢", "𝟐𝟖𝟕𝟎𝟖𝟐", "28708２", strings.Repeat(" ", 99) + "287082"} {
+		f.Add(code, uint8(6))
+	}
+	f.Fuzz(func(t *testing.T, code string, n uint8) {
+		want := 6 + int(n)%3
+		got, ok := digits(code, want)
+		if !ok {
+			return
+		}
+		require.Regexp(t, `^[0-9]+$`, got)
+		require.Len(t, got, want)
+		require.Equal(t, strings.NewReplacer(" ", "", "-", "").Replace(code), got, "nothing but spaces and hyphens goes")
+		again, ok := digits(got, want)
+		require.True(t, ok)
+		require.Equal(t, got, again)
+	})
+}
+
+// A recovery code has one form behind all its spellings, and no others.
+func FuzzRecoveryCode(f *testing.F) {
+	for _, code := range []string{"0123-4567-89AB-CDEF-GHJK-MNPQ", "0123456789abcdefghjkmnpq", "OILo ilOI-LOIL 0110 1010 ZZZZ", "",
+		"ı123-4567-89AB-CDEF-GHJK-MNPQ", "ſ123-4567-89AB-CDEF-GHJK-MNPQ", "U123-4567-89AB-CDEF-GHJK-MNPQ", strings.Repeat("-", 97), "0123456789ABCDEFGHJKMNP\x00"} {
+		f.Add(code)
+	}
+	f.Fuzz(func(t *testing.T, code string) {
+		got, ok := canonicalRecovery(code)
+		if !ok {
+			return
+		}
+		require.Len(t, got, recoveryLen)
+		require.Empty(t, strings.Trim(got, crockford))
+		require.Empty(t, strings.Trim(code, crockford+strings.ToLower(crockford)+"OILoil- "), "ASCII only")
+		for _, spelling := range []string{got, showRecovery(got), strings.ToLower(got), strings.ReplaceAll(got, "0", "o"),
+			strings.ReplaceAll(got, "1", "l"), strings.ReplaceAll(showRecovery(got), "1", "I")} {
+			same, ok := canonicalRecovery(spelling)
+			require.True(t, ok, spelling)
+			require.Equal(t, got, same)
+		}
+	})
+}
+
+// No text but the token itself opens, whatever is done to it.
+func FuzzTicket(f *testing.F) {
+	keys, err := ParseKeys(GenerateKeys().Reveal())
+	require.NoError(f, err)
+	now := time.Unix(1_700_000_000, 0)
+	want := ticket{purpose: forLogin, id: "id", sid: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
+		at: 1, expires: now.Unix() + 1, proofs: []proof{{TOTP, -7}, {byBrowser, 9}}, browser: "b", action: "a\x00", sentKey: "k"}
+	token := keys.sealTicket(want).Reveal()
+	for _, text := range []string{"", token, token + "=", token + "\n", " " + token, token[:20] + "\r\n" + token[20:], token[:len(token)-1],
+		strings.ToLower(token), "k2" + token[2:], "k1.", ".", token + token} {
+		f.Add(text, uint16(0), byte(0))
+	}
+	f.Add(token, uint16(len(token)-1), byte(1))
+	f.Fuzz(func(t *testing.T, text string, at uint16, flip byte) {
+		mutated := []byte(token)
+		mutated[int(at)%len(mutated)] ^= flip
+		for _, text := range []string{text, string(mutated)} {
+			got, err := keys.openTicket(NewSecret(text), now, forLogin)
+			if text != token {
+				require.ErrorIs(t, err, ErrExpired, text)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		_, err := keys.openTicket(NewSecret(token), now.Add(time.Second), forLogin)
+		require.ErrorIs(t, err, ErrExpired)
+		_, err = keys.openTicket(NewSecret(token), now, forSession, forEnroll, forAction)
+		require.ErrorIs(t, err, ErrExpired)
+	})
+}
+
+// What parses as a ticket means the same when it is sealed again.
+func FuzzParseTicket(f *testing.F) {
+	fields := strings.Split("login,id,sid,ada,acme,e,s,password,,1,2,totp@5 browser@-7 ,b,h,a,r,x,sms,k", ",")
+	f.Add(pack(fields...))
+	f.Add(pack(fields[:18]...))
+	f.Add(pack(append(fields, "")...))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Add([]byte{0x80, 0x00})
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		first, ok := parseTicket(plain)
+		if !ok || len(plain) > maxToken {
+			return
+		}
+		keys := fuzzKeys(t)
+		packed, err := keys.open(keys.sealTicket(first).Reveal(), "ticket")
+		require.NoError(t, err)
+		again, ok := parseTicket(packed)
+		require.True(t, ok)
+		require.Equal(t, first, again)
+	})
+}
+
+// No two lists of fields pack the same, and each unpacks to itself.
+func FuzzPack(f *testing.F) {
+	f.Add("a,b", "ab,", ",")
+	f.Add("", ",", ",")
+	f.Add("\x01a", "a\x01", "\x01")
+	f.Add(strings.Repeat("x", 127)+","+strings.Repeat("y", 128), "", ",")
+	f.Fuzz(func(t *testing.T, one, two, separator string) {
+		a, b := strings.Split(one, separator), strings.Split(two, separator)
+		got, ok := unpack(pack(a...))
+		require.True(t, ok)
+		require.True(t, slices.Equal(a, got))
+		require.Equal(t, slices.Equal(a, b), bytes.Equal(pack(a...), pack(b...)))
+	})
+}
+
+// A ring that is accepted opens what it seals, and only where it belongs.
+func FuzzParseKeys(f *testing.F) {
+	key := base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv"))
+	other := base64.RawURLEncoding.EncodeToString([]byte("\xff\xfe\xfdABCDEFGHIJKLMNOPQRSTUVWXYZ012"))
+	for _, line := range []string{"", "a:" + key, "a:" + key + ",b:" + other, "a:" + key + ",a:" + other, "a:" + key + ",b:" + key, "a.b:" + key,
+		":" + key, "a:" + key[:20], "a:" + strings.Repeat("A", 43), "a:\n" + key, " a :" + key, "abcdefghijklmnopq:" + key} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		keys, err := ParseKeys(line)
+		if err != nil {
+			require.NotContains(t, err.Error(), key[:12], "an error shows no key")
+			return
+		}
+		seen := map[string]bool{}
+		for _, k := range keys.all() {
+			require.Regexp(t, `^[A-Za-z0-9_-]{1,16}$`, k.id)
+			require.False(t, seen[k.id])
+			seen[k.id] = true
+		}
+		sealed := keys.seal([]byte("plain"), "for", "ada")
+		id, _, _ := strings.Cut(sealed, ".")
+		require.Equal(t, keys.all()[0].id, id, "the first seals")
+		plain, err := keys.open(sealed, "for", "ada")
+		require.NoError(t, err)
+		require.Equal(t, "plain", string(plain))
+		_, err = keys.open(sealed, "fora", "da")
+		require.Error(t, err)
+	})
+}
+
+// fullRecord uses every field.
+func fullRecord() *userRecord {
+	return &userRecord{Epoch: "e", Keep: "k", Stamp: "s", Login: 1, Told: -2,
+		Factors:  []factor{{ID: "f", Method: TOTP, Name: "App ü\n", Seal: "x.y", Step: 3, Added: 4, Used: 5}, {Method: SMS}},
+		Codes:    &codeSet{ID: "c", Key: "k", Hashes: "h", Total: 10, Made: 6, Codes: "z"},
+		Setup:    &setup{ID: "p", SID: "s", Method: TOTP, Replaces: "f", Confirmed: true, Fails: 2, Expires: 7},
+		Counters: map[string]counter{"totp": {5, 8}, "sms/known": {1, 0}},
+		Spent:    []spent{{"a", 9}}, Grants: []grant{{Account: "acme", Action: "export", SID: "s", Method: TOTP, At: 10}},
+		Browsers: []browser{{ID: "b", Hash: "h", Remember: true, Expires: 11}},
+		Sent:     []sent{{ID: "m", Method: EmailLink, Tries: 1, Expires: 12}}, Sends: map[string][]int64{"email": {13, 14}}}
+}
+
+// A record has one spelling: what decodes, even under a right MAC, encodes to
+// the same bytes.
+func FuzzRecordBody(f *testing.F) {
+	keys := fuzzKeys(f)
+	for _, v := range []*userRecord{{Epoch: "e"}, fullRecord()} {
+		w := wire{}
+		v.walk(&w)
+		f.Add(w.buf)
+	}
+	f.Add([]byte("1:e0:0:0;0;999999999;"))
+	f.Add([]byte("1:e0:0:0;0;-1;"))
+	f.Add([]byte("1:e0:0:0;0;0;0;0;2;4:totp1;1;4:totp2;2;0;0;0;0;0;"))
+	f.Add([]byte("1:e0:0:0;0;0;0;0;2;4:totp1;1;3:sms2;2;0;0;0;0;0;"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		signer := keys.all()[0]
+		mac := base64.RawURLEncoding.EncodeToString(signer.sign("user/ada", "v", body))
+		r := Record{Key: "user/ada", Version: "v", Data: append([]byte(schema+" "+signer.id+" "+mac+"\n"), body...)}
+		var u userRecord
+		if err := keys.decode(r, &u); err != nil {
+			require.ErrorIs(t, err, ErrUnavailable)
+			return
+		}
+		w := wire{}
+		u.walk(&w)
+		require.Equal(t, string(body), string(w.buf))
+	})
+}
+
+// Any change to a record is refused: one byte, or another key or version.
+func FuzzRecordTampering(f *testing.F) {
+	keys := fuzzKeys(f)
+	r, err := keys.encode("user/ada", fullRecord())
+	require.NoError(f, err)
+	f.Add(uint16(0), byte(1), "user/bob", r.Version)
+	f.Add(uint16(2), byte(' '), "user/ada", "older")
+	f.Add(uint16(len(r.Data)-1), byte(0x80), "user/ad", "a"+r.Version)
+	f.Fuzz(func(t *testing.T, at uint16, flip byte, key, version string) {
+		data := bytes.Clone(r.Data)
+		data[int(at)%len(data)] ^= flip
+		for _, other := range []Record{{r.Key, r.Version, data}, {key, version, r.Data}, {key, r.Version, data}} {
+			var u userRecord
+			err := keys.decode(other, &u)
+			if other.Key == r.Key && other.Version == r.Version && bytes.Equal(other.Data, r.Data) {
+				require.NoError(t, err)
+				require.Equal(t, *fullRecord(), u)
+				continue
+			}
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.Empty(t, u, "nothing of it is used")
+		}
+	})
+}
+
+// A count in a record costs no more memory than the record's size allows.
+func TestRecordWithHugeCountsIsBounded(t *testing.T) {
+	head := "1:e0:0:0;0;"
+	for _, body := range []string{"65000;", "2147483647;", "0;0;0;65000;", "0;0;0;0;65000;", "0;0;0;0;0;65000;", "0;0;0;0;0;0;65000;"} {
+		filled := head + body + strings.Repeat("0", maxRecord-len(head)-len(body)-80)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		w := wire{left: filled, reading: true}
+		new(userRecord).walk(&w)
+		runtime.ReadMemStats(&after)
+		require.Error(t, w.err)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20), body)
+	}
+}
+
+// The URI of a QR code parses back to the names it was made of, by any
+// parser, with one colon between them.
+func FuzzOTPAuth(f *testing.F) {
+	f.Add("ACME Co", "john.doe@email.com", "42")
+	f.Add("a:b", "::", "id:1")
+	f.Add("Ü+ &=#?/%41", "naïve\u202e+\n", "x")
+	f.Add("Acme", strings.Repeat("é😀", 500), "y")
+	f.Add("Acme", "\xff\xfe", "z")
+	f.Fuzz(func(t *testing.T, issuer, name, id string) {
+		cfg := Config{Issuer: issuer}
+		cfg.TOTP.setDefaults()
+		raw := cfg.otpauth(User{ID: id, Name: name}, "GEZDGNBVGY3TQOJQ")
+		account := label(name)
+		if account == "" {
+			account = label(id)
+		}
+		require.Regexp(t, `^otpauth://totp/[A-Za-z0-9._~%-]*:[A-Za-z0-9._~%-]*\?[A-Za-z0-9._~%&=-]*$`, raw)
+		u, err := url.Parse(raw)
+		require.NoError(t, err)
+		require.Equal(t, "/"+label(issuer)+":"+account, u.Path)
+		require.Equal(t, 1, strings.Count(u.Path, ":"))
+		q, err := url.ParseQuery(u.RawQuery)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"secret": {"GEZDGNBVGY3TQOJQ"}, "issuer": {label(issuer)}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"}}, q)
+		_, err = Enrolment{URI: NewSecret(raw)}.SVG()
+		require.NoError(t, err, "a QR code holds it")
+	})
+}
+
+// Text from outside becomes one harmless line.
+func FuzzClean(f *testing.F) {
+	for _, s := range []string{"", " a ", "a\nb\r\n", "\x1b[31mred", "\u202eevil\u2066", "\xff\xfea", "é", "ab c", "😀😀", "a\u2028b\u2029", "\ufffd", "a \u0000 "} {
+		f.Add(s, uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, s string, n uint8) {
+		got := clean(s, int(n))
+		require.LessOrEqual(t, len(got), int(n))
+		require.True(t, utf8.ValidString(got))
+		require.Equal(t, got, clean(got, int(n)), "idempotent")
+		require.Equal(t, strings.TrimSpace(got), got)
+		for _, r := range got {
+			require.False(t, unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029', "%q", got)
+		}
+	})
+}
+
+// A mask shows two digits of a number, and of an address its first letter and
+// its domain.
+func FuzzMask(f *testing.F) {
+	for _, s := range []string{"", "+41791234567", "+1", "12345", "ada@example.com", "@example.com", "a@b@c", "@", "é@x", "\xff@x", "nobody"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		shown := strings.TrimPrefix(maskPhone(s), "•••• ")
+		require.True(t, shown == "••" || len(shown) == 2 && len(s) >= 5 && strings.HasSuffix(s, shown))
+		before, after, masked := strings.Cut(maskEmail(s), "•••")
+		require.True(t, masked)
+		require.LessOrEqual(t, utf8.RuneCountInString(before), 1)
+		require.True(t, strings.HasPrefix(s, before))
+		require.True(t, after == "" || after == s[strings.LastIndexByte(s, '@'):], "the domain is what stands after the last @")
+	})
+}
+
+// However often somebody asks, no hour sees more messages than may go in an
+// hour, nor a day, and none follows at once.
+func FuzzAllowance(f *testing.F) {
+	f.Add([]byte{0, 1, 60, 61, 120, 255, 255, 3, 9}, false)
+	f.Add(bytes.Repeat([]byte{60}, 200), true)
+	f.Add(bytes.Repeat([]byte{255}, 600), false)
+	f.Fuzz(func(t *testing.T, gaps []byte, texts bool) {
+		a := mailAllowance
+		if texts {
+			a = textAllowance
+		}
+		now := int64(1_700_000_000)
+		var kept, all []int64
+		for _, gap := range gaps {
+			now += int64(gap) * 7
+			wait := a.wait(kept, now)
+			require.True(t, wait >= 0 && wait <= day*time.Second)
+			if wait > 0 {
+				require.Zero(t, a.wait(kept, now+int64(wait/time.Second)), "who waits as told is served")
+				continue
+			}
+			kept, all = append(within(kept, now, day), now), append(all, now)
+			require.LessOrEqual(t, len(within(all, now, hour)), a.perHour)
+			require.LessOrEqual(t, len(within(all, now, day)), a.perDay)
+			if n := len(all); n > 1 {
+				require.GreaterOrEqual(t, now-all[n-2], a.coolDown[0])
+			}
+		}
+	})
+}
+
+// A link goes over TLS, or stays on this machine.
+func FuzzLinkSafe(f *testing.F) {
+	for _, s := range []string{"https://app.example.com/link?token=token", "http://app.example.com/token", "http://localhost:8080/token", "http://127.0.0.1/token",
+		"http://[::1]:1/token", "http://localhost.evil.example/token", "http://localhost@evil.example/token", "https://u:p@example.com/token", "//example.com/token",
+		"https:token", "HTTPS://example.com/token", "javascript:token", "https:///token", "https://:443/token", "https://example.com/\ntoken", "https://example.com/"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		if !linkSafe(address) {
+			return
+		}
+		require.Contains(t, address, "token")
+		u, err := url.Parse(address)
+		require.NoError(t, err)
+		require.NotEmpty(t, u.Hostname(), "a link leads somewhere")
+		require.Nil(t, u.User)
+		require.False(t, strings.ContainsAny(address, "\r\n"))
+		if u.Scheme != "https" {
+			require.Equal(t, "http", u.Scheme)
+			require.Contains(t, []string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+		}
+	})
+}
