@@ -1,0 +1,385 @@
+package twofa_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+var ctx = context.Background()
+
+// exampleClient is the browser that a request came from: its address, and a
+// random text that the host keeps in a long-lived cookie.
+var exampleClient = twofa.Client{IP: "192.0.2.7", UserAgent: "Firefox on Linux", Browser: twofa.NewSecret("random text of the host's")}
+
+// Example shows the four places in which a host calls the library: behind its
+// own login, where a code is typed, at every request, and in settings.
+func Example() {
+	clock := twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
+	m, err := twofa.New(twofa.Config{
+		Issuer: "Acme",
+		Store:  memstore.New(), // in production a database: see adapters/sqlstore
+		Keys:   twofatest.Keys(tb, "example"),
+		User: func(_ context.Context, id string) (twofa.User, error) {
+			return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, Stamp: "1"}, nil
+		},
+		Now: clock.Now,
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	// 1. Right after the password. Ada has no second factor yet.
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: exampleClient}))
+	fmt.Println(login.Next)
+	ada := twofa.Caller{Session: login.Session, Client: exampleClient}
+
+	// 2. In settings: show the QR code and the recovery codes, take one code.
+	setup := must(m.Enroll(ctx, ada, twofa.Enroll{}))
+	app := setup.URI.Reveal()
+	must(m.Confirm(ctx, ada, twofatest.Code(tb, app, clock.Now())))
+	login = must(m.SaveCodes(ctx, ada))
+	fmt.Println(login.Next, len(setup.Codes), "recovery codes")
+
+	// 3. The next login asks, here from another browser.
+	clock.Add(time.Hour)
+	phone := twofa.Client{Browser: twofa.NewSecret("the phone's")}
+	login = must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: phone}))
+	fmt.Println(login.Next, login.Methods)
+	login = must(m.Verify(ctx, phone, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
+
+	// 4. At every request.
+	err = m.Check(ctx, twofa.Caller{Session: login.Session, Client: phone})
+	fmt.Println(login.Next, err)
+	// Output:
+	// done
+	// done 10 recovery codes
+	// challenge [totp recovery]
+	// done <nil>
+}
+
+// Everything that is missing or wrong is reported together.
+func ExampleNew() {
+	_, err := twofa.New(twofa.Config{Issuer: "Acme: the app", RecoveryCodes: 50})
+	fmt.Println(err)
+	// Output:
+	// twofa: configuration:
+	// Issuer: must be 1 to 64 bytes without a colon or control characters
+	// Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests
+	// Keys: is missing; see ParseKeys
+	// User: is missing; it must return who an id is now
+	// RecoveryCodes: 50 is not 1 to 20 or NoRecoveryCodes
+}
+
+// A ring is read from one line. To rotate, the new key comes in at the end
+// everywhere, then moves to the front.
+func ExampleParseKeys() {
+	line := "k1:" + "yq3Zk0tC8uJm5xWvR1bN7sLd2fGhT4oP9aEiK6cQwXY=" // os.Getenv("TWOFA_KEYS")
+	keys, err := twofa.ParseKeys(line)
+	fmt.Println(keys, err)
+	_, err = twofa.ParseKeys("k1:changeme")
+	fmt.Println(err)
+	// Output:
+	// [redacted] <nil>
+	// twofa: key 1: key has 6 bytes, want 32
+}
+
+// Begin ends every door: password, SSO, reset link, invitation, API token.
+func ExampleManager_Begin() {
+	m, _, _ := exampleHost(twofa.PolicyAuthenticator())
+	for _, by := range []twofa.By{twofa.ByPassword, twofa.ByEmail, twofa.ByToken, twofa.BySSO} {
+		f := twofa.FirstFactor{UserID: "ada", Account: "acme", By: by, Client: exampleClient}
+		if by == twofa.BySSO {
+			f.SSOAccount = "acme" // whose identity provider vouched
+		}
+		login, err := m.Begin(ctx, f)
+		fmt.Println(by, login.Next, login.Methods, err)
+	}
+	// Output:
+	// password challenge [email] <nil>
+	// email challenge [email] <nil>
+	// token challenge [email] <nil>
+	// sso done [] <nil>
+}
+
+// A wrong code says how many are left; then the method waits, also for the
+// right one.
+func ExampleManager_Verify() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	_, app, _ := exampleSetUp(m, clock)
+
+	stranger := twofa.Client{Browser: twofa.NewSecret("another browser")}
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: stranger}))
+	for {
+		_, err := m.Verify(ctx, stranger, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "12345"})
+		if left, ok := twofa.AttemptsLeft(err); ok {
+			fmt.Println(err, left)
+			continue
+		}
+		fmt.Println(err, twofa.RetryAfter(err))
+		break
+	}
+
+	clock.Add(time.Minute)
+	login, err := m.Verify(ctx, stranger, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())})
+	fmt.Println(login.Next, err)
+	// Output:
+	// twofa: code is not valid 4
+	// twofa: code is not valid 3
+	// twofa: code is not valid 2
+	// twofa: code is not valid 1
+	// twofa: code is not valid 0
+	// twofa: too many attempts 1m0s
+	// done <nil>
+}
+
+// A recovery code stands in for the app, once.
+func ExampleManager_Verify_recoveryCode() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	_, _, codes := exampleSetUp(m, clock)
+	for range 2 {
+		login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+		typed := strings.ToLower(codes[0].Reveal()) // as people do
+		login, err := m.Verify(ctx, exampleClient, login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: typed})
+		fmt.Println(login.Next, err)
+	}
+	// Output:
+	// done <nil>
+	//  twofa: code is not valid
+}
+
+// A link works in the browser that typed the password, and nowhere else.
+func ExampleManager_Send_emailLink() {
+	m, _, out := exampleHost(twofa.PolicyEmailLink())
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+	login = must(m.Send(ctx, exampleClient, login.Challenge, twofa.EmailLink)) // keep this challenge, not the one before
+	fmt.Println("sent to", login.Sent)
+
+	// The page that the link opens shows a button; its POST ends here.
+	_, token, _ := strings.Cut(out.Link(tb, "ada@example.com"), "token=")
+	_, err := m.Verify(ctx, twofa.Client{Browser: twofa.NewSecret("another")}, login.Challenge, twofa.Proof{Method: twofa.EmailLink, Code: token})
+	fmt.Println(err)
+	login, err = m.Verify(ctx, exampleClient, login.Challenge, twofa.Proof{Method: twofa.EmailLink, Code: token})
+	fmt.Println(login.Next, err)
+	// Output:
+	// sent to a•••@example.com
+	// twofa: expired, start again
+	// done <nil>
+}
+
+// A number is confirmed by text; codes go to it from then on.
+func ExampleManager_Send_sms() {
+	m, clock, out := exampleHost(twofa.PolicySMS())
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, SSOAccount: "acme", Client: exampleClient}))
+	ada := twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
+	setup := must(m.Enroll(ctx, ada, twofa.Enroll{Method: twofa.SMS, Phone: "+41 79 123 45 67"}))
+	ada.Challenge = setup.Challenge
+	must(m.Confirm(ctx, ada, out.TextCode(tb, "+41791234567")))
+	must(m.SaveCodes(ctx, ada))
+
+	clock.Add(time.Hour)
+	phone := twofa.Client{Browser: twofa.NewSecret("the phone's")}
+	login = must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: phone}))
+	fmt.Println(login.Methods)
+	login = must(m.Send(ctx, phone, login.Challenge, twofa.SMS))
+	fmt.Println("sent to", login.Sent)
+	login = must(m.Verify(ctx, phone, login.Challenge, twofa.Proof{Method: twofa.SMS, Code: out.TextCode(tb, "+41791234567")}))
+	fmt.Println(login.Next)
+	// Output:
+	// [sms recovery]
+	// sent to •••• 67
+	// done
+}
+
+// Set-up shows a key and codes, takes one code, and waits until the codes are
+// saved. Nothing is active before.
+func ExampleManager_Enroll() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+	ada := twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
+
+	setup := must(m.Enroll(ctx, ada, twofa.Enroll{Name: "Ada's phone"}))
+	qr := must(setup.PNG(0))
+	fmt.Println(len(qr) > 0, len(setup.Codes), setup.Codes[0])
+
+	login = must(m.Confirm(ctx, ada, twofatest.Code(tb, setup.URI.Reveal(), clock.Now())))
+	fmt.Println(login.Next)
+	login = must(m.SaveCodes(ctx, ada))
+	fmt.Println(login.Next)
+
+	ada.Session = login.Session // it has proven the app
+	factors := must(m.Factors(ctx, ada))
+	fmt.Println(factors.List[0].Name, factors.CodesLeft)
+	// Output:
+	// true 10 [redacted]
+	// enroll
+	// done
+	// Ada's phone 10
+}
+
+// Check says why a request is denied, and what helps.
+func ExampleManager_Check() {
+	m, _, _ := exampleHost(twofa.PolicyOptional())
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+	ada := twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
+	fmt.Println(m.Check(ctx, ada))
+
+	// From now on the account requires a link. It holds at the next request.
+	if err := m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyEmailLink()); err != nil {
+		panic(err)
+	}
+	err := m.Check(ctx, ada)
+	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
+		switch denied.Reason {
+		case twofa.ReasonSignedOut:
+			fmt.Println("to the login page")
+		case twofa.ReasonChallenge:
+			login = must(m.Resume(ctx, ada))
+			fmt.Println("to the challenge:", login.Methods)
+		case twofa.ReasonEnroll:
+			fmt.Println("to set-up")
+		}
+	}
+	// Output:
+	// <nil>
+	// to the challenge: [email]
+}
+
+// A fresh code before a sensitive action, each time.
+func ExampleManager_StepUp() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, app, _ := exampleSetUp(m, clock)
+
+	fmt.Println(m.UseAction(ctx, ada, "contacts.export", ""))
+
+	clock.Add(time.Minute)
+	login := must(m.StepUp(ctx, ada, "contacts.export", ""))
+	fmt.Println(login.Next, login.Methods)
+	must(m.Verify(ctx, ada.Client, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
+
+	fmt.Println(m.UseAction(ctx, ada, "contacts.export", ""))
+	fmt.Println(m.UseAction(ctx, ada, "contacts.export", ""))
+	// Output:
+	// twofa: denied: proof_missing
+	// challenge [totp]
+	// <nil>
+	// twofa: denied: proof_missing
+}
+
+// A host whose policies stand in its configuration sets them at every start.
+// Where nothing has changed, nothing is written.
+func ExampleManager_SetPolicy() {
+	m, _, _ := exampleHost(twofa.PolicyOptional())
+	p := twofa.PolicyAuthenticator()
+	p.Actions = map[string]twofa.ActionRule{"reports": {MaxAge: 10 * time.Minute}}
+	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", p))
+	fmt.Println(must(m.Policy(ctx, "acme")))
+
+	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.Policy{Methods: []twofa.Method{twofa.SMS}}))
+	// Output:
+	// <nil>
+	// totp required, SSO exempt, turned off by admin
+	// Policy.Methods: SMS is restricted and needs TOTP beside it
+}
+
+// The presets are what most accounts ask for.
+func ExamplePolicy() {
+	fmt.Println(twofa.PolicyOptional())
+	fmt.Println(twofa.PolicyAuthenticator())
+	fmt.Println(twofa.PolicyEmailLink())
+	fmt.Println(twofa.PolicySMS())
+	// Output:
+	// totp optional
+	// totp required, SSO exempt, turned off by admin
+	// totp+email required, SSO exempt
+	// totp+sms required, SSO exempt, browsers 30 days
+}
+
+// One call where credentials may be in other hands: sessions, pending logins,
+// browsers and proofs are dead. Factors and recovery codes stay.
+func ExampleManager_Revoke() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, _, _ := exampleSetUp(m, clock)
+	fmt.Println(m.Check(ctx, ada))
+	fmt.Println(m.Revoke(ctx, twofa.Host("ticket 4711: laptop stolen"), "ada"))
+	fmt.Println(m.Check(ctx, ada))
+	// Output:
+	// <nil>
+	// <nil>
+	// twofa: denied: signed_out
+}
+
+// A host's own mail system is one method.
+func ExampleMailer() {
+	var mailer twofa.Mailer = queueMailer{}
+	_ = twofa.Config{
+		Mailer:  mailer,
+		LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
+		MailLink: func(l twofa.LinkMail) twofa.Email {
+			return twofa.Email{Subject: l.Issuer + ": Anmeldung", Text: "Zum Anmelden: " + l.URL.Reveal()}
+		},
+	}
+	err := mailer.SendMail(ctx, twofa.Email{To: "ada@example.com\r\nBcc: eve@example.com", Subject: "Sign in"})
+	fmt.Println(err)
+	// Output:
+	// a line break in an address or subject
+}
+
+// queueMailer hands messages to the host's queue.
+type queueMailer struct{}
+
+// SendMail returns nil when the queue has taken the message.
+func (queueMailer) SendMail(ctx context.Context, m twofa.Email) error {
+	if strings.ContainsAny(m.To+m.Subject, "\r\n") {
+		return errors.New("a line break in an address or subject")
+	}
+	return ctx.Err() // and into the queue
+}
+
+// exampleHost is a host with a directory of everybody, and a policy.
+func exampleHost(p twofa.Policy) (*twofa.Manager, *twofatest.Clock, *twofatest.Outbox) {
+	clock, out := twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), &twofatest.Outbox{}
+	return must(twofa.New(twofa.Config{
+		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.Keys(tb, "example"), Now: clock.Now, Policy: p,
+		User: func(_ context.Context, id string) (twofa.User, error) {
+			address := id + "@example.com"
+			return twofa.User{ID: id, Name: address, Emails: []string{address}, Stamp: "1", Members: []twofa.Member{{Account: "acme"}}}, nil
+		},
+		Mailer: out, LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
+		SMS: out, Phone: numbers{}, SMSCountries: []string{"CH"},
+	})), clock, out
+}
+
+// exampleSetUp signs Ada in and sets up her app.
+func exampleSetUp(m *twofa.Manager, clock *twofatest.Clock) (ada twofa.Caller, app string, codes []twofa.Secret) {
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+	ada = twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
+	setup := must(m.Enroll(ctx, ada, twofa.Enroll{}))
+	must(m.Confirm(ctx, ada, twofatest.Code(tb, setup.URI.Reveal(), clock.Now())))
+	login = must(m.SaveCodes(ctx, ada))
+	ada.Session, ada.Client.Browser = login.Session, login.Browser
+	return ada, setup.URI.Reveal(), setup.Codes
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// tb stands where a test of yours has its t.
+var tb testing.TB = exampleTB{}
+
+type exampleTB struct{ testing.TB }
+
+func (exampleTB) Helper() {}
+
+func (exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
