@@ -116,6 +116,18 @@ func TestAbuse_I07_OnlyTheNewestLinkWorks(t *testing.T) {
 		ada.login = after
 		require.NoError(t, ada.verify(twofa.EmailLink, second))
 	})
+	t.Run("in an app, which has no browser", func(t *testing.T) {
+		w := newWorld(t, byLink)
+		ada := w.person("ada")
+		ada.client.Browser = twofa.Secret{}
+		ada.begin()
+		require.NoError(t, ada.send(twofa.EmailLink))
+		before, first := ada.login, ada.token()
+		w.clock.Add(time.Minute)
+		require.NoError(t, ada.send(twofa.EmailLink))
+		ada.login = before
+		require.ErrorIs(t, ada.verify(twofa.EmailLink, first), twofa.ErrInvalidCode)
+	})
 	t.Run("I17 in two tabs of one browser", func(t *testing.T) {
 		w := newWorld(t, byLink)
 		first, older := w.linked("ada")
