@@ -68,6 +68,21 @@ func TestAbuse_A03_NeverUsedCodeOfAnEarlierStep(t *testing.T) {
 	require.ErrorIs(t, logins[1].verify(twofa.TOTP, earlier), twofa.ErrInvalidCode)
 }
 
+// A code of a step that is spent stays spent when the clock is set back.
+func TestAbuse_A03_ClockSetBack(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	w.clock.Add(time.Hour)
+	first := ada.now()
+	require.NoError(t, ada.another().verify(twofa.TOTP, first))
+	w.clock.Add(-10 * time.Minute)
+	for range 4 {
+		require.ErrorIs(t, ada.another().verify(twofa.TOTP, ada.code()), twofa.ErrInvalidCode)
+	}
+	w.clock.Add(10*time.Minute - time.Minute)
+	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()), "until it has caught up")
+}
+
 // surfaces are all the places where an authenticator code proves something.
 var surfaces = []struct {
 	name string

@@ -191,12 +191,15 @@ func TestAbuse_E10_E11_EveryFirstFactorIsAskedForTheSecond(t *testing.T) {
 func TestAbuse_E11_PasswordReset(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
-	login := ada.another()
+	logins := ada.begun(2)
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	w.setUser("ada", func(u *twofa.User) { u.Stamp = "2" })
+	require.ErrorIs(t, logins[0].verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "even before anybody has come by the new one")
+	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})), twofa.ReasonSignedOut)
 	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByEmail, Client: ada.stranger().client})
 	require.NoError(t, err)
 	require.Equal(t, twofa.NextChallenge, l.Next)
-	require.ErrorIs(t, login.verify(twofa.TOTP, login.code()), twofa.ErrExpired)
+	require.ErrorIs(t, logins[1].verify(twofa.TOTP, ada.code()), twofa.ErrExpired)
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
 }
 
@@ -392,4 +395,42 @@ func TestAbuse_E16_ErrorsComeAlone(t *testing.T) {
 	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
 	_, err = w.Offer(t.Context(), login.client, login.login.Challenge)
 	require.ErrorIs(t, err, twofa.ErrExpired)
+}
+
+// A proof is for one action, on one resource, in one account, by one session.
+func TestAbuse_E17_GrantElsewhere(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.account = "acme"
+	ada.begin()
+	ada.enroll()
+	other := ada.another()
+	require.NoError(t, other.verify(twofa.TOTP, other.code()))
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "contacts.export", "list 1")))
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	elsewhere := ada.caller()
+	elsewhere.Account = "beta"
+	for _, c := range []struct {
+		caller           twofa.Caller
+		action, resource string
+	}{
+		{ada.caller(), "contacts.delete", "list 1"}, {ada.caller(), twofa.ActionFactors, "list 1"}, {ada.caller(), "contacts.export", "list 2"},
+		{ada.caller(), "contacts.export", ""}, {ada.caller(), "contacts.export list 1", ""}, {other.caller(), "contacts.export", "list 1"},
+		{elsewhere, "contacts.export", "list 1"},
+	} {
+		denied(t, ada.UseAction(t.Context(), c.caller, c.action, c.resource), twofa.ReasonMissing)
+	}
+	require.NoError(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", "list 1"))
+}
+
+// A proof from the future proves nothing: else a clock set back would lengthen
+// its life.
+func TestAbuse_E17_ClockSetBackAfterAProof(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp("contacts.export"))
+	w.clock.Add(-time.Minute)
+	require.NoError(t, ada.CheckAction(t.Context(), ada.caller(), "contacts.export", ""), "servers disagree by seconds")
+	w.clock.Add(-time.Second)
+	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonStale)
 }
