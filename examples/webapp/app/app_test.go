@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"html"
 	"io"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +28,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
+	"github.com/twofa-go/twofa/internal/engines"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -48,9 +49,8 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	t.Helper()
 	s := &site{t: t, log: &syncBuffer{}, now: time.Now(), uris: map[string]string{}}
 	s.srv = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	s.db = testDB(t)
 	cfg := app.Config{
-		DB: s.db, Keys: twofatest.Keys(t, "webapp"), Demo: true, ViewableCodes: true, BaseURL: "https://" + s.srv.Listener.Addr().String(), Now: s.clock,
+		DB: testDB(t), Keys: twofatest.Keys(t, "webapp"), Demo: true, ViewableCodes: true, BaseURL: "https://" + s.srv.Listener.Addr().String(), Now: s.clock,
 		Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
@@ -58,7 +58,7 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	}
 	a, err := app.New(cfg)
 	require.NoError(t, err)
-	s.app = a
+	s.app, s.db = a, cfg.DB
 	s.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // connections that a burst gave up
 	s.srv.StartTLS()
 	t.Cleanup(func() { s.srv.Close(); a.Close() })
@@ -74,24 +74,42 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	s.app.ServeHTTP(w, r)
 }
 
-// testDB is an SQLite file, or a schema of its own in the PostgreSQL database
-// that TWOFA_WEBAPP_DATABASE names.
+// testDB is an SQLite file. With TWOFA_WEBAPP_POSTGRES in the environment every
+// test runs on PostgreSQL; without, one does.
 func testDB(t *testing.T) *sql.DB {
-	dsn := os.Getenv("TWOFA_WEBAPP_DATABASE")
-	if dsn != "" {
-		admin, err := app.OpenDB(dsn, "")
-		require.NoError(t, err)
-		defer admin.Close()
-		schema := fmt.Sprintf("webapp_%d", time.Now().UnixNano())
-		_, err = admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
-		require.NoError(t, err)
-		u, err := url.Parse(dsn)
-		require.NoError(t, err)
-		q := u.Query()
-		q.Set("search_path", schema)
-		u.RawQuery = q.Encode()
-		dsn = u.String()
+	if os.Getenv("TWOFA_WEBAPP_POSTGRES") != "" {
+		return openDB(t, engines.PostgreSQL(t))
 	}
+	template.once.Do(func() { template.file = seeded(t) })
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "contacts.db"), template.file, 0o600))
+	db, err := app.OpenDB("", dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// template is a database with the demo data, made once: most of what a test
+// would wait for is the disk.
+var template struct {
+	once sync.Once
+	file []byte
+}
+
+func seeded(t *testing.T) []byte {
+	dir := t.TempDir()
+	db, err := app.OpenDB("", dir)
+	require.NoError(t, err)
+	a, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: "https://localhost"})
+	require.NoError(t, err)
+	a.Close()
+	require.NoError(t, db.Close()) // writes what is in the log into the file
+	file, err := os.ReadFile(filepath.Join(dir, "contacts.db"))
+	require.NoError(t, err)
+	return file
+}
+
+func openDB(t *testing.T, dsn string) *sql.DB {
 	db, err := app.OpenDB(dsn, t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })

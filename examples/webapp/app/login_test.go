@@ -23,6 +23,7 @@ func TestLogin(t *testing.T) {
 	got = b.post("/contacts", "/logout")
 	require.Equal(t, "/login", got.location)
 	require.False(t, b.signedIn())
+	require.Zero(t, s.rows(`SELECT count(*) FROM signins`))
 }
 
 func TestWrongPasswordLooksLikeUnknownUser(t *testing.T) {

@@ -2,6 +2,8 @@ package app_test
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
+	"github.com/twofa-go/twofa/internal/engines"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -146,7 +149,7 @@ func TestScenario_S04_MailedLink(t *testing.T) {
 	require.Equal(t, "/contacts", ada.openLink(link).location)
 	require.True(t, ada.signedIn())
 	require.Contains(t, ada.get(link).body, "You are signed in")
-	require.Contains(t, ada.get("/settings").body, "by password and sign-in link")
+	require.Contains(t, ada.get("/settings").body, "by password, sign-in link")
 }
 
 func TestScenario_S06_SSOIsNotAsked(t *testing.T) {
@@ -334,4 +337,63 @@ func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
 	eva = s.as("eva@meadow.example")
 	require.Equal(t, "/login", eva.post("/2fa/", "/2fa/revoke").location)
 	require.False(t, remembered.signedIn())
+}
+
+// The product and its second factor on PostgreSQL: one walk that writes every
+// table and races for one proof.
+func TestPostgreSQL(t *testing.T) {
+	db := openDB(t, engines.PostgreSQL(t))
+	s := newSite(t, func(c *app.Config) { c.DB = db })
+	b := s.enter(eva)
+	b.stepUp(eva, "contacts.export")
+	body := form("csrf_token", b.csrf("/contacts"))
+	answers := together(t, 10, func(int) (answer, error) {
+		return b.send("POST", "/contacts/export", body, "Content-Type", formType)
+	})
+	require.Equal(t, 1, count(answers, http.StatusOK))
+	token := s.token(eva, "")
+	b.post("/settings", "/settings/sessions/revoke-all")
+	require.Equal(t, http.StatusUnauthorized, b.do("GET", "/api/me", "", "Authorization", "Bearer "+token).status)
+	require.NoError(t, s.app.Sweep(t.Context()))
+
+	again, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
+	require.NoError(t, err, "a second start finds everything in place")
+	again.Close()
+}
+
+// Sign-ins from before the second factor have proven nothing.
+func TestTablesFromBeforeTheSecondFactor(t *testing.T) {
+	db := testDB(t)
+	s := newSite(t, func(c *app.Config) { c.DB = db })
+	b := s.as(jon)
+	_, err := db.ExecContext(t.Context(), `ALTER TABLE signins DROP COLUMN twofa`)
+	require.NoError(t, err)
+	again, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
+	require.NoError(t, err)
+	defer again.Close()
+	require.Contains(t, b.get("/contacts").location, "/login")
+	require.True(t, s.as(jon).signedIn())
+}
+
+func TestKeys(t *testing.T) {
+	dir := t.TempDir()
+	_, err := app.LoadKeys("", dir, false)
+	require.ErrorContains(t, err, "TWOFA_KEYS")
+	_, err = app.LoadKeys("", dir, true)
+	require.NoError(t, err)
+	info, err := os.Stat(filepath.Join(dir, "twofa.key"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	first, err := os.ReadFile(filepath.Join(dir, "twofa.key"))
+	require.NoError(t, err)
+	_, err = app.LoadKeys("", dir, true)
+	require.NoError(t, err)
+	second, err := os.ReadFile(filepath.Join(dir, "twofa.key"))
+	require.NoError(t, err)
+	require.Equal(t, first, second)
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, 1, "nothing is left behind")
+	_, err = app.LoadKeys("not a ring", dir, true)
+	require.Error(t, err, "the environment wins")
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -106,15 +107,15 @@ func describe(d twofa.Description) string {
 	second := map[twofa.Method]string{twofa.TOTP: "authenticator app", twofa.SMS: "text message",
 		twofa.EmailLink: "sign-in link", twofa.RecoveryCode: "recovery code"}
 	words := []string{first[d.By]}
-	for _, p := range d.Proofs {
+	for _, p := range slices.Backward(d.Proofs) { // the newest comes first
 		words = append(words, cmp.Or(second[p.Method], "remembered browser"))
 	}
-	return strings.Join(words, " and ")
+	return strings.Join(words, ", ")
 }
 
 // recovered reports whether a recovery code stands in for the second factor of
 // this session, whose owner should set up a new one.
 func (a *App) recovered(s twofa.Session) bool {
 	d, err := a.twofa.Describe(s)
-	return err == nil && len(d.Proofs) > 0 && d.Proofs[0].Method == twofa.RecoveryCode // the newest comes first
+	return err == nil && len(d.Proofs) > 0 && d.Proofs[0].Method == twofa.RecoveryCode
 }
