@@ -178,11 +178,18 @@ func (v *visit) savedCodes() error {
 		return v.showSetup(errNotSaved)
 	}
 	c, f := v.setupCaller()
+	e, err := v.m.Enrolment(v.ctx(), c)
+	if err != nil {
+		return v.setupOver(c, err)
+	}
 	login, err := v.m.SaveCodes(v.ctx(), c)
 	if err != nil {
 		return v.setupOver(c, err)
 	}
-	return v.goOn(login, f, "codes_saved")
+	if e.Method == twofa.RecoveryCode { // a new set of codes is all that was made
+		return v.goOn(login, f, "codes_saved")
+	}
+	return v.goOn(login, f, "set_up")
 }
 
 // goOn goes to the half that is left, or to where the whole leads.
