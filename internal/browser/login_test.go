@@ -1,0 +1,98 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestS2_LoginWithCode(t *testing.T) {
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	phone, _ := jon.setUpApp()
+
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.reads("Type the code that your authenticator app shows")
+	b.goTo("/contacts")
+	b.at("/2fa/challenge") // there is no way around
+	b.fill("Code", phone.spent())
+	b.press("Continue")
+	b.reads("That code did not work") // a code seen over a shoulder is worth nothing
+	code := phone.code()
+	b.fill("Code", code[:3]+" "+code[3:]) // as apps show it
+	b.press("Continue")
+	b.at("/contacts")
+	b.reads("Avery Brooks")
+}
+
+func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	_, codes := jon.setUpApp()
+
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.press("One of your recovery codes")
+	b.fill("Recovery code", strings.ToLower(codes[3])) // typed off paper
+	b.press("Continue")
+	b.reads("9 are left")
+	b.press("Not now")
+	b.at("/contacts")
+	b.reads("You signed in with a recovery code")
+	require.Contains(t, s.newest("jon@brook.example").Text, "recovery code")
+
+	again := s.browser(t)
+	again.logIn("jon@brook.example")
+	again.press("One of your recovery codes")
+	again.fill("Recovery code", codes[3])
+	again.press("Continue")
+	again.reads("That code did not work")
+	again.fill("Recovery code", codes[4])
+	again.press("Continue")
+	again.reads("8 are left")
+}
+
+func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
+	s, clock := newSiteWithClock(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	phone, codes := jon.setUpApp()
+	clock.Add(time.Hour)
+
+	// Who comes back later shows a code first, and presses the button again.
+	jon.goTo("/2fa/")
+	jon.press("Show them")
+	jon.at("/2fa/challenge")
+	jon.reads("Confirm it is you")
+	jon.fill("Code", phone.code())
+	jon.press("Continue")
+	jon.at("/2fa/")
+	jon.press("Show them")
+	require.ElementsMatch(t, codes, jon.codes())
+	require.Contains(t, jon.download("Download"), codes[7])
+	jon.press("Back to security settings")
+
+	jon.press("Make new codes")
+	fresh := jon.codes()
+	require.Len(t, fresh, 10)
+	require.NotContains(t, codes, fresh[0])
+	jon.reads("Your old codes work until you press Done")
+	jon.download("Download")
+	jon.press("Done")
+	jon.reads("Older ones no longer work")
+
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.press("One of your recovery codes")
+	b.fill("Recovery code", codes[0])
+	b.press("Continue")
+	b.reads("That code did not work")
+	b.fill("Recovery code", fresh[0])
+	b.press("Continue")
+	b.reads("9 are left")
+}

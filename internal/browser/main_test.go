@@ -1,0 +1,87 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa/internal/engines"
+)
+
+// shared is what all tests of a run have in common, because it takes seconds to
+// make: the example's program, and one browser process. Each test gets profiles
+// of its own in it.
+var shared struct {
+	dir          string
+	build        sync.Once
+	built        error
+	start        sync.Once
+	chromium     context.Context
+	stopChromium func()
+	started      error
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "twofa-browser-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared.dir = dir
+	shared.stopChromium = func() {}
+	defer func() { shared.stopChromium() }()
+	return m.Run()
+}
+
+// webapp returns the path of the example's program.
+func webapp(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(shared.dir, "webapp")
+	shared.build.Do(func() {
+		cmd := exec.Command("go", "build", "-o", path, ".")
+		cmd.Dir = filepath.Join("..", "..", "examples", "webapp")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			shared.built = fmt.Errorf("build the example: %w\n%s", err, out)
+		}
+	})
+	require.NoError(t, shared.built)
+	return path
+}
+
+// chromium returns the context of the running browser.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	path := engines.Tool(t, "chromium")
+	shared.start.Do(func() {
+		options := []chromedp.ExecAllocatorOption{
+			chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(shared.dir, "profile")),
+			chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
+			chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+			// A tab behind another one is not slowed down: the page that waits for a link is one.
+			chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true),
+			chromedp.Flag("force-color-profile", "srgb"),
+		}
+		if os.Geteuid() == 0 {
+			options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
+		}
+		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+		ctx, stop := chromedp.NewContext(allocator)
+		shared.chromium, shared.stopChromium = ctx, func() { stop(); stopAllocator() }
+		shared.started = chromedp.Do(ctx)
+	})
+	require.NoError(t, shared.started)
+	return shared.chromium
+}

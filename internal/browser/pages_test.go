@@ -1,0 +1,215 @@
+package browser
+
+import (
+	"bytes"
+	"image"
+	"image/draw"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// look takes pictures of a page into the folder out, for people to judge: by
+// day, by night, and on a phone.
+func (b *tab) look(name string) {
+	b.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		b.prefer("", scheme)
+		b.picture(name + "-" + scheme)
+		b.checkAccessibility(name + ", " + scheme)
+	}
+	b.prefer("", "light")
+	b.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
+	b.picture(name + "-phone")
+	require.LessOrEqual(b.t, eval[int](b, `document.documentElement.scrollWidth`), 390, "%s does not fit a phone", name)
+	b.do(chromedp.EmulateViewport(1280, 900))
+}
+
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	b.keep(name, b.whole())
+}
+
+func (b *tab) keep(name string, picture []byte) {
+	b.t.Helper()
+	require.NoError(b.t, os.MkdirAll("out", 0o755))
+	require.NoError(b.t, os.WriteFile(filepath.Join("out", name+".png"), picture, 0o644))
+}
+
+// illustrate takes a picture for the README, which keeps a copy in the folder
+// docs: the page by day and by night, side by side.
+func (b *tab) illustrate(name string) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(600, 400))
+	var both *image.RGBA
+	for i, scheme := range []string{"light", "dark"} {
+		b.prefer("", scheme)
+		shot, err := png.Decode(bytes.NewReader(b.whole()))
+		require.NoError(b.t, err)
+		if i == 0 {
+			both = image.NewRGBA(image.Rect(0, 0, 1200, shot.Bounds().Dy()))
+		}
+		draw.Draw(both, image.Rect(600*i, 0, 600*i+600, shot.Bounds().Dy()), shot, image.Point{}, draw.Src)
+	}
+	var file bytes.Buffer
+	require.NoError(b.t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, both))
+	b.keep("readme-"+name, file.Bytes())
+	b.prefer("", "light")
+	b.do(chromedp.EmulateViewport(1280, 900))
+}
+
+// violation is one rule that axe-core finds broken.
+type violation struct {
+	ID, Help string
+	Nodes    []struct{ HTML, FailureSummary string }
+}
+
+// checkAccessibility runs axe-core in the page, with the rules of WCAG 2.2 AA
+// and its best practices.
+func (b *tab) checkAccessibility(page string) {
+	b.t.Helper()
+	if !eval[bool](b, `'axe' in window`) {
+		axe, err := os.ReadFile(filepath.Join(nodeModules(b.t), "axe-core", "axe.min.js"))
+		require.NoError(b.t, err)
+		b.do(chromedp.Evaluate[chromedp.Void](string(axe)))
+	}
+	found := eval[[]violation](b, `axe.run().then((r) => r.violations.map((v) => ({ ID: v.id, Help: v.help,
+		Nodes: v.nodes.map((n) => ({ HTML: n.html, FailureSummary: n.failureSummary })) })))`)
+	require.Empty(b.t, found, page)
+}
+
+// The pages, each in the state in which people see it.
+
+func TestPages_Setup(t *testing.T) {
+	nodeModules(t)
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.goTo("/login")
+	jon.look("login")
+	jon.logIn("jon@brook.example")
+	jon.look("contacts")
+	jon.goTo("/2fa/")
+	jon.look("settings-empty")
+	jon.press("Add an authenticator app")
+	jon.look("setup-start")
+	jon.press("Set up the app")
+	jon.look("setup-qr")
+	phone := jon.scan()
+	jon.click("Type the key instead")
+	jon.look("setup-key")
+	jon.illustrate("setup")
+	jon.fill("Code that the app shows", "000000")
+	jon.press("Confirm")
+	jon.look("setup-qr-wrong")
+	jon.fill("Code that the app shows", phone.code())
+	jon.press("Confirm")
+	jon.look("setup-codes")
+	jon.download("Download")
+	jon.look("setup-codes-saved")
+	jon.press("Done")
+	jon.look("settings")
+	jon.click("Rename Authenticator app")
+	jon.click("Remove Authenticator app")
+	jon.look("settings-open")
+	jon.press("Show them")
+	jon.look("codes")
+	jon.goTo("/settings")
+	jon.look("host-settings")
+	jon.goTo("/members")
+	jon.look("members")
+	jon.goTo("/2fa/nowhere")
+	jon.look("not-found")
+}
+
+func TestPages_Challenge(t *testing.T) {
+	nodeModules(t)
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	_, codes := jon.setUpApp()
+
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.look("challenge")
+	b.illustrate("challenge")
+	for i := range 5 {
+		b.fill("Code", "000000")
+		b.press("Continue")
+		if i == 0 {
+			b.look("challenge-wrong")
+		}
+	}
+	b.look("challenge-fifth")
+	b.fill("Code", "000000")
+	b.press("Continue")
+	b.look("locked")
+	b.press("One of your recovery codes")
+	b.look("challenge-recovery")
+	b.fill("Recovery code", codes[0])
+	b.press("Continue")
+	b.look("recovered")
+	b.goTo("/contacts")
+	b.look("contacts-recovered")
+	b.goTo("/2fa/confirm?action=contacts.export&next=/contacts")
+	b.look("step-up")
+	b.press("Cancel")
+	b.goTo("/dev/outbox")
+	b.look("outbox")
+
+	stranger := s.browser(t)
+	stranger.goTo("/2fa/challenge")
+	stranger.look("error-expired")
+	stranger.goTo("/2fa/")
+	stranger.look("error-signed-out")
+}
+
+func TestPages_Link(t *testing.T) {
+	nodeModules(t)
+	s := newSite(t)
+	ada, other := s.browser(t), s.browser(t)
+	ada.logIn("ada@harbor.example")
+	ada.look("link-waiting")
+	link := s.mailedLink("ada@harbor.example")
+	other.goTo(link)
+	other.look("link-elsewhere")
+	ada.goTo(link)
+	ada.look("link")
+	ada.press("Sign in")
+	ada.goTo(link)
+	ada.look("link-over")
+	ada.goTo("/2fa/setup?start=1")
+	ada.look("setup-start-email")
+}
+
+func TestPages_Text(t *testing.T) {
+	nodeModules(t)
+	s := newSite(t)
+	eva := s.browser(t)
+	eva.logIn("eva@meadow.example")
+	eva.goTo(s.mailedLink("eva@meadow.example"))
+	eva.press("Sign in")
+	eva.look("setup-start-forced")
+	eva.do(chromedp.SetValue(field("Country"), "US"))
+	eva.fill("Mobile number", "12")
+	eva.press("Text me a code")
+	eva.look("setup-phone-wrong")
+	eva.do(chromedp.SetValue(field("Country"), "US"))
+	eva.fill("Mobile number", "202 555 0101")
+	eva.press("Text me a code")
+	eva.look("setup-codes-forced")
+	eva.download("Download")
+	eva.press("Done")
+	eva.look("setup-phone")
+	eva.fill("Code from the text message", s.textedCode("+12025550101"))
+	eva.press("Confirm")
+	eva.goTo("/2fa/")
+	eva.look("settings-phone")
+
+	b := s.browser(t)
+	b.logIn("eva@meadow.example")
+	b.look("challenge-text")
+}

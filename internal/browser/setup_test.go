@@ -1,0 +1,212 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// setUpApp sets up an authenticator app from the settings, in the order of who
+// does it of their own will: QR code, its first code, recovery codes.
+func (b *tab) setUpApp() (*phone, []string) {
+	b.t.Helper()
+	b.goTo("/2fa/")
+	b.press("Add an authenticator app")
+	b.press("Set up the app")
+	p := b.scan()
+	b.fill("Code that the app shows", p.code())
+	b.press("Confirm")
+	codes := b.codes()
+	b.download("Download")
+	b.press("Done")
+	b.at("/2fa/")
+	return p, codes
+}
+
+func TestS1_VoluntarySetup(t *testing.T) {
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	jon.at("/contacts")
+	jon.goTo("/settings")
+	jon.reads("A password alone protects you")
+	jon.press("Manage")
+	jon.press("Add an authenticator app")
+	jon.press("Set up the app")
+
+	jon.reads("Step 1 of 2")
+	phone := jon.scan()
+	require.Contains(t, phone.uri, "otpauth://totp/Acme%20Contacts:jon%40brook.example?")
+	jon.click("Type the key instead")
+	key := eval[string](jon, `document.querySelector('.key code').innerText`)
+	require.Equal(t, phone.secret(), strings.ReplaceAll(key, " ", ""), "the key to type by hand is that of the QR code")
+
+	jon.fill("Code that the app shows", "000000")
+	jon.press("Confirm")
+	jon.reads("That code did not work")
+	require.Equal(t, phone.uri, jon.scan().uri, "a wrong code does not cost the key that was scanned")
+	jon.fill("Code that the app shows", phone.code())
+	jon.press("Confirm")
+
+	jon.reads("Step 2 of 2")
+	codes := jon.codes()
+	require.Len(t, codes, 10)
+
+	// Nothing is on before Done.
+	other := s.browser(t)
+	other.logIn("jon@brook.example")
+	other.at("/contacts")
+
+	require.True(t, jon.disabled("Done"))
+	file := jon.download("Download")
+	for _, code := range codes {
+		require.Contains(t, file, code)
+	}
+	require.False(t, jon.disabled("Done"))
+	jon.press("Done")
+	jon.at("/2fa/")
+	jon.reads("You will be asked for it the next time you sign in")
+	jon.reads("10 of 10 left")
+
+	last := s.browser(t)
+	last.logIn("jon@brook.example")
+	last.at("/2fa/challenge")
+}
+
+func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.allowClipboard()
+	jon.countPrints()
+	jon.logIn("jon@brook.example")
+	jon.goTo("/2fa/setup?start=1&method=totp")
+	jon.press("Set up the app")
+	jon.fill("Code that the app shows", jon.scan().code())
+	jon.press("Confirm")
+	codes := jon.codes()
+	require.Len(t, codes, 10)
+
+	for _, c := range []struct {
+		button string
+		saved  func() string // what the person then has
+	}{
+		{"Download", func() string { return jon.download("Download") }},
+		{"Copy", func() string {
+			jon.click("Copy")
+			jon.until(`document.querySelector('[data-said]').innerText === 'Copied'`)
+			return eval[string](jon, `navigator.clipboard.readText()`)
+		}},
+		{"Print", func() string {
+			jon.click("Print")
+			require.Equal(t, 1, eval[int](jon, `window.prints`))
+			jon.prefer("print", "light")
+			defer jon.prefer("", "light")
+			require.False(t, jon.offers("Done"), "no buttons on paper")
+			return jon.text()
+		}},
+	} {
+		jon.goTo("/2fa/setup")
+		require.True(t, jon.disabled("Done"), "before %s", c.button)
+		jon.reads("Download, print or copy them first")
+		got := c.saved()
+		for _, code := range codes {
+			require.Contains(t, got, code, c.button)
+		}
+		require.False(t, jon.disabled("Done"), "after %s", c.button)
+		jon.readsNot("Download, print or copy them first")
+	}
+	jon.press("Done")
+	jon.reads("10 of 10 left")
+}
+
+func TestS1_WithoutScript(t *testing.T) {
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.forbidScript()
+	jon.logIn("jon@brook.example")
+	jon.goTo("/2fa/")
+	jon.press("Add an authenticator app")
+	jon.press("Set up the app")
+	phone := jon.scan()
+	jon.fill("Code that the app shows", phone.code())
+	jon.press("Confirm")
+
+	codes := jon.codes()
+	require.Len(t, codes, 10)
+	require.False(t, jon.offers("Copy"), "what needs a script is not shown")
+	require.False(t, jon.offers("Print"))
+	require.Contains(t, jon.download("Download"), codes[9])
+
+	// Without a script the tick stands for having saved them, and the browser
+	// itself asks for it.
+	require.True(t, eval[bool](jon, `document.querySelector('[data-done]').matches(':invalid')`))
+	jon.click("Done")
+	jon.at("/2fa/setup")
+	jon.click("I have saved my codes")
+	jon.press("Done")
+	jon.at("/2fa/")
+	jon.reads("10 of 10 left")
+
+	jon.logIn("jon@brook.example")
+	jon.at("/2fa/challenge")
+	jon.fill("Code", phone.code())
+	jon.press("Continue")
+	jon.at("/contacts")
+}
+
+func TestS1_DemandedSetup(t *testing.T) {
+	s := newSite(t)
+	hana := s.browser(t)
+	hana.goTo("/members")
+	hana.at("/login")
+	hana.fill("E-mail", "hana@summit.example")
+	hana.fill("Password", "demo-boat-sails-far")
+	hana.press("Sign in")
+	hana.reads("Check your mail") // the best that she has comes first
+	hana.goTo(s.mailedLink("hana@summit.example"))
+	hana.press("Sign in")
+
+	hana.at("/2fa/setup")
+	hana.reads("Your account requires a second factor")
+	hana.goTo("/contacts")
+	hana.at("/2fa/setup") // and nothing else is open
+	hana.press("Set up the app")
+	hana.reads("Step 1 of 2")
+	require.Len(t, hana.codes(), 10, "codes first")
+	require.True(t, hana.disabled("Done"))
+	file := hana.download("Download")
+	require.Contains(t, file, hana.codes()[0])
+	hana.press("Done")
+
+	hana.reads("Step 2 of 2")
+	phone := hana.scan()
+	hana.fill("Code that the app shows", phone.code())
+	hana.press("Confirm")
+	hana.at("/members") // where she wanted to go
+	hana.reads("gus@summit.example")
+}
+
+func TestS12_SingleRecoveryCode(t *testing.T) {
+	s := newSite(t, "-recovery-codes", "1")
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	jon.goTo("/2fa/")
+	jon.press("Add an authenticator app")
+	jon.press("Set up the app")
+	jon.fill("Code that the app shows", jon.scan().code())
+	jon.press("Confirm")
+	jon.reads("Save your recovery code\n")
+	codes := jon.codes()
+	require.Len(t, codes, 1)
+	require.True(t, jon.disabled("Done"))
+	require.Contains(t, jon.download("Download"), codes[0])
+	jon.press("Done")
+	jon.reads("1 of 1 left")
+
+	jon.logIn("jon@brook.example")
+	jon.press("One of your recovery codes")
+	jon.fill("Recovery code", codes[0])
+	jon.press("Continue")
+	jon.reads("None is left")
+}

@@ -1,0 +1,157 @@
+package browser
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa/examples/webapp/app"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// site is the example product, running.
+type site struct {
+	t   *testing.T
+	url string
+	now func() time.Time
+}
+
+// newSite starts the example's program as its README says, with more flags if
+// the test has some.
+func newSite(t *testing.T, flags ...string) *site {
+	t.Helper()
+	_ = chromium(t) // where there is none, nothing is started in vain
+	l, err := net.Listen("tcp", "localhost:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+
+	addr := "localhost:" + port
+	var log bytes.Buffer
+	cmd := exec.Command(webapp(t), append([]string{"-addr", addr, "-data", t.TempDir()}, flags...)...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TWOFA_KEYS=") || strings.HasPrefix(v, "SMTP_URL=") })
+	cmd.Stdout, cmd.Stderr = &log, &log
+	require.NoError(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // its database goes with the test
+		<-ended
+		if t.Failed() {
+			t.Logf("the example's log:\n%s", log.String())
+		}
+	})
+	awaitPort(t, addr, ended)
+	return &site{t, "http://" + addr, time.Now}
+}
+
+// awaitPort returns when something answers there.
+func awaitPort(t *testing.T, addr string, ended <-chan struct{}) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	late := time.After(30 * time.Second)
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			require.NoError(t, conn.Close())
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ended:
+			t.Fatal("the example ended before it answered")
+		case <-late:
+			t.Fatal("the example does not answer")
+		}
+	}
+}
+
+// newSiteWithClock serves the same product from this process, by a clock that
+// stands until the test moves it: for what people do minutes apart.
+func newSiteWithClock(t *testing.T) (*site, *twofatest.Clock) {
+	t.Helper()
+	_ = chromium(t)
+	clock := twofatest.NewClock(time.Now())
+	db, err := app.OpenDB("", t.TempDir())
+	require.NoError(t, err)
+	srv := httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
+	require.NoError(t, err)
+	url := "http://localhost:" + port
+	a, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "browser"), BaseURL: url, Demo: true, ViewableCodes: true,
+		Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	srv.Config.Handler = a
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Close()
+		a.Close()
+		require.NoError(t, db.Close())
+	})
+	return &site{t, url, clock.Now}, clock
+}
+
+// sent is what the product would have mailed or texted to somebody, oldest first.
+func (s *site) sent(to string) []app.Message {
+	s.t.Helper()
+	answer, err := http.Get(s.url + "/dev/outbox.json")
+	require.NoError(s.t, err)
+	defer answer.Body.Close()
+	var all []app.Message
+	require.NoError(s.t, json.NewDecoder(answer.Body).Decode(&all))
+	return slices.DeleteFunc(all, func(m app.Message) bool { return m.To != to })
+}
+
+// newest is the newest message to somebody.
+func (s *site) newest(to string) app.Message {
+	s.t.Helper()
+	all := s.sent(to)
+	require.NotEmpty(s.t, all, "nothing was sent to %s", to)
+	return all[len(all)-1]
+}
+
+var (
+	linkInMail = regexp.MustCompile(`http://\S+/2fa/link\S+`)
+	codeInText = regexp.MustCompile(`\b[0-9]{6}\b`)
+)
+
+// mailedLink is the link in the newest mail that has one.
+func (s *site) mailedLink(to string) string {
+	s.t.Helper()
+	for _, m := range slices.Backward(s.sent(to)) {
+		if link := linkInMail.FindString(m.Text); link != "" {
+			return link
+		}
+	}
+	s.t.Fatalf("no link was mailed to %s", to)
+	return ""
+}
+
+// textedCode is the code in the newest text that has one.
+func (s *site) textedCode(to string) string {
+	s.t.Helper()
+	for _, m := range slices.Backward(s.sent(to)) {
+		if code := codeInText.FindString(m.Text); code != "" {
+			return code
+		}
+	}
+	s.t.Fatalf("no code was texted to %s", to)
+	return ""
+}
