@@ -446,3 +446,23 @@ func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
 		require.NoError(t, ada.Check(t.Context(), ada.caller()), name)
 	}
 }
+
+// A session that this account asks for more than was proven does not get to
+// its settings either: what the user has comes before a new factor.
+func TestAbuse_F17_SetUpBeforeWhatTheAccountAsks(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	ada := w.person("ada")
+	require.Equal(t, twofa.NextDone, ada.begin(), "elsewhere a password is enough")
+	ada.account = "acme"
+	for _, door := range []string{"Enroll", "Enrol phone", "Enrolment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
+		denied(t, doors[door](ada, ada.caller()), twofa.ReasonChallenge)
+	}
+	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))
+	require.Equal(t, []twofa.Method{twofa.EmailLink}, ada.login.Methods)
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+	require.Equal(t, twofa.NextEnroll, ada.login.Next)
+	ada.session = twofa.Session{} // the challenge holds what was proven now
+	ada.enroll()
+}
