@@ -343,7 +343,7 @@ func FuzzAllowance(f *testing.F) {
 func FuzzLinkSafe(f *testing.F) {
 	for _, s := range []string{"https://app.example.com/link?token=token", "http://app.example.com/token", "http://localhost:8080/token", "http://127.0.0.1/token",
 		"http://[::1]:1/token", "http://localhost.evil.example/token", "http://localhost@evil.example/token", "https://u:p@example.com/token", "//example.com/token",
-		"https:token", "HTTPS://example.com/token", "javascript:token", "https:///token", "https://:443/token", "https://example.com/\ntoken", "https://example.com/"} {
+		"https:token", "HTTPS://example.com/token", "javascript:token", "https:///token", "https://:443/token", "https://example.com/\ntoken", "https://example.com#\ntoken", "https://example.com/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, address string) {

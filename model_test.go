@@ -21,7 +21,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "run TestModel with this seed alone")
-	modelSteps = flag.Int("model.steps", 200_000, "calls that TestModel makes in all")
+	modelSteps = flag.Int("model.steps", 100_000, "calls that TestModel makes in all")
 )
 
 // TestModel makes calls at random, by three people in several browsers, under
@@ -207,7 +207,7 @@ func (r *modelRun) run(steps int) {
 		{100, r.pass}, {40, r.wakeAtAnEnd}, {70, r.beginSomehow}, {110, r.verifySomehow}, {40, r.sendSomehow}, {8, r.cancelSomehow}, {15, r.resumeSomehow},
 		{60, r.signIn}, {35, r.setUp}, {25, r.enrollSomehow}, {35, r.confirmSomehow}, {25, r.saveSomehow}, {8, r.regenerate},
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
-		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {10, r.setPolicy}, {1, r.erase}, {3, r.guess}, {1, r.siege},
+		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
 	}
 	total := 0
 	for _, m := range moves {
@@ -731,6 +731,50 @@ func (r *modelRun) answer(h *modelHold) *modelHold {
 	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method), Remember: r.chance(40)})
 }
 
+// outlive uses a remembered browser until it is asked again, and its token
+// from before a rotation until that is a copy.
+func (r *modelRun) outlive() {
+	remember := int64(r.rules.policy("acme").Remember / time.Second)
+	var d *modelDevice
+	var b *modelBrowser
+	for _, i := range r.rng.Perm(len(r.devices)) {
+		d = r.devices[i]
+		b, _ = r.rules.browser(r.rules.user(d.user), d.client.Browser.Reveal())
+		if b != nil && b.remember && b.proven+remember-aMinute > r.rules.now {
+			break
+		}
+		b = nil
+	}
+	if b == nil {
+		return
+	}
+	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
+	if r.chance(50) {
+		r.begin(d, f)
+		r.wait(29 + int64(r.rng.IntN(2)))
+		r.begin(d, f) // with the token before
+		return
+	}
+	r.wait(b.proven + remember - int64(r.rng.IntN(2)) - r.rules.now)
+	r.begin(d, f)
+}
+
+// moveHouse changes the address while a link is on its way.
+func (r *modelRun) moveHouse() {
+	d := r.device()
+	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client})
+	if h == nil || h.pass.kind != "login" {
+		return
+	}
+	if h = r.send(h, d.client, twofa.EmailLink); h == nil {
+		return
+	}
+	u := r.rules.dir[d.user]
+	u.Emails = []string{d.user + strconv.Itoa(r.steps) + "@example.com"}
+	r.rules.dir[d.user] = u
+	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: r.right(h.pass, twofa.EmailLink)})
+}
+
 // crowd signs in from a dozen browsers.
 func (r *modelRun) crowd() {
 	d := r.device()
@@ -1108,7 +1152,7 @@ func (r *modelRun) erase() {
 func (r *modelRun) guess() { r.guessUntil(r.device(), 1+r.rng.IntN(12)) }
 
 // siege goes on until the method is switched off.
-func (r *modelRun) siege() { r.guessUntil(r.device(), 100) }
+func (r *modelRun) siege() { r.guessUntil(r.device(), 200) }
 
 func (r *modelRun) guessUntil(d *modelDevice, n int) {
 	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
@@ -1127,8 +1171,8 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		counter := u.counters[bucketOf(method, known)]
 		if wait := counter.until - r.rules.now; wait > 0 {
 			r.wait(wait - int64(r.rng.IntN(2)))
-			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(20) { // void since the lock
-				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]})
+			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(70) {
+				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // void since the lock
 			}
 			h = r.begin(d, f)
 		}
@@ -1137,7 +1181,7 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 
 // guessText has a code texted, for those who guess one.
 func (r *modelRun) guessText(h *modelHold, method twofa.Method) *modelHold {
-	if method != twofa.SMS || r.chance(70) {
+	if method != twofa.SMS || r.chance(50) {
 		return nil
 	}
 	return r.send(h, h.device.client, method)

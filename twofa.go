@@ -167,7 +167,7 @@ func (c *Config) check() error {
 // linkSafe accepts addresses that keep the token from the wire.
 func linkSafe(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || u.User != nil || !strings.Contains(address, "token") {
+	if err != nil || u.Hostname() == "" || u.User != nil || !strings.Contains(address, "token") || clean(address, len(address)) != address {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
