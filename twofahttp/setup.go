@@ -23,12 +23,13 @@ type setupData struct {
 	Replaces string // id of the factor that goes
 	Old      string // and its name
 	Regions  []Region
+	Region   string // chosen before, with a number that cannot be texted
 
 	// Steps "scan" and "phone".
 	QR    template.HTML
 	URI   template.URL // opens the app on the same device
 	Key   string
-	Phone string // masked
+	Phone string // masked; in step "start" as it was typed
 
 	Codes []string // step "codes"
 	New   bool     // they are all that is being made
@@ -94,7 +95,8 @@ func (v *visit) showStart(q url.Values, failed error) error {
 	if err != nil {
 		return v.setupOver(c, err)
 	}
-	d := setupData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Regions: v.web.cfg.Regions}
+	d := setupData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Regions: v.web.cfg.Regions,
+		Region: v.form.Get("region"), Phone: v.form.Get("phone")}
 	if m := q.Get("method"); slices.Contains(d.Methods, m) {
 		d.Methods, d.Method = []string{m}, m
 	}
