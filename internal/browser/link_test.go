@@ -1,0 +1,118 @@
+package browser
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestS4_MailedLink(t *testing.T) {
+	s := newSite(t)
+	ada := s.browser(t)
+	ada.logIn("ada@harbor.example")
+	ada.reads("Check your mail")
+	ada.reads("a•••@harbor.example")
+	ada.goTo("/contacts")
+	ada.at("/2fa/challenge")
+	link := s.mailedLink("ada@harbor.example")
+
+	// A mail scanner visits first, and the link is as good as new.
+	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodGet} {
+		request, err := http.NewRequest(method, link, nil)
+		require.NoError(t, err)
+		answer, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+	}
+
+	// The mail program opens a second tab, and the one that waits goes on.
+	mail := ada.tab()
+	mail.goTo(link)
+	mail.reads("Press the button to finish signing in")
+	mail.press("Sign in")
+	mail.at("/contacts")
+	ada.until(`location.pathname === '/contacts'`)
+	ada.reads("Avery Sample")
+
+	// The second click does no harm, and no more.
+	mail.goTo(link)
+	mail.reads("You are signed in")
+	require.False(t, mail.offers("Sign in"))
+	stranger := s.browser(t)
+	stranger.goTo(link)
+	stranger.reads("Open this link in the other browser")
+}
+
+func TestS4_LinkInTheWrongBrowser(t *testing.T) {
+	s := newSite(t)
+	ada, phone := s.browser(t), s.browser(t)
+	ada.logIn("ada@harbor.example")
+	link := s.mailedLink("ada@harbor.example")
+
+	phone.goTo(link)
+	phone.reads("Open this link in the other browser")
+	phone.reads("Nothing is lost: it is still good")
+	require.False(t, phone.offers("Sign in"), "there is no button that could spend it")
+	phone.goTo("/contacts")
+	phone.at("/login")
+
+	// A browser in which somebody has typed a password of their own is the
+	// wrong one all the same, and there is a button.
+	ben := s.browser(t)
+	ben.logIn("ben@harbor.example")
+	ben.goTo(link)
+	ben.press("Sign in")
+	ben.reads("This link is not good any more")
+	ben.goTo("/contacts")
+	ben.at("/2fa/challenge")
+
+	ada.goTo(link)
+	ada.press("Sign in")
+	ada.at("/contacts")
+}
+
+func TestS4_LinkWithoutScript(t *testing.T) {
+	s := newSite(t)
+	ada := s.browser(t)
+	ada.forbidScript()
+	ada.logIn("ada@harbor.example")
+	ada.readsNot("Waiting for you")
+	mail := ada.tab()
+	mail.goTo(s.mailedLink("ada@harbor.example"))
+	mail.press("Sign in")
+	ada.press("I have opened the link")
+	ada.at("/contacts")
+}
+
+func TestS4_SendAgain(t *testing.T) {
+	s, clock := newSiteWithClock(t)
+	ada := s.browser(t)
+	ada.logIn("ada@harbor.example")
+	first := s.mailedLink("ada@harbor.example")
+
+	ada.press("Send again")
+	ada.reads("Try again in 1 minute")
+	require.Equal(t, first, s.mailedLink("ada@harbor.example"), "nothing was sent")
+	clock.Add(time.Minute)
+	ada.press("Send again")
+	second := s.mailedLink("ada@harbor.example")
+	require.NotEqual(t, token(t, first), token(t, second))
+
+	ada.goTo(first)
+	ada.press("Sign in")
+	ada.reads("Open the newest mail")
+	ada.goTo(second)
+	ada.press("Sign in")
+	ada.at("/contacts")
+}
+
+func token(t *testing.T, link string) string {
+	t.Helper()
+	u, err := url.Parse(link)
+	require.NoError(t, err)
+	return u.Query().Get("token")
+}

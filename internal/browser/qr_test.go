@@ -1,0 +1,81 @@
+package browser
+
+import (
+	"context"
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// A camera sees the page around the QR code too: at night that is dark, and
+// what keeps the code apart from it is the quiet zone alone.
+func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
+	nodeModules(t)
+	s := newSite(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	jon.goTo("/2fa/setup?start=1")
+	jon.press("Set up the app")
+	uri := eval[string](jon, string(named("Open in the app on this device"))+`.getAttribute('href')`)
+	for _, scheme := range []string{"light", "dark"} {
+		jon.prefer("", scheme)
+		picture := jon.whole()
+		require.Equal(t, uri, zbarimg(t, picture), scheme)
+		require.Equal(t, uri, jsQR(t, picture), scheme)
+	}
+
+	phone := jon.scan()
+	code := phone.code()
+	require.Equal(t, code, otpauthCode(t, uri, phone.used), "apps of other make show the same")
+	jon.fill("Code that the app shows", code)
+	jon.press("Confirm")
+	require.Len(t, jon.codes(), 10)
+}
+
+func TestAbuse_S04_QRCodeOfAnyName(t *testing.T) {
+	nodeModules(t)
+	for _, c := range []struct{ issuer, account string }{
+		{"Acme", "ada@example.com"},
+		{"R&D + Söhne = 100 %", "ada+test@example.com"},
+		{"Boot & Café ⛵🚀", "Zoë Ñandú 👩‍🚀"},
+		{"日本の会社", "アダ"},
+	} {
+		t.Run(c.issuer, func(t *testing.T) {
+			e := enrolment(t, c.issuer, c.account)
+			uri := e.URI.Reveal()
+			png, err := e.PNG(4)
+			require.NoError(t, err)
+			require.Equal(t, uri, zbarimg(t, png))
+			require.Equal(t, uri, jsQR(t, png))
+
+			svg, err := e.SVG()
+			require.NoError(t, err)
+			b := (&site{t: t}).browser(t)
+			b.goTo("data:text/html;base64," + base64.StdEncoding.EncodeToString([]byte(
+				`<!doctype html><meta charset="utf-8"><body style="background: #000; width: 320px">`+svg)))
+			shown := b.element("svg", 2)
+			require.Equal(t, uri, zbarimg(t, shown))
+			require.Equal(t, uri, jsQR(t, shown))
+			require.Equal(t, twofatest.Code(t, uri, time.Unix(1_800_000_000, 0)), otpauthCode(t, uri, 60_000_000))
+		})
+	}
+}
+
+// enrolment starts a set-up with the library alone.
+func enrolment(t *testing.T, issuer, account string) twofa.Enrolment {
+	t.Helper()
+	m, err := twofa.New(twofa.Config{Issuer: issuer, Store: memstore.New(), Keys: twofatest.Keys(t, "browser"),
+		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: account}, nil }})
+	require.NoError(t, err)
+	login, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
+	require.NoError(t, err)
+	e, err := m.Enroll(t.Context(), twofa.Caller{Session: login.Session}, twofa.Enroll{Method: twofa.TOTP})
+	require.NoError(t, err)
+	return e
+}

@@ -1,0 +1,70 @@
+package browser
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestS14_NewPhoneWithoutGap(t *testing.T) {
+	s, clock := newSiteWithClock(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	old, codes := jon.setUpApp()
+	clock.Add(time.Hour)
+	other := s.browser(t)
+	other.logIn("jon@brook.example")
+	other.fill("Code", old.code())
+	other.press("Continue")
+	other.at("/contacts")
+
+	clock.Add(time.Hour)
+	jon.goTo("/2fa/")
+	jon.press("Replace Authenticator app")
+	jon.reads("The old one works until the new one is confirmed")
+	jon.press("Set up the app")
+	jon.reads("Confirm it is you")
+	jon.fill("Code", old.code())
+	jon.press("Continue")
+	jon.press("Set up the app")
+	fresh := jon.scan()
+	require.NotEqual(t, old.secret(), fresh.secret())
+
+	// Half way the old phone is what counts.
+	clock.Add(time.Minute)
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.fill("Code", fresh.code())
+	b.press("Continue")
+	b.reads("That code did not work")
+	b.fill("Code", old.code())
+	b.press("Continue")
+	b.at("/contacts")
+
+	clock.Add(time.Minute)
+	jon.fill("Code that the app shows", fresh.code())
+	jon.press("Confirm")
+	jon.at("/2fa/")
+	jon.reads("10 of 10 left") // the codes stay
+	for _, elsewhere := range []*tab{other, b} {
+		elsewhere.goTo("/contacts")
+		elsewhere.at("/login") // every other session has ended
+	}
+
+	clock.Add(time.Minute)
+	b.logIn("jon@brook.example")
+	b.fill("Code", old.code())
+	b.press("Continue")
+	b.reads("That code did not work")
+	b.fill("Code", fresh.code())
+	b.press("Continue")
+	b.at("/contacts")
+
+	last := s.browser(t)
+	last.logIn("jon@brook.example")
+	last.press("One of your recovery codes")
+	last.fill("Recovery code", codes[0])
+	last.press("Continue")
+	last.reads("9 are left")
+}

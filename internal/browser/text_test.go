@@ -1,0 +1,124 @@
+package browser
+
+import (
+	"encoding/csv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+const evasPhone = "+12025550101"
+
+// setUpPhone takes Eva, whose account demands it, from the password to a
+// confirmed number.
+func (b *tab) setUpPhone() {
+	b.t.Helper()
+	b.logIn("eva@meadow.example")
+	b.goTo(b.mailedLink("eva@meadow.example"))
+	b.press("Sign in")
+	b.do(chromedp.SetValue(field("Country"), "US"))
+	b.fill("Mobile number", "202 555 0101")
+	b.press("Text me a code")
+	b.download("Download")
+	b.press("Done")
+	b.fill("Code from the text message", b.textedCode(evasPhone))
+	b.press("Confirm")
+	b.at("/contacts")
+}
+
+func TestS9_TextedCodes(t *testing.T) {
+	s, clock := newSiteWithClock(t)
+	eva := s.browser(t)
+	eva.setUpPhone()
+
+	// A browser that was never here is asked, and remembered if the person likes.
+	clock.Add(time.Hour)
+	laptop := s.browser(t)
+	laptop.logIn("eva@meadow.example")
+	laptop.at("/2fa/challenge")
+	laptop.reads("We have texted a code to •••• 01")
+	require.Contains(t, s.newest(evasPhone).Text, "\n@localhost #"+s.textedCode(evasPhone), "browsers can fill it in")
+	laptop.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
+	laptop.fill("Code", s.textedCode(evasPhone))
+	laptop.press("Continue")
+	laptop.at("/contacts")
+
+	// Now it is known, and not asked; any other is.
+	laptop.signOut()
+	laptop.logIn("eva@meadow.example")
+	laptop.at("/contacts")
+	clock.Add(time.Hour)
+	strange := s.browser(t)
+	strange.logIn("eva@meadow.example")
+	strange.at("/2fa/challenge")
+
+	// A change of number wants a fresh code, then one from the new phone. The
+	// old one works until then, and is told.
+	clock.Add(time.Hour)
+	laptop.goTo("/2fa/")
+	laptop.press("Replace Phone")
+	laptop.fill("Mobile number", "+1 202 555 0177")
+	laptop.press("Text me a code")
+	laptop.reads("Confirm it is you")
+	laptop.press("Text me a code")
+	laptop.fill("Code", s.textedCode(evasPhone))
+	laptop.press("Continue")
+	clock.Add(time.Minute) // texts to one person leave no closer together
+	laptop.fill("Mobile number", "+1 202 555 0177")
+	laptop.press("Text me a code")
+	laptop.reads("We have texted a code to •••• 77")
+	require.Len(t, s.sent("+12025550177"), 1)
+	before := len(s.sent(evasPhone))
+	laptop.fill("Code from the text message", s.textedCode("+12025550177"))
+	laptop.press("Confirm")
+	laptop.at("/2fa/")
+	laptop.reads("•••• 77")
+	laptop.readsNot("•••• 01")
+	require.Len(t, s.sent(evasPhone), before+1)
+	require.Contains(t, s.newest(evasPhone).Text, "codes now go to another phone")
+}
+
+// signOut presses what stands in the menu of the person's face.
+func (b *tab) signOut() {
+	b.t.Helper()
+	b.do(chromedp.Click(chromedp.CSS("details.me > summary")))
+	b.press("Sign out")
+	b.at("/login")
+}
+
+func TestS10_ExportAsksEveryTime(t *testing.T) {
+	s, clock := newSiteWithClock(t)
+	eva := s.browser(t)
+	eva.setUpPhone()
+	clock.Add(time.Hour)
+	eva.signOut()
+	eva.logIn("eva@meadow.example")
+	eva.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
+	eva.fill("Code", s.textedCode(evasPhone))
+	eva.press("Continue")
+	eva.signOut()
+	eva.logIn("eva@meadow.example")
+	eva.at("/contacts") // remembered: nothing is asked, and yet
+
+	for range 2 {
+		clock.Add(time.Hour)
+		eva.goTo("/contacts")
+		eva.press("Export as CSV")
+		eva.reads("To go on with Export contacts")
+		eva.press("Text me a code")
+		eva.fill("Code", s.textedCode(evasPhone))
+		eva.press("Continue")
+		eva.reads("Press Export as CSV once more to get the file")
+		rows, err := csv.NewReader(strings.NewReader(eva.download("Export as CSV"))).ReadAll()
+		require.NoError(t, err)
+		require.Len(t, rows, 13, "a heading and all contacts")
+		require.Equal(t, "Avery Placeholder", rows[1][0])
+
+		eva.press("Export as CSV") // the code was good for one file
+		eva.at("/2fa/challenge")
+		eva.press("Cancel")
+	}
+}
