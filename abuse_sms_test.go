@@ -431,3 +431,24 @@ func TestAbuse_J06_NumberBudgetHoldsForUsersAtOnce(t *testing.T) {
 		require.Len(t, w.out.Texts(), before+1)
 	})
 }
+
+// A stranger with the password neither voids the owner's code by asking for
+// one nor by guessing: what is sent to a known browser stands apart.
+func TestAbuse_J16_StrangerDoesNotVoidTheOwnersCode(t *testing.T) {
+	w := newWorld(t, byText)
+	ada := w.person("ada")
+	require.Equal(t, twofa.NextEnroll, ada.begin())
+	ada.setUpPhone(adasPhone) // her browser is known from here on
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+	require.NoError(t, ada.send(twofa.SMS))
+	code := w.out.TextCode(t, adasPhone)
+
+	thief := ada.browser("elsewhere")
+	require.Equal(t, twofa.NextChallenge, thief.begin())
+	require.NoError(t, thief.send(twofa.SMS))
+	for range 5 {
+		require.ErrorIs(t, thief.verify(twofa.SMS, not(w.out.TextCode(t, adasPhone))), twofa.ErrInvalidCode)
+	}
+	require.ErrorIs(t, thief.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked)
+	require.NoError(t, ada.verify(twofa.SMS, code))
+}

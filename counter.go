@@ -112,7 +112,7 @@ func (s *state) attempt(m Method, c Client, compare func() outcome) error {
 	n.Until = 0
 	if lock := lockFor(m, n.Fails); lock > 0 {
 		n.Until = s.now.Add(lock).Unix()
-		s.voidSent(m)
+		s.voidSent(name)
 	}
 	if s.Counters == nil {
 		s.Counters = map[string]counter{}

@@ -425,14 +425,16 @@ func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *state, Use
 	return t, s, u, err
 }
 
-// caller opens a live session, which is in the account that the caller says,
-// or a challenge that leads to set-up, which is in the account it was made for.
+// caller opens a challenge that leads to set-up, which is in the account it was
+// made for and comes first, since the session it was made of has proven less;
+// else the session, which is in the account that the caller says.
 func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
-	t, err := m.openSession(c)
-	if err == nil {
+	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.cfg.Now(), forEnroll)
+	if err != nil || !t.from(c.Client) {
+		if t, err = m.openSession(c); err != nil {
+			return t, User{}, err
+		}
 		t.account = c.Account
-	} else if t, err = m.cfg.Keys.openTicket(c.Challenge.Secret, m.cfg.Now(), forEnroll); err != nil || !t.from(c.Client) {
-		return t, User{}, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
 	}
 	u, err := m.lookup(ctx, t.user, t.account)
 	return t, u, err

@@ -286,7 +286,7 @@ func ExampleManager_SetPolicy() {
 	// Output:
 	// <nil>
 	// totp required, SSO exempt, turned off by admin
-	// Policy.Methods: SMS is restricted and needs TOTP beside it
+	// Policy.Methods: SMS is restricted and EmailLink no factor: both need TOTP beside them
 }
 
 // The presets are what most accounts ask for.

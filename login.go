@@ -133,7 +133,8 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 
 // Verify checks a proof against a challenge. Success spends the challenge and
 // everything derived from it. What comes next is in the result: a login may
-// still have to go through set-up, a step-up returns the session it was for.
+// still have to go through set-up; a step-up returns the session it was for,
+// to be kept under a new id of the host's session (ASVS 7.2.4).
 //
 // Errors: [ErrInvalidCode], [ErrLocked], [ErrExpired] (begin again),
 // [ErrNotEnrolled], [ErrNotAllowed] for a method that is not on offer,
@@ -348,7 +349,10 @@ func (s *state) proved(u User, t ticket, c Client, p Proof) Login {
 	now := s.now.Unix()
 	if t.purpose == forAction && t.action != "" {
 		s.grant(t, p.Method, c)
-		return Login{Next: NextDone}
+		if p.Method == TOTP || p.Method == SMS {
+			t = t.prove(p.Method, now)
+		}
+		return Login{Next: NextDone, Session: s.session(t)}
 	}
 	t = t.prove(p.Method, now)
 	login := s.advance(u, t, c)

@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"html"
-	"slices"
 	"strings"
 	"time"
 )
@@ -18,7 +17,7 @@ func (s *state) tryLink(u User, t ticket, token string) error {
 	if len(u.Emails) == 0 || x.To != digest("address", u.Emails[0]) {
 		return &codeError{}
 	}
-	s.Sent = slices.DeleteFunc(s.Sent, func(o sent) bool { return o.ID == t.sent })
+	s.useSent(t.sent)
 	s.dirty = true
 	return nil
 }

@@ -82,6 +82,7 @@ type modelBrowser struct {
 type modelSent struct {
 	id, attempt     int
 	method          twofa.Method
+	bucket          string // its failures and newer messages void it
 	secret, to      string
 	browser         string
 	tries           int
@@ -441,7 +442,11 @@ func (m *model) verify(c twofa.Client, p *pass, proof twofa.Proof) (string, gift
 	u.spent[p.attempt] = true
 	if p.kind == "action" {
 		m.grant(u, p, proof.Method)
-		return string(twofa.NextDone), gift{}
+		if among([]twofa.Method{twofa.TOTP, twofa.SMS}, proof.Method) {
+			p = p.prove(proof.Method, m.now)
+		}
+		g := gift{next: twofa.NextDone, session: m.sessionOf(u, p)}
+		return g.String(), g
 	}
 	g := m.advance(u, p.account, p.prove(proof.Method, m.now))
 	switch proof.Method {
@@ -529,7 +534,7 @@ func (m *model) attempt(u *modelUser, c twofa.Client, method twofa.Method, try f
 	n := modelCounter{fails: fails}
 	if wait := lockAfter(method, fails); wait > 0 {
 		n.until = m.now + wait
-		u.unsend(func(x *modelSent) bool { return x.method == method })
+		u.unsend(func(x *modelSent) bool { return x.bucket == here })
 	}
 	u.counters[here] = n
 	return saysInvalid(max(0, 5-fails))
@@ -596,7 +601,7 @@ func (m *model) tryText(u *modelUser, p *pass, code string) bool {
 		}
 		return false
 	}
-	u.unsend(func(o *modelSent) bool { return o.method == twofa.SMS })
+	u.unsend(func(o *modelSent) bool { return o == x })
 	return true
 }
 
@@ -715,7 +720,8 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	if why := m.claim(u, c, method); why != "" {
 		return why, gift{}
 	}
-	x := &modelSent{id: m.id(), attempt: p.attempt, method: method, browser: p.browser, expires: m.now + 10*aMinute}
+	x := &modelSent{id: m.id(), attempt: p.attempt, method: method, bucket: bucketOf(method, m.known(u, c)),
+		browser: p.browser, expires: m.now + 10*aMinute}
 	number := ""
 	if method == twofa.SMS {
 		x.expires = m.now + 5*aMinute
@@ -723,8 +729,8 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	} else {
 		x.to = m.dir[p.user].Emails[0]
 	}
-	u.unsend(func(o *modelSent) bool { // the newest only: of texts, and of links for each browser
-		return o.method == method && (method == twofa.SMS || o.attempt == x.attempt || o.browser != "" && o.browser == x.browser)
+	u.unsend(func(o *modelSent) bool { // the newest only: of texts in a bucket, and of links for each browser
+		return method == twofa.SMS && o.bucket == x.bucket || o.method == method && (o.attempt == x.attempt || o.browser != "" && o.browser == x.browser)
 	})
 	u.sent = append(u.sent, x)
 	if why := m.deliver(number); why != "" {
@@ -887,7 +893,7 @@ func (m *model) stepUp(c modelCaller, action, resource string) (string, gift) {
 		return why, gift{}
 	}
 	if _, why := m.granted(u, c.account, action, resource, c.session.sid); why == "" {
-		return gift{next: twofa.NextDone, session: c.session}.String(), gift{}
+		return gift{next: twofa.NextDone}.String(), gift{}
 	}
 	if why := m.lookup(c.session.user, c.account); why != "" {
 		return why, gift{}
@@ -922,21 +928,22 @@ func (m *model) action(c modelCaller, action, resource string, use bool) string 
 func (m *model) caller(c modelCaller) (u *modelUser, p *pass, why string) {
 	out := saysDenied(twofa.ReasonSignedOut)
 	switch {
-	case m.opens(c.session, c.client, "session"):
-		p = c.session
 	case m.opens(c.challenge, c.client, "enroll"):
 		p = c.challenge
+	case m.opens(c.session, c.client, "session"):
+		session := *c.session
+		session.account, p = c.account, &session
 	default:
 		return nil, nil, out
 	}
-	if why := m.lookup(p.user, c.account); why != "" {
+	if why := m.lookup(p.user, p.account); why != "" {
 		return nil, nil, why
 	}
 	u = m.user(p.user)
 	if !u.live(p) || u.stamp != m.dir[p.user].Stamp || p.kind == "enroll" && u.spent[p.attempt] {
 		return nil, nil, out
 	}
-	if next, _ := m.owes(u, c.account, m.mailable(p.user), p); p.kind == "session" && next == twofa.NextChallenge {
+	if next, _ := m.owes(u, p.account, m.mailable(p.user), p); p.kind == "session" && next == twofa.NextChallenge {
 		return nil, nil, saysDenied(twofa.ReasonChallenge)
 	}
 	return u, p, ""
@@ -1009,7 +1016,7 @@ func (m *model) enroll(c modelCaller, e twofa.Enroll) (string, *modelSetup, gift
 	}
 	u, p, why := m.caller(c)
 	if why == "" {
-		why = m.mayEnroll(u, c.account, p, e)
+		why = m.mayEnroll(u, p.account, p, e)
 	}
 	if why == "" && e.Method == twofa.SMS {
 		why = m.claim(u, c.client, twofa.SMS)
@@ -1029,8 +1036,8 @@ func (m *model) enroll(c modelCaller, e twofa.Enroll) (string, *modelSetup, gift
 
 func (m *model) textNumber(u *modelUser, p *pass, s *modelSetup, c modelCaller, number string) (string, *modelSetup, gift) {
 	s.what = number
-	x := &modelSent{id: m.id(), attempt: s.attempt, method: twofa.SMS, expires: m.now + 5*aMinute}
-	u.unsend(func(o *modelSent) bool { return o.method == twofa.SMS })
+	x := &modelSent{id: m.id(), attempt: s.attempt, method: twofa.SMS, bucket: "set-up", expires: m.now + 5*aMinute}
+	u.unsend(func(o *modelSent) bool { return o.bucket == x.bucket })
 	u.sent = append(u.sent, x)
 	q := *p
 	if q.kind == "session" {
@@ -1089,7 +1096,7 @@ func (m *model) confirms(u *modelUser, c modelCaller, code string) (ok bool) {
 	if x == nil || x.attempt != s.attempt || x.secret != plainDigits(code) {
 		return false
 	}
-	u.unsend(func(o *modelSent) bool { return o.method == twofa.SMS })
+	u.unsend(func(o *modelSent) bool { return o == x })
 	return true
 }
 
@@ -1136,12 +1143,12 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 	g := gift{next: twofa.NextDone}
 	if p.kind == "enroll" {
 		u.spent[p.attempt] = true
-		g = m.advance(u, c.account, p)
+		g = m.advance(u, p.account, p)
 	} else {
 		g.session = m.sessionOf(u, p)
 	}
 	if g.next == twofa.NextDone {
-		g.browser = m.recognise(u, c.client, c.account, false)
+		g.browser = m.recognise(u, c.client, p.account, false)
 	}
 	return g
 }
@@ -1185,7 +1192,7 @@ func (m *model) change(c modelCaller, id string) (u *modelUser, p *pass, i int, 
 	if u, p, why = m.caller(c); why != "" {
 		return nil, nil, 0, why
 	}
-	if why = m.mayChange(u, c.account, p); why != "" {
+	if why = m.mayChange(u, p.account, p); why != "" {
 		return nil, nil, 0, why
 	}
 	if i = slices.IndexFunc(u.factors, func(f modelFactor) bool { return f.id == id }); i < 0 {
@@ -1207,7 +1214,7 @@ func (m *model) remove(c modelCaller, id string) string {
 	if why != "" {
 		return why
 	}
-	pol := m.policy(c.account)
+	pol := m.policy(p.account)
 	left := slices.Delete(slices.Clone(u.factors), i, i+1)
 	bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, f.method) })
 	needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
@@ -1225,7 +1232,7 @@ func (m *model) remove(c modelCaller, id string) string {
 func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 	u, p, why := m.caller(c)
 	if why == "" {
-		why = m.mayChange(u, c.account, p)
+		why = m.mayChange(u, p.account, p)
 	}
 	switch {
 	case why != "":

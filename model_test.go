@@ -74,7 +74,7 @@ func modelPolicies() []twofa.Policy {
 		twofa.PolicyOptional(), twofa.PolicyAuthenticator(), twofa.PolicyEmailLink(), twofa.PolicySMS(), link, sms,
 		{Methods: []twofa.Method{twofa.TOTP}, TurnOff: twofa.BySupportOnly, Remember: 90 * 24 * time.Hour, Actions: actions},
 		{Methods: []twofa.Method{twofa.SMS, twofa.TOTP, twofa.EmailLink}, Required: true, ExemptSSO: true,
-			Actions: map[string]twofa.ActionRule{twofa.ActionFactors: {MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}}}},
+			Actions: map[string]twofa.ActionRule{twofa.ActionFactors: {MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}}},
 	}
 }
 

@@ -78,7 +78,7 @@ var noticeTexts = map[string]string{
 	EventReplaced:      "A way to prove that it is you was replaced by a new one.",
 	EventRemoved:       "A way to prove that it is you was removed.",
 	EventTurnedOff:     "Two-factor authentication is off.",
-	EventCodesMade:     "New recovery codes were made. The old ones no longer work.",
+	EventCodesMade:     "New recovery codes were made. Older ones no longer work.",
 	EventCodesViewed:   "Your recovery codes were shown.",
 	EventRecoveryUsed:  "A recovery code was used to sign in.",
 	EventBrowserReplay: "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",

@@ -13,9 +13,10 @@ import (
 // Policy says what an account asks of its members. The zero Policy is that of
 // [PolicyOptional]: who has set up an authenticator is asked for it.
 type Policy struct {
-	// Methods that are accepted at login. Empty means TOTP alone. SMS needs
-	// TOTP beside it: SMS is restricted by NIST SP 800-63B-4, section 3.2.9,
-	// and an unrestricted alternative has to be on offer.
+	// Methods that are accepted at login. Empty means TOTP alone. SMS and
+	// EmailLink need TOTP beside them: SMS is restricted by NIST SP 800-63B-4,
+	// section 3.2.9, which asks for an unrestricted alternative; and who has
+	// an authenticator shall not be asked for less in an account that forgot.
 	Methods []Method `json:"methods,omitempty"`
 	// Fallback names methods that stay on offer to a user who has a stronger
 	// one. Each lowers what a phisher needs to the weakest on offer; empty
@@ -83,7 +84,6 @@ func PolicySMS() Policy {
 
 const (
 	day        = 24 * 60 * 60 // seconds
-	minMaxAge  = 0
 	maxMaxAge  = time.Hour
 	onceMaxAge = 5 * time.Minute // a proof that serves once has to be used within this
 )
@@ -100,8 +100,8 @@ func (p Policy) check() error {
 			bad("Policy.Methods: %q cannot be accepted at login; use TOTP, SMS or EmailLink", m)
 		}
 	}
-	if slices.Contains(p.Methods, SMS) && !slices.Contains(p.Methods, TOTP) {
-		bad("Policy.Methods: SMS is restricted and needs TOTP beside it")
+	if len(p.Methods) > 0 && !slices.Contains(p.Methods, TOTP) {
+		bad("Policy.Methods: SMS is restricted and EmailLink no factor: both need TOTP beside them")
 	}
 	for _, m := range p.Fallback {
 		if !slices.Contains(p.methods(), m) {
@@ -118,20 +118,29 @@ func (p Policy) check() error {
 		bad("Policy.TurnOff: %q is not known", p.TurnOff)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
-		rule := p.Actions[name]
-		if name == "" || len(name) > maxName {
-			bad("Policy.Actions: name %q must have 1 to %d bytes", clean(name, 20), maxName)
-		}
-		if rule.MaxAge < minMaxAge || rule.MaxAge > maxMaxAge {
-			bad("Policy.Actions[%q].MaxAge: %v is not 0 to %v", name, rule.MaxAge, maxMaxAge)
-		}
-		for _, m := range rule.Methods {
-			if m != RecoveryCode && !slices.Contains(strength[:], m) {
-				bad("Policy.Actions[%q].Methods: %q is not known", name, m)
-			}
+		if err := p.Actions[name].check(name); err != nil {
+			bad("Policy.Actions[%q]%w", clean(name, 20), err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (r ActionRule) check(name string) error {
+	switch {
+	case name == "" || len(name) > maxName:
+		return fmt.Errorf(": the name must have 1 to %d bytes", maxName)
+	case r.MaxAge < 0 || r.MaxAge > maxMaxAge:
+		return fmt.Errorf(".MaxAge: %v is not 0 to %v", r.MaxAge, maxMaxAge)
+	}
+	for _, m := range r.Methods {
+		if m != RecoveryCode && !slices.Contains(strength[:], m) {
+			return fmt.Errorf(".Methods: %q is not known", m)
+		}
+		if name == ActionFactors && m != TOTP && m != SMS {
+			return fmt.Errorf(".Methods: %q is weaker than the factors it would change, which all accounts share", m)
+		}
+	}
+	return nil
 }
 
 func (p Policy) methods() []Method {

@@ -198,6 +198,7 @@ func (r *userRecord) walkTransient(w *wire) {
 	list(w, &r.Sent, func(x *sent) {
 		w.text(&x.ID)
 		word(w, &x.Method)
+		w.text(&x.Bucket)
 		w.text(&x.Hash)
 		w.text(&x.To)
 		w.text(&x.Mask)

@@ -13,6 +13,7 @@ import (
 type sent struct {
 	ID      string
 	Method  Method
+	Bucket  string // whose failures and newer messages void it; see bucket
 	Hash    string // of the token or code
 	To      string // digest of the address or number it went to
 	Mask    string // what of it is shown
@@ -138,9 +139,10 @@ type outgoing struct {
 }
 
 // prepare makes the secret of what is sent and ties it to the ticket. Of links
-// only the newest of each browser is good, of texts only the newest.
+// only the newest of each browser is good; of texts only the newest, apart in
+// known browsers, so that a stranger cannot void the owner's.
 func (s *state) prepare(u User, t *ticket, c Client, method Method) (outgoing, error) {
-	x := sent{ID: newID(), Method: method, Browser: t.browser, Attempt: t.id}
+	x := sent{ID: newID(), Method: method, Bucket: bucket(method, s.known(c) != nil), Browser: t.browser, Attempt: t.id}
 	t.sent, t.sentBy = x.ID, method
 	var out outgoing
 	var err error
@@ -153,7 +155,7 @@ func (s *state) prepare(u User, t *ticket, c Client, method Method) (outgoing, e
 		return out, err
 	}
 	s.Sent = slices.DeleteFunc(s.Sent, func(o sent) bool {
-		return o.Method == method && (method == SMS || o.Attempt == x.Attempt || (o.Browser != "" && o.Browser == x.Browser))
+		return o.Bucket == x.Bucket && method == SMS || o.Method == method && (o.Attempt == x.Attempt || (o.Browser != "" && o.Browser == x.Browser))
 	})
 	s.Sent = append(s.Sent, x)
 	out.user, out.account, out.mask = s.user, s.account, x.Mask
@@ -229,9 +231,14 @@ func (s *state) sentTo(t ticket) string {
 	return ""
 }
 
-// voidSent makes what was sent by a method worthless.
-func (s *state) voidSent(m Method) {
-	s.Sent = slices.DeleteFunc(s.Sent, func(x sent) bool { return x.Method == m })
+// voidSent makes what was sent in a bucket worthless.
+func (s *state) voidSent(bucket string) {
+	s.Sent = slices.DeleteFunc(s.Sent, func(x sent) bool { return x.Bucket == bucket })
+}
+
+// useSent takes away what has done its work.
+func (s *state) useSent(id string) {
+	s.Sent = slices.DeleteFunc(s.Sent, func(x sent) bool { return x.ID == id })
 }
 
 var errNoSender = errors.New("twofa: no sender is configured")

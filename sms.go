@@ -12,7 +12,10 @@ import (
 	"time"
 )
 
-const textDigits = 6
+const (
+	textDigits  = 6
+	setupBucket = string(SMS) + "/setup" // of codes that confirm a number
+)
 
 // tryText checks a texted code. The code is bound to the challenge it was sent
 // for, which holds the key its hash was made with: a copy of the database does
@@ -32,11 +35,11 @@ func (s *state) tryText(t ticket, code string) outcome {
 	}
 	if !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
 		if x.Tries++; x.Tries >= maxTextTries {
-			s.voidSent(SMS)
+			s.useSent(x.ID)
 		}
 		return wrong
 	}
-	s.voidSent(SMS)
+	s.useSent(x.ID)
 	for i := range s.Factors {
 		if s.Factors[i].Method == SMS {
 			s.Factors[i].Used = s.now.Unix()
@@ -176,11 +179,11 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
 			t.bind(c.Client)
 		}
-		x := sent{ID: newID(), Method: SMS, Attempt: p.ID}
+		x := sent{ID: newID(), Method: SMS, Bucket: setupBucket, Attempt: p.ID}
 		t.sent, t.sentBy = x.ID, SMS
 		out = s.text(&t, &x, phone, budgetUnconfirmed)
 		out.user, out.account, out.mask = s.user, s.account, x.Mask
-		s.voidSent(SMS)
+		s.voidSent(setupBucket)
 		s.Sent = append(s.Sent, x)
 		s.event(Event{Type: EventSent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask}, c.Client)
 		var err error
@@ -208,7 +211,7 @@ func (s *state) confirmsPhone(c Caller, code string) bool {
 	if x == nil || !ok || x.Attempt != s.Setup.ID || !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
 		return false
 	}
-	s.voidSent(SMS)
+	s.useSent(x.ID)
 	return true
 }
 

@@ -107,7 +107,7 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 		return Login{}, err
 	}
 	if _, err := s.granted(t, action, resource); err == nil {
-		return Login{Next: NextDone, Session: c.Session}, nil
+		return Login{Next: NextDone}, nil
 	}
 	u, err := m.lookup(ctx, t.user, c.Account)
 	if err != nil {
