@@ -50,7 +50,7 @@ func webapp(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(shared.dir, "webapp")
 	shared.build.Do(func() {
-		cmd := exec.Command("go", "build", "-o", path, ".")
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
 		cmd.Dir = filepath.Join("..", "..", "examples", "webapp")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			shared.built = fmt.Errorf("build the example: %w\n%s", err, out)

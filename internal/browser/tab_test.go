@@ -73,9 +73,9 @@ func (b *tab) listen(event any) {
 			b.complaints = append(b.complaints, *e.Entry)
 		}
 	case *runtime.EventExceptionThrown:
-		b.complaints = append(b.complaints, log.Entry{Text: e.ExceptionDetails.Text + ": " + e.ExceptionDetails.Exception.Description})
+		b.complaints = append(b.complaints, log.Entry{Text: e.ExceptionDetails.Text, URL: e.ExceptionDetails.URL})
 	case *runtime.EventConsoleAPICalled:
-		b.complaints = append(b.complaints, log.Entry{Text: fmt.Sprintf("console.%s: %s", e.Type, e.Args[0].Value)})
+		b.complaints = append(b.complaints, log.Entry{Text: fmt.Sprintf("console.%s", e.Type)})
 	case *network.EventResponseReceived:
 		if e.Type == network.ResourceTypeDocument && e.Response.Status >= 400 {
 			b.refused = append(b.refused, e.Response.URL)
@@ -96,6 +96,13 @@ func (b *tab) complained() []string {
 		}
 	}
 	return texts
+}
+
+// forgive forgets what the browser complained about so far.
+func (b *tab) forgive() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complaints = nil
 }
 
 // do runs actions, and tells what the page showed if one of them fails.
