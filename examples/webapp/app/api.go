@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -55,34 +56,59 @@ func (a *App) apiSend(w http.ResponseWriter, r *http.Request) error {
 	return a.apiAnswer(w, r, login, err)
 }
 
-// apiVerify takes the second factor, of a login or a step-up.
+// apiVerify takes the second factor of a login.
 func (a *App) apiVerify(w http.ResponseWriter, r *http.Request) error {
+	login, err := a.apiProve(r)
+	return a.apiAnswer(w, r, login, err)
+}
+
+// apiProve takes a challenge and a proof.
+func (a *App) apiProve(r *http.Request) (twofa.Login, error) {
 	in, err := readStrings(r, "challenge", "method", "code")
 	if err != nil {
-		return err
+		return twofa.Login{}, err
 	}
 	done, ok := a.limit.attempt(clientIP(r), "api code "+network(clientIP(r)))
 	if !ok {
-		return errTooMany
+		return twofa.Login{}, errTooMany
 	}
 	login, err := a.twofa.Verify(r.Context(), a.web.Client(r), twofa.ParseChallenge(in["challenge"]),
 		twofa.Proof{Method: twofa.Method(in["method"]), Code: in["code"]})
 	if err == nil {
 		done()
 	}
-	return a.apiAnswer(w, r, login, err)
+	return login, err
 }
 
-// apiStepUp asks for the fresh proof of an action. It is given to apiVerify,
-// and then the action can be done.
+// apiStepUp asks for the fresh proof of an action. It is given to
+// apiStepUpVerify, and then the action can be done.
 func (a *App) apiStepUp(w http.ResponseWriter, r *http.Request) error {
 	in, err := readStrings(r, "action")
 	if err != nil {
 		return err
 	}
 	login, err := a.twofa.StepUp(r.Context(), a.web.Caller(r), in["action"], "")
-	login.Session = twofa.Session{} // the program has a token for it
 	return a.apiAnswer(w, r, login, err)
+}
+
+// apiStepUpVerify takes that proof. The program keeps the token it has, and
+// what was proven is kept with it.
+func (a *App) apiStepUpVerify(w http.ResponseWriter, r *http.Request) error {
+	login, err := a.apiProve(r)
+	if err == nil && !a.sameSession(login.Session, visitorOf(r).Proven) {
+		err = twofa.ErrExpired // a challenge of another session: nothing of it comes here
+	}
+	if err == nil {
+		_, err = a.db.ExecContext(r.Context(), `UPDATE signins SET twofa = $1 WHERE id = $2`, login.Session.Reveal(), visitorOf(r).Signin)
+	}
+	login.Session = twofa.Session{}
+	return a.apiAnswer(w, r, login, err)
+}
+
+func (a *App) sameSession(x, y twofa.Session) bool {
+	dx, errX := a.twofa.Describe(x)
+	dy, errY := a.twofa.Describe(y)
+	return errX == nil && errY == nil && dx.ID == dy.ID
 }
 
 // apiAnswer says where a login or step-up stands. Only a session becomes a
@@ -90,6 +116,9 @@ func (a *App) apiStepUp(w http.ResponseWriter, r *http.Request) error {
 func (a *App) apiAnswer(w http.ResponseWriter, r *http.Request, login twofa.Login, err error) error {
 	if err == nil && login.Next == twofa.NextEnroll {
 		err = &twofa.DeniedError{Reason: twofa.ReasonEnroll}
+	}
+	if _, own := errors.AsType[*httpError](err); own {
+		return err
 	}
 	if err != nil {
 		a.web.Error(w, r, err)

@@ -66,6 +66,7 @@ func (a *App) table() []Route {
 		{"GET", "/api/me", Member, "", a.apiMe},
 		{"GET", "/api/contacts", Member, "", a.apiContacts},
 		{"POST", "/api/step-up", Member, "", a.apiStepUp},
+		{"POST", "/api/step-up/verify", Member, "", a.apiStepUpVerify},
 		{"POST", "/api/contacts/export", Member, actionExport, a.exportContacts},
 		{"POST", "/api/logout", Member, "", a.apiLogout},
 	}
