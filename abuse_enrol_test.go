@@ -466,3 +466,26 @@ func TestAbuse_F17_SetUpBeforeWhatTheAccountAsks(t *testing.T) {
 	ada.session = twofa.Session{} // the challenge holds what was proven now
 	ada.enroll()
 }
+
+// A session whose proof is old, and whose account has come to accept nothing
+// the user has, is asked for it again and then gets through set-up.
+func TestAbuse_F18_OldProofBeforeDemandedSetUp(t *testing.T) {
+	w := newWorld(t, byText)
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.Equal(t, twofa.NextEnroll, ada.begin())
+	ada.setUpPhone(adasPhone)
+	ada.begin()
+	require.NoError(t, ada.send(twofa.SMS))
+	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+	require.NoError(t, ada.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	w.clock.Add(time.Hour)
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonEnroll)
+	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))
+	require.Equal(t, twofa.NextChallenge, ada.login.Next)
+	require.NoError(t, ada.send(twofa.SMS))
+	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+	require.Equal(t, twofa.NextEnroll, ada.login.Next)
+	ada.enroll()
+	require.NoError(t, ada.Check(t.Context(), ada.caller()))
+}

@@ -263,3 +263,35 @@ func TestAbuse_L14_TightenedRuleHoldsAtOnce(t *testing.T) {
 	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
 	require.Error(t, ada.use(export, ""), "a text does not do any more")
 }
+
+// A once-only proof for factors serves one change, and a refused one loses
+// nothing.
+func TestAbuse_L15_OnceOnlyProofForFactors(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) {
+		c.Policy.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {}}
+	})
+	ada := w.enrolled("ada")
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	require.ErrorIs(t, ada.Rename(t.Context(), ada.caller(), "no such id", "x"), twofa.ErrNotEnrolled)
+	require.NoError(t, ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "Pixel"))
+	denied(t, ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "again"), twofa.ReasonMissing)
+}
+
+// No proof lengthens a session.
+func TestAbuse_L16_StepUpDoesNotProlongTheSession(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada").browser("laptop")
+	ada.begin()
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	before, err := w.Describe(ada.session)
+	require.NoError(t, err)
+	w.clock.Add(20 * time.Hour)
+	require.NoError(t, ada.stepUp("contacts.export"))
+	after, err := w.Describe(ada.session)
+	require.NoError(t, err)
+	require.Equal(t, before.Expires, after.Expires)
+	w.clock.Add(4 * time.Hour)
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+}

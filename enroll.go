@@ -157,12 +157,18 @@ func (s *state) mayEnroll(t ticket, e Enroll) error {
 func (s *state) mayChange(t ticket) error {
 	if len(s.Factors) > 0 {
 		_, err := s.granted(t, ActionFactors, "")
+		s.uses = err == nil
 		return err
 	}
 	if !s.recent(t.at) {
-		return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollTTL}
+		return s.firstFactorTooOld()
 	}
 	return nil
+}
+
+// firstFactorTooOld is a refusal that only a new login helps with.
+func (s *state) firstFactorTooOld() error {
+	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollTTL}
 }
 
 // reenrolls reports whether a recovery code was used in this session, or a
@@ -408,7 +414,11 @@ func (m *Manager) change(ctx context.Context, c Caller, decide func(*state, tick
 		if err := s.callerLives(t, u); err != nil {
 			return err
 		}
-		return decide(s, t, u)
+		err := decide(s, t, u)
+		if err == nil && s.uses {
+			_ = s.use(t, ActionFactors, "", c.Client) // gone already where the change ended all grants
+		}
+		return err
 	})
 }
 

@@ -389,7 +389,11 @@ func (s *state) done(t ticket, c Client) Login {
 
 // session seals what a ticket has proven. It carries the present epoch.
 func (s *state) session(t ticket) Session {
-	if t.purpose != forSession {
+	switch {
+	case t.purpose == forSession:
+	case t.ends != 0: // it lives on; no proof lengthens it
+		t.expires = t.ends
+	default:
 		t.expires = s.now.Add(s.m.cfg.SessionTTL).Unix()
 	}
 	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sid: t.sid, user: t.user, account: t.account,

@@ -99,6 +99,7 @@ type pass struct {
 	by            twofa.By
 	sso           string
 	at, expires   int64
+	ends          int64 // expiry of the live session it is for
 	proofs        []twofa.ProofTime
 	browser, host string
 	action, what  string
@@ -316,6 +317,9 @@ func (m *model) sessionOf(u *modelUser, p *pass) *pass {
 	q.epoch, q.browser, q.host, q.action, q.what, q.sent, q.attempt = u.epoch, "", "", "", "", 0, 0
 	if p.kind != "session" {
 		q.kind, q.expires = "session", m.now+int64(m.cfg.SessionTTL/time.Second)
+	}
+	if p.ends > 0 {
+		q.expires, q.ends = p.ends, 0
 	}
 	return &q
 }
@@ -819,12 +823,21 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 	}
 	p := *c.session
 	p.account, p.stamp = c.account, u.stamp
+	if next, _ := m.owes(u, c.account, m.mailable(p.user), &p); next == twofa.NextEnroll { // asked for now
+		if len(u.factors) == 0 && !m.justNow(p.at) {
+			return saysDenied(twofa.ReasonSignedOut), gift{}
+		}
+		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProofTime) bool { return !m.justNow(x.At.Unix()) })
+	}
 	g := m.advance(u, c.account, &p)
 	if g.challenge != nil {
+		g.challenge.ends = c.session.expires
 		g.challenge.bind(c.client)
 	}
 	return g.String(), g
 }
+
+func (m *model) justNow(at int64) bool { return m.now-at < 15*aMinute }
 
 // Step-up.
 
@@ -904,7 +917,7 @@ func (m *model) stepUp(c modelCaller, action, resource string) (string, gift) {
 	}
 	p := *c.session
 	p.kind, p.attempt, p.account, p.epoch, p.stamp = "action", m.id(), c.account, u.epoch, u.stamp
-	p.action, p.what, p.expires = action, resource, m.now+10*aMinute
+	p.action, p.what, p.ends, p.expires = action, resource, c.session.expires, m.now+10*aMinute
 	p.bind(c.client)
 	g := gift{next: twofa.NextChallenge, methods: methods, challenge: &p}
 	return g.String(), g

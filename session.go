@@ -2,6 +2,7 @@ package twofa
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -110,7 +111,8 @@ func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *state, er
 
 // Resume says what a live session still needs in the caller's account: nothing,
 // a challenge, or set-up. It is for a session that Check refused with
-// ReasonChallenge or ReasonEnroll; the first factor it was made with counts.
+// ReasonChallenge or ReasonEnroll; the first factor it was made with counts, for
+// set-up only while it is at most 15 minutes old, else ReasonSignedOut.
 func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
 	t, s, err := m.liveSession(ctx, c)
 	if err != nil {
@@ -125,6 +127,14 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
 	}
 	t.account, t.stamp = c.Account, s.Stamp
 	v := s.policy.decide(s.facts(u, t))
+	if v.next == NextEnroll {
+		if len(s.Factors) == 0 && !s.recent(t.at) {
+			return Login{}, s.firstFactorTooOld()
+		}
+		// What leads to set-up has to be proven now.
+		t.proofs = slices.DeleteFunc(t.proofs, func(p proof) bool { return !s.recent(p.at) })
+		v = s.policy.decide(s.facts(u, t))
+	}
 	t.bind(c.Client)
 	switch v.next {
 	case NextDone:
@@ -135,8 +145,9 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
 	return Login{Next: NextChallenge, Methods: v.methods, Challenge: s.challenge(t, forLogin, challengeTTL)}, nil
 }
 
-// challenge makes a fresh attempt of a ticket.
+// challenge makes a challenge for a live session.
 func (s *state) challenge(t ticket, p purpose, ttl time.Duration) Challenge {
+	t.ends = t.expires
 	t.purpose, t.id, t.epoch, t.expires = p, newID(), s.Epoch, s.now.Add(ttl).Unix()
 	t.sent, t.sentBy, t.sentKey = "", "", ""
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}

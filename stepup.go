@@ -81,15 +81,19 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		i, err := s.granted(t, action, resource)
-		if err != nil || s.policy.Rule(action).MaxAge > 0 {
-			return err
-		}
-		g := s.Grants[i]
-		s.Grants = slices.Delete(s.Grants, i, i+1)
-		s.event(Event{Type: EventActionUsed, Method: g.Method, Session: t.sid, Detail: named(action, resource)}, c.Client)
-		return nil
+		return s.use(t, action, resource, c.Client)
 	})
+}
+
+// use is granted, and spends a proof that serves once.
+func (s *state) use(t ticket, action, resource string, c Client) error {
+	i, err := s.granted(t, action, resource)
+	if err != nil || s.policy.Rule(action).MaxAge > 0 {
+		return err
+	}
+	s.event(Event{Type: EventActionUsed, Method: s.Grants[i].Method, Session: t.sid, Detail: named(action, resource)}, c)
+	s.Grants = slices.Delete(s.Grants, i, i+1)
+	return nil
 }
 
 // StepUp asks for the fresh proof of an action. The result is a challenge for

@@ -24,6 +24,7 @@ type state struct {
 	policy  Policy
 	events  []Event
 	after   []outgoing // messages that may leave once all is written
+	uses    bool       // a proof for ActionFactors stands behind the change
 	dirty   bool       // there is something to write
 }
 

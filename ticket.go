@@ -53,6 +53,7 @@ type ticket struct {
 	proofs  []proof
 
 	// Challenges only.
+	ends     int64  // expiry of the live session it is for; 0 where there is none yet
 	browser  string // digest of Client.Browser, if there was one
 	host     string // digest of Client.HostSession, if there was one
 	action   string
@@ -81,7 +82,7 @@ func (k Keys) sealTicket(t ticket) Secret {
 	}
 	plain := pack(string(t.purpose), t.id, t.sid, t.user, t.account, t.epoch, t.stamp, string(t.by), t.sso,
 		strconv.FormatInt(t.at, 36), strconv.FormatInt(t.expires, 36), proofs,
-		t.browser, t.host, t.action, t.resource, t.sent, string(t.sentBy), t.sentKey)
+		t.browser, t.host, t.action, t.resource, t.sent, string(t.sentBy), t.sentKey, strconv.FormatInt(t.ends, 36))
 	return NewSecret(k.seal(plain, "ticket"))
 }
 
@@ -108,16 +109,17 @@ func (k Keys) openTicket(s Secret, now time.Time, purposes ...purpose) (ticket, 
 
 func parseTicket(plain []byte) (t ticket, ok bool) {
 	f, ok := unpack(plain)
-	if !ok || len(f) != 19 {
+	if !ok || len(f) != 20 {
 		return ticket{}, false
 	}
 	at, errAt := strconv.ParseInt(f[9], 36, 64)
 	expires, errExpires := strconv.ParseInt(f[10], 36, 64)
-	if errAt != nil || errExpires != nil {
+	ends, errEnds := strconv.ParseInt(f[19], 36, 64)
+	if errAt != nil || errExpires != nil || errEnds != nil {
 		return ticket{}, false
 	}
 	t = ticket{purpose: purpose(f[0]), id: f[1], sid: f[2], user: f[3], account: f[4], epoch: f[5], stamp: f[6],
-		by: By(f[7]), sso: f[8], at: at, expires: expires,
+		by: By(f[7]), sso: f[8], at: at, expires: expires, ends: ends,
 		browser: f[12], host: f[13], action: f[14], resource: f[15], sent: f[16], sentBy: Method(f[17]), sentKey: f[18]}
 	for p := range strings.FieldsSeq(f[11]) {
 		method, when, _ := strings.Cut(p, "@")
