@@ -80,13 +80,13 @@ type modelBrowser struct {
 }
 
 type modelSent struct {
-	id, attempt     int
-	method          twofa.Method
-	bucket          string // its failures and newer messages void it
-	secret, to      string
-	browser         string
-	tries           int
-	expires, number int64
+	id, attempt int
+	method      twofa.Method
+	bucket      string // its failures and newer messages void it
+	secret, to  string
+	browser     string
+	tries       int
+	expires     int64
 }
 
 // pass is what a challenge or a session stands for.

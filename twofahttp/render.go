@@ -188,21 +188,21 @@ func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, erro
 		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
 			page, err := readPage(over, file)
 			if err != nil {
-				return nil, nil, fmt.Errorf("Templates: %w", err)
+				return nil, nil, fmt.Errorf("Config.Templates: %w", err)
 			}
 			if _, err := t.Parse(string(page)); err != nil {
-				return nil, nil, fmt.Errorf("Templates: %s: %w", file, err)
+				return nil, nil, fmt.Errorf("Config.Templates: %s: %w", file, err)
 			}
 		}
 		pages[name] = t
 	}
 	file, err := readPage(over, "codes.txt")
 	if err != nil {
-		return nil, nil, fmt.Errorf("Templates: %w", err)
+		return nil, nil, fmt.Errorf("Config.Templates: %w", err)
 	}
 	codes, err := text.New("codes.txt").Parse(string(file))
 	if err != nil {
-		return nil, nil, fmt.Errorf("Templates: codes.txt: %w", err)
+		return nil, nil, fmt.Errorf("Config.Templates: codes.txt: %w", err)
 	}
 	return pages, codes, nil
 }
