@@ -680,8 +680,7 @@ func (m *model) mayGo(times []int64, method twofa.Method) (seconds int64) {
 	return max(0, seconds)
 }
 
-func (m *model) claim(u *modelUser, c twofa.Client, method twofa.Method) string {
-	name := bucketOf(method, m.known(u, c))
+func (m *model) claim(u *modelUser, name string, method twofa.Method) string {
 	if wait := m.mayGo(u.sends[name], method); wait > 0 {
 		return saysLocked(wait)
 	}
@@ -721,7 +720,7 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	if why := m.waits(u, c, method); why != "" {
 		return why, gift{}
 	}
-	if why := m.claim(u, c, method); why != "" {
+	if why := m.claim(u, bucketOf(method, m.known(u, c)), method); why != "" {
 		return why, gift{}
 	}
 	x := &modelSent{id: m.id(), attempt: p.attempt, method: method, bucket: bucketOf(method, m.known(u, c)),
@@ -1032,7 +1031,7 @@ func (m *model) enroll(c modelCaller, e twofa.Enroll) (string, *modelSetup, gift
 		why = m.mayEnroll(u, p.account, p, e)
 	}
 	if why == "" && e.Method == twofa.SMS {
-		why = m.claim(u, c.client, twofa.SMS)
+		why = m.claim(u, "set-up", twofa.SMS)
 	}
 	if why != "" {
 		return why, nil, gift{}

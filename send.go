@@ -66,10 +66,10 @@ func within(times []int64, now, span int64) []int64 {
 	return slices.DeleteFunc(slices.Clone(times), func(t int64) bool { return max(now-t, t-now) >= span })
 }
 
-// claimSend takes one send out of the user's allowance. It is never given
-// back: a gateway that failed may have sent all the same.
-func (s *state) claimSend(m Method, c Client) error {
-	name, a, now := bucket(m, s.known(c) != nil), mailAllowance, s.now.Unix()
+// claimSend takes one send out of the user's allowance in a bucket. It is never
+// given back: a gateway that failed may have sent all the same.
+func (s *state) claimSend(m Method, name string) error {
+	a, now := mailAllowance, s.now.Unix()
 	if m == SMS {
 		a = textAllowance
 	}
@@ -109,7 +109,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if err := s.open(method, c); err != nil { // it could not be used
 			return err
 		}
-		if err := s.claimSend(method, c); err != nil {
+		if err := s.claimSend(method, bucket(method, s.known(c) != nil)); err != nil {
 			return err
 		}
 		t.expires = s.now.Add(challengeTTL).Unix() // what is sent late is good for as long

@@ -170,7 +170,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 		if err := s.mayEnroll(t, e); err != nil {
 			return err
 		}
-		if err := s.claimSend(SMS, c.Client); err != nil {
+		if err := s.claimSend(SMS, setupBucket); err != nil {
 			return err
 		}
 		p := s.newSetup(t, e)

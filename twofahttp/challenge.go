@@ -124,7 +124,7 @@ func (v *visit) send() error {
 	login, err := v.sendTo(f.challenge, method)
 	switch {
 	case errors.Is(err, twofa.ErrLocked), errors.As(err, new(limitError)):
-		return v.showChallenge(f, method, err)
+		return v.showChallenge(f, method, unsent(err))
 	case err != nil:
 		return v.challengeOver(f, err)
 	}

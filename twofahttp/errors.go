@@ -39,6 +39,9 @@ func problemOf(err error) problem {
 	if e, ok := errors.AsType[limitError](err); ok {
 		return problem{Status: http.StatusTooManyRequests, Code: "limited", Title: "Too many requests from this address", Wait: e.wait}
 	}
+	if e, ok := errors.AsType[tooSoonError](err); ok {
+		return problem{Status: http.StatusTooManyRequests, Code: "too_soon", Title: "Too soon to send again", Wait: e.wait}
+	}
 	switch {
 	case errors.Is(err, twofa.ErrInvalidCode):
 		p := problem{Status: http.StatusUnprocessableEntity, Code: "invalid_code", Title: "The code is not valid"}
@@ -119,6 +122,19 @@ func notAllowedMethod(methods map[string]func(*visit) error) error {
 type limitError struct{ wait time.Duration }
 
 func (limitError) Error() string { return "twofahttp: too many requests from this address" }
+
+// tooSoonError says that a message has to wait, which is no word about codes.
+type tooSoonError struct{ wait time.Duration }
+
+func (tooSoonError) Error() string { return "twofahttp: too soon to send again" }
+
+// unsent tells a send that has to wait from a method that is switched off.
+func unsent(err error) error {
+	if wait := twofa.RetryAfter(err); wait > 0 {
+		return tooSoonError{wait}
+	}
+	return err
+}
 
 // log writes down the causes that nobody is shown.
 func (v *visit) log(err error) {

@@ -136,7 +136,7 @@ func (v *visit) startSetup() error {
 	case e.Method == twofa.SMS && errors.Is(err, twofa.ErrNotAllowed):
 		return v.showStart(again, errPhone)
 	case errors.Is(err, twofa.ErrLocked):
-		return v.showStart(again, err)
+		return v.showStart(again, unsent(err))
 	case err != nil:
 		return v.setupOver(c, err)
 	}
