@@ -344,3 +344,25 @@ func TestAbuse_R11_LostRecordEndsEverything(t *testing.T) {
 	require.True(t, errors.Is(ada.send(twofa.EmailLink), twofa.ErrExpired))
 	denied(t, ada.use(export, ""), twofa.ReasonSignedOut)
 }
+
+// A host's mistake says what it is, to the host.
+func TestRefusalsNameTheCause(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada"})
+	require.ErrorIs(t, err, twofa.ErrNotAllowed)
+	require.ErrorContains(t, err, "FirstFactor.By")
+	_, err = w.Begin(t.Context(), twofa.FirstFactor{By: twofa.ByPassword})
+	require.ErrorContains(t, err, "user id must be")
+	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "other", By: twofa.ByPassword})
+	require.ErrorContains(t, err, `"other" is not among the Members`)
+	w.setUser("ada", func(u *twofa.User) { u.ID = "" })
+	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
+	require.ErrorContains(t, err, "Config.User returned a User with ID")
+	require.ErrorIs(t, err, twofa.ErrNotAllowed)
+
+	w.cfg.SMSCountries = []string{"UK"}
+	_, err = twofa.New(w.cfg)
+	require.ErrorContains(t, err, `"UK": the United Kingdom is GB`)
+	_, err = twofa.ParseKeys("")
+	require.ErrorContains(t, err, "is the variable")
+}

@@ -385,7 +385,7 @@ func TestAbuse_J14_TextsAreNeverTheOnlyWay(t *testing.T) {
 	require.ErrorContains(t, err, "SMS is restricted")
 	w.cfg.Policy, w.cfg.SMS = twofa.PolicySMS(), nil
 	_, err = twofa.New(w.cfg)
-	require.ErrorContains(t, err, "SMS needs SMS")
+	require.ErrorContains(t, err, "SMS needs Config.SMS")
 	w.cfg.SMS, w.cfg.SMSCountries = w.out, nil
 	_, err = twofa.New(w.cfg)
 	require.ErrorContains(t, err, "SMSCountries: is empty")

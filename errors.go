@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// What a call can end in, beside success. The text of each is fixed and safe
-// to show; causes are wrapped for the host's own log.
+// What a call can end in, beside success. Which of them it is, by errors.Is, is
+// safe to show; the text of what is returned may go on with the cause, for the
+// host's own log.
 var (
 	// ErrInvalidCode covers a wrong, used, expired, malformed and oversized
 	// code alike. See [AttemptsLeft] and [ClockOffset].
@@ -84,6 +85,10 @@ func (e *RecordError) Error() string {
 
 // Is reports that a RecordError is an ErrUnavailable.
 func (e *RecordError) Is(target error) bool { return target == ErrUnavailable }
+
+func notAllowed(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrNotAllowed}, args...)...)
+}
 
 func unavailable(what string, cause error) error {
 	if errors.Is(cause, ErrUnavailable) {

@@ -44,11 +44,14 @@ type subkeys struct {
 // prints them. Whoever has a key can read and forge second-factor state: keep
 // it out of the database's reach, and out of the repository.
 func ParseKeys(s string) (Keys, error) {
+	if strings.TrimSpace(s) == "" {
+		return Keys{}, errors.New("twofa: no keys: is the variable that holds them set?")
+	}
 	var ring []ringKey
 	for i, pair := range strings.Split(s, ",") {
 		id, text, ok := strings.Cut(strings.TrimSpace(pair), ":")
 		if !ok {
-			return Keys{}, fmt.Errorf("twofa: key %d: want id:base64", i+1)
+			return Keys{}, fmt.Errorf("twofa: key %d: has no id: want one before it, as in k1:base64", i+1)
 		}
 		k, err := newRingKey(id, text)
 		if err != nil {

@@ -2,6 +2,7 @@ package twofa
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -104,10 +105,10 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 	switch f.By {
 	case ByPassword, BySSO, ByEmail, ByToken:
 	default:
-		return Login{}, ErrNotAllowed
+		return Login{}, notAllowed("FirstFactor.By is %q", clean(string(f.By), 20))
 	}
 	if f.SSOAccount != "" && checkID("account", f.SSOAccount) != nil {
-		return Login{}, ErrNotAllowed
+		return Login{}, notAllowed("FirstFactor.SSOAccount is no account id")
 	}
 	u, err := m.lookup(ctx, f.UserID, f.Account)
 	if err != nil {
@@ -218,15 +219,23 @@ func loginOrError(login Login, err error) (Login, error) {
 
 // lookup asks the host's directory for a person who may enter the account.
 func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
-	if checkID("user", id) != nil || (account != "" && checkID("account", account) != nil) {
-		return User{}, ErrNotAllowed
+	err := checkID("user", id)
+	if account != "" {
+		err = errors.Join(err, checkID("account", account))
+	}
+	if err != nil {
+		return User{}, notAllowed("%w", err)
 	}
 	u, err := m.cfg.User(ctx, id)
 	switch {
 	case err != nil:
 		return User{}, unavailable("user directory", err)
-	case u.ID != id, u.Disabled, !u.in(account):
-		return User{}, ErrNotAllowed
+	case u.ID != id:
+		return User{}, notAllowed("Config.User returned a User with ID %q for %q", u.ID, id)
+	case u.Disabled:
+		return User{}, notAllowed("user %q is disabled", id)
+	case !u.in(account):
+		return User{}, notAllowed("account %q is not among the Members of user %q", account, id)
 	}
 	return u, nil
 }

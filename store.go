@@ -24,7 +24,9 @@ type Record struct {
 // Store keeps records. It is all a host has to implement to keep second-factor
 // state in its own database; package storetest proves an implementation with
 // one line of test. Methods may be called by many goroutines, on many servers,
-// at once. A store needs no clock, no expiry and no background work.
+// at once. Under a context that is over already, both return an error that is
+// not ErrConflict and change nothing. A store needs no clock, no expiry and no
+// background work.
 type Store interface {
 	// Get returns the records that exist under keys, in any order, and nothing
 	// for those that do not. It sees every Swap that returned nil before Get

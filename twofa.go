@@ -73,7 +73,7 @@ type Config struct {
 	// Mailer sends links and notices; nil sends none.
 	Mailer Mailer
 	// LinkURL returns the address of the page that a link opens, with the
-	// token in it. https, or http on localhost; from configuration, never from
+	// token in it. Required where a policy mails links. https, or http on localhost; from configuration, never from
 	// a request: who can choose the host of a link collects tokens.
 	LinkURL func(token string) string
 	// MailLink writes the message that carries a link; nil writes English.
@@ -158,7 +158,8 @@ func (c *Config) check() error {
 	want(c.SMS == nil || c.Phone != nil, "Phone: is missing, but SMS is set; adapters/phone has one")
 	want(c.SMS == nil || len(c.SMSCountries) > 0, "SMSCountries: is empty, which allows none; list the countries you text to")
 	for _, country := range c.SMSCountries {
-		want(len(country) == 2 && strings.Trim(country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "", "SMSCountries: %q is not an ISO 3166-1 alpha-2 code in upper case", clean(country, 10))
+		err := checkCountry(country)
+		want(err == nil, "SMSCountries: %q: %w", clean(country, 40), err)
 	}
 	want(clean(c.WebOTPHost, 253) == c.WebOTPHost && !strings.ContainsAny(c.WebOTPHost, " /:#@"), "WebOTPHost: must be a bare host name")
 	return errors.Join(errs...)
@@ -176,11 +177,14 @@ func linkSafe(address string) bool {
 // supports reports what a policy asks for that is not configured.
 func (c *Config) supports(p Policy) error {
 	var errs []error
-	if slices.Contains(p.Methods, EmailLink) && (c.Mailer == nil || c.LinkURL == nil) {
-		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Mailer and LinkURL"))
+	if slices.Contains(p.Methods, EmailLink) && c.Mailer == nil {
+		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.Mailer"))
+	}
+	if slices.Contains(p.Methods, EmailLink) && c.LinkURL == nil {
+		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.LinkURL"))
 	}
 	if slices.Contains(p.Methods, SMS) && c.SMS == nil {
-		errs = append(errs, errors.New("Policy.Methods: SMS needs SMS, Phone and SMSCountries"))
+		errs = append(errs, errors.New("Policy.Methods: SMS needs Config.SMS, with Phone and SMSCountries"))
 	}
 	return errors.Join(errs...)
 }
