@@ -27,6 +27,9 @@ func (v *visit) challenge() error {
 	f := v.flow(challengeCookie)
 	if f.kind == "" {
 		if !v.session().IsZero() {
+			if err := v.m.Check(v.ctx(), v.caller()); err != nil {
+				return err // leads on to what is missing, and then back here
+			}
 			return v.redirect(SafeNext(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL))
 		}
 		v.back = v.web.cfg.LoginURL
@@ -63,6 +66,19 @@ func (v *visit) showChallenge(f flow, want twofa.Method, failed error) error {
 			return err
 		}
 		d.Days = int(p.Remember / (24 * time.Hour))
+	}
+	return v.rerenderChallenge(f, failed, d)
+}
+
+// rerenderChallenge shows the page with what was wrong, or that the login could
+// not send anything yet. What was sent for another challenge is worth nothing
+// here, so nobody is told to wait for that.
+func (v *visit) rerenderChallenge(f flow, failed error, d challengeData) error {
+	if wait := f.held.Sub(v.web.cfg.Now()); failed == nil && wait > 0 && d.Sent == "" && sendable(twofa.Method(d.Method)) {
+		return v.render(http.StatusOK, "challenge", alertOf(tooSoonError{wait, true}), d)
+	}
+	if e, ok := errors.AsType[tooSoonError](failed); ok {
+		failed = tooSoonError{e.wait, d.Sent == ""}
 	}
 	return v.rerender("challenge", failed, d)
 }
@@ -128,7 +144,7 @@ func (v *visit) send() error {
 	case err != nil:
 		return v.challengeOver(f, err)
 	}
-	f.challenge, f.sent = login.Challenge, method
+	f.challenge, f.sent, f.held = login.Challenge, method, time.Time{}
 	v.setFlow(challengeCookie, f)
 	return v.redirect(v.path("challenge"))
 }

@@ -28,7 +28,7 @@ type Config struct {
 	// Prefix + "link?token=" + token.
 	Prefix string
 	// LoginURL is the host's own login page, a path or an https address; ""
-	// means "/login". It is given the way back in the query parameter "next",
+	// means "/login". Mount it in front of [Web.Guard]. It is given the way back in the query parameter "next",
 	// which anybody can write: pass it to [Web.FirstFactor], or to [SafeNext].
 	LoginURL string
 	// HomeURL is the path where a login without another way back ends; ""

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,6 +71,7 @@ type flow struct {
 	action    string
 	resource  string
 	sent      twofa.Method // what was sent last
+	held      time.Time    // until when the login could not send anything
 }
 
 func (v *visit) flow(name string) flow {
@@ -81,7 +83,8 @@ func (v *visit) flow(name string) flow {
 	if err != nil {
 		return flow{}
 	}
-	return flow{kind: q.Get("k"), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
+	held, _ := strconv.ParseInt(q.Get("w"), 10, 64)
+	return flow{kind: q.Get("k"), held: time.Unix(held, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
 		next: SafeNext(q.Get("n"), v.web.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s"))}
 }
 
@@ -91,6 +94,9 @@ func (v *visit) setFlow(name string, f flow) {
 		if value != "" {
 			q.Set(key, value)
 		}
+	}
+	if f.held.Unix() > 0 {
+		q.Set("w", strconv.FormatInt(f.held.Unix(), 10))
 	}
 	if len(q.Encode()) > maxCookie {
 		q.Del("n") // ends at home instead

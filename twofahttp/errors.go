@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ type problem struct {
 	Allow     string
 	Challenge string // WWW-Authenticate
 	Denied    *twofa.DeniedError
+	Page      string // where a person puts right what was denied
 }
 
 // problemOf is the one place that maps errors to HTTP. Wrong, used and expired
@@ -40,7 +42,7 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusTooManyRequests, Code: "limited", Title: "Too many requests from this address", Wait: e.wait}
 	}
 	if e, ok := errors.AsType[tooSoonError](err); ok {
-		return problem{Status: http.StatusTooManyRequests, Code: "too_soon", Title: "Too soon to send again", Wait: e.wait}
+		return problem{Status: http.StatusTooManyRequests, Code: e.code(), Title: "Too soon to send again", Wait: e.wait}
 	}
 	switch {
 	case errors.Is(err, twofa.ErrInvalidCode):
@@ -109,6 +111,11 @@ var (
 	errOnce      = &httpError{status: http.StatusMethodNotAllowed, code: "post_only", title: "This has to be sent as POST", allow: "POST"}
 )
 
+// errMisplaced is a mistake of the host's that its developers are to see.
+func errMisplaced(what string) error {
+	return &httpError{status: http.StatusInternalServerError, code: "misplaced", title: what}
+}
+
 func notAllowedMethod(methods map[string]func(*visit) error) error {
 	allow := slices.Collect(maps.Keys(methods))
 	if slices.Contains(allow, http.MethodGet) {
@@ -124,14 +131,24 @@ type limitError struct{ wait time.Duration }
 func (limitError) Error() string { return "twofahttp: too many requests from this address" }
 
 // tooSoonError says that a message has to wait, which is no word about codes.
-type tooSoonError struct{ wait time.Duration }
+type tooSoonError struct {
+	wait  time.Duration
+	first bool // nothing was sent for this login or step-up, so nothing is on its way
+}
 
 func (tooSoonError) Error() string { return "twofahttp: too soon to send again" }
+
+func (e tooSoonError) code() string {
+	if e.first {
+		return "not_sent"
+	}
+	return "too_soon"
+}
 
 // unsent tells a send that has to wait from a method that is switched off.
 func unsent(err error) error {
 	if wait := twofa.RetryAfter(err); wait > 0 {
-		return tooSoonError{wait}
+		return tooSoonError{wait: wait}
 	}
 	return err
 }
@@ -162,7 +179,11 @@ func (v *visit) fail(err error) {
 		v.showProblem(err)
 		return
 	}
-	writeProblem(v.w, problemOf(err))
+	p := problemOf(err)
+	if p.Denied != nil {
+		p.Page = v.pageFor(p.Denied)
+	}
+	writeProblem(v.w, p)
 }
 
 // sharpen tells who is signed out from who is half way in.
@@ -198,10 +219,24 @@ func (v *visit) lead(d *twofa.DeniedError) error {
 		return v.redirect(v.loginURL(v.here()))
 	case live:
 		return v.resume()
-	case d.Reason == twofa.ReasonEnroll:
-		return v.redirect(v.path("setup"))
 	}
-	return v.redirect(v.path("challenge"))
+	return v.redirect(v.pageFor(d))
+}
+
+// pageFor is where a person puts right what was denied, without the way back.
+// A live session that an account asks more of is resumed by the challenge page.
+func (v *visit) pageFor(d *twofa.DeniedError) string {
+	switch {
+	case d.Reason == twofa.ReasonMissing || d.Reason == twofa.ReasonStale:
+		return v.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}}.Encode()
+	case d.Action != "":
+		return v.path("setup") + "?start=1"
+	case d.Reason == twofa.ReasonSignedOut:
+		return v.web.cfg.LoginURL
+	case d.Reason == twofa.ReasonEnroll && v.session().IsZero():
+		return v.path("setup")
+	}
+	return v.path("challenge")
 }
 
 // resume goes on with a live session that an account asks more of.

@@ -58,7 +58,7 @@ func Example() {
 	fmt.Print(api.Code, " ", api.Body)
 	// Output:
 	// 303 /2fa/setup
-	// 401 {"code":"signed_out","status":401,"title":"Not signed in","type":"about:blank"}
+	// 401 {"code":"signed_out","page":"/login","status":401,"title":"Not signed in","type":"about:blank"}
 }
 
 // A handler that needs a proof for one record asks for it by name, and lets the

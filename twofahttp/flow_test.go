@@ -264,6 +264,26 @@ func TestLogin_ResendHasToWait(t *testing.T) {
 	require.Equal(t, 2, h.outbox.links())
 }
 
+func TestLogin_SecondOneWithinAMinute(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	h.browser().login("ada")
+	h.clock.pass(15 * time.Second)
+	b := h.browser()
+	page := b.login("ada", "next", "/contacts")
+	require.Equal(t, 200, page.StatusCode)
+	require.Contains(t, page.Body, "Nothing was sent just now.</strong> Try again in 45 seconds.")
+	require.Contains(t, page.Body, "What was sent for an earlier sign-in does not work here.")
+	require.Contains(t, page.Body, "Send me a link")
+	page = b.post("/2fa/send", "method", "email")
+	require.Equal(t, 429, page.StatusCode)
+	require.Contains(t, page.Body, "What was sent for an earlier sign-in does not work here.")
+	h.clock.pass(45 * time.Second)
+	require.NotContains(t, b.get("/2fa/challenge").Body, "Nothing was sent")
+	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your mail")
+	page = b.post("/2fa/send", "method", "email")
+	require.Contains(t, page.Body, "What was sent before may still be on its way.")
+}
+
 func TestStepUp_EveryTime(t *testing.T) { // S10
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()

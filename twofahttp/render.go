@@ -128,6 +128,7 @@ func (p problem) setHeaders(h http.Header) {
 // problemData is what the page "message" gets.
 type problemData struct {
 	Code   string
+	Title  string // English
 	Action string // what the step-up was for
 	Back   string // where to try again
 }
@@ -136,7 +137,7 @@ type problemData struct {
 func (v *visit) showProblem(err error) {
 	p := problemOf(err)
 	p.setHeaders(v.w.Header())
-	data := problemData{Code: p.Code, Back: v.back}
+	data := problemData{Code: p.Code, Title: p.Title, Back: v.back}
 	if data.Back == "" {
 		data.Back = v.here()
 	}
@@ -155,6 +156,9 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
 	if p.Wait > 0 {
 		body["retry_after"] = int((p.Wait + time.Second - 1) / time.Second)
+	}
+	if p.Page != "" {
+		body["page"] = p.Page
 	}
 	if p.Counted {
 		body["attempts_left"] = p.Left

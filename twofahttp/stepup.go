@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -11,10 +12,13 @@ import (
 
 var errSeePage = errors.New("twofahttp: to be confirmed on its page")
 
-// RequireAction lets a request through to next only after a fresh proof for
-// the action. A person is led to the code page, and from there back to the
-// page with the button (see [Action]); a POST is never repeated on its own.
-// Everything else gets 401 with a challenge by RFC 9470.
+// RequireAction lets a request through to next only after all that [Web.Guard]
+// asks for, which need not stand in front of it too, and a fresh proof for the
+// action. A person, told apart as by Guard, is led to the code page, and from
+// there back to the page with the button (see [Action]); a POST is never
+// repeated on its own. Who has no factor is shown 403 and the way to set one
+// up, also where the policy requires none. Everything that is no person gets
+// 401 with a challenge by RFC 9470 and the page to send one to.
 //
 // Only POST, PUT, PATCH and DELETE use up a proof that serves once. Such an
 // action does not reach next by GET, HEAD or OPTIONS at all, since anything
@@ -74,14 +78,15 @@ func (v *visit) stepUpURL(d *twofa.DeniedError) string {
 	if v.back != "" {
 		next = v.back
 	}
-	return v.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}, "next": {next}}.Encode()
+	return v.pageFor(d) + "&" + url.Values{"next": {next}}.Encode()
 }
 
 // stepUp starts a step-up and goes on to the page that asks. Nothing is
 // written: a visit from elsewhere leaves no more than a challenge nobody answers.
 func (v *visit) stepUp() error {
 	q := v.r.URL.Query()
-	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource"), next: SafeNext(q.Get("next"), v.web.cfg.HomeURL)}
+	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource")}
+	f.next = SafeNext(q.Get("next"), cmp.Or(v.web.cfg.Actions[f.action].Page, v.web.cfg.HomeURL))
 	v.browserToken()
 	c := v.caller()
 	f.account = c.Account

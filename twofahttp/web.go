@@ -4,18 +4,35 @@
 //
 //	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: sessions, Issuer: "Acme"})
 //	mux.Handle("/2fa/", web.Handler())                              // every page
+//	mux.HandleFunc("/login", login)                                 // your own, in front of the guard
 //	mux.Handle("/", web.Guard(app))                                 // closed until it is done
-//	mux.Handle("POST /export", web.RequireAction("export", export)) // a fresh code first
-//	web.FirstFactor(w, r, twofa.FirstFactor{…}, next)               // after the password
+//	mux.Handle("POST /export", web.RequireAction("export", export)) // and a fresh code first
+//	web.FirstFactor(w, r, twofa.FirstFactor{…}, next)               // in login, after the password
+//
+// A person is told from everything else by Accept, which names text/html. A
+// person is led to the page that helps; everything else gets
+// application/problem+json, whose "page" is where its program sends the person,
+// with the query parameter "next" added, a local path to come back to:
+//
+//	/2fa/challenge                         what the login still asks for
+//	/2fa/confirm?action=export&resource=   a fresh code before an action
+//	/2fa/setup, /2fa/setup?start=1         set-up that is demanded, or wanted
+//	/login                                 the host's own page, Config.LoginURL
+//
+// Beside these, /2fa/ is the settings page, to be linked to.
 //
 // The pages work without script. Cookies are Secure and carry the __Host-
 // prefix: serve over https (browsers accept them from http://localhost too).
 package twofahttp
 
 import (
+	"errors"
 	"html/template"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
+	"sync"
 	text "text/template"
 
 	"github.com/twofa-go/twofa"
@@ -45,6 +62,7 @@ type Web struct {
 	routes          map[string]map[string]func(*visit) error // path below Prefix, method
 	attempts, sends limiter
 	origin          *http.CrossOriginProtection
+	plain           sync.Once // warns of plain http
 }
 
 // route is one way into the handler.
@@ -128,11 +146,12 @@ func (web *Web) Caller(r *http.Request) twofa.Caller { return web.visit(nil, r).
 // FirstFactor goes on where the host has just checked a password, or another
 // first factor. It fills in f.Client, and signs in or leads to what else is
 // needed, then to next, a local path. It answers the request: nothing may
-// have been written to w before.
+// have been written to w before. Why somebody is refused stands in the log.
 func (web *Web) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
 	v := web.visit(w, r)
 	v.run(func() error {
 		setHeaders(w.Header())
+		v.warnOfPlainHTTP()
 		v.back = v.loginURL(SafeNext(next, ""))
 		v.browserToken()
 		f.Client = v.client()
@@ -142,6 +161,9 @@ func (web *Web) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.Firs
 
 func (v *visit) begin(first twofa.FirstFactor, next string) error {
 	login, err := v.m.Begin(v.ctx(), first)
+	if errors.Is(err, twofa.ErrNotAllowed) { // the host let in whom its directory does not
+		v.web.cfg.Logger.WarnContext(v.ctx(), "twofahttp: FirstFactor refused", "path", v.r.URL.Path, "error", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -154,14 +176,35 @@ func (v *visit) begin(first twofa.FirstFactor, next string) error {
 	}
 	if login.Next == twofa.NextChallenge && sendable(login.Methods[0]) {
 		// What has to be sent leaves now, where the password was just typed.
-		// If it cannot, the page that follows has a button.
+		// If it cannot, the page that follows says so and has a button.
 		if sent, err := v.sendTo(login.Challenge, login.Methods[0]); err == nil {
 			login, f.sent = sent, login.Methods[0]
 		} else {
 			v.log(err)
+			if wait := twofa.RetryAfter(err); wait > 0 {
+				f.held = v.web.cfg.Now().Add(wait)
+			}
 		}
 	}
 	return v.proceed(login, f)
+}
+
+// warnOfPlainHTTP says once why no login lasts: browsers drop our cookies where
+// they were not set over https. The browser itself tells what it used, which
+// holds behind any proxy.
+func (v *visit) warnOfPlainHTTP() {
+	u, err := url.Parse(v.r.Header.Get("Origin"))
+	if err != nil || u.Scheme != "http" || u.Host != v.r.Host || loopback(u.Hostname()) {
+		return
+	}
+	v.web.plain.Do(func() {
+		v.web.cfg.Logger.WarnContext(v.ctx(), "twofahttp: cookies will not come back over plain http; serve over https, or at http://localhost", "host", u.Host)
+	})
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (err == nil && addr.IsLoopback())
 }
 
 // proceed takes the browser to where a login stands.

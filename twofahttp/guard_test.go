@@ -1,0 +1,152 @@
+package twofahttp_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+func TestGuard_TellsWhatIsMountedBehindIt(t *testing.T) {
+	const handler = "twofahttp: a page under /2fa/ reached Guard; mount web.Handler() at /2fa/, outside of it"
+	for _, c := range []struct{ name, login, method, path, says string }{
+		{"login page", "", "GET", "/login", "twofahttp: the login page /login is behind Guard; mount it in front, or set Config.LoginURL"},
+		{"with the way back", "", "GET", "/login?next=%2Fcontacts", "the login page /login is behind Guard"},
+		{"what it posts to", "", "POST", "/login", "the login page /login is behind Guard"},
+		{"a login page of another name", "/signin", "GET", "/signin", "the login page /signin is behind Guard"},
+		{"by its whole address", "https://app.example.com/signin", "GET", "/signin", "the login page /signin is behind Guard"},
+		{"one of several pages on a path", "/index?page=login", "GET", "/index?next=%2F&page=login", "the login page /index is behind Guard"},
+		{"challenge page", "", "GET", "/2fa/challenge", handler},
+		{"form", "", "POST", "/2fa/verify", handler},
+		{"nothing of ours", "", "GET", "/2fair", ""},
+		{"another page on the path", "/index?page=login", "GET", "/index?page=home", ""},
+		{"the path on another host", "https://id.example.com/", "GET", "/", ""},
+		{"a method that is no login page's", "", "DELETE", "/login", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, w *twofahttp.Config) { w.LoginURL = c.login })
+			r := httptest.NewRequestWithContext(t.Context(), c.method, "https://app.example.com"+c.path, nil)
+			r.Header.Set("Accept", "text/html")
+			w := httptest.NewRecorder()
+			h.web.Guard(http.NotFoundHandler()).ServeHTTP(w, r)
+			if c.says == "" {
+				require.NotEqual(t, 500, w.Code)
+				require.NotContains(t, h.logs.String(), "Guard")
+				return
+			}
+			require.Equal(t, 500, w.Code)
+			require.Contains(t, h.logs.String(), c.says)
+			require.Contains(t, w.Body.String(), strings.TrimPrefix(c.says, "twofahttp: "), "the developer sees it without a log too")
+		})
+	}
+}
+
+// pageOf returns where a problem document sends a person.
+func pageOf(t *testing.T, a answer) string {
+	t.Helper()
+	var p struct{ Page string }
+	require.NoError(t, json.Unmarshal([]byte(a.Body), &p))
+	return p.Page
+}
+
+func TestProblem_NamesThePage(t *testing.T) {
+	t.Run("signed out", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		require.Equal(t, "/login", pageOf(t, h.browser().api("GET", "/contacts")))
+	})
+	t.Run("half way in", func(t *testing.T) {
+		b, _, _ := newHost(t, twofa.PolicyOptional()).pending("ada")
+		require.Equal(t, "/2fa/challenge", pageOf(t, b.api("GET", "/contacts")))
+	})
+	t.Run("set-up is demanded", func(t *testing.T) {
+		b := newHost(t, twofa.PolicyAuthenticator(), noMail).browser()
+		b.login("ada")
+		require.Equal(t, "/2fa/setup", pageOf(t, b.api("GET", "/contacts")))
+	})
+	t.Run("a fresh proof", func(t *testing.T) {
+		h := newHost(t, stepUps)
+		b := h.browser()
+		phone, _ := b.enroll("ada")
+		page := pageOf(t, b.api("POST", "/report"))
+		require.Equal(t, "/2fa/confirm?action=report&resource=", page)
+		b.follow(b.get(page + "&next=/contacts"))
+		require.Equal(t, "contacts page", b.prove(phone).Body)
+		require.Equal(t, 200, b.api("POST", "/report").StatusCode)
+	})
+	t.Run("without a way back it ends at the button", func(t *testing.T) {
+		h := newHost(t, stepUps)
+		b := h.browser()
+		phone, _ := b.enroll("ada")
+		b.follow(b.get(pageOf(t, b.api("POST", "/contacts/export"))))
+		require.Equal(t, "contacts page", b.prove(phone).Body)
+	})
+	t.Run("nothing to prove it with", func(t *testing.T) {
+		h := newHost(t, stepUps, noMail)
+		b := h.browser()
+		b.login("ada")
+		page := b.follow(b.get(pageOf(t, b.api("POST", "/report"))))
+		require.Equal(t, 403, page.StatusCode)
+		a := b.api("GET", "/2fa/confirm?action=report")
+		require.Equal(t, "mfa_enrollment_required", problemCode(t, a))
+		require.Contains(t, b.get(pageOf(t, a)).Body, "Set up the app")
+	})
+}
+
+func TestProblem_ThePageResumesALiveSession(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), noMail)
+	b := h.browser()
+	b.login("ada", "account", "acme")
+	require.NoError(t, h.m.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	a := b.api("GET", "/contacts")
+	require.Equal(t, "mfa_enrollment_required", problemCode(t, a))
+	page := b.follow(b.get(pageOf(t, a) + "?next=/contacts"))
+	require.Contains(t, page.Body, "Your account requires a second factor")
+	b.follow(b.post("/2fa/setup", "method", "totp"))
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	page = b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()))
+	require.Equal(t, "contacts page", page.Body)
+}
+
+func TestFirstFactor_LogsWhoIsRefused(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	require.Equal(t, 403, b.login("ada", "account", "elsewhere").StatusCode)
+	require.Contains(t, h.logs.String(), `level=WARN msg="twofahttp: FirstFactor refused"`)
+	h.store.broken(errors.New("disk is full"), false)
+	require.Equal(t, 503, b.login("ada").StatusCode)
+	require.Contains(t, h.logs.String(), `level=ERROR msg="twofahttp: unavailable"`)
+	require.Contains(t, h.logs.String(), "disk is full")
+}
+
+func TestFirstFactor_WarnsOnceOfPlainHTTP(t *testing.T) {
+	for _, c := range []struct {
+		origin, host string
+		warns        int
+	}{
+		{"http://app.example.com", "app.example.com", 1},
+		{"http://192.0.2.7:8080", "192.0.2.7:8080", 1},
+		{"https://app.example.com", "app.example.com", 0},
+		{"http://localhost:8080", "localhost:8080", 0},
+		{"http://127.0.0.1:8080", "127.0.0.1:8080", 0},
+		{"http://elsewhere.example", "app.example.com", 0},
+		{"null", "app.example.com", 0},
+		{"", "app.example.com", 0},
+	} {
+		t.Run(c.origin+" at "+c.host, func(t *testing.T) {
+			h := newHost(t, twofa.PolicyOptional())
+			for range 2 {
+				r := httptest.NewRequestWithContext(t.Context(), "POST", "http://"+c.host+"/login", nil)
+				r.Header.Set("Origin", c.origin)
+				h.web.FirstFactor(httptest.NewRecorder(), r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "/")
+			}
+			require.Equal(t, c.warns, strings.Count(h.logs.String(), "cookies will not come back"))
+		})
+	}
+}
