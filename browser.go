@@ -66,21 +66,21 @@ func (s *state) browserIndex(c Client) (i int, current bool) {
 	return -1, false
 }
 
-// remembered returns when a real factor was last proven in the client's
-// browser, if it need not be asked under the policy. A token from before the
+// remembered returns what was last proven in the client's browser, if it need
+// not be asked under the policy. A token from before the
 // last rotation that comes back late is a copy: the browser is forgotten.
-func (s *state) remembered(c Client) (at int64, ok bool) {
+func (s *state) remembered(c Client) (p proof, ok bool) {
 	i, current := s.browserIndex(c)
 	if i >= 0 && !current {
 		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Device, Notice: true}, c)
 		s.Browsers = slices.Delete(s.Browsers, i, i+1)
-		return 0, false
+		return proof{}, false
 	}
 	if i < 0 || !s.Browsers[i].Remember {
-		return 0, false
+		return proof{}, false
 	}
-	at = s.Browsers[i].Proven
-	return at, s.policy.remembers(at, s.now.Unix())
+	b := &s.Browsers[i]
+	return proof{byBrowser(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now.Unix())
 }
 
 // rotate gives a known browser a new token. It is called at Begin only, where
@@ -100,10 +100,17 @@ func (s *state) rotate(c Client) Secret {
 }
 
 // recognise makes the client's browser known, after a real factor was proven
-// in it. One that is known already keeps its token.
+// in it. One that is known already keeps its token, to be kept for as long
+// again; a client that came without any has no place for one.
 func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
+	if c.Browser.IsZero() {
+		return Secret{}
+	}
 	now := s.now.Unix()
 	b := s.known(c)
+	if b != nil && same(b.Hash, browserHash(c.Browser)) {
+		token = c.Browser
+	}
 	if b == nil {
 		token = newBrowserToken()
 		s.Browsers = keepLast(s.Browsers, maxBrowsers-1, func(b browser) bool { return b.Expires > now })

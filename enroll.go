@@ -160,7 +160,7 @@ func (s *state) mayChange(t ticket) error {
 		s.uses = err == nil
 		return err
 	}
-	if !s.recent(t.at) {
+	if !s.recent(t.at) || t.by == ByToken { // nobody was there just now
 		return s.firstFactorTooOld()
 	}
 	return nil

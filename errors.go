@@ -31,7 +31,8 @@ var (
 
 // RetryAfter returns how long to wait after an [ErrLocked], rounded up to whole
 // seconds. It returns 0 where waiting does not help: the method is switched off
-// until it is proven from a known browser or set up anew.
+// in this browser, until it is proven in another (an unknown one: in a known
+// one) or set up anew.
 func RetryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*lockedError](err); ok {
 		return (e.wait + time.Second - 1).Truncate(time.Second)

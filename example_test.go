@@ -285,7 +285,7 @@ func ExampleManager_SetPolicy() {
 	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.Policy{Methods: []twofa.Method{twofa.SMS}}))
 	// Output:
 	// <nil>
-	// totp required, SSO exempt, turned off by admin
+	// totp required, SSO exempt, turned off by admin, reports by [totp] within 10m0s
 	// Policy.Methods: SMS is restricted and EmailLink no factor: both need TOTP beside them
 }
 

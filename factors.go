@@ -29,8 +29,8 @@ type Factor struct {
 	Phone    string // masked
 	Added    time.Time
 	LastUsed time.Time
-	// Removable says that the policy lets the person remove it, after a fresh
-	// proof.
+	// Removable says that the policies of all the user's accounts let the
+	// person remove it, after a fresh proof.
 	Removable bool
 }
 
@@ -53,9 +53,13 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 			v.Methods = append(v.Methods, method)
 		}
 	}
+	policies, err := m.policies(ctx, s, u)
+	if err != nil {
+		return Factors{}, err
+	}
 	for i := range s.Factors {
 		f := &s.Factors[i]
-		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used), Removable: s.mayRemove(i)}
+		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used), Removable: s.mayRemove(i, policies)}
 		if f.Method == SMS {
 			number, err := s.unseal(f)
 			if err != nil {
@@ -92,9 +96,9 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 // the user is dead.
 //
 // Errors: [*DeniedError], [ErrNotEnrolled] for an id that is not the caller's,
-// [ErrNotAllowed] where the policy forbids it.
+// [ErrNotAllowed] where the policy of any of the user's accounts forbids it.
 func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
-	return m.change(ctx, c, func(s *state, t ticket, _ User) error {
+	return m.change(ctx, c, func(s *state, t ticket, u User) error {
 		if err := s.mayChange(t); err != nil {
 			return err
 		}
@@ -102,7 +106,11 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		if i < 0 {
 			return ErrNotEnrolled
 		}
-		if !s.mayRemove(i) {
+		policies, err := m.policies(ctx, s, u)
+		if err != nil {
+			return err
+		}
+		if !s.mayRemove(i, policies) {
 			return ErrNotAllowed
 		}
 		f := s.Factors[i]
@@ -117,16 +125,34 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 	})
 }
 
-// mayRemove reports whether the policy lets the person remove a factor: one
-// that it accepts is left, or it neither requires one nor keeps turning off to
-// others.
-func (s *state) mayRemove(i int) bool {
-	methods := s.policy.methods()
-	for j := range s.Factors {
-		if j != i && slices.Contains(methods, s.Factors[j].Method) {
-			return true
+// policies returns those of all the user's accounts, the one at hand first:
+// factors are shared, so that each has a say in whether one may go.
+func (m *Manager) policies(ctx context.Context, s *state, u User) ([]Policy, error) {
+	all := []Policy{s.policy}
+	for _, member := range u.Members {
+		if member.Account == s.account {
+			continue
 		}
+		_, p, err := m.policy(ctx, member.Account)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
 	}
-	mailbox := slices.Contains(methods, EmailLink) && s.m.cfg.Mailer != nil
-	return (!s.policy.Required || mailbox) && s.policy.TurnOff == ByMember
+	return all, nil
+}
+
+// mayRemove reports whether the policies let the person remove a factor.
+func (s *state) mayRemove(i int, policies []Policy) bool {
+	left := slices.Delete(slices.Clone(s.Factors), i, i+1)
+	return !slices.ContainsFunc(policies, func(p Policy) bool { return !p.lets(left) })
+}
+
+// lets reports whether the person may come down to these factors: one that the
+// policy accepts is left, or it neither requires one nor keeps turning off to
+// others. A mailbox is as good where links are accepted.
+func (p Policy) lets(left []factor) bool {
+	methods := p.methods()
+	return slices.ContainsFunc(left, func(f factor) bool { return slices.Contains(methods, f.Method) }) ||
+		(!p.Required || slices.Contains(methods, EmailLink)) && p.TurnOff == ByMember
 }

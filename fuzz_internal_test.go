@@ -71,7 +71,7 @@ func FuzzTicket(f *testing.F) {
 	require.NoError(f, err)
 	now := time.Unix(1_700_000_000, 0)
 	want := ticket{purpose: forLogin, id: "id", sid: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
-		at: 1, expires: now.Unix() + 1, proofs: []proof{{TOTP, -7}, {byBrowser, 9}}, browser: "b", action: "a\x00", sentKey: "k"}
+		at: 1, expires: now.Unix() + 1, proofs: []proof{{TOTP, -7}, {byBrowser(TOTP), 9}}, browser: "b", action: "a\x00", sentKey: "k"}
 	token := keys.sealTicket(want).Reveal()
 	for _, text := range []string{"", token, token + "=", token + "\n", " " + token, token[:20] + "\r\n" + token[20:], token[:len(token)-1],
 		strings.ToLower(token), "k2" + token[2:], "k1.", ".", token + token} {

@@ -79,10 +79,11 @@ const (
 // Login is where a login, set-up or step-up stands.
 type Login struct {
 	Next      Next
-	Session   Session   // with NextDone
+	Session   Session   // with NextDone; empty where StepUp found a good proof: keep the one you have
 	Challenge Challenge // with NextChallenge and NextEnroll; replaces the one before
 	Methods   []Method  // on offer, strongest first; the recovery code last
 	Sent      string    // where something was sent to, masked
+	Action    string    // the step-up action that was proven; "" where it was a login
 	// Browser, if not empty, replaces the token in the browser's long-lived
 	// cookie.
 	Browser Secret
@@ -120,8 +121,8 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 		t := ticket{id: newID(), sid: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
 			by: f.By, sso: f.SSOAccount, at: s.now.Unix()}
 		t.bind(f.Client)
-		if at, ok := s.remembered(f.Client); ok && (f.By == ByPassword || f.By == BySSO) {
-			t.proofs = []proof{{byBrowser, at}}
+		if p, ok := s.remembered(f.Client); ok && (f.By == ByPassword || f.By == BySSO) {
+			t.proofs = []proof{p}
 		}
 		login = s.advance(u, t, f.Client)
 		if login.Next == NextDone {
@@ -291,7 +292,6 @@ func (s *state) meet(u User) {
 	if s.Stamp != stampOf(u) {
 		s.Stamp = stampOf(u)
 		s.newEpoch("")
-		s.forgetAll()
 	}
 }
 
@@ -306,7 +306,7 @@ func (s *state) pending(u User, t ticket) ([]Method, error) {
 	if !s.live(t) || s.isSpent(t) {
 		return nil, ErrExpired
 	}
-	if t.purpose == forAction && t.action != "" {
+	if t.purpose == forAction {
 		return s.acceptedFor(t.action, u)
 	}
 	v := s.policy.decide(s.facts(u, t))
@@ -326,7 +326,7 @@ func (s *state) has(mail bool) []Method {
 	for i := range s.Factors {
 		has = append(has, s.Factors[i].Method)
 	}
-	if mail && s.m.cfg.Mailer != nil {
+	if mail && s.m.cfg.LinkURL != nil { // a Mailer alone sends notices
 		has = append(has, EmailLink)
 	}
 	return has
@@ -356,12 +356,12 @@ func (s *state) check(u User, t ticket, c Client, p Proof, offered []Method) err
 // proved says what a right proof leads to.
 func (s *state) proved(u User, t ticket, c Client, p Proof) Login {
 	now := s.now.Unix()
-	if t.purpose == forAction && t.action != "" {
+	if t.purpose == forAction {
 		s.grant(t, p.Method, c)
 		if p.Method == TOTP || p.Method == SMS {
 			t = t.prove(p.Method, now)
 		}
-		return Login{Next: NextDone, Session: s.session(t)}
+		return Login{Next: NextDone, Session: s.session(t), Action: t.action}
 	}
 	t = t.prove(p.Method, now)
 	login := s.advance(u, t, c)
@@ -411,10 +411,13 @@ func (s *state) session(t ticket) Session {
 
 // strongest returns the strongest method proven, "" where there is none.
 func (t ticket) strongest() Method {
-	for _, m := range append(strength[:], RecoveryCode, byBrowser) {
+	for _, m := range append(strength[:], RecoveryCode) {
 		if t.provenAny(m) {
 			return m
 		}
+	}
+	if len(t.proofs) > 0 {
+		return t.proofs[0].method
 	}
 	return ""
 }

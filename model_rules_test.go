@@ -77,6 +77,7 @@ type modelBrowser struct {
 	token, prev              string
 	rotated, proven, expires int64
 	remember                 bool
+	method                   twofa.Method // proven in it last
 }
 
 type modelSent struct {
@@ -134,9 +135,10 @@ const (
 	aMinute = 60
 	anHour  = 60 * aMinute
 	aDay    = 24 * anHour
-
-	byBrowser twofa.Method = "browser"
 )
+
+// byBrowser stands for a method that was proven in a remembered browser.
+func byBrowser(method twofa.Method) twofa.Method { return "browser/" + method }
 
 func saysInvalid(left int) string                { return "invalid, " + strconv.Itoa(left) + " left" }
 func saysLocked(seconds int64) string            { return "locked for " + strconv.FormatInt(seconds, 10) }
@@ -271,8 +273,10 @@ func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Ne
 	}
 	ask := strongest(have, pol.Methods, pol.Fallback)
 	if len(ask) > 0 {
-		at, remembered := p.provenAt(byBrowser)
-		remembered = remembered && p.at-at < int64(pol.Remember/time.Second)
+		remembered := slices.ContainsFunc(ask, func(method twofa.Method) bool {
+			at, ok := p.provenAt(byBrowser(method))
+			return ok && p.at-at < int64(pol.Remember/time.Second)
+		})
 		if remembered || p.proven(twofa.RecoveryCode) || p.proven(ask...) {
 			return twofa.NextDone, nil
 		}
@@ -355,17 +359,24 @@ func (m *model) known(u *modelUser, c twofa.Client) bool {
 	return b != nil && !late
 }
 
-// recognise makes a browser known for 90 days from now. Ten are. Where the
-// policy remembers browsers, the last answer of the person counts.
-func (m *model) recognise(u *modelUser, c twofa.Client, account string, remember bool) (fresh *modelBrowser) {
+// recognise makes a browser known for 90 days from now, if it can keep a token.
+// Ten are. Where the policy remembers browsers, the last answer of the person
+// counts.
+func (m *model) recognise(u *modelUser, c twofa.Client, account string, method twofa.Method, remember bool) (fresh *modelBrowser) {
+	if c.Browser.IsZero() {
+		return nil
+	}
 	b, late := m.browser(u, c.Browser.Reveal())
+	if b != nil && b.token == c.Browser.Reveal() {
+		fresh = b
+	}
 	if b == nil || late {
 		fresh = &modelBrowser{token: "to be learnt"}
 		b = fresh
 		u.browsers = slices.DeleteFunc(u.browsers, func(b *modelBrowser) bool { return m.now >= b.expires })
 		u.browsers = append(u.browsers[max(0, len(u.browsers)-9):], b)
 	}
-	b.proven, b.expires = m.now, m.now+90*aDay
+	b.method, b.proven, b.expires = method, m.now, m.now+90*aDay
 	if m.policy(account).Remember > 0 {
 		b.remember = remember
 	}
@@ -392,7 +403,7 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 	}
 	in := f.By == twofa.ByPassword || f.By == twofa.BySSO
 	if b != nil && in && b.remember && m.now-b.proven < int64(m.policy(f.Account).Remember/time.Second) {
-		p.proofs = []twofa.ProofTime{{Method: byBrowser, At: time.Unix(b.proven, 0)}}
+		p.proofs = []twofa.ProofTime{{Method: byBrowser(b.method), At: time.Unix(b.proven, 0)}}
 	}
 	g := m.advance(u, f.Account, p)
 	if g.next == twofa.NextDone && b != nil && b.token == f.Client.Browser.Reveal() {
@@ -458,7 +469,7 @@ func (m *model) verify(c twofa.Client, p *pass, proof twofa.Proof) (string, gift
 		u.browsers = nil
 	case twofa.TOTP, twofa.SMS:
 		if g.next == twofa.NextDone {
-			g.browser = m.recognise(u, c, p.account, proof.Remember)
+			g.browser = m.recognise(u, c, p.account, proof.Method, proof.Remember)
 		}
 	}
 	return g.String(), g
@@ -823,7 +834,7 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 	p := *c.session
 	p.account, p.stamp = c.account, u.stamp
 	if next, _ := m.owes(u, c.account, m.mailable(p.user), &p); next == twofa.NextEnroll { // asked for now
-		if len(u.factors) == 0 && !m.justNow(p.at) {
+		if len(u.factors) == 0 && (!m.justNow(p.at) || p.by == twofa.ByToken) {
 			return saysDenied(twofa.ReasonSignedOut), gift{}
 		}
 		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProofTime) bool { return !m.justNow(x.At.Unix()) })
@@ -858,7 +869,11 @@ func (m *model) rule(account, action string) twofa.ActionRule {
 // wouldDo returns the methods that an action accepts of this user.
 func (m *model) wouldDo(u *modelUser, account, action, user string) ([]twofa.Method, string) {
 	r := m.rule(account, action)
-	l := strongest(u.enrolled(m.mailable(user)), r.Methods, m.policy(account).Fallback)
+	fallback := m.policy(account).Fallback
+	if action == twofa.ActionFactors {
+		fallback = nil
+	}
+	l := strongest(u.enrolled(m.mailable(user)), r.Methods, fallback)
 	if among(r.Methods, twofa.RecoveryCode) {
 		l = u.orCode(l)
 	}
@@ -968,7 +983,7 @@ func (m *model) mayChange(u *modelUser, account string, p *pass) string {
 		_, why := m.granted(u, account, twofa.ActionFactors, "", p.sid)
 		return why
 	}
-	if m.now-p.at >= 15*aMinute {
+	if m.now-p.at >= 15*aMinute || p.by == twofa.ByToken {
 		return saysDenied(twofa.ReasonSignedOut)
 	}
 	return ""
@@ -978,7 +993,7 @@ func (m *model) mayChange(u *modelUser, account string, p *pass) string {
 // accepted, may set up a new factor for a quarter of an hour.
 func (m *model) mayReenroll(p *pass) bool {
 	for _, x := range p.proofs {
-		if m.now-x.At.Unix() < 15*aMinute && (x.Method == twofa.RecoveryCode || p.kind == "enroll" && x.Method != byBrowser) {
+		if m.now-x.At.Unix() < 15*aMinute && (x.Method == twofa.RecoveryCode || p.kind == "enroll" && !strings.HasPrefix(string(x.Method), "browser/")) {
 			return true
 		}
 	}
@@ -1160,7 +1175,7 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 		g.session = m.sessionOf(u, p)
 	}
 	if g.next == twofa.NextDone {
-		g.browser = m.recognise(u, c.client, p.account, false)
+		g.browser = m.recognise(u, c.client, p.account, s.method, false)
 	}
 	return g
 }
@@ -1226,12 +1241,14 @@ func (m *model) remove(c modelCaller, id string) string {
 	if why != "" {
 		return why
 	}
-	pol := m.policy(p.account)
 	left := slices.Delete(slices.Clone(u.factors), i, i+1)
-	bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, f.method) })
-	needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
-	if bare && (needed || pol.TurnOff != twofa.ByMember) {
-		return saysNotAllowed
+	for _, in := range append(slices.Clone(m.dir[p.user].Members), twofa.Member{Account: p.account}) { // each has a say
+		pol := m.policy(in.Account)
+		bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, f.method) })
+		needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
+		if bare && (needed || pol.TurnOff != twofa.ByMember) {
+			return saysNotAllowed
+		}
 	}
 	u.factors = left
 	m.newEpoch(u, p.sid)

@@ -73,7 +73,7 @@ var noticeTexts = map[string]string{
 	EventFailed:        "A wrong code was entered after your password.",
 	EventReused:        "A code that had been used before was entered again after your password.",
 	EventLocked:        "Several wrong codes were entered after your password. More attempts have to wait.",
-	EventDisabled:      "Too many wrong codes were entered. This way to sign in is switched off in browsers that were not used before, until you sign in from a known browser or set it up anew.",
+	EventDisabled:      "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
 	EventEnrolled:      "A new way to prove that it is you was set up.",
 	EventReplaced:      "A way to prove that it is you was replaced by a new one.",
 	EventRemoved:       "A way to prove that it is you was removed.",

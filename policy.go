@@ -145,7 +145,7 @@ func (r ActionRule) check(name string) error {
 
 func (p Policy) methods() []Method {
 	if len(p.Methods) == 0 {
-		return strength[:1]
+		return []Method{TOTP}
 	}
 	return p.Methods
 }
@@ -216,8 +216,10 @@ func (p Policy) satisfied(t ticket, accepted []Method) bool {
 	if t.provenAny(accepted...) || t.provenAny(RecoveryCode) {
 		return true
 	}
-	at, ok := t.proven(byBrowser)
-	return ok && p.remembers(at, t.at)
+	return slices.ContainsFunc(accepted, func(m Method) bool {
+		at, ok := t.proven(byBrowser(m))
+		return ok && p.remembers(at, t.at)
+	})
 }
 
 // remembers reports whether a browser in which a factor was proven at then is
@@ -255,41 +257,50 @@ func (a *accountRecord) walk(w *wire) {
 	})
 }
 
-func (k Keys) decodePolicy(r Record) (Policy, error) {
-	var a accountRecord
-	if err := k.decode(r, &a); err != nil {
-		return Policy{}, err
+// check refuses what this release does not understand: it may restrict.
+func (a *accountRecord) check(key string) error {
+	if a.Policy.check() != nil {
+		return &RecordError{key, "holds a policy this release does not understand"}
 	}
-	if err := a.Policy.check(); err != nil {
-		return Policy{}, &RecordError{r.Key, "holds a policy this release does not understand"}
-	}
-	return a.Policy, nil
+	return nil
 }
 
 // Policy returns the policy in force for an account: its own, or
-// [Config.Policy] where it has set none.
+// [Config.Policy] where it has set none. The caller owns the result.
 func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
-	_, a, err := m.policy(ctx, account)
+	_, p, err := m.policy(ctx, account)
 	if err != nil {
 		return Policy{}, err
 	}
-	return a.Policy, nil
+	return p, nil
 }
 
-func (m *Manager) policy(ctx context.Context, account string) (version string, a accountRecord, err error) {
-	a.Policy = m.cfg.Policy
+// policy also returns the version of the account's record, "" if it has none.
+func (m *Manager) policy(ctx context.Context, account string) (version string, p Policy, err error) {
 	if account == "" {
-		return "", a, nil
+		return "", m.cfg.Policy.clone(), nil
 	}
-	records, err := m.cfg.Store.Get(ctx, accountKey(account))
-	if err != nil {
-		return "", a, unavailable("store", err)
+	if err := checkID("account", account); err != nil {
+		return "", p, notAllowed("%w", err)
 	}
-	for _, r := range records {
-		version = r.Version
-		a.Policy, err = m.cfg.Keys.decodePolicy(r)
+	var a accountRecord
+	version, err = m.get(ctx, accountKey(account), &a)
+	switch {
+	case err != nil:
+		return "", p, err
+	case version == "":
+		return "", m.cfg.Policy.clone(), nil
 	}
-	return version, a, err
+	return version, a.Policy, a.check(accountKey(account))
+}
+
+func (p Policy) clone() Policy {
+	p.Methods, p.Fallback, p.Actions = slices.Clone(p.Methods), slices.Clone(p.Fallback), maps.Clone(p.Actions)
+	for name, r := range p.Actions {
+		r.Methods = slices.Clone(r.Methods)
+		p.Actions[name] = r
+	}
+	return p
 }
 
 // SetPolicy sets an account's policy. It is enforced from the next request on,
@@ -303,11 +314,11 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 		return err
 	}
 	return m.rounds(ctx, func() error {
-		version, a, err := m.policy(ctx, account)
+		version, old, err := m.policy(ctx, account)
 		if err != nil {
 			return err
 		}
-		if version != "" && a.Policy.equal(p) {
+		if version != "" && old.equal(p) {
 			return nil
 		}
 		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: EventPolicy,
@@ -344,11 +355,18 @@ func (p Policy) String() string {
 	if p.ExemptSSO {
 		b.WriteString(", SSO exempt")
 	}
+	for _, m := range p.Fallback {
+		b.WriteString(", or " + string(m))
+	}
 	if p.Remember > 0 {
 		fmt.Fprintf(&b, ", browsers %d days", p.Remember/(day*time.Second))
 	}
 	if p.TurnOff != ByMember {
 		b.WriteString(", turned off by " + string(p.TurnOff))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
+		r := p.Rule(name)
+		fmt.Fprintf(&b, ", %s by %v within %v", name, r.Methods, r.MaxAge)
 	}
 	return b.String()
 }

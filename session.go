@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -128,8 +129,8 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
 	t.account, t.stamp = c.Account, s.Stamp
 	v := s.policy.decide(s.facts(u, t))
 	if v.next == NextEnroll {
-		if len(s.Factors) == 0 && !s.recent(t.at) {
-			return Login{}, s.firstFactorTooOld()
+		if len(s.Factors) == 0 && s.mayChange(t) != nil {
+			return Login{}, s.mayChange(t)
 		}
 		// What leads to set-up has to be proven now.
 		t.proofs = slices.DeleteFunc(t.proofs, func(p proof) bool { return !s.recent(p.at) })
@@ -195,9 +196,9 @@ func (t ticket) amr() []string {
 	if t.by == ByPassword {
 		amr = append(amr, "pwd")
 	}
-	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery", byBrowser: "x-browser"}
+	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery"}
 	for _, p := range t.proofs {
-		amr = append(amr, names[p.method])
+		amr = append(amr, cmp.Or(names[p.method], "x-browser"))
 	}
 	if t.by == ByPassword && t.provenAny(TOTP, SMS) {
 		amr = append(amr, "mfa")

@@ -263,17 +263,10 @@ func (s *state) tellOldPhone(f *factor) error {
 func (m *Manager) claimNumber(ctx context.Context, p Phone, b budget) error {
 	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164)) + string(b)
 	return m.rounds(ctx, func() error {
-		records, err := m.cfg.Store.Get(ctx, key)
-		if err != nil {
-			return unavailable("store", err)
-		}
 		var b numberRecord
-		version := ""
-		for _, r := range records {
-			version = r.Version
-			if err := m.cfg.Keys.decode(r, &b); err != nil {
-				return err
-			}
+		version, err := m.get(ctx, key, &b)
+		if err != nil {
+			return err
 		}
 		now := m.cfg.Now().Unix()
 		if wait := textAllowance.wait(b.Sends, now); wait > 0 {

@@ -33,6 +33,7 @@ func (p Policy) Rule(action string) ActionRule {
 	if !ok && action == ActionFactors {
 		r.MaxAge = 15 * time.Minute
 	}
+	r.Methods = slices.Clone(r.Methods)
 	if len(r.Methods) == 0 {
 		r.Methods = []Method{TOTP}
 		if action == ActionFactors || slices.Contains(p.methods(), SMS) {
@@ -129,7 +130,11 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 // acceptedFor returns the methods the user has that an action accepts.
 func (s *state) acceptedFor(action string, u User) ([]Method, error) {
 	r := s.policy.Rule(action)
-	methods := Policy{Methods: r.Methods, Fallback: s.policy.Fallback}.offer(s.has(len(u.Emails) > 0))
+	fallback := s.policy.Fallback
+	if action == ActionFactors {
+		fallback = nil // all accounts share what it changes
+	}
+	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(s.has(len(u.Emails) > 0))
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
 		methods = append(methods, RecoveryCode)
 	}

@@ -90,7 +90,11 @@ func (m *Manager) load(ctx context.Context, user, account string) (*state, error
 				err = &RecordError{r.Key, "has no epoch"}
 			}
 		case len(keys) == 2 && r.Key == keys[1]:
-			if s.policy, err = m.cfg.Keys.decodePolicy(r); err == nil && m.cfg.supports(s.policy) != nil {
+			var a accountRecord
+			if err = m.cfg.Keys.decode(r, &a); err == nil {
+				err = a.check(r.Key)
+			}
+			if s.policy = a.Policy; err == nil && m.cfg.supports(s.policy) != nil {
 				err = &RecordError{r.Key, "asks for a method that is not configured here"}
 			}
 		default:
@@ -101,6 +105,24 @@ func (m *Manager) load(ctx context.Context, user, account string) (*state, error
 		}
 	}
 	return s, nil
+}
+
+// get reads one record into v and returns its version, "" where there is none.
+func (m *Manager) get(ctx context.Context, key string, v walker) (version string, err error) {
+	records, err := m.cfg.Store.Get(ctx, key)
+	if err != nil {
+		return "", unavailable("store", err)
+	}
+	for _, r := range records {
+		if r.Key != key || version != "" {
+			return "", &RecordError{r.Key, "was not asked for"}
+		}
+		if err := m.cfg.Keys.decode(r, v); err != nil {
+			return "", err
+		}
+		version = r.Version
+	}
+	return version, nil
 }
 
 // write swaps in v as the record under key. It returns nil when v is stored,

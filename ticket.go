@@ -69,9 +69,9 @@ type proof struct {
 	at     int64
 }
 
-// byBrowser is the proof left by a remembered browser: at is when a real
-// factor was last proven in it.
-const byBrowser Method = "browser"
+// byBrowser is the proof left by a remembered browser: that m was proven in it,
+// and when. It stands for no other method.
+func byBrowser(m Method) Method { return "browser/" + m }
 
 const maxToken = 4096
 

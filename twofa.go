@@ -121,7 +121,7 @@ func (c *Config) setDefaults() {
 	c.TOTP.setDefaults()
 	c.RecoveryCodes = cmp.Or(c.RecoveryCodes, defaultCodes)
 	c.SessionTTL = cmp.Or(c.SessionTTL, sessionTTL)
-	c.SMSCountries = slices.Clone(c.SMSCountries)
+	c.SMSCountries, c.Policy = slices.Clone(c.SMSCountries), c.Policy.clone()
 	if c.Now == nil {
 		c.Now = time.Now
 	}

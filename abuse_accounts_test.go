@@ -1,0 +1,140 @@
+package twofa_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// What one account allows must not reach into another, and what the library
+// hands out must not reach back into it.
+
+func (w *world) policy(account string, p twofa.Policy) {
+	w.t.Helper()
+	require.NoError(w.t, w.SetPolicy(w.t.Context(), twofa.Host("test"), account, p))
+}
+
+// smsFallback accepts a text beside the authenticator, and remembers browsers.
+func smsFallback() twofa.Policy {
+	return twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Fallback: []twofa.Method{twofa.SMS}, Remember: aMonth}
+}
+
+// withBoth is a person who has an authenticator and a phone.
+func (w *world) withBoth(id string) *person {
+	w.policy("beta", smsFallback())
+	p := w.person(id)
+	p.account = "beta"
+	p.begin()
+	p.enroll()
+	require.NoError(w.t, p.stepUp(twofa.ActionFactors))
+	return p.setUpPhone(adasPhone)
+}
+
+func TestAbuse_E18_MailerWithoutLinksAsksForNone(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.LinkURL = nil; c.Policy = twofa.PolicyAuthenticator() })
+	require.Equal(t, twofa.NextEnroll, w.person("ada").begin())
+}
+
+func TestAbuse_K13_BrowserStandsForWhatWasProvenInIt(t *testing.T) {
+	w := newWorld(t)
+	ada := w.withBoth("ada")
+	w.policy("acme", twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true, Remember: aMonth})
+	thief := ada.browser("elsewhere")
+	thief.begin()
+	require.NoError(t, thief.send(twofa.SMS))
+	require.NoError(t, thief.took(thief.Verify(t.Context(), thief.client, thief.login.Challenge,
+		twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, adasPhone), Remember: true})))
+	require.Equal(t, twofa.NextDone, thief.begin(), "where a text is enough")
+	thief.account = "acme"
+	require.Equal(t, twofa.NextChallenge, thief.begin())
+}
+
+func TestAbuse_F19_FallbackDoesNotChangeFactors(t *testing.T) {
+	w := newWorld(t)
+	thief := w.withBoth("ada").browser("elsewhere")
+	thief.begin()
+	require.NoError(t, thief.send(twofa.SMS))
+	require.NoError(t, thief.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
+	require.NoError(t, thief.took(thief.StepUp(t.Context(), thief.caller(), twofa.ActionFactors, "")))
+	require.Equal(t, []twofa.Method{twofa.TOTP}, thief.login.Methods)
+}
+
+func TestAbuse_F20_TokenIsNoFreshFirstFactor(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	require.NoError(t, ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByToken, Client: ada.client})))
+	_, err := w.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	denied(t, err, twofa.ReasonSignedOut)
+}
+
+func TestAbuse_G06_EveryAccountHasASayInRemoving(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	w.policy("acme", twofa.Policy{Required: true, TurnOff: twofa.BySupportOnly})
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	f, err := ada.Factors(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.False(t, f.List[0].Removable)
+	require.ErrorIs(t, ada.Remove(t.Context(), ada.caller(), f.List[0].ID), twofa.ErrNotAllowed)
+	w.policy("acme", twofa.PolicyOptional())
+	require.NoError(t, ada.Remove(t.Context(), ada.caller(), f.List[0].ID))
+}
+
+func TestAbuse_K14_ClientsWithoutATokenPushOutNobody(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	before, err := ada.Browsers(t.Context(), ada.caller())
+	require.NoError(t, err)
+	for range 12 {
+		program := w.person("ada")
+		program.client.Browser, program.uri = twofa.Secret{}, ada.uri
+		program.begin()
+		require.NoError(t, program.verify(twofa.TOTP, program.code()))
+		require.True(t, program.login.Browser.IsZero())
+	}
+	after, err := ada.Browsers(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
+func TestAbuse_M13_NothingHandedOutReachesBack(t *testing.T) {
+	mine := twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Actions: map[string]twofa.ActionRule{"export": {Methods: []twofa.Method{twofa.TOTP}}}}
+	w := newWorld(t, func(c *twofa.Config) { c.Policy = mine })
+	ada := w.enrolled("ada")
+	mine.Methods[0], mine.Actions["export"] = twofa.EmailLink, twofa.ActionRule{MaxAge: time.Hour}
+	p, err := w.Policy(t.Context(), "acme")
+	require.NoError(t, err)
+	p.Actions["export"].Methods[0] = twofa.EmailLink
+	p.Actions["export"] = twofa.ActionRule{MaxAge: time.Hour}
+
+	var d *twofa.DeniedError
+	require.ErrorAs(t, ada.CheckAction(t.Context(), ada.caller(), "export", ""), &d)
+	_ = append(d.Methods, twofa.RecoveryCode, twofa.RecoveryCode)
+	d.Methods[0] = twofa.RecoveryCode
+	require.ErrorAs(t, ada.CheckAction(t.Context(), ada.caller(), "export", ""), &d)
+	require.Equal(t, []twofa.Method{twofa.TOTP}, d.Methods)
+	require.Zero(t, d.MaxAge)
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, ada.login.Methods)
+}
+
+func TestAbuse_M14_AuditSaysWhatWeakensAPolicy(t *testing.T) {
+	strict := twofa.PolicyAuthenticator()
+	for i, weaker := range []func(*twofa.Policy){
+		func(p *twofa.Policy) { p.Required = false },
+		func(p *twofa.Policy) { p.Methods = []twofa.Method{twofa.TOTP, twofa.SMS} },
+		func(p *twofa.Policy) {
+			p.Methods, p.Fallback = []twofa.Method{twofa.TOTP, twofa.SMS}, []twofa.Method{twofa.SMS}
+		},
+		func(p *twofa.Policy) { p.Remember = aMonth },
+		func(p *twofa.Policy) { p.TurnOff = twofa.ByMember },
+		func(p *twofa.Policy) { p.Actions = map[string]twofa.ActionRule{"export": {MaxAge: time.Hour}} },
+	} {
+		p := strict
+		weaker(&p)
+		require.NotEqual(t, strict.String(), p.String(), strconv.Itoa(i))
+	}
+}
