@@ -59,3 +59,25 @@ func TestAbuse_K06_RememberedBrowserIsNoFreshProof(t *testing.T) {
 	require.Contains(t, b.follow(b.post("/2fa/codes/new")).Body, "Confirm it is you")
 	require.Zero(t, h.exports)
 }
+
+// Two logins at once, as two tabs at start-up: the answer that came second must
+// not put back the token that the first has replaced, which would look like a
+// copy the next time.
+func TestAbuse_K12_TwoTabsKeepTheNewestToken(t *testing.T) {
+	h := newHost(t, remembering)
+	b := h.browser()
+	phone, _ := b.enroll("ada")
+	b.enter("ada", phone, "remember", "yes")
+	before := b.cookie("__Host-twofa-browser")
+	b.login("ada")
+	newest := b.cookie("__Host-twofa-browser")
+	require.NotEqual(t, before, newest)
+	b.setCookie("__Host-twofa-browser", before) // the second tab had left already
+	second := b.login("ada")
+	require.NotContains(t, second.Header.Values("Set-Cookie"), "__Host-twofa-browser")
+	require.Equal(t, before, b.cookie("__Host-twofa-browser"), "nothing was set")
+	b.setCookie("__Host-twofa-browser", newest)
+	h.clock.pass(time.Hour)
+	b.login("ada")
+	require.True(t, b.signedIn(), "still remembered")
+}

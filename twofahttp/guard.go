@@ -3,7 +3,6 @@ package twofahttp
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -53,8 +52,8 @@ func (v *visit) atLogin() bool {
 		return false
 	}
 	q := v.r.URL.Query()
-	for name, values := range u.Query() { // one path may have several pages
-		if !slices.Equal(values, q[name]) {
+	for name := range u.Query() { // one path may have several pages
+		if u.Query().Get(name) != q.Get(name) {
 			return false
 		}
 	}

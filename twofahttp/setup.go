@@ -73,6 +73,8 @@ func (v *visit) showSetup(failed error) error {
 		}
 	}
 	switch {
+	case e.Method == twofa.SMS && !e.Confirmed && f.sent != twofa.SMS: // nothing was handed over: to be sent anew
+		return v.showStart(url.Values{"method": {string(twofa.SMS)}}, failed)
 	case codes:
 		d.Step, d.Codes = "codes", reveal(e.Codes)
 	case e.Method == twofa.SMS:

@@ -237,11 +237,9 @@ func (v *visit) signIn(login twofa.Login) error {
 			return err
 		}
 	}
-	if !login.Browser.IsZero() {
+	if !login.Browser.IsZero() { // only then: of two answers at once the later would put an old token back
 		v.browser = login.Browser
-	}
-	if !v.browser.IsZero() {
-		v.setCookie(browserCookie, v.browser.Reveal(), browserAge) // the 90 days begin anew
+		v.setCookie(browserCookie, v.browser.Reveal(), browserAge)
 	}
 	v.clearFlow(challengeCookie)
 	v.clearFlow(setupCookie)

@@ -59,6 +59,9 @@ func (a *App) apiSend(w http.ResponseWriter, r *http.Request) error {
 // apiVerify takes the second factor of a login.
 func (a *App) apiVerify(w http.ResponseWriter, r *http.Request) error {
 	login, err := a.apiProve(r)
+	if err == nil && login.Action != "" {
+		err = twofa.ErrExpired // a step-up is for the token it was asked with
+	}
 	return a.apiAnswer(w, r, login, err)
 }
 

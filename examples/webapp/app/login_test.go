@@ -174,6 +174,11 @@ func TestAPI(t *testing.T) {
 	require.Contains(t, b.do("POST", "/api/contacts/export", "", "Authorization", bearer).body, "Avery Placeholder")
 	require.Equal(t, http.StatusUnauthorized, b.do("POST", "/api/contacts/export", "", "Authorization", bearer).status)
 
+	_, out = s.call("/api/step-up", token, "action", "contacts.export")
+	status, out = s.call("/api/login/verify", "", "challenge", out["challenge"].(string), "method", "totp", "code", s.code("cleo@harbor.example"))
+	require.Equal(t, http.StatusGone, status, "a step-up is no login")
+	require.NotContains(t, out, "token")
+
 	require.Equal(t, http.StatusNoContent, b.do("POST", "/api/logout", "", "Authorization", bearer).status)
 	require.Equal(t, http.StatusUnauthorized, b.do("GET", "/api/me", "", "Authorization", bearer).status)
 }
