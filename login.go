@@ -2,69 +2,11 @@ package twofa
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 )
-
-// User is what the host's directory says of a person now. It is asked for at
-// [Manager.Begin], [Manager.Verify] and whenever a factor changes, never at a
-// guard.
-type User struct {
-	ID      string   // never changes and is never given to another person
-	Name    string   // account name shown in the authenticator app, usually the e-mail address
-	Emails  []string // verified addresses; links go to the first, notices to all
-	Members []Member // the accounts the person belongs to
-	// Stamp changes with the password and with the e-mail address, for example
-	// a counter or a hash of both. When it is another than before, remembered
-	// browsers, pending logins and sessions are dead, even if the host forgot
-	// to call [Manager.CredentialsChanged]. "" opts out.
-	Stamp    string
-	Disabled bool // refuse everything
-}
-
-// Member is a person's place in an account.
-type Member struct {
-	Account string
-	Since   time.Time
-}
-
-// By says how the first factor was given.
-type By string
-
-// Ways to give a first factor.
-const (
-	ByPassword By = "password"
-	BySSO      By = "sso"   // an identity provider vouched
-	ByEmail    By = "email" // a reset link or an invitation: it proves a mailbox
-	ByToken    By = "token" // an API token or another key of the host's
-)
-
-// Client is where a request comes from.
-type Client struct {
-	IP        string // for events and messages; no decision stands on it
-	UserAgent string // likewise
-	// Browser is the token kept in this browser's long-lived cookie. At first
-	// it is any random text the host minted; a [Login] may replace it. Empty
-	// where there is none.
-	Browser Secret
-	// HostSession is the id of the host's session, if it has one already. A
-	// challenge then works in that session only.
-	HostSession Secret
-}
-
-// FirstFactor is what the host has just checked.
-type FirstFactor struct {
-	UserID  string
-	Account string // the account being entered; "" where the host has none
-	By      By
-	// SSOAccount is the account whose identity provider vouched, for BySSO. A
-	// policy exempts its own provider only.
-	SSOAccount string
-	Client     Client
-}
 
 // Next says what comes next.
 type Next string
@@ -218,38 +160,6 @@ func loginOrError(login Login, err error) (Login, error) {
 	return login, nil
 }
 
-// lookup asks the host's directory for a person who may enter the account.
-func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
-	err := checkID("user", id)
-	if account != "" {
-		err = errors.Join(err, checkID("account", account))
-	}
-	if err != nil {
-		return User{}, notAllowed("%w", err)
-	}
-	u, err := m.cfg.User(ctx, id)
-	switch {
-	case err != nil:
-		return User{}, unavailable("user directory", err)
-	case u.ID != id:
-		return User{}, notAllowed("Config.User returned a User with ID %q for %q", u.ID, id)
-	case u.Disabled:
-		return User{}, notAllowed("user %q is disabled", id)
-	case !u.in(account):
-		return User{}, notAllowed("account %q is not among the Members of user %q", account, id)
-	}
-	return u, nil
-}
-
-func (u User) in(account string) bool {
-	for _, member := range u.Members {
-		if member.Account == account {
-			return true
-		}
-	}
-	return account == ""
-}
-
 // resume opens a challenge and asks the directory for its user, who must still
 // be the one it was made for.
 func (m *Manager) resume(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
@@ -272,26 +182,6 @@ func (t *ticket) bind(c Client) {
 	}
 	if !c.HostSession.IsZero() {
 		t.host = digest("host session", c.HostSession.Reveal())
-	}
-}
-
-func stampOf(u User) string {
-	if u.Stamp == "" {
-		return ""
-	}
-	return digest("stamp", u.ID, u.Stamp)
-}
-
-// meet makes the record of a user who has none and notices a changed Stamp,
-// after which nothing proven before counts.
-func (s *state) meet(u User) {
-	if s.Epoch == "" {
-		s.newEpoch("")
-		s.Stamp = stampOf(u)
-	}
-	if s.Stamp != stampOf(u) {
-		s.Stamp = stampOf(u)
-		s.newEpoch("")
 	}
 }
 

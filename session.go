@@ -7,25 +7,6 @@ import (
 	"time"
 )
 
-// Caller is who asks: a live session in most cases, a challenge that opens
-// set-up ([NextEnroll]), or the host itself (see [Host]).
-type Caller struct {
-	Session   Session
-	Challenge Challenge // with NextEnroll, or as returned by [Manager.Enroll]
-	Account   string    // the account the request is for; its policy applies
-	Client    Client
-	host      string
-}
-
-// Host is the caller for code that acts by itself: start-up, a support tool, a
-// command line. The reason is kept in the event. Never make one from a request.
-func Host(reason string) Caller {
-	if reason == "" {
-		reason = "host"
-	}
-	return Caller{host: reason}
-}
-
 // Reason says why a request was denied.
 type Reason string
 
