@@ -3,14 +3,19 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
 
-// Enough to make a store that checks and then writes fail every time, few
-// enough for a database that flushes to disk on every swap.
+// Enough to see a store that is slow between its check and its write, few
+// enough for a database that flushes to disk on every swap. A store in memory
+// has a few instructions there: that takes many more swaps than rounds, see
+// [storeProbe.countUp].
 const (
 	racers = 8
 	rounds = 25
@@ -44,20 +49,7 @@ var raceRules = []storeRule{
 		}
 	}},
 	{name: "counter race", text: "no Swap that returned nil is lost, and none that returned ErrConflict is kept", check: func(p *storeProbe) {
-		count := p.record(p.key(""))
-		count.Data = []byte("0")
-		p.swap("", count)
-		p.inParallel(func(_ int, s twofa.Store) error {
-			for range rounds {
-				if err := p.increment(s, count.Key); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if got := string(p.get(count.Key)[0].Data); got != strconv.Itoa(racers*rounds) {
-			p.failf("after %d increments the counter is %s", racers*rounds, got)
-		}
+		p.countUp(p.key(""))
 	}},
 	{name: "read after write", text: "Get sees every Swap that returned nil before Get was called, on whatever server", check: func(p *storeProbe) {
 		r := p.created(p.key(""))
@@ -132,26 +124,74 @@ func (p *storeProbe) race(prev string, next func(racer int) (twofa.Record, []two
 	return winners[0]
 }
 
+// countUp lets racers increment one number, each for as many rounds as in any
+// race, and on until the time is up. It does not matter when an update is lost:
+// the number stays behind the Swaps that returned nil, however many follow.
+func (p *storeProbe) countUp(key string) {
+	p.Helper()
+	count := p.record(key)
+	count.Data = []byte("0")
+	p.swap("", count)
+	var swaps atomic.Int64
+	until := time.Now().Add(countingTime())
+	p.inParallel(func(_ int, s twofa.Store) error {
+		for n := 0; n < rounds || time.Now().Before(until); n++ {
+			if err := p.increment(s, key, &swaps); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if _, got, err := p.number(p.b, key); err != nil || got != swaps.Load() {
+		p.failf("after %d increments the counter is %d (error: %v)", swaps.Load(), got, err)
+	}
+}
+
+// countingTime is long enough to interrupt some racer between a check and a
+// write that follows at once. One processor takes longer: there racers are
+// interrupted a hundred times a second, and run side by side never.
+func countingTime() time.Duration {
+	if runtime.GOMAXPROCS(0) == 1 {
+		return time.Second
+	}
+	return 300 * time.Millisecond
+}
+
 // increment adds one to the number under key, as often as it takes. Each
-// conflict is another racer's success, hence the bound.
-func (p *storeProbe) increment(s twofa.Store, key string) error {
-	for range 2 * racers * rounds {
-		found, err := s.Get(p.Context(), key)
+// conflict is another racer's success, or a transaction that the database gave
+// up because of another, hence the bound.
+func (p *storeProbe) increment(s twofa.Store, key string, swaps *atomic.Int64) error {
+	for tries := int64(0); tries < 2*racers*rounds+swaps.Load(); tries++ {
+		version, n, err := p.number(s, key)
 		if err != nil {
 			return err
 		}
-		if len(found) != 1 {
-			return fmt.Errorf("found %d records, want 1", len(found))
+		next := twofa.Record{Key: key, Version: p.quickVersion(), Data: strconv.AppendInt(nil, n+1, 10)}
+		if err = s.Swap(p.Context(), version, next); err == nil {
+			swaps.Add(1)
 		}
-		n, err := strconv.Atoi(string(found[0].Data))
-		if err != nil {
-			return err
-		}
-		next := p.record(key)
-		next.Data = []byte(strconv.Itoa(n + 1))
-		if err := s.Swap(p.Context(), found[0].Version, next); !errors.Is(err, twofa.ErrConflict) {
+		if !errors.Is(err, twofa.ErrConflict) {
 			return err
 		}
 	}
 	return errors.New("more conflicts than there are swaps to conflict with")
+}
+
+// number reads what increment writes.
+func (p *storeProbe) number(s twofa.Store, key string) (version string, n int64, err error) {
+	found, err := s.Get(p.Context(), key)
+	if err != nil {
+		return "", 0, err
+	}
+	if len(found) != 1 {
+		return "", 0, fmt.Errorf("found %d records, want 1", len(found))
+	}
+	n, err = strconv.ParseInt(string(found[0].Data), 10, 64)
+	return found[0].Version, n, err
+}
+
+// quickVersion mints a version in less time than randomness takes, so that
+// racers spend more of theirs in the store.
+func (p *storeProbe) quickVersion() string {
+	return p.id[:16] + strconv.FormatInt(p.minted.Add(1), 36)
 }

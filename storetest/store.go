@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twofa-go/twofa"
@@ -85,6 +86,8 @@ type storeProbe struct {
 	rule string
 	a, b twofa.Store
 	id   string // makes keys, users and accounts unlike those of any other probe
+
+	minted atomic.Int64
 }
 
 // failf ends the rule: the store has broken it.

@@ -143,6 +143,9 @@ func TestPlantedStoresAreRejected(t *testing.T) {
 		{"checks, then deletes", "delete race", checkThenWrite()},
 		{"loses updates", "counter race", checkThenWrite()},
 		{"keeps the events of all who checked", "events race", checkThenWrite()},
+		{"compares under one lock and writes under the next", "counter race", locksTwice()},
+		{"compares what Get returned and writes under a lock", "counter race", getsThenLocks()},
+		{"loads, compares and stores in a sync.Map", "counter race", loadsThenStores()},
 		{"conflicts for ever", "counter race", onSwap(func(c *call) error {
 			if c.prev == "" {
 				return c.pass()
@@ -462,6 +465,93 @@ func checkThenWrite() *planted {
 		}
 		return c.force()
 	})
+}
+
+// The next three are what is written in good faith: each step of theirs is safe
+// with many goroutines, and Swap is more than one step. They do not wait
+// between the steps, so the suite has to find the moment by itself.
+
+// lockedMap is where two of them keep their records.
+type lockedMap struct {
+	sync.RWMutex
+	records map[string]twofa.Record
+}
+
+func (m *lockedMap) get(_ *memstore.Store, ctx context.Context, keys []string) ([]twofa.Record, error) {
+	m.RLock()
+	defer m.RUnlock()
+	var found []twofa.Record
+	for _, key := range keys {
+		if r, ok := m.records[key]; ok {
+			found = append(found, r)
+		}
+	}
+	return found, ctx.Err()
+}
+
+func (m *lockedMap) put(r twofa.Record) {
+	m.Lock()
+	defer m.Unlock()
+	if m.records[r.Key] = r; r.Version == "" {
+		delete(m.records, r.Key)
+	}
+}
+
+// compared calls write if the stored version allows it.
+func (c *call) compared(stored string, write func(twofa.Record)) error {
+	switch stored {
+	case c.next.Version:
+		return nil
+	case c.prev:
+		write(c.next)
+		return nil
+	}
+	return twofa.ErrConflict
+}
+
+func locksTwice() *planted {
+	m := &lockedMap{records: map[string]twofa.Record{}}
+	return &planted{get: m.get, swap: func(c *call) error {
+		m.Lock()
+		stored := m.records[c.next.Key].Version
+		m.Unlock()
+		return c.compared(stored, m.put)
+	}}
+}
+
+func getsThenLocks() *planted {
+	m := &lockedMap{records: map[string]twofa.Record{}}
+	return &planted{get: m.get, swap: func(c *call) error {
+		found, err := m.get(nil, c.ctx, []string{c.next.Key})
+		if err != nil {
+			return err
+		}
+		var stored string
+		if len(found) > 0 {
+			stored = found[0].Version
+		}
+		return c.compared(stored, m.put)
+	}}
+}
+
+func loadsThenStores() *planted {
+	var m sync.Map
+	load := func(key string) (r twofa.Record) {
+		if stored, ok := m.Load(key); ok {
+			r = stored.(twofa.Record)
+		}
+		return r
+	}
+	return &planted{get: func(_ *memstore.Store, ctx context.Context, keys []string) (found []twofa.Record, _ error) {
+		for _, key := range keys {
+			if r := load(key); r.Version != "" {
+				found = append(found, r)
+			}
+		}
+		return found, ctx.Err()
+	}, swap: func(c *call) error {
+		return c.compared(load(c.next.Key).Version, func(r twofa.Record) { m.Store(r.Key, r) })
+	}}
 }
 
 // writeBehind returns from a change before it has made it.
