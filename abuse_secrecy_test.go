@@ -222,7 +222,7 @@ func (e *everything) Write(p []byte) (int, error) {
 	return e.log.Write(p)
 }
 
-func TestAbuse_Q01_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
+func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 	seen := &everything{}
 	log := slog.New(slog.NewJSONHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	bad := &sender{}

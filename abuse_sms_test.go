@@ -452,3 +452,13 @@ func TestAbuse_J16_StrangerDoesNotVoidTheOwnersCode(t *testing.T) {
 	require.ErrorIs(t, thief.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked)
 	require.NoError(t, ada.verify(twofa.SMS, code))
 }
+
+func TestAbuse_J15_CodeFromBeforeTheLockIsDead(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, code := w.texted("ada")
+	for range 5 {
+		require.ErrorIs(t, ada.verify(twofa.SMS, not(code)), twofa.ErrInvalidCode)
+	}
+	w.clock.Add(time.Minute) // the lock is over, the code would have lived on
+	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode)
+}

@@ -95,7 +95,7 @@ func received(p *person, s *sender, m twofa.Method, before int) string {
 	return p.token()
 }
 
-func TestSenderFaults_NothingIsLiveThatWasNotHandedOver(t *testing.T) {
+func TestAbuse_J11_R04_NothingIsLiveThatWasNotHandedOver(t *testing.T) {
 	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, took time.Duration) {
 		before, began := len(s.Mails())+len(s.Texts()), time.Now()
 		l, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
@@ -114,7 +114,7 @@ func TestSenderFaults_NothingIsLiveThatWasNotHandedOver(t *testing.T) {
 	})
 }
 
-func TestSenderFaults_CallersDeadlineHolds(t *testing.T) {
+func TestAbuse_J11_R04_CallersDeadlineHolds(t *testing.T) {
 	each(t, func(t *testing.T, p *person, _ *sender, m twofa.Method, took time.Duration) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -125,7 +125,7 @@ func TestSenderFaults_CallersDeadlineHolds(t *testing.T) {
 	})
 }
 
-func TestSenderFaults_CapsHoldWhileNothingIsSent(t *testing.T) {
+func TestAbuse_J11_R04_CapsHoldWhileNothingIsSent(t *testing.T) {
 	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, _ time.Duration) {
 		tries, bad := 0, s.do
 		s.do = func(ctx context.Context, keep func() error) error { tries++; return bad(ctx, keep) }
@@ -139,7 +139,7 @@ func TestSenderFaults_CapsHoldWhileNothingIsSent(t *testing.T) {
 	})
 }
 
-func TestSenderFaults_ErrorsAndLogsHoldNoMessage(t *testing.T) {
+func TestAbuse_J11_R04_ErrorsAndLogsHoldNoMessage(t *testing.T) {
 	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, _ time.Duration) {
 		before := len(s.Mails()) + len(s.Texts())
 		_, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
@@ -152,7 +152,7 @@ func TestSenderFaults_ErrorsAndLogsHoldNoMessage(t *testing.T) {
 }
 
 // A phone that could not be texted is not set up, and another try is open.
-func TestSenderFaults_SetUpOfAPhone(t *testing.T) {
+func TestAbuse_J11_R04_SetUpOfAPhone(t *testing.T) {
 	for _, bad := range badSenders {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestSenderFaults_SetUpOfAPhone(t *testing.T) {
 }
 
 // A notice that cannot be sent undoes nothing, and holds nobody up for long.
-func TestSenderFaults_NoticesFailAlone(t *testing.T) {
+func TestAbuse_J11_R04_NoticesFailAlone(t *testing.T) {
 	for _, bad := range badSenders {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestSenderFaults_NoticesFailAlone(t *testing.T) {
 }
 
 // A hook of the host's that panics is an error, not the end of the process.
-func TestSenderFaults_HooksThatPanic(t *testing.T) {
+func TestAbuse_J11_R04_HooksThatPanic(t *testing.T) {
 	w := newWorld(t, byLink, func(c *twofa.Config) {
 		c.AllowSend = func(context.Context, twofa.Sending) error { panic("budget") }
 		c.OnEvent = func(context.Context, twofa.Event) { panic("audit") }
@@ -213,7 +213,7 @@ func TestSenderFaults_HooksThatPanic(t *testing.T) {
 }
 
 // A budget that hangs is held to the same deadline.
-func TestSenderFaults_BudgetThatHangs(t *testing.T) {
+func TestAbuse_J11_R04_BudgetThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, byLink, func(c *twofa.Config) {
 			c.AllowSend = func(ctx context.Context, _ twofa.Sending) error { <-ctx.Done(); return ctx.Err() }

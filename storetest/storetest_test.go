@@ -21,7 +21,7 @@ import (
 
 // Each planted store breaks the contract in one way that has been seen in the
 // field or is easy to slip into, and the rule that is named must find it.
-func TestPlantedStoresAreRejected(t *testing.T) {
+func TestAbuse_R07_PlantedStoresAreRejected(t *testing.T) {
 	for _, planted := range []struct {
 		fault string
 		rule  string

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -198,4 +199,16 @@ func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
 	require.Contains(t, right.Body, "Try again in 1 minute.")
 	require.Equal(t, right.StatusCode, wrong.StatusCode)
 	require.Equal(t, right.Body, wrong.Body)
+}
+
+// Over plain http the cookies are Secure all the same: a browser then keeps
+// none of them, and nobody is signed in by halves.
+func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "http://app.example.com/login", nil)
+	h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "/")
+	require.NotEmpty(t, w.Result().Cookies())
+	for _, c := range w.Result().Cookies() {
+		require.True(t, c.Secure, c.Name)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -535,4 +536,28 @@ func TestAbuse_I08_HostHeaders(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.NotContains(t, string(body), "evil.example")
+}
+
+// Nobody learns from an answer who has an account, and without the password
+// nothing can be sent again.
+func TestAbuse_I14_J09_AnswersTellNothingOfAccounts(t *testing.T) {
+	s := newSite(t)
+	before := len(s.outbox())
+	var answers []answer
+	for _, email := range []string{jon, "nobody@brook.example"} {
+		b := s.browser()
+		got := b.post("/login", "/login", "email", email, "password", "wrong")
+		got.body = strings.ReplaceAll(got.body, `value="`+email+`"`, "")
+		answers = append(answers, got)
+		again := b.do("POST", "/2fa/send", form("method", "email", "csrf_token", "x"), "Content-Type", formType)
+		require.Equal(t, http.StatusForbidden, again.status, "no login under way, nothing to send")
+	}
+	require.Equal(t, answers[0].status, answers[1].status)
+	require.Equal(t, tokenless(answers[0].body), tokenless(answers[1].body))
+	require.Len(t, s.outbox(), before)
+}
+
+// tokenless drops what differs from form to form.
+func tokenless(page string) string {
+	return regexp.MustCompile(`name="csrf_token" value="[^"]*"`).ReplaceAllString(page, "")
 }
