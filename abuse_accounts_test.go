@@ -138,3 +138,22 @@ func TestAbuse_M14_AuditSaysWhatWeakensAPolicy(t *testing.T) {
 		require.NotEqual(t, strict.String(), p.String(), strconv.Itoa(i))
 	}
 }
+
+func TestAbuse_M13_NorDoesWhatASetUpIsDemandedWith(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) {
+		c.LinkURL = nil
+		c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true}
+	})
+	w.policy("acme", twofa.PolicyOptional())
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.Equal(t, twofa.NextDone, ada.begin())
+	ada.account = "beta"
+	for range 2 {
+		var d *twofa.DeniedError
+		require.ErrorAs(t, ada.Check(t.Context(), ada.caller()), &d)
+		require.Equal(t, twofa.ReasonEnroll, d.Reason)
+		require.Equal(t, []twofa.Method{twofa.TOTP}, d.Methods)
+		d.Methods[0] = twofa.EmailLink
+	}
+}

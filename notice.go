@@ -70,9 +70,9 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 
 // noticeTexts says what happened and, where it helps, what to do.
 var noticeTexts = map[string]string{
-	EventFailed:        "A wrong code was entered after your password.",
-	EventReused:        "A code that had been used before was entered again after your password.",
-	EventLocked:        "Several wrong codes were entered after your password. More attempts have to wait.",
+	EventFailed:        "A wrong code was entered by somebody who is past your password.",
+	EventReused:        "A code that had been used before was entered again by somebody who is past your password.",
+	EventLocked:        "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
 	EventDisabled:      "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
 	EventEnrolled:      "A new way to prove that it is you was set up.",
 	EventReplaced:      "A way to prove that it is you was replaced by a new one.",

@@ -40,7 +40,7 @@ type Policy struct {
 }
 
 // TurnOff says who may turn a user's second factor off. Where the policy is
-// Required nobody may, whatever it says.
+// Required and accepts no EmailLink, nobody may, whatever it says.
 type TurnOff string
 
 // Who may turn it off.

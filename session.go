@@ -61,7 +61,7 @@ func (s *state) guard(t ticket) error {
 	case NextDone:
 		return nil
 	case NextEnroll:
-		return &DeniedError{Reason: ReasonEnroll, Account: s.account, Methods: s.policy.methods()}
+		return &DeniedError{Reason: ReasonEnroll, Account: s.account, Methods: slices.Clone(s.policy.methods())}
 	default:
 		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}

@@ -94,8 +94,8 @@ type Config struct {
 	WebOTPHost string
 	// TextCode writes the message that carries a code; nil writes English.
 	TextCode func(TextCode) string
-	// AllowSend is asked before anything is sent, after all limits: an error
-	// refuses. It is the place to stop spending. nil allows.
+	// AllowSend is asked before a link, a code or another text is sent, after
+	// all limits: an error refuses. It is the place to stop spending. nil allows.
 	AllowSend func(ctx context.Context, s Sending) error
 
 	// OnEvent hears of every event after it was stored. It must not block for

@@ -1,0 +1,164 @@
+package twofa
+
+import (
+	"cmp"
+	"context"
+)
+
+// Confirm checks the first code of what is being set up. If the recovery codes
+// are saved, it becomes active, and the result is NextDone with the session
+// upgraded: every other session, challenge and browser of the user is dead.
+// Otherwise NextEnroll: [Manager.SaveCodes] is left.
+//
+// Errors: [ErrInvalidCode], for which [ClockOffset] may tell that the person's
+// clock is wrong; [ErrExpired] after five of them, after ten minutes, or from
+// another session than the one that started.
+func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Login, error) {
+	return m.finish(ctx, c, func(s *state, t ticket) error {
+		if s.Setup.Confirmed {
+			return nil
+		}
+		s.dirty = true
+		err := s.confirm(c, code)
+		if err == nil {
+			s.Setup.Confirmed = true
+			return nil
+		}
+		s.Setup.Fails++
+		s.event(Event{Type: EventFailed, Method: s.Setup.Method, Session: t.sid, Detail: "set-up"}, c.Client)
+		if s.Setup.Fails >= maxConfirmations {
+			s.Setup = nil
+		}
+		return err
+	})
+}
+
+// confirm compares a code with the pending factor.
+func (s *state) confirm(c Caller, code string) error {
+	p, cfg := s.Setup, s.m.cfg.TOTP
+	failure := &codeError{left: maxConfirmations - 1 - p.Fails}
+	if p.Method == SMS {
+		if !s.confirmsPhone(c, code) {
+			return failure
+		}
+		return nil
+	}
+	key, err := s.unseal(&factor{ID: p.ID, Method: p.Method, Seal: p.Seal})
+	if err != nil {
+		return unavailable("set-up", err)
+	}
+	code, ok := digits(code, cfg.Digits)
+	if !ok {
+		return failure
+	}
+	if p.Step, ok = cfg.match(key, code, s.now); !ok {
+		failure.clock, _ = cfg.offset(key, code, s.now)
+		return failure
+	}
+	return nil
+}
+
+// SaveCodes acknowledges that the person has saved the recovery codes of the
+// pending set-up. If the code is confirmed, it becomes active; see
+// [Manager.Confirm]. A new set of codes becomes live here, and the old one
+// dies.
+func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Login, error) {
+	return m.finish(ctx, c, func(s *state, _ ticket) error {
+		s.Setup.Saved, s.dirty = true, true
+		return nil
+	})
+}
+
+// finish takes a step of a set-up, and activates it if it was the last.
+func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket) error) (Login, error) {
+	var login Login
+	err := m.change(ctx, c, func(s *state, t ticket, u User) error {
+		if err := s.ownSetup(t); err != nil {
+			return err
+		}
+		if err := step(s, t); err != nil {
+			return err
+		}
+		if !s.Setup.Confirmed || !s.Setup.Saved {
+			login = Login{Next: NextEnroll, Challenge: c.Challenge}
+			return nil
+		}
+		var err error
+		login, err = s.activate(u, t, c)
+		return err
+	})
+	return loginOrError(login, err)
+}
+
+// activate makes the pending set-up live, in the write that everything else
+// it changes is part of.
+func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
+	p := s.Setup
+	if p.Codes != "" {
+		codes, err := s.pendingCodes()
+		if err != nil {
+			s.dirty = false
+			return Login{}, err
+		}
+		s.Codes = s.newCodeSet(codes)
+		delete(s.Counters, bucket(RecoveryCode, true))
+		delete(s.Counters, bucket(RecoveryCode, false))
+		s.event(Event{Type: EventCodesMade, Session: t.sid, Left: len(codes), Notice: true}, c.Client)
+	}
+	if p.Method == RecoveryCode {
+		s.Setup = nil
+		return Login{Next: NextDone, Session: c.Session}, nil
+	}
+	if err := s.place(t, c); err != nil {
+		s.dirty = false
+		return Login{}, err
+	}
+	s.newEpoch(t.sid)
+	t = t.prove(p.Method, s.now.Unix())
+	login := Login{Next: NextDone}
+	if t.purpose == forEnroll {
+		s.spend(t)
+		login = s.advance(u, t, c.Client)
+	} else {
+		login.Session = s.session(t)
+	}
+	if login.Next == NextDone {
+		login.Browser = s.recognise(c.Client, p.Method, false)
+	}
+	return login, nil
+}
+
+// place puts the new factor where it belongs: into the list, or in the place
+// of the one it replaces. Its counters start anew.
+func (s *state) place(t ticket, c Caller) error {
+	p := s.Setup
+	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), Seal: p.Seal, Step: p.Step,
+		Added: s.now.Unix(), Used: s.now.Unix()}
+	e := Event{Type: EventEnrolled, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}
+	if p.Replaces == "" {
+		s.Factors = append(s.Factors, f)
+	} else {
+		i := s.factorIndex(p.Replaces)
+		if i < 0 {
+			return ErrExpired
+		}
+		if p.Name == "" {
+			f.Name = s.Factors[i].Name
+		}
+		if err := s.tellOldPhone(&s.Factors[i]); err != nil {
+			return err
+		}
+		s.Factors[i], e.Type, e.Detail = f, EventReplaced, f.Name
+	}
+	delete(s.Counters, bucket(f.Method, true))
+	delete(s.Counters, bucket(f.Method, false))
+	s.event(e, c.Client)
+	return nil
+}
+
+func defaultName(m Method) string {
+	if m == SMS {
+		return "Phone"
+	}
+	return "Authenticator app"
+}
