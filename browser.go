@@ -67,8 +67,8 @@ func (s *state) browserIndex(c Client) (i int, current bool) {
 }
 
 // remembered returns what was last proven in the client's browser, if it need
-// not be asked under the policy. A token from before the
-// last rotation that comes back late is a copy: the browser is forgotten.
+// not be asked under the policy. A token from before the last rotation that
+// comes back late is a copy: the browser is forgotten.
 func (s *state) remembered(c Client) (p proof, ok bool) {
 	i, current := s.browserIndex(c)
 	if i >= 0 && !current {

@@ -47,12 +47,12 @@ type LinkMail struct {
 // englishLink is the message where the host has none of its own.
 func englishLink(l LinkMail) Email {
 	lines := []string{
-		"Somebody, most likely you, has just entered your password at " + l.Issuer + ".",
-		"To finish signing in, open this link in the same browser:",
+		"Somebody, most likely you, asks for a link to prove that it is you at " + l.Issuer + ".",
+		"To go on, open it in the same browser:",
 		l.URL.Reveal(),
 		"It works once, for " + minutes(l.Valid) + ", and only in that browser.",
 		"Asked for at " + l.Time.Format("2 January 2006, 15:04 UTC") + " by " + l.Device + ", IP address " + l.IP + ".",
-		"If that was not you: do not open the link. Somebody knows your password, so change it at " + l.Issuer + " now.",
+		"If that was not you: do not open the link. Somebody got as far as this, so change your password at " + l.Issuer + " now.",
 	}
 	var page strings.Builder
 	page.WriteString("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"></head><body style=\"font-family:sans-serif;max-width:36em;margin:auto;padding:1em\">")
