@@ -340,3 +340,16 @@ func TestAbuse_K12_TabsThatStartAtOnce(t *testing.T) {
 		require.NotContains(t, w.types(), twofa.EventBrowserReplay)
 	})
 }
+
+// What has expired is not listed, and not there to forget.
+func TestAbuse_K07_ExpiredBrowserIsNotThereToForget(t *testing.T) {
+	const life = 90 * 24 * time.Hour
+	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.Policy{Remember: life} })
+	ada := w.enrolled("ada").remember()
+	require.NoError(t, ada.ForgetBrowsers(t.Context(), ada.caller()))
+	ada.remember()
+	w.clock.Add(life - time.Second)
+	require.Equal(t, twofa.NextDone, ada.begin())
+	w.clock.Add(time.Second)
+	require.ErrorIs(t, ada.ForgetBrowsers(t.Context(), ada.caller()), twofa.ErrNotEnrolled)
+}

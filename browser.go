@@ -113,7 +113,7 @@ func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
 	}
 	if b == nil {
 		token = newBrowserToken()
-		s.Browsers = keepLast(s.Browsers, maxBrowsers-1, func(b browser) bool { return b.Expires > now })
+		s.Browsers = keepLast(s.unexpired(), maxBrowsers-1, func(browser) bool { return true })
 		s.Browsers = append(s.Browsers, browser{ID: newID(), Hash: browserHash(token), First: now})
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
@@ -126,6 +126,10 @@ func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
 	}
 	s.dirty = true
 	return token
+}
+
+func (s *state) unexpired() []browser {
+	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now.Unix() >= b.Expires })
 }
 
 func (s *state) forgetAll() {
@@ -194,6 +198,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		if err := s.guard(t); err != nil {
 			return err
 		}
+		s.Browsers = s.unexpired() // what is not listed is not there to forget
 		before := len(s.Browsers)
 		s.Browsers = slices.DeleteFunc(s.Browsers, which)
 		if len(s.Browsers) == before {

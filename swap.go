@@ -196,7 +196,7 @@ func (s *state) drop() {
 	now := s.now.Unix()
 	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now-g.At < int64(maxMaxAge/time.Second) })
-	s.Browsers = keepLast(s.Browsers, maxBrowsers, func(b browser) bool { return b.Expires > now })
+	s.Browsers = s.unexpired() // recognise bounds them
 	s.Sent = keepLast(s.Sent, maxSent, func(x sent) bool { return x.Expires > now })
 	if s.Setup != nil && s.Setup.Expires <= now {
 		s.Setup = nil
