@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	modelSeed  = flag.Uint64("model.seed", 0, "run TestModel with this seed alone")
+	modelSeed  = flag.Uint64("model.seed", 0, "run TestModel with this seed alone; others look where the fixed ones do not, so try some before a release")
 	modelSteps = flag.Int("model.steps", 100_000, "calls that TestModel makes in all")
 )
 
@@ -29,7 +29,7 @@ var (
 // of the model. After each call a sample of all sessions and challenges ever
 // given is looked at, the dead ones too.
 func TestModel(t *testing.T) {
-	seeds := []uint64{1, 2, 3, rand.Uint64()}
+	seeds := []uint64{1, 2, 3, 1197237341495462055} // the last found a browser that had expired and could be forgotten
 	if *modelSeed != 0 {
 		seeds = []uint64{*modelSeed}
 	}
