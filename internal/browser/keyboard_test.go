@@ -12,6 +12,7 @@ import (
 // must be seen to have the focus: by a line around it (WCAG 2.2, 2.4.7).
 func (b *tab) focused() string {
 	b.t.Helper()
+	b.until(`document.activeElement?.matches(':focus-visible')`) // autofocus comes with the first frame
 	seen := eval[struct {
 		Name          string
 		Width         float64
