@@ -7,8 +7,7 @@ import (
 )
 
 // Record is what a [Store] keeps under a key. A store never looks inside Data:
-// it is sealed and authenticated by the library, and a store that could read it
-// would learn nothing.
+// it is encrypted and authenticated by the library.
 type Record struct {
 	// Key names the record: "user/", "account/" or "number/" and an id of the
 	// host's. Keys are case-sensitive, at most 512 bytes of UTF-8, and differ
@@ -17,7 +16,8 @@ type Record struct {
 	// Version is minted by the library, random, never used twice, at most 32
 	// ASCII characters. A store keeps and compares it, nothing more.
 	Version string
-	// Data is opaque, usually 0.5 to 4 KB, at most 64 KB of UTF-8 text.
+	// Data is opaque bytes of any value, so that a column for text does not do:
+	// BLOB, bytea, VARBINARY. Usually 0.3 to 3 KB, at most 64 KB.
 	Data []byte
 }
 

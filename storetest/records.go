@@ -137,9 +137,10 @@ var exactRules = []storeRule{
 			r = next
 		}
 	}},
-	{name: "data exact", text: "Data is kept byte for byte", check: func(p *storeProbe) {
+	{name: "data exact", text: "Data is any bytes, kept as they are: a column for text does not do", check: func(p *storeProbe) {
 		r := p.created(p.key(""))
 		for _, data := range []string{
+			everyByte(), "\x00", "\x00\x00a\x00", "a\x80\xff", "\xef\xbb", "\xc0\xaf", "\xed\xa0\x80", "\x1f\x8b\b\x00",
 			`{"a":"'; DROP TABLE twofa_records; --","b":"\\ \" \u0000 $1 ? :name @p1 %s %% {{.}}"}`,
 			"\ufeffline\r\nline\n\ttab  \u2028 e\u0301 👩‍💻 \U0010fffd \\x00 \\",
 			" ",
@@ -154,13 +155,21 @@ var exactRules = []storeRule{
 	}},
 	{name: "data large", text: "Data of 64 KB is kept whole", check: func(p *storeProbe) {
 		large := p.record(p.key(""))
-		large.Data = []byte(strings.Repeat(`é"'\ {}`, 64<<10/8))
+		large.Data = []byte(strings.Repeat(everyByte(), 64<<10/256))
 		p.swap("", large)
 		p.holds(large)
 		small := p.record(large.Key)
 		p.swap(large.Version, small)
 		p.holds(small)
 	}},
+}
+
+func everyByte() string {
+	b := make([]byte, 256)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return string(b)
 }
 
 // longKey is a suffix that makes a key of 512 bytes which ends in tail.

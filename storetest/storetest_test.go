@@ -112,7 +112,11 @@ func TestAbuse_R07_PlantedStoresAreRejected(t *testing.T) {
 			return c.pass()
 		})},
 		{"data trimmed", "data exact", mapData(bytes.TrimSpace)},
-		{"data cleaned of what a text column refuses", "data exact", mapData(func(d []byte) []byte { return bytes.ReplaceAll(d, []byte(`\u0000`), nil) })},
+		{"data cleaned of what a text column refuses", "data exact", mapData(func(d []byte) []byte { return bytes.ReplaceAll(d, []byte("\x00"), nil) })},
+		{"data made valid UTF-8", "data exact", mapData(func(d []byte) []byte { return bytes.ToValidUTF8(d, []byte("\ufffd")) })},
+		{"data cut at a zero byte", "data exact", mapData(func(d []byte) []byte {
+			return append(d[:0:0], d[:max(0, bytes.IndexByte(append(d[:len(d):len(d)], 0), 0))]...)
+		})},
 		{"data cut at 65,535 bytes", "data large", mapData(func(d []byte) []byte { return d[:min(len(d), 1<<16-1)] })},
 
 		{"keeps the caller's data", "data in", aliasIn()},
