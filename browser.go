@@ -39,17 +39,24 @@ func browserHash(token Secret) string {
 	return digest("browser token", token.Reveal())
 }
 
+func (s *state) browserHash() string {
+	if s.browser == "" {
+		s.browser = browserHash(s.client.Browser)
+	}
+	return s.browser
+}
+
 // known returns the browser a client has the token of, nil if it is none.
-func (s *state) known(c Client) *browser {
-	i, ok := s.browserIndex(c)
+func (s *state) known() *browser {
+	i, ok := s.browserIndex()
 	if !ok {
 		return nil
 	}
 	return &s.Browsers[i]
 }
 
-func (s *state) browserIndex(c Client) (i int, current bool) {
-	hash, now := browserHash(c.Browser), s.now.Unix()
+func (s *state) browserIndex() (i int, current bool) {
+	hash, now := s.browserHash(), s.now.Unix()
 	if hash == "" {
 		return -1, false
 	}
@@ -69,10 +76,10 @@ func (s *state) browserIndex(c Client) (i int, current bool) {
 // remembered returns what was last proven in the client's browser, if it need
 // not be asked under the policy. A token from before the last rotation that
 // comes back late is a copy: the browser is forgotten.
-func (s *state) remembered(c Client) (p proof, ok bool) {
-	i, current := s.browserIndex(c)
+func (s *state) remembered() (p proof, ok bool) {
+	i, current := s.browserIndex()
 	if i >= 0 && !current {
-		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Device, Notice: true}, c)
+		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Device, Notice: true})
 		s.Browsers = slices.Delete(s.Browsers, i, i+1)
 		return proof{}, false
 	}
@@ -85,13 +92,13 @@ func (s *state) remembered(c Client) (p proof, ok bool) {
 
 // rotate gives a known browser a new token. It is called at Begin only, where
 // one login is one request; the token before mints nothing.
-func (s *state) rotate(c Client) Secret {
-	b := s.known(c)
+func (s *state) rotate() Secret {
+	b := s.known()
 	if b == nil {
 		return Secret{}
 	}
 	b.Used = s.now.Unix()
-	if !same(b.Hash, browserHash(c.Browser)) {
+	if !same(b.Hash, s.browserHash()) {
 		return Secret{}
 	}
 	token := newBrowserToken()
@@ -102,14 +109,14 @@ func (s *state) rotate(c Client) Secret {
 // recognise makes the client's browser known, after a real factor was proven
 // in it. One that is known already keeps its token, to be kept for as long
 // again; a client that came without any has no place for one.
-func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
-	if c.Browser.IsZero() {
+func (s *state) recognise(m Method, remember bool) (token Secret) {
+	if s.client.Browser.IsZero() {
 		return Secret{}
 	}
 	now := s.now.Unix()
-	b := s.known(c)
-	if b != nil && same(b.Hash, browserHash(c.Browser)) {
-		token = c.Browser
+	b := s.known()
+	if b != nil && same(b.Hash, s.browserHash()) {
+		token = s.client.Browser
 	}
 	if b == nil {
 		token = newBrowserToken()
@@ -117,10 +124,10 @@ func (s *state) recognise(c Client, m Method, remember bool) (token Secret) {
 		s.Browsers = append(s.Browsers, browser{ID: newID(), Hash: browserHash(token), First: now})
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
-	b.Device, b.Used, b.Proven, b.Method, b.Expires = device(c.UserAgent), now, now, m, now+browserLife
+	b.Device, b.Used, b.Proven, b.Method, b.Expires = device(s.client.UserAgent), now, now, m, now+browserLife
 	if s.policy.Remember > 0 { // the last answer to the question counts
 		if remember && !b.Remember {
-			s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Device}, c)
+			s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Device})
 		}
 		b.Remember = remember
 	}
@@ -162,7 +169,7 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, current := s.browserIndex(c.Client)
+	own, current := s.browserIndex()
 	var list []Browser
 	for i, b := range slices.Backward(s.Browsers) {
 		if s.now.Unix() >= b.Expires {
@@ -194,7 +201,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, t.user, c.Account, func(s *state) error {
+	return m.decide(ctx, c.Client, t.user, c.Account, func(s *state) error {
 		if err := s.guard(t); err != nil {
 			return err
 		}
@@ -204,7 +211,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		if len(s.Browsers) == before {
 			return ErrNotEnrolled
 		}
-		s.event(Event{Type: EventBrowserRevoked, Session: t.sid}, c.Client)
+		s.event(Event{Type: EventBrowserRevoked, Session: t.sid})
 		return nil
 	})
 }

@@ -27,13 +27,13 @@ func (m *Manager) change(ctx context.Context, c Caller, decide func(*state, tick
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, t.user, t.account, func(s *state) error {
+	return m.decide(ctx, c.Client, t.user, t.account, func(s *state) error {
 		if err := s.callerLives(t, u); err != nil {
 			return err
 		}
 		err := decide(s, t, u)
 		if err == nil && s.uses {
-			_ = s.use(t, ActionFactors, "", c.Client) // gone already where the change ended all grants
+			_ = s.use(t, ActionFactors, "") // gone already where the change ended all grants
 		}
 		return err
 	})
@@ -45,7 +45,7 @@ func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *state, Use
 	if err != nil {
 		return t, nil, u, err
 	}
-	s, err := m.load(ctx, t.user, t.account)
+	s, err := m.load(ctx, c.Client, t.user, t.account)
 	if err == nil {
 		err = s.callerLives(t, u)
 	}

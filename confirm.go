@@ -25,7 +25,7 @@ func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Login, er
 			return nil
 		}
 		s.Setup.Fails++
-		s.event(Event{Type: EventFailed, Method: s.Setup.Method, Session: t.sid, Detail: "set-up"}, c.Client)
+		s.event(Event{Type: EventFailed, Method: s.Setup.Method, Session: t.sid, Detail: "set-up"})
 		if s.Setup.Fails >= maxConfirmations {
 			s.Setup = nil
 		}
@@ -43,16 +43,12 @@ func (s *state) confirm(c Caller, code string) error {
 		}
 		return nil
 	}
-	key, err := s.unseal(&factor{ID: p.ID, Method: p.Method, Seal: p.Seal})
-	if err != nil {
-		return unavailable("set-up", err)
-	}
 	code, ok := digits(code, cfg.Digits)
 	if !ok {
 		return failure
 	}
-	if p.Step, ok = cfg.match(key, code, s.now); !ok {
-		failure.clock, _ = cfg.offset(key, code, s.now)
+	if p.Step, ok = cfg.match(p.Key, code, s.now); !ok {
+		failure.clock, _ = cfg.offset(p.Key, code, s.now)
 		return failure
 	}
 	return nil
@@ -94,22 +90,17 @@ func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket
 // it changes is part of.
 func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
 	p := s.Setup
-	if p.Codes != "" {
-		codes, err := s.pendingCodes()
-		if err != nil {
-			s.dirty = false
-			return Login{}, err
-		}
-		s.Codes = s.newCodeSet(codes)
+	if len(p.Codes) > 0 {
+		s.Codes = s.newCodeSet(p.Codes)
 		delete(s.Counters, bucket(RecoveryCode, true))
 		delete(s.Counters, bucket(RecoveryCode, false))
-		s.event(Event{Type: EventCodesMade, Session: t.sid, Left: len(codes), Notice: true}, c.Client)
+		s.event(Event{Type: EventCodesMade, Session: t.sid, Left: len(p.Codes), Notice: true})
 	}
 	if p.Method == RecoveryCode {
 		s.Setup = nil
 		return Login{Next: NextDone, Session: c.Session}, nil
 	}
-	if err := s.place(t, c); err != nil {
+	if err := s.place(t); err != nil {
 		s.dirty = false
 		return Login{}, err
 	}
@@ -118,21 +109,21 @@ func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
 	login := Login{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)
-		login = s.advance(u, t, c.Client)
+		login = s.advance(u, t)
 	} else {
 		login.Session = s.session(t)
 	}
 	if login.Next == NextDone {
-		login.Browser = s.recognise(c.Client, p.Method, false)
+		login.Browser = s.recognise(p.Method, false)
 	}
 	return login, nil
 }
 
 // place puts the new factor where it belongs: into the list, or in the place
 // of the one it replaces. Its counters start anew.
-func (s *state) place(t ticket, c Caller) error {
+func (s *state) place(t ticket) error {
 	p := s.Setup
-	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), Seal: p.Seal, Step: p.Step,
+	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), Key: p.Key, Phone: p.Phone, Step: p.Step,
 		Added: s.now.Unix(), Used: s.now.Unix()}
 	e := Event{Type: EventEnrolled, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}
 	if p.Replaces == "" {
@@ -145,14 +136,14 @@ func (s *state) place(t ticket, c Caller) error {
 		if p.Name == "" {
 			f.Name = s.Factors[i].Name
 		}
-		if err := s.tellOldPhone(&s.Factors[i]); err != nil {
-			return err
+		if f.Method == SMS {
+			s.tellOldPhone(s.Factors[i].Phone)
 		}
 		s.Factors[i], e.Type, e.Detail = f, EventReplaced, f.Name
 	}
 	delete(s.Counters, bucket(f.Method, true))
 	delete(s.Counters, bucket(f.Method, false))
-	s.event(e, c.Client)
+	s.event(e)
 	return nil
 }
 

@@ -61,14 +61,12 @@ const (
 	wrong outcome = iota
 	reused
 	right
-	unreadable // there was nothing to compare with that opens
 )
 
 // open refuses while a method is locked or switched off for the client. A lock
 // longer than it can have been set for is cut for good, or it would end only
 // when the clocks have come to where the wrong one was.
-func (s *state) open(m Method, c Client) error {
-	known := s.known(c) != nil
+func (s *state) open(m Method, known bool) error {
 	name := bucket(m, known)
 	n := s.Counters[name]
 	if n.off(m, known) {
@@ -89,17 +87,14 @@ func (s *state) open(m Method, c Client) error {
 // compared, counted or written; a failure is counted in the write that tells
 // of it; success clears the counter of this method in this bucket, and opens
 // the other one where that was switched off.
-func (s *state) attempt(m Method, c Client, compare func() outcome) error {
-	if err := s.open(m, c); err != nil {
+func (s *state) attempt(m Method, compare func() outcome) error {
+	known := s.known() != nil
+	if err := s.open(m, known); err != nil {
 		return err
 	}
-	known := s.known(c) != nil
 	name := bucket(m, known)
 	n := s.Counters[name]
 	result := compare()
-	if result == unreadable {
-		return unavailable("factor", errSealed)
-	}
 	s.dirty = true
 	if result == right {
 		delete(s.Counters, name)
@@ -118,13 +113,13 @@ func (s *state) attempt(m Method, c Client, compare func() outcome) error {
 		s.Counters = map[string]counter{}
 	}
 	s.Counters[name] = n
-	s.failed(m, c, result, n, known)
+	s.failed(m, result, n, known)
 	return &codeError{left: max(0, failuresToLock-n.Fails)}
 }
 
 // failed writes down a failure; the person is told of failures at most once an
 // hour, and always when the method is switched off.
-func (s *state) failed(m Method, c Client, result outcome, n counter, known bool) {
+func (s *state) failed(m Method, result outcome, n counter, known bool) {
 	e := Event{Type: EventFailed, Method: m}
 	switch {
 	case n.off(m, known):
@@ -137,5 +132,5 @@ func (s *state) failed(m Method, c Client, result outcome, n counter, known bool
 	if now := s.now.Unix(); now-s.Told >= failureNoticeGap || s.Told > now {
 		s.Told, e.Notice = now, true
 	}
-	s.event(e, c)
+	s.event(e)
 }

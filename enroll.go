@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -24,9 +23,10 @@ type setup struct {
 	Method    Method
 	Name      string
 	Replaces  string
-	Seal      string
-	Codes     string // sealed; they redeem nothing before activation
-	Step      int64  // that confirmed it
+	Key       string
+	Phone     string
+	Codes     []string // they redeem nothing before activation
+	Step      int64    // that confirmed it
 	Confirmed bool
 	Saved     bool
 	Fails     int
@@ -87,11 +87,10 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e Enroll) (Enrolment, er
 		}
 		p := s.newSetup(t, e)
 		if e.Method == TOTP {
-			p.Seal = s.sealFactor(p.ID, TOTP, m.cfg.TOTP.newSecret())
+			p.Key = m.cfg.TOTP.newKey()
 		}
-		var err error
-		started, err = s.enrolment(u)
-		return err
+		started = s.enrolment(u)
+		return nil
 	})
 	if err != nil {
 		return Enrolment{}, err
@@ -105,9 +104,7 @@ func (s *state) newSetup(t ticket, e Enroll) *setup {
 	s.Setup = &setup{ID: newID(), SID: t.sid, Method: e.Method, Name: clean(e.Name, maxName), Replaces: e.Replaces,
 		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.Add(setupTTL).Unix()}
 	if n := s.m.cfg.RecoveryCodes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
-		codes := strings.Join(newRecoveryCodes(n), " ")
-		s.Setup.Codes = s.m.cfg.Keys.seal([]byte(codes), "pending codes", s.user, s.Setup.ID)
-		s.Setup.Saved = false
+		s.Setup.Codes, s.Setup.Saved = newRecoveryCodes(n), false
 	}
 	s.dirty = true
 	return s.Setup
@@ -196,7 +193,7 @@ func (m *Manager) Enrolment(ctx context.Context, c Caller) (Enrolment, error) {
 	if err := s.ownSetup(t); err != nil {
 		return Enrolment{}, err
 	}
-	return s.enrolment(u)
+	return s.enrolment(u), nil
 }
 
 // ownSetup reports whether there is a pending set-up of this session's.
@@ -207,39 +204,19 @@ func (s *state) ownSetup(t ticket) error {
 	return nil
 }
 
-// enrolment opens what is pending for showing.
-func (s *state) enrolment(u User) (Enrolment, error) {
+// enrolment shows what is pending.
+func (s *state) enrolment(u User) Enrolment {
 	p := s.Setup
 	e := Enrolment{ID: p.ID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
-	if p.Seal != "" {
-		plain, err := s.unseal(&factor{ID: p.ID, Method: p.Method, Seal: p.Seal})
-		if err != nil {
-			return Enrolment{}, unavailable("set-up", err)
-		}
-		if p.Method == TOTP {
-			e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, plain)), NewSecret(groups(plain))
-		} else {
-			e.Phone = maskPhone(plain)
-		}
+	switch p.Method {
+	case TOTP:
+		key := secretEncoding.EncodeToString([]byte(p.Key))
+		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, key)), NewSecret(groups(key))
+	case SMS:
+		e.Phone = maskPhone(p.Phone)
 	}
-	if p.Codes != "" {
-		codes, err := s.pendingCodes()
-		if err != nil {
-			return Enrolment{}, err
-		}
-		for _, code := range codes {
-			e.Codes = append(e.Codes, NewSecret(showRecovery(code)))
-		}
-	}
-	return e, nil
-}
-
-func (s *state) pendingCodes() ([]string, error) {
-	text, err := s.m.cfg.Keys.open(s.Setup.Codes, "pending codes", s.user, s.Setup.ID)
-	if err != nil {
-		return nil, unavailable("recovery codes", err)
-	}
-	return strings.Fields(string(text)), nil
+	e.Codes = shown(p.Codes)
+	return e
 }
 
 func (s *state) factorIndex(id string) int {

@@ -43,7 +43,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, Setup: s.ownSetup(t) == nil}
 	if s.Codes != nil {
 		v.CodesTotal, v.CodesMade = s.Codes.Total, unix(s.Codes.Made)
-		v.CodesViewable = m.cfg.ViewableCodes && s.Codes.Codes != ""
+		v.CodesViewable = m.cfg.ViewableCodes && s.Codes.viewable()
 	}
 	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.has(len(u.Emails) > 0), EmailLink) {
 		v.Email = maskEmail(u.Emails[0])
@@ -61,11 +61,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		f := &s.Factors[i]
 		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used), Removable: s.mayRemove(i, policies)}
 		if f.Method == SMS {
-			number, err := s.unseal(f)
-			if err != nil {
-				return Factors{}, unavailable("phone", err)
-			}
-			shown.Phone = maskPhone(number)
+			shown.Phone = maskPhone(f.Phone)
 		}
 		v.List = append(v.List, shown)
 	}
@@ -85,7 +81,7 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 		}
 		f := &s.Factors[i]
 		f.Name = cmp.Or(clean(name, maxName), defaultName(f.Method))
-		s.event(Event{Type: EventRenamed, Method: f.Method, Session: t.sid, Detail: f.Name}, c.Client)
+		s.event(Event{Type: EventRenamed, Method: f.Method, Session: t.sid, Detail: f.Name})
 		return nil
 	})
 }
@@ -116,10 +112,10 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		f := s.Factors[i]
 		s.Factors = slices.Delete(s.Factors, i, i+1)
 		s.newEpoch(t.sid)
-		s.event(Event{Type: EventRemoved, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}, c.Client)
+		s.event(Event{Type: EventRemoved, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true})
 		if len(s.Factors) == 0 {
 			s.Codes, s.Counters = nil, nil
-			s.event(Event{Type: EventTurnedOff, Session: t.sid, Notice: true}, c.Client)
+			s.event(Event{Type: EventTurnedOff, Session: t.sid, Notice: true})
 		}
 		return nil
 	})

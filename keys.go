@@ -11,7 +11,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"log/slog"
 	"strings"
 
@@ -20,7 +19,8 @@ import (
 
 // Keys is a ring of 32-byte keys with ids. The first seals, all open. To
 // rotate, add the new key at the end everywhere, then move it to the front
-// everywhere; drop the old one only when nothing sealed with it is left.
+// everywhere. A record moves to the first key when it is next written; drop
+// the old one only when nothing sealed with it is left.
 // Keys does not print, log or marshal.
 type Keys struct{ ring func() []ringKey }
 
@@ -32,9 +32,9 @@ type ringKey struct {
 // subkeys are derived once, one for each purpose, so that no value made for
 // one purpose means anything in another.
 type subkeys struct {
-	aead   cipher.AEAD // seals secrets and tokens
-	mac    hash.Cloner // authenticates records; cloned for each, so that the key is prepared once
-	lookup []byte      // hides phone numbers in keys of records
+	records cipher.AEAD
+	tokens  cipher.AEAD
+	lookup  []byte // hides phone numbers in keys of records
 }
 
 // ParseKeys reads a ring from one line, as an environment variable holds it:
@@ -112,11 +112,12 @@ func derive(key []byte) (subkeys, error) {
 		k, _ := hkdf.Key(sha256.New, key, nil, "twofa v1 "+purpose, 32)
 		return k
 	}
-	aead, err := chacha20poly1305.NewX(sub("seal"))
+	records, err := chacha20poly1305.NewX(sub("record"))
 	if err != nil {
 		return subkeys{}, err
 	}
-	return subkeys{aead, hmac.New(sha256.New, sub("record")).(hash.Cloner), sub("lookup")}, nil
+	tokens, err := chacha20poly1305.NewX(sub("token"))
+	return subkeys{records, tokens, sub("lookup")}, err
 }
 
 func (k Keys) all() []ringKey {
@@ -126,46 +127,41 @@ func (k Keys) all() []ringKey {
 	return k.ring()
 }
 
-// seal encrypts plain as "id.base64url". The same context has to be given to
-// open: it says what the text is and whose, so that it cannot be moved.
-func (k Keys) seal(plain []byte, context ...string) string {
-	key := k.all()[0]
-	buf := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+len(plain)+chacha20poly1305.Overhead)
-	rand.Read(buf)
-	sealed := key.aead.Seal(buf, buf, plain, pack(context...))
-	out := make([]byte, 0, len(key.id)+1+base64.RawURLEncoding.EncodedLen(len(sealed)))
-	out = append(append(out, key.id...), '.')
-	return string(base64.RawURLEncoding.AppendEncode(out, sealed))
-}
-
-func (k Keys) open(text string, context ...string) ([]byte, error) {
-	id, body, _ := strings.Cut(text, ".")
+func (k Keys) byID(id string) (ringKey, bool) {
 	for _, key := range k.all() {
-		if key.id != id {
-			continue
+		if key.id == id {
+			return key, true
 		}
-		raw, err := tokenEncoding.DecodeString(body)
-		if err != nil || len(raw) < chacha20poly1305.NonceSizeX || len(body) != tokenEncoding.EncodedLen(len(raw)) {
-			return nil, errSealed
-		}
-		nonce, sealed := raw[:chacha20poly1305.NonceSizeX], raw[chacha20poly1305.NonceSizeX:]
-		plain, err := key.aead.Open(sealed[:0], nonce, sealed, pack(context...))
-		if err != nil {
-			return nil, errSealed
-		}
-		return plain, nil
 	}
-	return nil, errUnknownKey
+	return ringKey{}, false
 }
 
-// tokenEncoding refuses stray bits at the end. It skips line breaks; the length
-// tells of them. So every token has one spelling.
-var tokenEncoding = base64.RawURLEncoding.Strict()
+// nonceSize is what seal wants before the plaintext. XChaCha20-Poly1305 has
+// nonces long enough to be random, however much is sealed.
+const nonceSize = chacha20poly1305.NonceSizeX
 
-var (
-	errSealed     = errors.New("twofa: sealed text does not open")
-	errUnknownKey = errors.New("twofa: sealed with a key that is not in the ring")
-)
+// seal encrypts and authenticates buf in place, from room for the nonce at i
+// on. The same context has to be given to open: it says what this is and
+// whose, so that it cannot be moved.
+func seal(buf []byte, i int, key cipher.AEAD, context ...string) []byte {
+	nonce, plain := buf[i:i+nonceSize], buf[i+nonceSize:]
+	rand.Read(nonce)
+	return key.Seal(buf[:i+nonceSize], nonce, plain, pack(context...))
+}
+
+// open returns what seal sealed, to be read.
+func open(sealed []byte, key cipher.AEAD, context ...string) (wire, error) {
+	if len(sealed) < nonceSize {
+		return wire{}, errSealed
+	}
+	plain, err := key.Open(nil, sealed[:nonceSize], sealed[nonceSize:], pack(context...))
+	if err != nil {
+		return wire{}, errSealed
+	}
+	return wire{left: string(plain), reading: true}, nil
+}
+
+var errSealed = errors.New("twofa: does not authenticate")
 
 // Format writes a placeholder.
 func (k Keys) Format(f fmt.State, _ rune) { redact(f) }
@@ -176,39 +172,21 @@ func (k Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText fails.
 func (k Keys) MarshalText() ([]byte, error) { return nil, errSecretMarshal }
 
-// pack joins fields so that no two lists give the same bytes; unpack reverses
-// it. Tokens and the input of every hash are packed.
+// pack joins fields so that no two lists give the same bytes, for what is
+// hashed or authenticated.
 func pack(fields ...string) []byte {
-	n := 0
-	for _, f := range fields {
-		n += len(f) + 2
-	}
-	b := make([]byte, 0, n)
+	b := make([]byte, 0, 128)
 	for _, f := range fields {
 		b = append(binary.AppendUvarint(b, uint64(len(f))), f...)
 	}
 	return b
 }
 
-func unpack(b []byte) ([]string, bool) {
-	fields, text := make([]string, 0, 20), string(b)
-	for at := 0; at < len(b); {
-		n, size := binary.Uvarint(b[at:])
-		if size <= 0 || n > uint64(len(b)-at-size) {
-			return nil, false
-		}
-		at += size
-		fields = append(fields, text[at:at+int(n)])
-		at += int(n)
-	}
-	return fields, true
-}
-
 // digest is a short keyless hash, for values that are random themselves or
 // only have to be recognised again.
 func digest(fields ...string) string {
 	sum := sha256.Sum256(pack(fields...))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+	return string(sum[:16])
 }
 
 // keyedHash is HMAC-SHA-256, cut to 128 bits.

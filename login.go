@@ -58,17 +58,17 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 		return Login{}, err
 	}
 	var login Login
-	err = m.decide(ctx, f.UserID, f.Account, func(s *state) error {
+	err = m.decide(ctx, f.Client, f.UserID, f.Account, func(s *state) error {
 		s.meet(u)
 		t := ticket{id: newID(), sid: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
 			by: f.By, sso: f.SSOAccount, at: s.now.Unix()}
 		t.bind(f.Client)
-		if p, ok := s.remembered(f.Client); ok && (f.By == ByPassword || f.By == BySSO) {
+		if p, ok := s.remembered(); ok && (f.By == ByPassword || f.By == BySSO) {
 			t.proofs = []proof{p}
 		}
-		login = s.advance(u, t, f.Client)
+		login = s.advance(u, t)
 		if login.Next == NextDone {
-			login.Browser = s.rotate(f.Client)
+			login.Browser = s.rotate()
 		}
 		return nil
 	})
@@ -89,16 +89,16 @@ func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (
 		return Login{}, err
 	}
 	var login Login
-	err = m.decide(ctx, t.user, t.account, func(s *state) error {
+	err = m.decide(ctx, c, t.user, t.account, func(s *state) error {
 		offered, err := s.pending(u, t)
 		if err != nil {
 			return err
 		}
-		if err := s.check(u, t, c, p, offered); err != nil {
+		if err := s.check(u, t, p, offered); err != nil {
 			return err
 		}
 		s.spend(t)
-		login = s.proved(u, t, c, p)
+		login = s.proved(u, t, p)
 		return nil
 	})
 	return loginOrError(login, err)
@@ -129,7 +129,7 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	if err != nil || !t.from(c) {
 		return ErrExpired
 	}
-	return m.decide(ctx, t.user, t.account, func(s *state) error {
+	return m.decide(ctx, c, t.user, t.account, func(s *state) error {
 		if !s.live(t) || !s.spend(t) {
 			return ErrExpired
 		}
@@ -144,7 +144,7 @@ func (m *Manager) Offer(ctx context.Context, c Client, ch Challenge) (Login, err
 	if err != nil {
 		return Login{}, err
 	}
-	s, err := m.load(ctx, t.user, t.account)
+	s, err := m.load(ctx, c, t.user, t.account)
 	if err != nil {
 		return Login{}, err
 	}
@@ -176,10 +176,7 @@ func (m *Manager) resume(ctx context.Context, c Client, ch Challenge, purposes .
 
 // bind ties a challenge to the client it was made for.
 func (t *ticket) bind(c Client) {
-	t.browser, t.host = "", ""
-	if !c.Browser.IsZero() {
-		t.browser = digest("browser", c.Browser.Reveal())
-	}
+	t.browser, t.host = browserHash(c.Browser), ""
 	if !c.HostSession.IsZero() {
 		t.host = digest("host session", c.HostSession.Reveal())
 	}
@@ -223,7 +220,7 @@ func (s *state) has(mail bool) []Method {
 }
 
 // check tries the proof, whatever its method.
-func (s *state) check(u User, t ticket, c Client, p Proof, offered []Method) error {
+func (s *state) check(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
 		if !slices.Contains(s.has(true), p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
 			return ErrNotEnrolled
@@ -232,11 +229,11 @@ func (s *state) check(u User, t ticket, c Client, p Proof, offered []Method) err
 	}
 	switch p.Method {
 	case TOTP:
-		return s.attempt(TOTP, c, func() outcome { return s.tryTOTP(p.Code) })
+		return s.attempt(TOTP, func() outcome { return s.tryTOTP(p.Code) })
 	case RecoveryCode:
-		return s.attempt(RecoveryCode, c, func() outcome { return s.tryRecovery(p.Code, c) })
+		return s.attempt(RecoveryCode, func() outcome { return s.tryRecovery(p.Code) })
 	case SMS:
-		return s.attempt(SMS, c, func() outcome { return s.tryText(t, p.Code) })
+		return s.attempt(SMS, func() outcome { return s.tryText(t, p.Code) })
 	case EmailLink:
 		return s.tryLink(u, t, p.Code)
 	}
@@ -244,32 +241,32 @@ func (s *state) check(u User, t ticket, c Client, p Proof, offered []Method) err
 }
 
 // proved says what a right proof leads to.
-func (s *state) proved(u User, t ticket, c Client, p Proof) Login {
+func (s *state) proved(u User, t ticket, p Proof) Login {
 	now := s.now.Unix()
 	if t.purpose == forAction {
-		s.grant(t, p.Method, c)
+		s.grant(t, p.Method)
 		if p.Method == TOTP || p.Method == SMS {
 			t = t.prove(p.Method, now)
 		}
 		return Login{Next: NextDone, Session: s.session(t), Action: t.action}
 	}
 	t = t.prove(p.Method, now)
-	login := s.advance(u, t, c)
+	login := s.advance(u, t)
 	switch {
 	case p.Method == RecoveryCode:
 		s.forgetAll()
 	case login.Next == NextDone && p.Method != EmailLink:
 		// Not on the way to set-up: its challenge is bound to the old token.
-		login.Browser = s.recognise(c, p.Method, p.Remember)
+		login.Browser = s.recognise(p.Method, p.Remember)
 	}
 	return login
 }
 
 // advance takes a ticket to where the policy wants it next.
-func (s *state) advance(u User, t ticket, c Client) Login {
+func (s *state) advance(u User, t ticket) Login {
 	v := s.policy.decide(s.facts(u, t))
 	if v.next == NextDone {
-		return s.done(t, c)
+		return s.done(t)
 	}
 	t.id, t.epoch, t.sent, t.sentBy, t.sentKey = newID(), s.Epoch, "", "", ""
 	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
@@ -280,9 +277,9 @@ func (s *state) advance(u User, t ticket, c Client) Login {
 }
 
 // done ends a login: the ticket becomes a session.
-func (s *state) done(t ticket, c Client) Login {
+func (s *state) done(t ticket) Login {
 	s.Login = s.now.Unix()
-	s.event(Event{Type: EventLogin, Method: t.strongest(), Session: t.sid, Detail: string(t.by)}, c)
+	s.event(Event{Type: EventLogin, Method: t.strongest(), Session: t.sid, Detail: string(t.by)})
 	return Login{Next: NextDone, Session: s.session(t)}
 }
 
@@ -301,7 +298,7 @@ func (s *state) session(t ticket) Session {
 
 // strongest returns the strongest method proven, "" where there is none.
 func (t ticket) strongest() Method {
-	for _, m := range append(strength[:], RecoveryCode) {
+	for _, m := range strength {
 		if t.provenAny(m) {
 			return m
 		}

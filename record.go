@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strings"
 )
 
@@ -14,51 +13,52 @@ const schema = "1"
 // every list in it is bounded.
 const maxRecord = 64 << 10
 
-// encode makes a record of v under a version of its own. Data is one header
-// line, "schema key-id mac", and the fields (see wire). The MAC covers key, version and all of
-// Data, so that who can write the database but has no key can forge nothing,
-// nor move a record to another user; putting back an old row or deleting one
-// is what such a writer can still do (docs/threat-model.md).
+// usualRecord is enough for most, so that writing one takes one allocation.
+const usualRecord = 768
+
+// encode makes a record of v under a version of its own. Data is a header line,
+// "schema key-id", and v sealed for this key and version: who can read the
+// database learns nothing, and who can write it but has no key can forge
+// nothing, nor move a record to another user; putting back an old row or
+// deleting one is what such a writer can still do (docs/threat-model.md).
 func (k Keys) encode(key string, v walker) (Record, error) {
-	signer, version := k.all()[0], newID()
-	var mac [macLen]byte // filled in below
-	header := schema + " " + signer.id + " "
-	w := wire{buf: append(append(append(make([]byte, 0, 1536), header...), mac[:]...), '\n')}
+	sealer, version := k.all()[0], newID()
+	header := schema + " " + sealer.id
+	w := wire{buf: append(append(make([]byte, 0, usualRecord), header...), '\n')}
+	start := len(w.buf)
+	w.buf = append(w.buf, make([]byte, nonceSize)...)
 	v.walk(&w)
-	if len(w.buf) > maxRecord {
+	data := seal(w.buf, start, sealer.records, header, key, version)
+	if len(data) > maxRecord {
 		return Record{}, &RecordError{key, "too large"}
 	}
-	body := w.buf[len(header)+macLen+1:]
-	base64.RawURLEncoding.Encode(w.buf[len(header):], signer.sign(key, version, body))
-	return Record{key, version, w.buf}, nil
+	return Record{key, version, data}, nil
 }
 
-const macLen = 43 // of a SHA-256 in base64
-
-// decode checks and reads a record into v.
+// decode opens a record and reads it into v.
 func (k Keys) decode(r Record, v walker) error {
 	if len(r.Data) > maxRecord {
 		return &RecordError{r.Key, "too large"}
 	}
-	header, body, ok := bytes.Cut(r.Data, []byte{'\n'})
-	number, rest, _ := strings.Cut(string(header), " ")
-	id, mac, _ := strings.Cut(rest, " ")
+	line, sealed, ok := bytes.Cut(r.Data, []byte{'\n'})
+	header := string(line)
+	number, id, _ := strings.Cut(header, " ")
 	switch {
-	case !ok || len(mac) != macLen:
+	case !ok:
 		return &RecordError{r.Key, "has no header"}
 	case number != schema:
 		return &RecordError{r.Key, "has a schema that this release does not read"}
 	}
-	signer, ok := k.byID(id)
+	sealer, ok := k.byID(id)
 	if !ok {
-		return &RecordError{r.Key, "is signed with a key that is not in the ring"}
+		return &RecordError{r.Key, "is sealed with a key that is not in the ring"}
 	}
-	if !same(mac, base64.RawURLEncoding.EncodeToString(signer.sign(r.Key, r.Version, body))) {
+	w, err := open(sealed, sealer.records, header, r.Key, r.Version)
+	if err != nil {
 		return &RecordError{r.Key, "does not authenticate"}
 	}
-	w := wire{left: string(body), reading: true}
 	v.walk(&w)
-	if w.err != nil || w.left != "" {
+	if w.end() != nil {
 		return &RecordError{r.Key, "does not decode"}
 	}
 	return nil
@@ -66,25 +66,6 @@ func (k Keys) decode(r Record, v walker) error {
 
 // walker is a kind of record.
 type walker interface{ walk(*wire) }
-
-func (k ringKey) sign(key, version string, body []byte) []byte {
-	mac, err := k.mac.Clone()
-	if err != nil {
-		panic(err) // crypto/hmac over SHA-256 clones
-	}
-	mac.Write(pack(key, version, schema, k.id))
-	mac.Write(body)
-	return mac.Sum(nil)
-}
-
-func (k Keys) byID(id string) (ringKey, bool) {
-	for _, key := range k.all() {
-		if key.id == id {
-			return key, true
-		}
-	}
-	return ringKey{}, false
-}
 
 // userRecord is all second-factor state of one user, under "user/<id>". Times
 // are Unix seconds. Every list in it is bounded.
@@ -110,7 +91,8 @@ type factor struct {
 	ID     string
 	Method Method
 	Name   string
-	Seal   string // the key, or the number
+	Key    string // of an authenticator app
+	Phone  string // number, in E.164
 	Step   int64  // last accepted time step: codes of it and before are spent
 	Added  int64
 	Used   int64
@@ -134,7 +116,8 @@ func (r *userRecord) walk(w *wire) {
 		w.text(&f.ID)
 		word(w, &f.Method)
 		w.text(&f.Name)
-		w.text(&f.Seal)
+		w.text(&f.Key)
+		w.text(&f.Phone)
 		w.number(&f.Step)
 		w.number(&f.Added)
 		w.number(&f.Used)
@@ -145,7 +128,7 @@ func (r *userRecord) walk(w *wire) {
 		w.text(&c.Hashes)
 		w.small(&c.Total)
 		w.number(&c.Made)
-		w.text(&c.Codes)
+		list(w, &c.Codes, w.text)
 	})
 	optional(w, &r.Setup, func(p *setup) {
 		w.text(&p.ID)
@@ -153,8 +136,9 @@ func (r *userRecord) walk(w *wire) {
 		word(w, &p.Method)
 		w.text(&p.Name)
 		w.text(&p.Replaces)
-		w.text(&p.Seal)
-		w.text(&p.Codes)
+		w.text(&p.Key)
+		w.text(&p.Phone)
+		list(w, &p.Codes, w.text)
 		w.number(&p.Step)
 		w.flag(&p.Confirmed)
 		w.flag(&p.Saved)

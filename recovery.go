@@ -3,7 +3,7 @@ package twofa
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -23,16 +23,16 @@ const (
 // authenticator is then locked out until an admin or support helps.
 const NoRecoveryCodes = -1
 
-// codeSet is one live set. What is stored is a keyed hash of each code, under
-// a random key of the set that is sealed: re-sealing it rotates keys without
-// knowing the codes, and a check is one hash and a look-up.
+// codeSet is one live set. What is stored is a hash of each code under a random
+// key of the set, so that who opens the record still has no code; a check is
+// one hash and a look-up.
 type codeSet struct {
 	ID     string
-	Key    string // sealed
-	Hashes string // of the codes that are left, one after the other
-	Total  int    // when made
-	Made   int64  //
-	Codes  string // sealed, where the deployment keeps codes viewable
+	Key    string
+	Hashes string   // of the codes that are left, one after the other
+	Total  int      // when made
+	Made   int64    //
+	Codes  []string // where the deployment keeps them viewable
 }
 
 func newRecoveryCodes(n int) []string {
@@ -57,6 +57,14 @@ func showRecovery(code string) string {
 	return strings.Join(append(groups, code), "-")
 }
 
+func shown(codes []string) []Secret {
+	secrets := make([]Secret, len(codes))
+	for i, code := range codes {
+		secrets[i] = NewSecret(showRecovery(code))
+	}
+	return secrets
+}
+
 // canonicalRecovery is the one form behind all spellings: case, spaces and
 // hyphens do not matter, O is 0, I and L are 1.
 func canonicalRecovery(code string) (string, bool) {
@@ -76,53 +84,54 @@ func (s *state) newCodeSet(codes []string) *codeSet {
 	}
 	key := make([]byte, 32)
 	rand.Read(key)
-	set := &codeSet{ID: newID(), Total: len(codes), Made: s.now.Unix()}
-	set.Key = s.m.cfg.Keys.seal(key, "codes key", s.user, set.ID)
 	hashes := make([]byte, 0, recoveryHashLen*len(codes))
 	for _, code := range codes {
 		hashes = append(hashes, keyedHash(key, s.user, code)...)
 	}
-	set.Hashes = base64.RawStdEncoding.EncodeToString(hashes)
+	set := &codeSet{ID: newID(), Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now.Unix()}
 	if s.m.cfg.ViewableCodes {
-		set.Codes = s.m.cfg.Keys.seal([]byte(strings.Join(codes, " ")), "codes", s.user, set.ID)
+		set.Codes = codes
 	}
 	return set
 }
+
+func (c *codeSet) left() int { return len(c.Hashes) / recoveryHashLen }
+
+func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
+
+// viewable reports whether the codes that are left are kept beside their
+// hashes, in the same order.
+func (c *codeSet) viewable() bool { return len(c.Codes) == c.left() }
 
 func (s *state) codesLeft() int {
 	if s.Codes == nil {
 		return 0
 	}
-	return base64.RawStdEncoding.DecodedLen(len(s.Codes.Hashes)) / recoveryHashLen
+	return s.Codes.left()
 }
 
 // tryRecovery spends a code. Every hash of the set is looked at, whichever
 // matches.
-func (s *state) tryRecovery(code string, c Client) outcome {
+func (s *state) tryRecovery(code string) outcome {
 	code, ok := canonicalRecovery(code)
 	if !ok || s.Codes == nil {
 		return wrong
 	}
-	key, err := s.m.cfg.Keys.open(s.Codes.Key, "codes key", s.user, s.Codes.ID)
-	if err != nil {
-		return unreadable
-	}
-	hashes, err := base64.RawStdEncoding.DecodeString(s.Codes.Hashes)
-	if err != nil {
-		return unreadable
-	}
-	hash, found := string(keyedHash(key, s.user, code)), -1
-	for i := 0; i+recoveryHashLen <= len(hashes); i += recoveryHashLen {
-		if same(string(hashes[i:i+recoveryHashLen]), hash) {
+	set, found := s.Codes, -1
+	hash := string(keyedHash([]byte(set.Key), s.user, code))
+	for i := range set.left() {
+		if same(set.hash(i), hash) {
 			found = i
 		}
 	}
 	if found < 0 {
 		return wrong
 	}
-	hashes = append(hashes[:found], hashes[found+recoveryHashLen:]...)
-	s.Codes.Hashes = base64.RawStdEncoding.EncodeToString(hashes)
-	s.event(Event{Type: EventRecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true}, c)
+	if set.viewable() {
+		set.Codes = slices.Delete(set.Codes, found, found+1)
+	}
+	set.Hashes = set.Hashes[:found*recoveryHashLen] + set.Hashes[(found+1)*recoveryHashLen:]
+	s.event(Event{Type: EventRecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true})
 	return right
 }
 
@@ -139,7 +148,7 @@ func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, 
 		}
 		codes, err = s.viewCodes()
 		if err == nil {
-			s.event(Event{Type: EventCodesViewed, Session: t.sid, Left: len(codes), Notice: true}, c.Client)
+			s.event(Event{Type: EventCodesViewed, Session: t.sid, Left: len(codes), Notice: true})
 		}
 		return err
 	})
@@ -153,25 +162,10 @@ func (s *state) viewCodes() ([]Secret, error) {
 	switch {
 	case s.Codes == nil:
 		return nil, ErrNotEnrolled
-	case !s.m.cfg.ViewableCodes || s.Codes.Codes == "":
+	case !s.m.cfg.ViewableCodes || !s.Codes.viewable():
 		return nil, ErrNotAllowed
 	}
-	text, err := s.m.cfg.Keys.open(s.Codes.Codes, "codes", s.user, s.Codes.ID)
-	if err != nil {
-		return nil, unavailable("recovery codes", err)
-	}
-	key, err := s.m.cfg.Keys.open(s.Codes.Key, "codes key", s.user, s.Codes.ID)
-	if err != nil {
-		return nil, unavailable("recovery codes", err)
-	}
-	hashes, _ := base64.RawStdEncoding.DecodeString(s.Codes.Hashes)
-	var codes []Secret
-	for code := range strings.FieldsSeq(string(text)) {
-		if strings.Contains(string(hashes), string(keyedHash(key, s.user, code))) { // still unused
-			codes = append(codes, NewSecret(showRecovery(code)))
-		}
-	}
-	return codes, nil
+	return shown(s.Codes.Codes), nil
 }
 
 // RegenerateCodes starts a new set of recovery codes: it is shown, and becomes

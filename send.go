@@ -98,7 +98,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 	}
 	var out outgoing
 	var login Login
-	err = m.decide(ctx, t.user, t.account, func(s *state) error {
+	err = m.decide(ctx, c, t.user, t.account, func(s *state) error {
 		offered, err := s.pending(u, t)
 		if err != nil {
 			return err
@@ -106,18 +106,19 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if !slices.Contains(offered, method) || (method != EmailLink && method != SMS) {
 			return ErrNotAllowed
 		}
-		if err := s.open(method, c); err != nil { // it could not be used
+		known := s.known() != nil
+		if err := s.open(method, known); err != nil { // it could not be used
 			return err
 		}
-		if err := s.claimSend(method, bucket(method, s.known(c) != nil)); err != nil {
+		if err := s.claimSend(method, bucket(method, known)); err != nil {
 			return err
 		}
 		t.expires = s.now.Add(challengeTTL).Unix() // what is sent late is good for as long
-		if out, err = s.prepare(u, &t, c, method); err != nil {
+		if out, err = s.prepare(u, &t, method); err != nil {
 			s.dirty = false
 			return err
 		}
-		s.event(Event{Type: EventSent, Method: method, Session: t.sid, Detail: out.mask}, c)
+		s.event(Event{Type: EventSent, Method: method, Session: t.sid, Detail: out.mask})
 		login = Login{Next: NextChallenge, Methods: offered, Challenge: Challenge{m.cfg.Keys.sealTicket(t)}, Sent: out.mask}
 		return nil
 	})
@@ -141,15 +142,15 @@ type outgoing struct {
 // prepare makes the secret of what is sent and ties it to the ticket. Of links
 // only the newest of each browser is good; of texts only the newest, apart in
 // known browsers, so that a stranger cannot void the owner's.
-func (s *state) prepare(u User, t *ticket, c Client, method Method) (outgoing, error) {
-	x := sent{ID: newID(), Method: method, Bucket: bucket(method, s.known(c) != nil), Browser: t.browser, Attempt: t.id}
+func (s *state) prepare(u User, t *ticket, method Method) (outgoing, error) {
+	x := sent{ID: newID(), Method: method, Bucket: bucket(method, s.known() != nil), Browser: t.browser, Attempt: t.id}
 	t.sent, t.sentBy = x.ID, method
 	var out outgoing
 	var err error
 	if method == SMS {
-		out, err = s.prepareText(t, &x, c)
+		out, err = s.prepareText(t, &x)
 	} else {
-		out = s.prepareLink(u, c, &x)
+		out = s.prepareLink(u, &x)
 	}
 	if err != nil {
 		return out, err

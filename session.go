@@ -84,7 +84,7 @@ func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *state, er
 	if err != nil {
 		return t, nil, err
 	}
-	s, err := m.load(ctx, t.user, c.Account)
+	s, err := m.load(ctx, c.Client, t.user, c.Account)
 	if err == nil && !s.live(t) {
 		err = s.denied(ReasonSignedOut)
 	}
@@ -220,7 +220,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 	if err != nil || u.ID != user {
 		u = User{ID: user} // the host may be deleting the person: revoke all the same
 	}
-	return m.decide(ctx, user, by.Account, func(s *state) error {
+	return m.decide(ctx, by.Client, user, by.Account, func(s *state) error {
 		switch {
 		case by.host == "" && !s.live(t):
 			return s.denied(ReasonSignedOut)
@@ -236,7 +236,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 			survivor = t.sid
 		}
 		s.newEpoch(survivor)
-		s.event(e, by.Client)
+		s.event(e)
 		return nil
 	})
 }

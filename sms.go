@@ -3,7 +3,6 @@ package twofa
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,11 +27,8 @@ func (s *state) tryText(t ticket, code string) outcome {
 	if x == nil || !ok {
 		return wrong
 	}
-	number, err := s.phone()
-	if err != nil {
-		return unreadable
-	}
-	if x.To != digest("number", number) {
+	phone := s.phone()
+	if phone == nil || x.To != digest("number", phone.Phone) {
 		return wrong
 	}
 	if !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
@@ -42,26 +38,22 @@ func (s *state) tryText(t ticket, code string) outcome {
 		return wrong
 	}
 	s.useSent(x.ID)
-	for i := range s.Factors {
-		if s.Factors[i].Method == SMS {
-			s.Factors[i].Used = s.now.Unix()
-		}
-	}
+	phone.Used = s.now.Unix()
 	return right
 }
 
-// phone returns the user's active number.
-func (s *state) phone() (string, error) {
+// phone returns the user's phone, nil if there is none.
+func (s *state) phone() *factor {
 	for i := range s.Factors {
 		if s.Factors[i].Method == SMS {
-			return s.unseal(&s.Factors[i])
+			return &s.Factors[i]
 		}
 	}
-	return "", ErrNotEnrolled
+	return nil
 }
 
 func textHash(key, user, id, code string) string {
-	return base64.RawStdEncoding.EncodeToString(keyedHash([]byte(key), "text", user, id, code))
+	return string(keyedHash([]byte(key), "text", user, id, code))
 }
 
 // newTextCode is uniform over all codes, leading zeros included.
@@ -71,16 +63,16 @@ func newTextCode() string {
 }
 
 // prepareText makes the code and message for the user's active number.
-func (s *state) prepareText(t *ticket, x *sent, c Client) (outgoing, error) {
-	number, err := s.phone()
-	if err != nil {
-		return outgoing{}, unavailable("phone", err)
+func (s *state) prepareText(t *ticket, x *sent) (outgoing, error) {
+	f := s.phone()
+	if f == nil {
+		return outgoing{}, ErrNotEnrolled
 	}
-	phone, err := s.m.cfg.destination(number, "")
+	phone, err := s.m.cfg.destination(f.Phone, "")
 	if err != nil {
 		return outgoing{}, err
 	}
-	if s.known(c) != nil {
+	if s.known() != nil {
 		return s.text(t, x, phone, budgetKnown), nil
 	}
 	return s.text(t, x, phone, budgetUnknown), nil
@@ -199,7 +191,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 			return err
 		}
 		p := s.newSetup(t, e)
-		p.Seal = s.sealFactor(p.ID, SMS, phone.E164)
+		p.Phone = phone.E164
 		if t.purpose == forSession {
 			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
 			t.bind(c.Client)
@@ -210,11 +202,10 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 		out.user, out.account, out.mask = s.user, s.account, x.Mask
 		s.voidSent(setupBucket)
 		s.Sent = append(s.Sent, x)
-		s.event(Event{Type: EventSent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask}, c.Client)
-		var err error
-		started, err = s.enrolment(u)
+		s.event(Event{Type: EventSent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask})
+		started = s.enrolment(u)
 		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
-		return err
+		return nil
 	})
 	if err == nil {
 		err = m.deliver(ctx, out)
@@ -242,21 +233,13 @@ func (s *state) confirmsPhone(c Caller, code string) bool {
 
 // tellOldPhone texts the number that is being replaced: who takes over a login
 // should not be able to move it to another phone unnoticed.
-func (s *state) tellOldPhone(f *factor) error {
-	if f.Method != SMS {
-		return nil
-	}
-	number, err := s.unseal(f)
-	if err != nil {
-		return unavailable("phone", err)
-	}
+func (s *state) tellOldPhone(number string) {
 	phone, err := s.m.cfg.destination(number, "")
 	if err != nil {
-		return nil // it is not texted any more; the notice by mail remains
+		return // it is not texted any more; the notice by mail remains
 	}
 	s.after = append(s.after, outgoing{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
 		text: &TextMessage{To: number, Body: clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
-	return nil
 }
 
 // claimNumber takes one text out of a budget of a number, over all users.

@@ -78,21 +78,21 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, t.user, c.Account, func(s *state) error {
+	return m.decide(ctx, c.Client, t.user, c.Account, func(s *state) error {
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		return s.use(t, action, resource, c.Client)
+		return s.use(t, action, resource)
 	})
 }
 
 // use is granted, and spends a proof that serves once.
-func (s *state) use(t ticket, action, resource string, c Client) error {
+func (s *state) use(t ticket, action, resource string) error {
 	i, err := s.granted(t, action, resource)
 	if err != nil || s.policy.Rule(action).MaxAge > 0 {
 		return err
 	}
-	s.event(Event{Type: EventActionUsed, Method: s.Grants[i].Method, Session: t.sid, Detail: named(action, resource)}, c)
+	s.event(Event{Type: EventActionUsed, Method: s.Grants[i].Method, Session: t.sid, Detail: named(action, resource)})
 	s.Grants = slices.Delete(s.Grants, i, i+1)
 	return nil
 }
@@ -162,13 +162,13 @@ func (s *state) granted(t ticket, action, resource string) (int, error) {
 
 // grant writes down a fresh proof. It takes the place of an older one for the
 // same action, so that one proof never serves twice.
-func (s *state) grant(t ticket, m Method, c Client) {
+func (s *state) grant(t ticket, m Method) {
 	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SID: t.sid, Method: m, At: s.now.Unix()}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
 		return o.is(g.Account, g.Action, g.Resource, g.SID)
 	})
 	s.Grants = append(s.Grants, g)
-	s.event(Event{Type: EventStepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)}, c)
+	s.event(Event{Type: EventStepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)})
 }
 
 func named(action, resource string) string {

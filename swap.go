@@ -18,6 +18,8 @@ type state struct {
 	userRecord
 	m       *Manager
 	now     time.Time
+	client  Client // where the request comes from
+	browser string // hash of its browser's token, once it was asked for
 	user    string
 	account string
 	version string // as read; "" where the user has no record yet
@@ -32,9 +34,9 @@ type state struct {
 // account's policy, decide in pure code, swap; when another was faster, again.
 // The verdict leaves only after what it stands on is written: a guess whose
 // counter could not be written was never answered.
-func (m *Manager) decide(ctx context.Context, user, account string, verdict func(*state) error) error {
+func (m *Manager) decide(ctx context.Context, c Client, user, account string, verdict func(*state) error) error {
 	return m.rounds(ctx, func() error {
-		s, err := m.load(ctx, user, account)
+		s, err := m.load(ctx, c, user, account)
 		if err != nil {
 			return err
 		}
@@ -71,7 +73,7 @@ func userKey(id string) string    { return "user/" + id }
 func accountKey(id string) string { return "account/" + id }
 
 // load reads a user and a policy in one round trip.
-func (m *Manager) load(ctx context.Context, user, account string) (*state, error) {
+func (m *Manager) load(ctx context.Context, c Client, user, account string) (*state, error) {
 	keys := []string{userKey(user)}
 	if account != "" {
 		keys = append(keys, accountKey(account))
@@ -80,7 +82,7 @@ func (m *Manager) load(ctx context.Context, user, account string) (*state, error
 	if err != nil {
 		return nil, unavailable("store", err)
 	}
-	s := &state{m: m, now: m.cfg.Now(), user: user, account: account, policy: m.cfg.Policy}
+	s := &state{m: m, now: m.cfg.Now(), client: c, user: user, account: account, policy: m.cfg.Policy}
 	for _, r := range records {
 		switch {
 		case r.Key == keys[0] && s.version == "" && r.Version != "":
@@ -236,12 +238,12 @@ func (s *state) isSpent(t ticket) bool {
 
 // event adds to what is kept with the change. Detail is cleaned here, so that
 // one event is always one line wherever it is printed.
-func (s *state) event(e Event, c Client) {
+func (s *state) event(e Event) {
 	e.ID, e.Time, e.User = newID(), s.now.UTC().Truncate(time.Second), s.user
 	if e.Account == "" {
 		e.Account = s.account
 	}
-	e.IP, e.Agent, e.Detail = clean(c.IP, 45), clean(c.UserAgent, 200), clean(e.Detail, 200)
+	e.IP, e.Agent, e.Detail = clean(s.client.IP, 45), clean(s.client.UserAgent, 200), clean(e.Detail, 200)
 	s.events = append(s.events, e)
 	s.dirty = true
 }

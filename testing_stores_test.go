@@ -140,12 +140,22 @@ func newFault(t testing.TB, edit ...func(*twofa.Config)) (*world, *FaultStore) {
 }
 
 // record returns what is stored of a user.
-func (w *world) record(id string) []byte {
+func (w *world) record(id string) []byte { return w.stored(id).Data }
+
+// opened returns what who has the keys finds in a user's record.
+func (w *world) opened(id string) string {
+	w.t.Helper()
+	text, err := twofa.Opened(w.cfg.Keys, w.stored(id))
+	require.NoError(w.t, err)
+	return text
+}
+
+func (w *world) stored(id string) twofa.Record {
 	w.t.Helper()
 	records, err := w.store.Get(w.t.Context(), "user/"+id)
 	require.NoError(w.t, err)
 	require.Len(w.t, records, 1)
-	return records[0].Data
+	return records[0]
 }
 
 // servers returns n Managers on the world's store.

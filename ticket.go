@@ -2,8 +2,8 @@ package twofa
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -54,7 +54,7 @@ type ticket struct {
 
 	// Challenges only.
 	ends     int64  // expiry of the live session it is for; 0 where there is none yet
-	browser  string // digest of Client.Browser, if there was one
+	browser  string // browserHash of Client.Browser
 	host     string // digest of Client.HostSession, if there was one
 	action   string
 	resource string
@@ -73,68 +73,77 @@ type proof struct {
 // and when. It stands for no other method.
 func byBrowser(m Method) Method { return "browser/" + m }
 
-const maxToken = 4096
+const (
+	maxToken   = 4096 // characters
+	usualToken = 320  // bytes, so that sealing one takes one allocation
+)
 
+// sealTicket encrypts a ticket as "key-id.base64url".
 func (k Keys) sealTicket(t ticket) Secret {
-	proofs := ""
-	for _, p := range t.proofs {
-		proofs += string(p.method) + "@" + strconv.FormatInt(p.at, 36) + " "
-	}
-	plain := pack(string(t.purpose), t.id, t.sid, t.user, t.account, t.epoch, t.stamp, string(t.by), t.sso,
-		strconv.FormatInt(t.at, 36), strconv.FormatInt(t.expires, 36), proofs,
-		t.browser, t.host, t.action, t.resource, t.sent, string(t.sentBy), t.sentKey, strconv.FormatInt(t.ends, 36))
-	return NewSecret(k.seal(plain, "ticket"))
+	sealer := k.all()[0]
+	w := wire{buf: make([]byte, nonceSize, usualToken)}
+	t.walk(&w)
+	sealed := seal(w.buf, 0, sealer.tokens, sealer.id)
+	text := make([]byte, 0, len(sealer.id)+1+tokenEncoding.EncodedLen(len(sealed)))
+	text = append(append(text, sealer.id...), '.')
+	return NewSecret(string(tokenEncoding.AppendEncode(text, sealed)))
 }
 
-func (k Keys) openTicket(s Secret, now time.Time, purposes ...purpose) (ticket, error) {
-	text := s.Reveal()
-	if text == "" || len(text) > maxToken {
+func (k Keys) openTicket(s Secret, now time.Time, purposes ...purpose) (t ticket, err error) {
+	id, body, _ := strings.Cut(s.Reveal(), ".")
+	sealer, ok := k.byID(id)
+	if !ok || len(body) > maxToken {
 		return ticket{}, ErrExpired
 	}
-	plain, err := k.open(text, "ticket")
+	// Decoding skips line breaks; the length tells of them. So every token has
+	// one spelling.
+	sealed, err := tokenEncoding.DecodeString(body)
+	if err != nil || len(body) != tokenEncoding.EncodedLen(len(sealed)) {
+		return ticket{}, ErrExpired
+	}
+	w, err := open(sealed, sealer.tokens, sealer.id)
 	if err != nil {
 		return ticket{}, ErrExpired
 	}
-	t, ok := parseTicket(plain)
-	if !ok || now.Unix() >= t.expires {
+	t.walk(&w)
+	if w.end() != nil || now.Unix() >= t.expires || !slices.Contains(purposes, t.purpose) {
 		return ticket{}, ErrExpired
 	}
-	for _, p := range purposes {
-		if t.purpose == p {
-			return t, nil
-		}
-	}
-	return ticket{}, ErrExpired
+	return t, nil
 }
 
-func parseTicket(plain []byte) (t ticket, ok bool) {
-	f, ok := unpack(plain)
-	if !ok || len(f) != 20 {
-		return ticket{}, false
-	}
-	at, errAt := strconv.ParseInt(f[9], 36, 64)
-	expires, errExpires := strconv.ParseInt(f[10], 36, 64)
-	ends, errEnds := strconv.ParseInt(f[19], 36, 64)
-	if errAt != nil || errExpires != nil || errEnds != nil {
-		return ticket{}, false
-	}
-	t = ticket{purpose: purpose(f[0]), id: f[1], sid: f[2], user: f[3], account: f[4], epoch: f[5], stamp: f[6],
-		by: By(f[7]), sso: f[8], at: at, expires: expires, ends: ends,
-		browser: f[12], host: f[13], action: f[14], resource: f[15], sent: f[16], sentBy: Method(f[17]), sentKey: f[18]}
-	for p := range strings.FieldsSeq(f[11]) {
-		method, when, _ := strings.Cut(p, "@")
-		at, err := strconv.ParseInt(when, 36, 64)
-		if err != nil {
-			return ticket{}, false
-		}
-		t.proofs = append(t.proofs, proof{Method(method), at})
-	}
-	return t, true
+// tokenEncoding refuses stray bits at the end.
+var tokenEncoding = base64.RawURLEncoding.Strict()
+
+func (t *ticket) walk(w *wire) {
+	word(w, &t.purpose)
+	w.text(&t.id)
+	w.text(&t.sid)
+	w.text(&t.user)
+	w.text(&t.account)
+	w.text(&t.epoch)
+	w.text(&t.stamp)
+	word(w, &t.by)
+	w.text(&t.sso)
+	w.number(&t.at)
+	w.number(&t.expires)
+	list(w, &t.proofs, func(p *proof) {
+		word(w, &p.method)
+		w.number(&p.at)
+	})
+	w.number(&t.ends)
+	w.text(&t.browser)
+	w.text(&t.host)
+	w.text(&t.action)
+	w.text(&t.resource)
+	w.text(&t.sent)
+	word(w, &t.sentBy)
+	w.text(&t.sentKey)
 }
 
 // from reports whether the client is the one the challenge was made for.
 func (t ticket) from(c Client) bool {
-	return (t.browser == "" || same(t.browser, digest("browser", c.Browser.Reveal()))) &&
+	return (t.browser == "" || same(t.browser, browserHash(c.Browser))) &&
 		(t.host == "" || same(t.host, digest("host session", c.HostSession.Reveal())))
 }
 

@@ -68,46 +68,32 @@ var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 func (c TOTPConfig) step(now time.Time) int64 { return now.Unix() / int64(c.Period/time.Second) }
 
-// codes returns a function that computes the code of a time step: HOTP, RFC
-// 4226, section 5.3, with the key prepared once. The key is what Base32 holds.
-func (c TOTPConfig) codes(key string) (func(step int64) []byte, error) {
-	raw, err := secretEncoding.DecodeString(key)
-	if err != nil {
-		return nil, err
-	}
-	mac := hmac.New(algorithms[c.Algorithm], raw)
-	var sum [64]byte
-	var counter [8]byte
+// code is that of a time step: HOTP, RFC 4226, section 5.3.
+func (c TOTPConfig) code(key []byte, step int64) []byte {
+	mac := hmac.New(algorithms[c.Algorithm], key)
+	var buf [sha512.Size]byte
+	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
+	sum := mac.Sum(buf[:0])
+	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
 	code := make([]byte, c.Digits)
-	return func(step int64) []byte {
-		mac.Reset()
-		binary.BigEndian.PutUint64(counter[:], uint64(step))
-		mac.Write(counter[:])
-		hash := mac.Sum(sum[:0])
-		value := binary.BigEndian.Uint32(hash[hash[len(hash)-1]&0xf:]) & 0x7fffffff
-		for i := len(code) - 1; i >= 0; i-- {
-			code[i] = '0' + byte(value%10)
-			value /= 10
-		}
-		return code
-	}, nil
+	for i := len(code) - 1; i >= 0; i-- {
+		code[i] = '0' + byte(value%10)
+		value /= 10
+	}
+	return code
 }
 
 // match returns the step that a code belongs to, among those accepted at now,
 // the likeliest first. How long that takes tells only who has a right code,
 // and of that only which step it is for.
 func (c TOTPConfig) match(key, code string, now time.Time) (step int64, ok bool) {
-	codeOf, err := c.codes(key)
-	if err != nil {
-		return 0, false
-	}
 	steps := []int64{0, -1, 1}
 	if c.Strict {
 		steps = steps[:1]
 	}
 	for _, d := range steps {
 		step = c.step(now) + d
-		if step >= 0 && subtle.ConstantTimeCompare(codeOf(step), []byte(code)) == 1 {
+		if step >= 0 && subtle.ConstantTimeCompare(c.code([]byte(key), step), []byte(code)) == 1 {
 			return step, true
 		}
 	}
@@ -117,13 +103,9 @@ func (c TOTPConfig) match(key, code string, now time.Time) (step int64, ok bool)
 // offset looks for the code within an hour and returns how far the clock that
 // made it is ahead.
 func (c TOTPConfig) offset(key, code string, now time.Time) (time.Duration, bool) {
-	codeOf, err := c.codes(key)
-	if err != nil {
-		return 0, false
-	}
 	for d := int64(1); d <= int64(time.Hour/c.Period); d++ {
 		for _, at := range [2]int64{d, -d} {
-			if subtle.ConstantTimeCompare(codeOf(c.step(now)+at), []byte(code)) == 1 {
+			if subtle.ConstantTimeCompare(c.code([]byte(key), c.step(now)+at), []byte(code)) == 1 {
 				return time.Duration(at) * c.Period, true
 			}
 		}
@@ -150,10 +132,10 @@ func digits(code string, n int) (string, bool) {
 
 var separators = strings.NewReplacer(" ", "", "-", "")
 
-func (c TOTPConfig) newSecret() string {
+func (c TOTPConfig) newKey() string {
 	b := make([]byte, c.SecretSize)
 	rand.Read(b) // never returns short: crypto/rand ends the program instead
-	return secretEncoding.EncodeToString(b)
+	return string(b)
 }
 
 // tryTOTP compares a code with all of the user's authenticators. The step that
@@ -164,35 +146,19 @@ func (s *state) tryTOTP(code string) outcome {
 	if !ok {
 		return wrong
 	}
-	result := unreadable
+	result := wrong
 	for i := range s.Factors {
 		f := &s.Factors[i]
 		if f.Method != TOTP || result == right {
 			continue
 		}
-		key, err := s.unseal(f)
-		if err != nil {
-			continue
-		}
-		switch step, ok := s.m.cfg.TOTP.match(key, code, s.now); {
+		switch step, ok := s.m.cfg.TOTP.match(f.Key, code, s.now); {
 		case ok && step > f.Step:
 			f.Step, f.Used = step, s.now.Unix()
 			result = right
 		case ok:
 			result = reused
-		case result == unreadable:
-			result = wrong
 		}
 	}
 	return result
-}
-
-// unseal opens an authenticator's key or a phone's number.
-func (s *state) unseal(f *factor) (string, error) {
-	plain, err := s.m.cfg.Keys.open(f.Seal, "factor", s.user, f.ID, string(f.Method))
-	return string(plain), err
-}
-
-func (s *state) sealFactor(id string, m Method, plain string) string {
-	return s.m.cfg.Keys.seal([]byte(plain), "factor", s.user, id, string(m))
 }
