@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 )
 
 const aMonth = 30 * 24 * time.Hour
@@ -302,7 +303,7 @@ func TestAbuse_K12_CopiedTokenEndsTheBrowser(t *testing.T) {
 			w.clock.Add(31 * time.Second)
 			require.Equal(t, twofa.NextChallenge, loser.begin())
 			require.Equal(t, twofa.NextChallenge, winner.begin(), "nobody knows who is who: both are asked")
-			require.Contains(t, w.types(), twofa.EventBrowserReplay)
+			require.Contains(t, w.types(), event.BrowserReplay)
 		})
 	}
 }
@@ -337,7 +338,7 @@ func TestAbuse_K12_TabsThatStartAtOnce(t *testing.T) {
 		}
 		w.clock.Add(time.Hour)
 		require.Equal(t, twofa.NextDone, ada.begin())
-		require.NotContains(t, w.types(), twofa.EventBrowserReplay)
+		require.NotContains(t, w.types(), event.BrowserReplay)
 	})
 }
 

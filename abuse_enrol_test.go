@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 )
 
 // setUp starts a set-up and returns the person with the app that has the new
@@ -136,7 +137,7 @@ func TestAbuse_F08_WrongCodeEnablesNothing(t *testing.T) {
 		require.Equal(t, twofa.NextDone, ada.browser("another").begin())
 	}
 	require.NoError(t, app.confirm(app.now()), "and the set-up goes on")
-	require.NotContains(t, w.types(), twofa.EventTurnedOff)
+	require.NotContains(t, w.types(), event.TurnedOff)
 }
 
 // Each half alone leaves everything as it was; the other may never come.
@@ -152,7 +153,7 @@ func TestAbuse_F08_HalfASetUp(t *testing.T) {
 		require.NoError(t, half(app), name)
 		require.Equal(t, twofa.NextEnroll, app.login.Next)
 		require.Equal(t, twofa.NextDone, ada.browser("another").begin(), "there is no factor yet")
-		require.NotContains(t, w.types(), twofa.EventEnrolled)
+		require.NotContains(t, w.types(), event.Enrolled)
 	}
 }
 

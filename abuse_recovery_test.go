@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 )
 
 func TestAbuse_H01_CodeTwice(t *testing.T) {
@@ -113,7 +114,7 @@ func TestAbuse_H09_UseIsTold(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) {
 		c.MailNotice, c.RecoveryCodes = nil, 5
 		c.OnEvent = func(_ context.Context, e twofa.Event) {
-			if e.Type == twofa.EventRecoveryUsed {
+			if e.Type == event.RecoveryUsed {
 				used = append(used, e)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -486,63 +487,63 @@ func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
 		}
 	}
 	ok := func(err error) { t.Helper(); require.NoError(t, err) }
-	require.Equal(t, []string{twofa.EventLogin, twofa.EventCodesMade, twofa.EventEnrolled}, w.types())
+	require.Equal(t, []string{event.Login, event.CodesMade, event.Enrolled}, w.types())
 
 	other := ada.browser("laptop")
 	other.begin()
 	var code string
-	expect("failure", []string{twofa.EventFailed}, func() { _ = other.verify(twofa.TOTP, "000000") })
-	expect("login, and a browser remembered", []string{twofa.EventLogin, twofa.EventBrowserTrusted}, func() {
+	expect("failure", []string{event.Failed}, func() { _ = other.verify(twofa.TOTP, "000000") })
+	expect("login, and a browser remembered", []string{event.Login, event.BrowserTrusted}, func() {
 		code = other.code()
 		ok(other.took(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code, Remember: true})))
 	})
 	require.Equal(t, twofa.TOTP, w.events[0].Method)
 	third := ada.browser("tablet")
 	third.begin()
-	expect("reuse", []string{twofa.EventReused}, func() { _ = third.verify(twofa.TOTP, code) })
+	expect("reuse", []string{event.Reused}, func() { _ = third.verify(twofa.TOTP, code) })
 	for range 3 {
 		_ = third.verify(twofa.TOTP, "000000")
 	}
-	expect("lock", []string{twofa.EventLocked}, func() { _ = third.verify(twofa.TOTP, "000000") })
+	expect("lock", []string{event.Locked}, func() { _ = third.verify(twofa.TOTP, "000000") })
 	expect("nothing while locked", nil, func() { _ = third.verify(twofa.TOTP, "000000") })
-	expect("step-up", []string{twofa.EventStepUp}, func() { ok(ada.stepUp(twofa.ActionFactors)) })
+	expect("step-up", []string{event.StepUp}, func() { ok(ada.stepUp(twofa.ActionFactors)) })
 	f, err := ada.Factors(t.Context(), ada.caller())
 	ok(err)
-	expect("another name", []string{twofa.EventRenamed}, func() { ok(ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "mine")) })
-	expect("new codes", []string{twofa.EventCodesMade}, func() {
+	expect("another name", []string{event.Renamed}, func() { ok(ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "mine")) })
+	expect("new codes", []string{event.CodesMade}, func() {
 		e, err := ada.RegenerateCodes(t.Context(), ada.caller())
 		ok(err)
 		ada.keep(e)
 		ok(ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 	})
-	expect("browser revoked", []string{twofa.EventBrowserRevoked}, func() { ok(ada.ForgetBrowsers(t.Context(), ada.caller())) })
-	expect("replaced", []string{twofa.EventReplaced}, func() {
+	expect("browser revoked", []string{event.BrowserRevoked}, func() { ok(ada.ForgetBrowsers(t.Context(), ada.caller())) })
+	expect("replaced", []string{event.Replaced}, func() {
 		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Replaces: f.List[0].ID})
 		ok(err)
 		ada.uri = e.URI.Reveal()
 		ok(ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))
 	})
-	expect("proof and action", []string{twofa.EventStepUp, twofa.EventActionUsed}, func() {
+	expect("proof and action", []string{event.StepUp, event.ActionUsed}, func() {
 		ok(ada.stepUp(export))
 		ok(ada.use(export, ""))
 	})
 	require.Equal(t, export, w.events[1].Detail)
 	w.clock.Add(time.Hour)
 	third.begin()
-	expect("recovery", []string{twofa.EventRecoveryUsed, twofa.EventLogin}, func() { ok(third.verify(twofa.RecoveryCode, ada.codes[0])) })
+	expect("recovery", []string{event.RecoveryUsed, event.Login}, func() { ok(third.verify(twofa.RecoveryCode, ada.codes[0])) })
 	require.Equal(t, 9, w.events[0].Left)
-	expect("password", []string{twofa.EventCredentials}, func() { ok(w.CredentialsChanged(t.Context(), twofa.Host("reset"), "ada")) })
+	expect("password", []string{event.Credentials}, func() { ok(w.CredentialsChanged(t.Context(), twofa.Host("reset"), "ada")) })
 	require.Equal(t, "host", w.events[0].Actor)
 	last := ada.browser("desk")
 	last.begin()
 	ok(last.verify(twofa.TOTP, last.code()))
 	ok(last.stepUp(twofa.ActionFactors))
-	expect("off", []string{twofa.EventRemoved, twofa.EventTurnedOff}, func() {
+	expect("off", []string{event.Removed, event.TurnedOff}, func() {
 		f, err := last.Factors(t.Context(), last.caller())
 		ok(err)
 		ok(last.Remove(t.Context(), last.caller(), f.List[0].ID))
 	})
-	expect("revoked", []string{twofa.EventRevoked}, func() { ok(w.Revoke(t.Context(), twofa.Host("ticket 7"), "ada")) })
+	expect("revoked", []string{event.Revoked}, func() { ok(w.Revoke(t.Context(), twofa.Host("ticket 7"), "ada")) })
 	require.Equal(t, "ticket 7", w.events[0].Detail)
-	expect("erased", []string{twofa.EventErased}, func() { ok(w.Erase(t.Context(), twofa.Host("left"), "ada")) })
+	expect("erased", []string{event.Erased}, func() { ok(w.Erase(t.Context(), twofa.Host("left"), "ada")) })
 }

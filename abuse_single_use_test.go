@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -41,7 +42,7 @@ func TestAbuse_A01_SameCodeASecondLater(t *testing.T) {
 	require.NoError(t, logins[0].verify(twofa.TOTP, code))
 	w.clock.Add(time.Second)
 	require.ErrorIs(t, logins[1].verify(twofa.TOTP, code), twofa.ErrInvalidCode)
-	require.Contains(t, w.types(), twofa.EventReused)
+	require.Contains(t, w.types(), event.Reused)
 }
 
 // The code is accepted in the last second of its step, and comes back when the

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 )
 
 // wrongCode is well-formed and not right, whatever was made or sent.
@@ -74,7 +75,7 @@ func TestAbuse_C01_RightCodeWhileLocked(t *testing.T) {
 	locked(t, right, time.Minute)
 	require.Equal(t, wrong, right, "the answer does not tell")
 	require.Equal(t, stored, w.record("ada"), "nothing is counted while locked")
-	require.Contains(t, w.types(), twofa.EventLocked)
+	require.Contains(t, w.types(), event.Locked)
 }
 
 func TestAbuse_C02_LockEndsAndSuccessResets(t *testing.T) {
@@ -285,7 +286,7 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 		owner, eve := worn(t, 90)
 		owner.clock.Add(365 * 24 * time.Hour)
 		locked(t, eve.hit(), 0)
-		require.Contains(t, eve.types(), twofa.EventDisabled)
+		require.Contains(t, eve.types(), event.Disabled)
 		mails := eve.out.Mails()
 		require.Contains(t, mails[len(mails)-1].Text, "switched off")
 		require.NoError(t, eve.verify(twofa.RecoveryCode, owner.codes[0]), "the other ways are open")

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"slices"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // browser is one that has seen a real factor. It is known: it has counters and
@@ -79,7 +81,7 @@ func (s *state) browserIndex() (i int, current bool) {
 func (s *state) remembered() (p proof, ok bool) {
 	i, current := s.browserIndex()
 	if i >= 0 && !current {
-		s.event(Event{Type: EventBrowserReplay, Detail: s.Browsers[i].Device, Notice: true})
+		s.event(Event{Type: event.BrowserReplay, Detail: s.Browsers[i].Device, Notice: true})
 		s.Browsers = slices.Delete(s.Browsers, i, i+1)
 		return proof{}, false
 	}
@@ -127,7 +129,7 @@ func (s *state) recognise(m Method, remember bool) (token Secret) {
 	b.Device, b.Used, b.Proven, b.Method, b.Expires = device(s.client.UserAgent), now, now, m, now+browserLife
 	if s.policy.Remember > 0 { // the last answer to the question counts
 		if remember && !b.Remember {
-			s.event(Event{Type: EventBrowserTrusted, Method: m, Detail: b.Device})
+			s.event(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})
 		}
 		b.Remember = remember
 	}
@@ -211,7 +213,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		if len(s.Browsers) == before {
 			return ErrNotEnrolled
 		}
-		s.event(Event{Type: EventBrowserRevoked, Session: t.sid})
+		s.event(Event{Type: event.BrowserRevoked, Session: t.sid})
 		return nil
 	})
 }

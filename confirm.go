@@ -3,6 +3,8 @@ package twofa
 import (
 	"cmp"
 	"context"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // Confirm checks the first code of what is being set up. If the recovery codes
@@ -25,7 +27,7 @@ func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Login, er
 			return nil
 		}
 		s.Setup.Fails++
-		s.event(Event{Type: EventFailed, Method: s.Setup.Method, Session: t.sid, Detail: "set-up"})
+		s.event(Event{Type: event.Failed, Method: s.Setup.Method, Session: t.sid, Detail: "set-up"})
 		if s.Setup.Fails >= maxConfirmations {
 			s.Setup = nil
 		}
@@ -94,7 +96,7 @@ func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
 		s.Codes = s.newCodeSet(p.Codes)
 		delete(s.Counters, bucket(RecoveryCode, true))
 		delete(s.Counters, bucket(RecoveryCode, false))
-		s.event(Event{Type: EventCodesMade, Session: t.sid, Left: len(p.Codes), Notice: true})
+		s.event(Event{Type: event.CodesMade, Session: t.sid, Left: len(p.Codes), Notice: true})
 	}
 	if p.Method == RecoveryCode {
 		s.Setup = nil
@@ -125,7 +127,7 @@ func (s *state) place(t ticket) error {
 	p := s.Setup
 	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), Key: p.Key, Phone: p.Phone, Step: p.Step,
 		Added: s.now.Unix(), Used: s.now.Unix()}
-	e := Event{Type: EventEnrolled, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}
+	e := Event{Type: event.Enrolled, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}
 	if p.Replaces == "" {
 		s.Factors = append(s.Factors, f)
 	} else {
@@ -139,7 +141,7 @@ func (s *state) place(t ticket) error {
 		if f.Method == SMS {
 			s.tellOldPhone(s.Factors[i].Phone)
 		}
-		s.Factors[i], e.Type, e.Detail = f, EventReplaced, f.Name
+		s.Factors[i], e.Type, e.Detail = f, event.Replaced, f.Name
 	}
 	delete(s.Counters, bucket(f.Method, true))
 	delete(s.Counters, bucket(f.Method, false))

@@ -1,6 +1,10 @@
 package twofa
 
-import "time"
+import (
+	"time"
+
+	"github.com/twofa-go/twofa/event"
+)
 
 // What every method is limited by (docs/limits.md). NIST SP 800-63B-4, section
 // 3.2.2, allows 100 consecutive failures and asks for growing waits.
@@ -120,14 +124,14 @@ func (s *state) attempt(m Method, compare func() outcome) error {
 // failed writes down a failure; the person is told of failures at most once an
 // hour, and always when the method is switched off.
 func (s *state) failed(m Method, result outcome, n counter, known bool) {
-	e := Event{Type: EventFailed, Method: m}
+	e := Event{Type: event.Failed, Method: m}
 	switch {
 	case n.off(m, known):
-		e.Type, e.Notice = EventDisabled, true
+		e.Type, e.Notice = event.Disabled, true
 	case n.Until > 0:
-		e.Type = EventLocked
+		e.Type = event.Locked
 	case result == reused:
-		e.Type = EventReused
+		e.Type = event.Reused
 	}
 	if now := s.now.Unix(); now-s.Told >= failureNoticeGap || s.Told > now {
 		s.Told, e.Notice = now, true

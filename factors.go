@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // Factors is what a user has, for a settings page. Nothing in it is secret.
@@ -81,7 +83,7 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 		}
 		f := &s.Factors[i]
 		f.Name = cmp.Or(clean(name, maxName), defaultName(f.Method))
-		s.event(Event{Type: EventRenamed, Method: f.Method, Session: t.sid, Detail: f.Name})
+		s.event(Event{Type: event.Renamed, Method: f.Method, Session: t.sid, Detail: f.Name})
 		return nil
 	})
 }
@@ -112,10 +114,10 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		f := s.Factors[i]
 		s.Factors = slices.Delete(s.Factors, i, i+1)
 		s.newEpoch(t.sid)
-		s.event(Event{Type: EventRemoved, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true})
+		s.event(Event{Type: event.Removed, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true})
 		if len(s.Factors) == 0 {
 			s.Codes, s.Counters = nil, nil
-			s.event(Event{Type: EventTurnedOff, Session: t.sid, Notice: true})
+			s.event(Event{Type: event.TurnedOff, Session: t.sid, Notice: true})
 		}
 		return nil
 	})

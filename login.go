@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // Next says what comes next.
@@ -279,7 +281,7 @@ func (s *state) advance(u User, t ticket) Login {
 // done ends a login: the ticket becomes a session.
 func (s *state) done(t ticket) Login {
 	s.Login = s.now.Unix()
-	s.event(Event{Type: EventLogin, Method: t.strongest(), Session: t.sid, Detail: string(t.by)})
+	s.event(Event{Type: event.Login, Method: t.strongest(), Session: t.sid, Detail: string(t.by)})
 	return Login{Next: NextDone, Session: s.session(t)}
 }
 

@@ -5,6 +5,8 @@ import (
 	"html"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // NoticeMail is what [Config.MailNotice] writes a message of.
@@ -70,20 +72,20 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 
 // noticeTexts says what happened and, where it helps, what to do.
 var noticeTexts = map[string]string{
-	EventFailed:        "A wrong code was entered by somebody who is past your password.",
-	EventReused:        "A code that had been used before was entered again by somebody who is past your password.",
-	EventLocked:        "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
-	EventDisabled:      "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
-	EventEnrolled:      "A new way to prove that it is you was set up.",
-	EventReplaced:      "A way to prove that it is you was replaced by a new one.",
-	EventRemoved:       "A way to prove that it is you was removed.",
-	EventTurnedOff:     "Two-factor authentication is off.",
-	EventCodesMade:     "New recovery codes were made. Older ones no longer work.",
-	EventCodesViewed:   "Your recovery codes were shown.",
-	EventRecoveryUsed:  "A recovery code was used to sign in.",
-	EventBrowserReplay: "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
-	EventRevoked:       "All sessions and remembered browsers were signed out.",
-	EventCredentials:   "Your password or address was changed.",
+	event.Failed:        "A wrong code was entered by somebody who is past your password.",
+	event.Reused:        "A code that had been used before was entered again by somebody who is past your password.",
+	event.Locked:        "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
+	event.Disabled:      "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
+	event.Enrolled:      "A new way to prove that it is you was set up.",
+	event.Replaced:      "A way to prove that it is you was replaced by a new one.",
+	event.Removed:       "A way to prove that it is you was removed.",
+	event.TurnedOff:     "Two-factor authentication is off.",
+	event.CodesMade:     "New recovery codes were made. Older ones no longer work.",
+	event.CodesViewed:   "Your recovery codes were shown.",
+	event.RecoveryUsed:  "A recovery code was used to sign in.",
+	event.BrowserReplay: "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
+	event.Revoked:       "All sessions and remembered browsers were signed out.",
+	event.Credentials:   "Your password or address was changed.",
 }
 
 // englishNotice is the message where the host has none of its own.
@@ -92,7 +94,7 @@ func englishNotice(n NoticeMail) Email {
 	if !ok {
 		return Email{}
 	}
-	if n.Event.Type == EventRecoveryUsed || n.Event.Type == EventCodesMade {
+	if n.Event.Type == event.RecoveryUsed || n.Event.Type == event.CodesMade {
 		what += " " + leftText(n.Event.Left)
 	}
 	lines := []string{what}

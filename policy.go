@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // Policy says what an account asks of its members. The zero Policy is that of
@@ -321,7 +323,7 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 		if version != "" && old.equal(p) {
 			return nil
 		}
-		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: EventPolicy,
+		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Policy,
 			Account: account, Actor: "host", Detail: clean(by.host+": "+p.String(), 200)}
 		if err := m.write(ctx, accountKey(account), version, &accountRecord{p}, []Event{e}); err != nil {
 			return err

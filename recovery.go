@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // Recovery codes have 24 characters of Crockford's base32, 120 bits, so that a
@@ -131,7 +133,7 @@ func (s *state) tryRecovery(code string) outcome {
 		set.Codes = slices.Delete(set.Codes, found, found+1)
 	}
 	set.Hashes = set.Hashes[:found*recoveryHashLen] + set.Hashes[(found+1)*recoveryHashLen:]
-	s.event(Event{Type: EventRecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true})
+	s.event(Event{Type: event.RecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true})
 	return right
 }
 
@@ -148,7 +150,7 @@ func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, 
 		}
 		codes, err = s.viewCodes()
 		if err == nil {
-			s.event(Event{Type: EventCodesViewed, Session: t.sid, Left: len(codes), Notice: true})
+			s.event(Event{Type: event.CodesViewed, Session: t.sid, Left: len(codes), Notice: true})
 		}
 		return err
 	})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // sent is a link or a texted code that left, or may have left. What it takes
@@ -118,7 +120,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 			s.dirty = false
 			return err
 		}
-		s.event(Event{Type: EventSent, Method: method, Session: t.sid, Detail: out.mask})
+		s.event(Event{Type: event.Sent, Method: method, Session: t.sid, Detail: out.mask})
 		login = Login{Next: NextChallenge, Methods: offered, Challenge: Challenge{m.cfg.Keys.sealTicket(t)}, Sent: out.mask}
 		return nil
 	})

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // Reason says why a request was denied.
@@ -191,7 +193,7 @@ func (t ticket) amr() []string {
 // password, address or another first factor: everything proven before is dead,
 // beside the session that made the change, if the caller is one.
 func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string) error {
-	return m.revoke(ctx, by, user, true, Event{Type: EventCredentials, Notice: true})
+	return m.revoke(ctx, by, user, true, Event{Type: event.Credentials, Notice: true})
 }
 
 // Revoke ends everything a user has open: sessions (the caller's too), pending
@@ -199,7 +201,7 @@ func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string
 // is the one call for "my credentials may be in other hands" and for "log out
 // everywhere".
 func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
-	return m.revoke(ctx, by, user, false, Event{Type: EventRevoked, Notice: true})
+	return m.revoke(ctx, by, user, false, Event{Type: event.Revoked, Notice: true})
 }
 
 func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool, e Event) error {
@@ -267,7 +269,7 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 		if len(records) == 0 {
 			return nil
 		}
-		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: EventErased, User: user,
+		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Erased, User: user,
 			Actor: "host", Detail: clean(by.host, 200)}
 		if err := m.swap(ctx, records[0].Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
 			return err

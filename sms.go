@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 const (
@@ -202,7 +204,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 		out.user, out.account, out.mask = s.user, s.account, x.Mask
 		s.voidSent(setupBucket)
 		s.Sent = append(s.Sent, x)
-		s.event(Event{Type: EventSent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask})
+		s.event(Event{Type: event.Sent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask})
 		started = s.enrolment(u)
 		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
 		return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/twofa-go/twofa/event"
 )
 
 // ActionFactors is the built-in action that stands before showing, making,
@@ -92,7 +94,7 @@ func (s *state) use(t ticket, action, resource string) error {
 	if err != nil || s.policy.Rule(action).MaxAge > 0 {
 		return err
 	}
-	s.event(Event{Type: EventActionUsed, Method: s.Grants[i].Method, Session: t.sid, Detail: named(action, resource)})
+	s.event(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sid, Detail: named(action, resource)})
 	s.Grants = slices.Delete(s.Grants, i, i+1)
 	return nil
 }
@@ -168,7 +170,7 @@ func (s *state) grant(t ticket, m Method) {
 		return o.is(g.Account, g.Action, g.Resource, g.SID)
 	})
 	s.Grants = append(s.Grants, g)
-	s.event(Event{Type: EventStepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)})
+	s.event(Event{Type: event.StepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)})
 }
 
 func named(action, resource string) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 )
 
 var eventRules = []storeRule{
@@ -79,7 +80,7 @@ var eventRules = []storeRule{
 	}},
 	{name: "events selection", events: true, text: "a query selects events by exactly the fields it has", check: func(p *storeProbe) {
 		a, b, c, d := p.event(1), p.event(2), p.event(3), p.event(4)
-		b.Account, b.Type = p.id+"2", twofa.EventFailed
+		b.Account, b.Type = p.id+"2", event.Failed
 		c.User = p.id + "2"
 		d.User, d.Account = p.id+"x", p.id+"X"
 		p.swap("", p.record(p.key("")), a, b, c, d)
@@ -89,13 +90,13 @@ var eventRules = []storeRule{
 		p.lists(twofa.EventQuery{Account: p.id}, c, a)
 		p.lists(twofa.EventQuery{Account: p.id + "x"})
 		p.lists(twofa.EventQuery{User: p.id, Account: p.id}, a)
-		p.lists(twofa.EventQuery{User: p.id, Type: twofa.EventFailed}, b)
-		p.lists(twofa.EventQuery{Account: p.id, Type: twofa.EventFailed})
+		p.lists(twofa.EventQuery{User: p.id, Type: event.Failed}, b)
+		p.lists(twofa.EventQuery{Account: p.id, Type: event.Failed})
 		p.lists(twofa.EventQuery{User: p.id, Since: b.Time}, b)
 		p.lists(twofa.EventQuery{User: p.id, Since: b.Time.Add(time.Second)})
 		p.lists(twofa.EventQuery{User: p.id, Since: a.Time.In(time.FixedZone("", 3600))}, b, a)
 		p.lists(twofa.EventQuery{User: p.id, Before: b.ID}, a)
-		p.lists(twofa.EventQuery{User: p.id, Before: d.ID, Type: twofa.EventLogin}, a)
+		p.lists(twofa.EventQuery{User: p.id, Before: d.ID, Type: event.Login}, a)
 		p.lists(twofa.EventQuery{User: p.id, Before: a.ID})
 	}},
 	{name: "events pages", events: true, text: "reading on before the last event of a page lists every event once, whatever is written meanwhile", check: func(p *storeProbe) {
@@ -165,7 +166,7 @@ var eventRules = []storeRule{
 // account of the same name, at the given second of a day long past.
 func (p *storeProbe) event(second int) twofa.Event {
 	return twofa.Event{
-		ID: rand.Text(), Time: time.Unix(1_700_000_000+int64(second), 0).UTC(), Type: twofa.EventLogin,
+		ID: rand.Text(), Time: time.Unix(1_700_000_000+int64(second), 0).UTC(), Type: event.Login,
 		User: p.id, Account: p.id, Actor: "ädmin'", Method: twofa.TOTP, Session: "s" + p.id,
 		IP: "2001:db8::1", Agent: `Mozilla/5.0 "(X11; ü)" \`, Detail: "contacts.export <&> 👩‍💻 %s $1 ?", Left: 9, Notice: true,
 	}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/sqlstore"
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/engines"
 	"github.com/twofa-go/twofa/storetest"
 )
@@ -509,7 +510,7 @@ type telling struct{ twofa.Store }
 
 func (s telling) Swap(ctx context.Context, prev string, next twofa.Record, _ ...twofa.Event) error {
 	return s.Store.Swap(ctx, prev, next, twofa.Event{
-		ID: rand.Text(), Time: time.Unix(1_700_000_000, 0).UTC(), Type: twofa.EventLogin,
+		ID: rand.Text(), Time: time.Unix(1_700_000_000, 0).UTC(), Type: event.Login,
 		User: next.Key, Account: "1", Method: twofa.TOTP, IP: "127.0.0.1", Agent: "Mozilla/5.0",
 	})
 }
