@@ -157,3 +157,18 @@ func TestAbuse_M13_NorDoesWhatASetUpIsDemandedWith(t *testing.T) {
 		d.Methods[0] = twofa.EmailLink
 	}
 }
+
+// A policy that a host keeps in a variable may be set and compared on many
+// goroutines at once: reading it is all that is done with it.
+func TestPolicyIsOnlyReadWhereItIsSet(t *testing.T) {
+	w := newWorld(t, byText)
+	shared := twofa.PolicySMS()
+	shared.Fallback = []twofa.Method{twofa.SMS}
+	shared.Actions = map[string]twofa.ActionRule{export: {MaxAge: time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.SMS}}}
+	rush(t, 20, w.servers(2), func(m *twofa.Manager, i int) error {
+		return m.SetPolicy(t.Context(), twofa.Host("start"), "account"+strconv.Itoa(i%4), shared)
+	})
+	p, err := w.Policy(t.Context(), "account1")
+	require.NoError(t, err)
+	require.Equal(t, shared, p)
+}

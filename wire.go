@@ -9,8 +9,9 @@ import (
 
 // wire reads or writes what is sealed, field by field and in order: a number as
 // a varint, text as its length and its bytes. Each kind of record and the ticket
-// has one walk that does both, so that the two cannot differ. A field is added
-// only with a new schema. JSON would double a verification (BenchmarkRecord).
+// has one walk that does both, so that the two cannot differ. Writing changes
+// nothing of what is walked: a policy is shared. A field is added only with a
+// new schema. JSON would double a verification (BenchmarkRecord).
 type wire struct {
 	buf     []byte // what was written
 	reading bool
@@ -51,7 +52,9 @@ func (w *wire) uvarint(p *uint64) {
 func (w *wire) number(p *int64) {
 	n := uint64(*p)<<1 ^ uint64(*p>>63) // zigzag: small numbers are short, whatever their sign
 	w.uvarint(&n)
-	*p = int64(n>>1) ^ -int64(n&1)
+	if w.reading {
+		*p = int64(n>>1) ^ -int64(n&1)
+	}
 }
 
 func (w *wire) text(p *string) {
@@ -70,7 +73,9 @@ func (w *wire) text(p *string) {
 func (w *wire) small(p *int) {
 	n := int64(*p)
 	w.number(&n)
-	*p = int(n)
+	if w.reading {
+		*p = int(n)
+	}
 }
 
 func (w *wire) flag(p *bool) {
@@ -82,14 +87,18 @@ func (w *wire) flag(p *bool) {
 	if n != 0 && n != 1 {
 		w.err = errWire
 	}
-	*p = n == 1
+	if w.reading {
+		*p = n == 1
+	}
 }
 
 // word is text of a named type.
 func word[T ~string](w *wire, p *T) {
 	s := string(*p)
 	w.text(&s)
-	*p = T(s)
+	if w.reading {
+		*p = T(s)
+	}
 }
 
 // list is a number of elements and the elements.
