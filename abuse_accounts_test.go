@@ -158,6 +158,18 @@ func TestAbuse_M13_NorDoesWhatASetUpIsDemandedWith(t *testing.T) {
 	}
 }
 
+// Factors are shared by all accounts: none may let a text change the
+// authenticator of who has one.
+func TestAbuse_L03_NoRuleLetsATextChangeTheAuthenticator(t *testing.T) {
+	w := newWorld(t, byText)
+	p := smsFallback()
+	p.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {Methods: []twofa.Method{twofa.SMS}}}
+	err := w.SetPolicy(t.Context(), twofa.Host("test"), "acme", p)
+	require.ErrorContains(t, err, `Policy.Actions["factors"].Methods: must name TOTP`)
+	p.Actions[twofa.ActionFactors] = twofa.ActionRule{Methods: []twofa.Method{twofa.SMS, twofa.TOTP}}
+	w.policy("acme", p)
+}
+
 // A policy that a host keeps in a variable may be set and compared on many
 // goroutines at once: reading it is all that is done with it.
 func TestPolicyIsOnlyReadWhereItIsSet(t *testing.T) {

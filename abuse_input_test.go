@@ -146,7 +146,8 @@ var damaged = map[string]func(r *twofa.Record){
 	"one byte more":          func(r *twofa.Record) { r.Data = append(r.Data, '0') },
 	"one byte less":          func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)-1] },
 	"one bit":                func(r *twofa.Record) { r.Data[len(r.Data)/2] ^= 1 },
-	"a bit of the MAC":       func(r *twofa.Record) { r.Data[12] ^= 1 },
+	"a bit of the nonce":     func(r *twofa.Record) { r.Data[12] ^= 1 },
+	"a bit of the tag":       func(r *twofa.Record) { r.Data[len(r.Data)-1] ^= 1 },
 	"another schema":         func(r *twofa.Record) { r.Data[0]++ },
 	"another version":        func(r *twofa.Record) { r.Version += "x" },
 	"another user's":         func(r *twofa.Record) { r.Key = strings.Replace(r.Key, "ada", "bob", 1) },
@@ -205,6 +206,32 @@ func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
 	login.misses(1, twofa.TOTP)
 	require.NoError(t, ada.on(late).stranger().hit(), "nothing is lost")
 	require.NoError(t, ada.on(late).another().verify(twofa.RecoveryCode, ada.codes[0]))
+}
+
+// After Rekey the old key is not needed, and nothing else has changed.
+func TestAbuse_Q03_Rekey(t *testing.T) {
+	before, after := twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal()
+	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
+	w.policy("acme", twofa.PolicyAuthenticator())
+	ada := w.enrolled("ada")
+	w.events = nil
+	w.cfg.Keys = ring(t, after+","+before)
+	rush(t, 10, w.servers(2), func(m *twofa.Manager, i int) error { return m.Rekey(t.Context(), "ada", "acme") })
+	stored := w.record("ada")
+	require.NoError(t, w.again().Rekey(t.Context(), "ada", "acme"))
+	require.Equal(t, stored, w.record("ada"), "once is enough")
+	require.NoError(t, w.again().Rekey(t.Context(), "nobody", "none"), "there is nothing to do")
+	require.NoError(t, w.again().Rekey(t.Context(), "", ""))
+	require.Error(t, w.again().Rekey(t.Context(), "a\nb", ""))
+	require.Empty(t, w.types())
+
+	w.cfg.Keys = ring(t, after)
+	w.Manager = w.again()
+	p, err := w.Policy(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, twofa.PolicyAuthenticator(), p)
+	require.NoError(t, ada.another().hit())
+	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]))
 }
 
 func TestAbuse_D17_SpellingsOfARecoveryCode(t *testing.T) {

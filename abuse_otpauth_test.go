@@ -168,6 +168,38 @@ func draw(t testing.TB, svg string) image.Image {
 	return img
 }
 
+// Who is enrolled keeps the kind of codes the app makes, whatever is configured
+// later; and both kinds prove the same user.
+func TestAbuse_S08_KindOfCodesChanges(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	first := ada.uri
+	ada.begin()
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	pending, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(t, err)
+
+	w.cfg.TOTP = twofa.TOTPConfig{Algorithm: "SHA512", Digits: 8, Period: time.Minute}
+	w.Manager = w.again()
+	again, err := ada.Enrolment(t.Context(), ada.caller())
+	require.NoError(t, err)
+	require.Equal(t, pending.URI.Reveal(), again.URI.Reveal(), "what was shown holds")
+	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()))
+
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	require.NoError(t, err)
+	require.Contains(t, e.URI.Reveal(), "algorithm=SHA512&digits=8&period=60")
+	ada.uri = e.URI.Reveal()
+	require.Len(t, ada.now(), 8)
+	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), ada.now())))
+	for _, uri := range []string{ada.uri, first} {
+		ada.uri = uri
+		w.clock.Add(2 * time.Minute)
+		require.NoError(t, ada.another().verify(twofa.TOTP, ada.now()))
+	}
+}
+
 func TestAbuse_S08_OtherKindsOfCodes(t *testing.T) {
 	for _, c := range []twofa.TOTPConfig{
 		{Algorithm: "SHA256"}, {Algorithm: "SHA512"}, {Digits: 8}, {Digits: 7}, {Period: time.Minute},

@@ -139,6 +139,51 @@ func TestAbuse_H09_UseIsTold(t *testing.T) {
 // Wherever in the set a code stands, the set is left one shorter and nothing
 // else: the hash that matches is not told by what is done. (That all hashes
 // are looked at is measured by BenchmarkRecovery.)
+// What can be viewed are the codes that are left, and no others.
+func TestAbuse_H03_ViewAfterUse(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.ViewableCodes = true })
+	ada := w.enrolled("ada")
+	for _, at := range []int{4, 0, 7} {
+		require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[at]))
+		ada.codes = slices.Delete(ada.codes, at, at+1)
+		require.NoError(t, ada.stepUp(twofa.ActionFactors))
+		seen, err := ada.RecoveryCodes(t.Context(), ada.caller())
+		require.NoError(t, err)
+		require.Len(t, seen, len(ada.codes))
+		for i := range seen {
+			require.Equal(t, ada.codes[i], seen[i].Reveal())
+		}
+	}
+	for _, code := range ada.codes {
+		require.NoError(t, ada.another().verify(twofa.RecoveryCode, code))
+	}
+	view := func(want error) {
+		t.Helper()
+		require.NoError(t, ada.stepUp(twofa.ActionFactors))
+		_, err := ada.RecoveryCodes(t.Context(), ada.caller())
+		require.ErrorIs(t, err, want)
+		f, err := ada.Factors(t.Context(), ada.caller())
+		require.NoError(t, err)
+		require.False(t, f.CodesViewable)
+	}
+	view(twofa.ErrNotEnrolled)
+
+	// Codes that were kept go with the next write where they are no longer to
+	// be kept, and codes that were not kept cannot come back.
+	ada.renew()
+	w.cfg.ViewableCodes = false
+	w.Manager = w.again()
+	view(twofa.ErrNotAllowed)
+	require.NoError(t, ada.another().hit())
+	for _, code := range ada.codes {
+		require.NotContains(t, w.opened("ada"), strings.ReplaceAll(code, "-", ""))
+	}
+	w.cfg.ViewableCodes = true
+	w.Manager = w.again()
+	view(twofa.ErrNotAllowed)
+	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[3]))
+}
+
 func TestAbuse_H10_FirstLastAndMiddle(t *testing.T) {
 	var lengths []int
 	for _, at := range []int{0, 4, 9} {

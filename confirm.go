@@ -37,7 +37,7 @@ func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Login, er
 
 // confirm compares a code with the pending factor.
 func (s *state) confirm(c Caller, code string) error {
-	p, cfg := s.Setup, s.m.cfg.TOTP
+	p := s.Setup
 	failure := &codeError{left: maxConfirmations - 1 - p.Fails}
 	if p.Method == SMS {
 		if !s.confirmsPhone(c, code) {
@@ -45,12 +45,9 @@ func (s *state) confirm(c Caller, code string) error {
 		}
 		return nil
 	}
-	code, ok := digits(code, cfg.Digits)
-	if !ok {
-		return failure
-	}
-	if p.Step, ok = cfg.match(p.Key, code, s.now); !ok {
-		failure.clock, _ = cfg.offset(p.Key, code, s.now)
+	var ok bool
+	if p.Step, ok = p.App.match(code, s.now, s.m.cfg.TOTP.Strict); !ok {
+		failure.clock, _ = p.App.offset(code, s.now)
 		return failure
 	}
 	return nil
@@ -125,7 +122,7 @@ func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
 // of the one it replaces. Its counters start anew.
 func (s *state) place(t ticket) error {
 	p := s.Setup
-	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), Key: p.Key, Phone: p.Phone, Step: p.Step,
+	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), App: p.App, Phone: p.Phone, Step: p.Step,
 		Added: s.now.Unix(), Used: s.now.Unix()}
 	e := Event{Type: event.Enrolled, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}
 	if p.Replaces == "" {

@@ -23,7 +23,7 @@ type setup struct {
 	Method    Method
 	Name      string
 	Replaces  string
-	Key       string
+	App       app
 	Phone     string
 	Codes     []string // they redeem nothing before activation
 	Step      int64    // that confirmed it
@@ -87,7 +87,7 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e Enroll) (Enrolment, er
 		}
 		p := s.newSetup(t, e)
 		if e.Method == TOTP {
-			p.Key = m.cfg.TOTP.newKey()
+			p.App = m.cfg.TOTP.newApp()
 		}
 		started = s.enrolment(u)
 		return nil
@@ -210,8 +210,7 @@ func (s *state) enrolment(u User) Enrolment {
 	e := Enrolment{ID: p.ID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
 	switch p.Method {
 	case TOTP:
-		key := secretEncoding.EncodeToString([]byte(p.Key))
-		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, key)), NewSecret(groups(key))
+		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(groups(p.App.key()))
 	case SMS:
 		e.Phone = maskPhone(p.Phone)
 	}

@@ -99,9 +99,7 @@ func FuzzTicket(f *testing.F) {
 
 // A ticket has one spelling, too.
 func FuzzTicketBody(f *testing.F) {
-	full := ticket{purpose: forAction, id: "i", sid: "s", user: "u", account: "a", epoch: "e", stamp: "t", by: BySSO, sso: "o", at: 1, expires: 1 << 40,
-		proofs: []proof{{TOTP, 5}, {byBrowser(SMS), -7}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", sent: "x", sentBy: SMS, sentKey: "k"}
-	for _, v := range []ticket{{}, full} {
+	for _, v := range []ticket{{}, fullTicket()} {
 		w := wire{}
 		v.walk(&w)
 		f.Add(w.buf)
@@ -167,16 +165,13 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
-// fullRecord uses every field.
+// fullRecord uses every field, with another value in each.
 func fullRecord() *userRecord {
-	return &userRecord{Epoch: "e", Keep: "k", Stamp: "s", Login: 1, Told: -2,
-		Factors:  []factor{{ID: "f", Method: TOTP, Name: "App ü\n", Key: "x\x00", Step: 3, Added: 4, Used: 5}, {Method: SMS, Phone: "+1"}},
-		Codes:    &codeSet{ID: "c", Key: "k", Hashes: "h", Total: 10, Made: 6, Codes: []string{"z"}},
-		Setup:    &setup{ID: "p", SID: "s", Method: TOTP, Replaces: "f", Key: "k", Phone: "+2", Codes: []string{"y", ""}, Confirmed: true, Fails: 2, Expires: 7},
-		Counters: map[string]counter{"totp": {5, 8}, "sms/known": {1, 0}},
-		Spent:    []spent{{"a", 9}}, Grants: []grant{{Account: "acme", Action: "export", SID: "s", Method: TOTP, At: 10}},
-		Browsers: []browser{{ID: "b", Hash: "h", Remember: true, Expires: 11}},
-		Sent:     []sent{{ID: "m", Method: EmailLink, Tries: 1, Expires: 12}}, Sends: map[string][]int64{"email": {13, 14}}}
+	r := filled[userRecord]()
+	r.Factors[0].Method, r.Factors[0].App = TOTP, app{"0123456789abcdef\x00\xff", "SHA256", 8, 60}
+	r.Factors[1].Method = SMS
+	r.Setup.Method, r.Setup.App = TOTP, app{"a key of 16 bytes", "SHA512", 7, 15}
+	return r
 }
 
 // A record has one spelling: what decodes, even if it was sealed with the right
@@ -215,6 +210,7 @@ func FuzzRecordTampering(f *testing.F) {
 	keys := fuzzKeys(f)
 	r, err := keys.encode("user/ada", fullRecord())
 	require.NoError(f, err)
+	f.Add(uint16(0), byte(0), "user/ada", r.Version) // untouched
 	f.Add(uint16(0), byte(1), "user/bob", r.Version)
 	f.Add(uint16(2), byte(' '), "user/ada", "older")
 	f.Add(uint16(len(r.Data)-1), byte(0x80), "user/ad", "a"+r.Version)
@@ -264,7 +260,7 @@ func FuzzOTPAuth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, issuer, name, id string) {
 		cfg := Config{Issuer: issuer}
 		cfg.TOTP.setDefaults()
-		raw := cfg.otpauth(User{ID: id, Name: name}, "GEZDGNBVGY3TQOJQ")
+		raw := cfg.otpauth(User{ID: id, Name: name}, app{"1234567890", "SHA1", 6, 30})
 		account := label(name)
 		if account == "" {
 			account = label(id)

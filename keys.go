@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -19,8 +20,8 @@ import (
 
 // Keys is a ring of 32-byte keys with ids. The first seals, all open. To
 // rotate, add the new key at the end everywhere, then move it to the front
-// everywhere. A record moves to the first key when it is next written; drop
-// the old one only when nothing sealed with it is left.
+// everywhere, then run [Manager.Rekey], and drop the old one when sessions that
+// began before have ended ([Config.SessionTTL]).
 // Keys does not print, log or marshal.
 type Keys struct{ ring func() []ringKey }
 
@@ -134,6 +135,35 @@ func (k Keys) byID(id string) (ringKey, bool) {
 		}
 	}
 	return ringKey{}, false
+}
+
+// Rekey seals the records of a user and of an account under the first of Keys,
+// where they are under another. Either may be "". Run it over all users and
+// accounts before an old key leaves the ring. Nothing else changes, and it is
+// no event.
+//
+// Errors: [ErrUnavailable].
+func (m *Manager) Rekey(ctx context.Context, user, account string) error {
+	reseal := func(what, id string, v walker) error {
+		if id == "" {
+			return nil
+		}
+		if err := checkID(what, id); err != nil {
+			return err
+		}
+		key := what + "/" + id
+		return m.rounds(ctx, func() error {
+			old, err := m.get(ctx, key, v)
+			if err != nil || old.Version == "" || m.cfg.Keys.sealsFirst(old) {
+				return err
+			}
+			return m.write(ctx, key, old.Version, v, nil)
+		})
+	}
+	if err := reseal("user", user, &userRecord{}); err != nil {
+		return err
+	}
+	return reseal("account", account, &accountRecord{})
 }
 
 // nonceSize is what seal wants before the plaintext. XChaCha20-Poly1305 has

@@ -1266,7 +1266,7 @@ func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 	switch {
 	case why != "":
 		return why, nil
-	case u.codes == nil:
+	case u.left() == 0:
 		return saysNotEnrolled, nil
 	case !m.cfg.ViewableCodes:
 		return saysNotAllowed, nil

@@ -9,7 +9,6 @@ import (
 	"image/png"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/boombuler/barcode/qr"
 )
@@ -18,14 +17,14 @@ import (
 // Format: issuer both as prefix of the label and as parameter, no colon in
 // either part, everything outside RFC 3986's unreserved characters escaped,
 // a space as %20, never as "+".
-func (c *Config) otpauth(u User, key string) string {
+func (c *Config) otpauth(u User, a app) string {
 	issuer, account := label(c.Issuer), label(u.Name)
 	if account == "" {
 		account = label(u.ID)
 	}
 	return "otpauth://totp/" + escape(issuer) + ":" + escape(account) +
-		"?secret=" + key + "&issuer=" + escape(issuer) + "&algorithm=" + c.TOTP.Algorithm +
-		"&digits=" + strconv.Itoa(c.TOTP.Digits) + "&period=" + strconv.Itoa(int(c.TOTP.Period/time.Second))
+		"?secret=" + a.key() + "&issuer=" + escape(issuer) + "&algorithm=" + a.Algorithm +
+		"&digits=" + strconv.Itoa(a.Digits) + "&period=" + strconv.FormatInt(a.Period, 10)
 }
 
 // label makes a name fit for the URI's label. 64 bytes keep the QR code small

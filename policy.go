@@ -134,6 +134,9 @@ func (r ActionRule) check(name string) error {
 	case r.MaxAge < 0 || r.MaxAge > maxMaxAge:
 		return fmt.Errorf(".MaxAge: %v is not 0 to %v", r.MaxAge, maxMaxAge)
 	}
+	if name == ActionFactors && len(r.Methods) > 0 && !slices.Contains(r.Methods, TOTP) {
+		return errors.New(".Methods: must name TOTP: who has an authenticator shall not change it by less")
+	}
 	for _, m := range r.Methods {
 		if m != RecoveryCode && !slices.Contains(strength[:], m) {
 			return fmt.Errorf(".Methods: %q is not known", m)
@@ -259,12 +262,11 @@ func (a *accountRecord) walk(w *wire) {
 	})
 }
 
-// check refuses what this release does not understand: it may restrict.
-func (a *accountRecord) check(key string) error {
+func (a *accountRecord) check() string {
 	if a.Policy.check() != nil {
-		return &RecordError{key, "holds a policy this release does not understand"}
+		return "holds a policy that this release does not understand"
 	}
-	return nil
+	return ""
 }
 
 // Policy returns the policy in force for an account: its own, or
@@ -286,14 +288,11 @@ func (m *Manager) policy(ctx context.Context, account string) (version string, p
 		return "", p, notAllowed("%w", err)
 	}
 	var a accountRecord
-	version, err = m.get(ctx, accountKey(account), &a)
-	switch {
-	case err != nil:
-		return "", p, err
-	case version == "":
-		return "", m.cfg.Policy.clone(), nil
+	r, err := m.get(ctx, accountKey(account), &a)
+	if err == nil && r.Version == "" {
+		a.Policy = m.cfg.Policy.clone()
 	}
-	return version, a.Policy, a.check(accountKey(account))
+	return r.Version, a.Policy, err
 }
 
 func (p Policy) clone() Policy {

@@ -18,7 +18,7 @@ const usualRecord = 768
 
 // encode makes a record of v under a version of its own. Data is a header line,
 // "schema key-id", and v sealed for this key and version: who can read the
-// database learns nothing, and who can write it but has no key can forge
+// database learns its size, and who can write it but has no key can forge
 // nothing, nor move a record to another user; putting back an old row or
 // deleting one is what such a writer can still do (docs/threat-model.md).
 func (k Keys) encode(key string, v walker) (Record, error) {
@@ -61,11 +61,23 @@ func (k Keys) decode(r Record, v walker) error {
 	if w.end() != nil {
 		return &RecordError{r.Key, "does not decode"}
 	}
+	if problem := v.check(); problem != "" {
+		return &RecordError{r.Key, problem}
+	}
 	return nil
 }
 
-// walker is a kind of record.
-type walker interface{ walk(*wire) }
+// sealsFirst reports whether a record is under the first key of the ring.
+func (k Keys) sealsFirst(r Record) bool {
+	return bytes.HasPrefix(r.Data, []byte(schema+" "+k.all()[0].id+"\n"))
+}
+
+// walker is a kind of record. What this release does not understand may
+// restrict, so that check names it and the record is refused.
+type walker interface {
+	walk(*wire)
+	check() (problem string)
+}
 
 // userRecord is all second-factor state of one user, under "user/<id>". Times
 // are Unix seconds. Every list in it is bounded.
@@ -91,7 +103,7 @@ type factor struct {
 	ID     string
 	Method Method
 	Name   string
-	Key    string // of an authenticator app
+	App    app
 	Phone  string // number, in E.164
 	Step   int64  // last accepted time step: codes of it and before are spent
 	Added  int64
@@ -116,7 +128,7 @@ func (r *userRecord) walk(w *wire) {
 		w.text(&f.ID)
 		word(w, &f.Method)
 		w.text(&f.Name)
-		w.text(&f.Key)
+		f.App.walk(w)
 		w.text(&f.Phone)
 		w.number(&f.Step)
 		w.number(&f.Added)
@@ -136,7 +148,7 @@ func (r *userRecord) walk(w *wire) {
 		word(w, &p.Method)
 		w.text(&p.Name)
 		w.text(&p.Replaces)
-		w.text(&p.Key)
+		p.App.walk(w)
 		w.text(&p.Phone)
 		list(w, &p.Codes, w.text)
 		w.number(&p.Step)
@@ -146,6 +158,27 @@ func (r *userRecord) walk(w *wire) {
 		w.number(&p.Expires)
 	})
 	r.walkTransient(w)
+}
+
+func (r *userRecord) check() string {
+	for _, f := range r.Factors {
+		if !provable(f.Method, f.App, f.Phone) {
+			return "has a factor that this release does not know"
+		}
+	}
+	switch p := r.Setup; {
+	case r.Epoch == "":
+		return "has no epoch"
+	case p != nil && p.Method != RecoveryCode && !provable(p.Method, p.App, p.Phone):
+		return "has a set-up that this release does not know"
+	}
+	return ""
+}
+
+// provable reports whether a factor has what its method is proven with. An
+// empty key would make codes, too: codes that everybody can compute.
+func provable(m Method, a app, phone string) bool {
+	return m == TOTP && a.valid() || m == SMS && phone != ""
 }
 
 // walkTransient walks what comes and goes with logins.

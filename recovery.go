@@ -26,8 +26,8 @@ const (
 const NoRecoveryCodes = -1
 
 // codeSet is one live set. What is stored is a hash of each code under a random
-// key of the set, so that who opens the record still has no code; a check is
-// one hash and a look-up.
+// key of the set, so that who opens the record still has no code, unless they
+// are kept viewable; a check is one hash and a look-up.
 type codeSet struct {
 	ID     string
 	Key    string
@@ -103,7 +103,7 @@ func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:reco
 
 // viewable reports whether the codes that are left are kept beside their
 // hashes, in the same order.
-func (c *codeSet) viewable() bool { return len(c.Codes) == c.left() }
+func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
 
 func (s *state) codesLeft() int {
 	if s.Codes == nil {
@@ -162,7 +162,7 @@ func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, 
 
 func (s *state) viewCodes() ([]Secret, error) {
 	switch {
-	case s.Codes == nil:
+	case s.codesLeft() == 0:
 		return nil, ErrNotEnrolled
 	case !s.m.cfg.ViewableCodes || !s.Codes.viewable():
 		return nil, ErrNotAllowed

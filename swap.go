@@ -88,14 +88,9 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*st
 		case r.Key == keys[0] && s.version == "" && r.Version != "":
 			s.version = r.Version
 			err = m.cfg.Keys.decode(r, &s.userRecord)
-			if err == nil && s.Epoch == "" {
-				err = &RecordError{r.Key, "has no epoch"}
-			}
 		case len(keys) == 2 && r.Key == keys[1]:
 			var a accountRecord
-			if err = m.cfg.Keys.decode(r, &a); err == nil {
-				err = a.check(r.Key)
-			}
+			err = m.cfg.Keys.decode(r, &a)
 			if s.policy = a.Policy; err == nil && m.cfg.supports(s.policy) != nil {
 				err = &RecordError{r.Key, "asks for a method that is not configured here"}
 			}
@@ -109,22 +104,22 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*st
 	return s, nil
 }
 
-// get reads one record into v and returns its version, "" where there is none.
-func (m *Manager) get(ctx context.Context, key string, v walker) (version string, err error) {
+// get reads one record into v and returns it, empty where there is none.
+func (m *Manager) get(ctx context.Context, key string, v walker) (found Record, err error) {
 	records, err := m.cfg.Store.Get(ctx, key)
 	if err != nil {
-		return "", unavailable("store", err)
+		return Record{}, unavailable("store", err)
 	}
 	for _, r := range records {
-		if r.Key != key || version != "" {
-			return "", &RecordError{r.Key, "was not asked for"}
+		if r.Key != key || found.Version != "" {
+			return Record{}, &RecordError{r.Key, "was not asked for"}
 		}
 		if err := m.cfg.Keys.decode(r, v); err != nil {
-			return "", err
+			return Record{}, err
 		}
-		version = r.Version
+		found = r
 	}
-	return version, nil
+	return found, nil
 }
 
 // write swaps in v as the record under key. It returns nil when v is stored,
@@ -202,6 +197,9 @@ func (s *state) drop() {
 	s.Sent = keepLast(s.Sent, maxSent, func(x sent) bool { return x.Expires > now })
 	if s.Setup != nil && s.Setup.Expires <= now {
 		s.Setup = nil
+	}
+	if s.Codes != nil && !s.m.cfg.ViewableCodes {
+		s.Codes.Codes = nil
 	}
 	for bucket, times := range s.Sends {
 		if s.Sends[bucket] = within(times, now, day); len(s.Sends[bucket]) == 0 {

@@ -83,7 +83,7 @@ func (k Keys) sealTicket(t ticket) Secret {
 	sealer := k.all()[0]
 	w := wire{buf: make([]byte, nonceSize, usualToken)}
 	t.walk(&w)
-	sealed := seal(w.buf, 0, sealer.tokens, sealer.id)
+	sealed := seal(w.buf, 0, sealer.tokens, schema, sealer.id)
 	text := make([]byte, 0, len(sealer.id)+1+tokenEncoding.EncodedLen(len(sealed)))
 	text = append(append(text, sealer.id...), '.')
 	return NewSecret(string(tokenEncoding.AppendEncode(text, sealed)))
@@ -101,7 +101,7 @@ func (k Keys) openTicket(s Secret, now time.Time, purposes ...purpose) (t ticket
 	if err != nil || len(body) != tokenEncoding.EncodedLen(len(sealed)) {
 		return ticket{}, ErrExpired
 	}
-	w, err := open(sealed, sealer.tokens, sealer.id)
+	w, err := open(sealed, sealer.tokens, schema, sealer.id)
 	if err != nil {
 		return ticket{}, ErrExpired
 	}

@@ -20,8 +20,8 @@ import (
 // TOTPConfig sets the kind of code authenticator apps make (RFC 6238). The
 // zero value, SHA-1 with 6 digits every 30 seconds, is what every app does;
 // several apps show wrong codes for anything else, silently (docs/standards.md).
-// Authenticators that are set up keep the kind they were set up with only if
-// this does not change: decide before the first user.
+// A change concerns authenticators that are set up from then on, but for
+// Strict, which concerns all.
 type TOTPConfig struct {
 	// Algorithm is "SHA1", "SHA256" or "SHA512"; "" means "SHA1".
 	Algorithm string
@@ -37,6 +37,8 @@ type TOTPConfig struct {
 	// section 4, R6: at least 16, 20 recommended).
 	SecretSize int
 }
+
+const minKey = 16 // bytes: RFC 4226, section 4, R6
 
 func (c *TOTPConfig) setDefaults() {
 	c.Algorithm = cmp.Or(c.Algorithm, "SHA1")
@@ -56,8 +58,8 @@ func (c *TOTPConfig) check() error {
 	if c.Period < 15*time.Second || c.Period > 2*time.Minute || c.Period%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("TOTP.Period: %v is not 15s to 2m in whole seconds", c.Period))
 	}
-	if c.SecretSize < 16 || c.SecretSize > 64 {
-		errs = append(errs, fmt.Errorf("TOTP.SecretSize: %d is not 16 to 64", c.SecretSize))
+	if c.SecretSize < minKey || c.SecretSize > 64 {
+		errs = append(errs, fmt.Errorf("TOTP.SecretSize: %d is not %d to 64", c.SecretSize, minKey))
 	}
 	return errors.Join(errs...)
 }
@@ -66,16 +68,46 @@ var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.
 
 var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-func (c TOTPConfig) step(now time.Time) int64 { return now.Unix() / int64(c.Period/time.Second) }
+// app is what an authenticator app computes codes from. It is kept whole with
+// each, so that a change of [Config.TOTP] concerns new ones only.
+type app struct {
+	Key       string
+	Algorithm string
+	Digits    int
+	Period    int64 // seconds
+}
+
+func (c TOTPConfig) newApp() app {
+	key := make([]byte, c.SecretSize)
+	rand.Read(key) // never returns short: crypto/rand ends the program instead
+	return app{string(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
+}
+
+func (a *app) walk(w *wire) {
+	w.text(&a.Key)
+	w.text(&a.Algorithm)
+	w.small(&a.Digits)
+	w.number(&a.Period)
+}
+
+func (a app) valid() bool {
+	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
+	return c.check() == nil
+}
+
+// key is as apps take it: in Base32.
+func (a app) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
+
+func (a app) step(now time.Time) int64 { return now.Unix() / a.Period }
 
 // code is that of a time step: HOTP, RFC 4226, section 5.3.
-func (c TOTPConfig) code(key []byte, step int64) []byte {
-	mac := hmac.New(algorithms[c.Algorithm], key)
+func (a app) code(step int64) []byte {
+	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
 	var buf [sha512.Size]byte
 	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
 	sum := mac.Sum(buf[:0])
 	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
-	code := make([]byte, c.Digits)
+	code := make([]byte, a.Digits)
 	for i := len(code) - 1; i >= 0; i-- {
 		code[i] = '0' + byte(value%10)
 		value /= 10
@@ -83,17 +115,25 @@ func (c TOTPConfig) code(key []byte, step int64) []byte {
 	return code
 }
 
-// match returns the step that a code belongs to, among those accepted at now,
-// the likeliest first. How long that takes tells only who has a right code,
-// and of that only which step it is for.
-func (c TOTPConfig) match(key, code string, now time.Time) (step int64, ok bool) {
+// is reports whether a typed code is that of a step.
+func (a app) is(code string, step int64) bool {
+	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
+}
+
+// match returns the step that a typed code belongs to, among those accepted at
+// now, the likeliest first. How long that takes tells only who has a right
+// code, and of that only which step it is for.
+func (a app) match(typed string, now time.Time, strict bool) (step int64, ok bool) {
+	code, ok := digits(typed, a.Digits)
+	if !ok {
+		return 0, false
+	}
 	steps := []int64{0, -1, 1}
-	if c.Strict {
+	if strict {
 		steps = steps[:1]
 	}
 	for _, d := range steps {
-		step = c.step(now) + d
-		if step >= 0 && subtle.ConstantTimeCompare(c.code([]byte(key), step), []byte(code)) == 1 {
+		if step = a.step(now) + d; a.is(code, step) {
 			return step, true
 		}
 	}
@@ -102,11 +142,15 @@ func (c TOTPConfig) match(key, code string, now time.Time) (step int64, ok bool)
 
 // offset looks for the code within an hour and returns how far the clock that
 // made it is ahead.
-func (c TOTPConfig) offset(key, code string, now time.Time) (time.Duration, bool) {
-	for d := int64(1); d <= int64(time.Hour/c.Period); d++ {
-		for _, at := range [2]int64{d, -d} {
-			if subtle.ConstantTimeCompare(c.code([]byte(key), c.step(now)+at), []byte(code)) == 1 {
-				return time.Duration(at) * c.Period, true
+func (a app) offset(typed string, now time.Time) (time.Duration, bool) {
+	code, ok := digits(typed, a.Digits)
+	if !ok {
+		return 0, false
+	}
+	for d := int64(1); d <= hour/a.Period; d++ {
+		for _, ahead := range [2]int64{d, -d} {
+			if a.is(code, a.step(now)+ahead) {
+				return time.Duration(ahead*a.Period) * time.Second, true
 			}
 		}
 	}
@@ -132,27 +176,17 @@ func digits(code string, n int) (string, bool) {
 
 var separators = strings.NewReplacer(" ", "", "-", "")
 
-func (c TOTPConfig) newKey() string {
-	b := make([]byte, c.SecretSize)
-	rand.Read(b) // never returns short: crypto/rand ends the program instead
-	return string(b)
-}
-
 // tryTOTP compares a code with all of the user's authenticators. The step that
 // matches, and all before it, are spent for that authenticator, whatever the
 // code was used for.
 func (s *state) tryTOTP(code string) outcome {
-	code, ok := digits(code, s.m.cfg.TOTP.Digits)
-	if !ok {
-		return wrong
-	}
 	result := wrong
 	for i := range s.Factors {
 		f := &s.Factors[i]
 		if f.Method != TOTP || result == right {
 			continue
 		}
-		switch step, ok := s.m.cfg.TOTP.match(f.Key, code, s.now); {
+		switch step, ok := f.App.match(code, s.now, s.m.cfg.TOTP.Strict); {
 		case ok && step > f.Step:
 			f.Step, f.Used = step, s.now.Unix()
 			result = right

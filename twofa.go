@@ -62,9 +62,10 @@ type Config struct {
 	// RecoveryCodes is how many a set has, 1 to 20; 0 means 10, and
 	// [NoRecoveryCodes] none.
 	RecoveryCodes int
-	// ViewableCodes keeps recovery codes sealed beside their hashes, so that
-	// they can be shown again after a fresh proof. Who holds Keys and the
-	// database can then read them.
+	// ViewableCodes keeps recovery codes beside their hashes, so that they can
+	// be shown again after a fresh proof. Who holds Keys and the database can
+	// then read them. Where it is off, codes kept before go with the next
+	// write of their record.
 	ViewableCodes bool
 	// SessionTTL is how long a Session lives at most, 5 minutes to 90 days; 0
 	// means 24 hours (NIST SP 800-63B-4, section 2.2.3).

@@ -59,12 +59,15 @@ func (o *oneRecord) Swap(_ context.Context, prev string, next Record, _ ...Event
 	return nil
 }
 
-// inBytes is a key that is written in Base32.
-func inBytes(t *testing.T, key string) string {
+// appOf is an app of that kind with a key that is written in Base32.
+func appOf(t *testing.T, c TOTPConfig, key string) app {
 	t.Helper()
 	raw, err := secretEncoding.DecodeString(key)
 	require.NoError(t, err)
-	return string(raw)
+	c.setDefaults()
+	a := c.newApp()
+	a.Key = string(raw)
+	return a
 }
 
 // planted tells whether a user whose authenticator has the key is let in by a
@@ -77,7 +80,7 @@ func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code str
 	m, err := New(Config{Issuer: "Acme", Store: store, Keys: keys, TOTP: c, Now: func() time.Time { return at },
 		User: func(context.Context, string) (User, error) { return User{ID: "ada"}, nil }})
 	require.NoError(t, err)
-	store.r, err = keys.encode(userKey("ada"), &userRecord{Epoch: newID(), Factors: []factor{{ID: "rfc", Method: TOTP, Key: inBytes(t, key), Step: -1}}})
+	store.r, err = keys.encode(userKey("ada"), &userRecord{Epoch: newID(), Factors: []factor{{ID: "rfc", Method: TOTP, App: appOf(t, c, key), Step: -1}}})
 	require.NoError(t, err)
 	return func(code string) error {
 		login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})
@@ -96,7 +99,8 @@ func TestAbuse_S07_Vectors(t *testing.T) {
 		t.Helper()
 		c.Strict = true
 		c.setDefaults()
-		require.Equal(t, code, string(c.code([]byte(inBytes(t, key)), c.step(at))))
+		a := appOf(t, c, key)
+		require.Equal(t, code, string(a.code(a.step(at))))
 		verify := planted(t, c, key, at)
 		require.NoError(t, verify(code))
 		require.ErrorIs(t, verify(code), ErrInvalidCode)
@@ -156,7 +160,7 @@ func TestAbuse_F14_SecretsAreRandom(t *testing.T) {
 	seen := map[string]bool{}
 	var counts [256]int
 	for range 10_000 {
-		key := c.newKey()
+		key := c.newApp().Key
 		if len(key) != 20 || seen[key] {
 			t.Fatal("short, or seen before")
 		}
