@@ -123,7 +123,9 @@ func TestAbuse_S04_QRCodeHoldsTheURI(t *testing.T) {
 	}
 	file, err := issued(t, "Acme", "ada@example.com").PNG(0)
 	require.NoError(t, err)
-	require.Less(t, len(file), 1200)
+	require.Less(t, len(file), 1000)
+	require.Equal(t, "IHDR", string(file[12:16]))
+	require.Equal(t, []byte{1, 3}, file[24:26], "one bit a pixel, in colours of a palette")
 }
 
 // The vector form shows the same modules as the image.

@@ -68,7 +68,13 @@ func TestAbuse_C01_RightCodeWhileLocked(t *testing.T) {
 		require.ErrorIs(t, err, twofa.ErrInvalidCode)
 		n, _ := twofa.AttemptsLeft(err)
 		require.Equal(t, left, n)
+		wait := time.Duration(0)
+		if left == 0 {
+			wait = time.Minute
+		}
+		require.Equal(t, wait, twofa.RetryAfter(err), "who is locked out learns for how long")
 	}
+	w.clock.Add(time.Millisecond)
 	stored := w.record("ada")
 	eve.begin()
 	right, wrong := eve.verify(twofa.TOTP, eve.now()), eve.verify(twofa.TOTP, eve.wrongCode(twofa.TOTP))

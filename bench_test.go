@@ -11,21 +11,36 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
+// beside reports what a benchmark costs as a multiple of another of the same
+// run: machines differ, and so do hours.
+type beside struct {
+	name string
+	ns   float64
+}
+
+func (x *beside) base(b *testing.B)   { x.ns = nsPerOp(b) }
+func (x *beside) report(b *testing.B) { b.ReportMetric(nsPerOp(b)/x.ns, "x-"+x.name) }
+
+func nsPerOp(b *testing.B) float64 { return float64(b.Elapsed()) / float64(b.N) }
+
 // BenchmarkVerify compares a whole verification, from a sealed challenge to a
 // written record and a sealed session, with the three steps a bare library
 // computes for a wrong code.
 func BenchmarkVerify(b *testing.B) {
+	bare := beside{name: "bare"}
 	b.Run("bare", func(b *testing.B) {
 		b.ReportAllocs()
 		opts := totp.ValidateOpts{Period: 30, Skew: 1, Digits: otp.DigitsSix}
 		for b.Loop() {
 			_, _ = totp.ValidateCustom("000000", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", start, opts)
 		}
+		bare.base(b)
 	})
 	b.Run("manager", func(b *testing.B) {
 		w := newWorld(b, func(c *twofa.Config) { c.OnEvent = nil })
 		ada := w.enrolled("ada")
 		timeEach(b, ada, twofa.TOTP, func() string { return ada.code() }, false)
+		bare.report(b)
 	})
 }
 
@@ -56,13 +71,19 @@ func timeEach(b *testing.B, p *person, m twofa.Method, code func() string, fails
 	}
 }
 
-// BenchmarkRecovery shows that a check costs the same with 1 code and with 20.
+// BenchmarkRecovery shows that a check, here of a wrong code, costs the same
+// with 1 code and with 20.
 func BenchmarkRecovery(b *testing.B) {
+	one := beside{name: "one-code"}
 	for _, n := range []int{1, 20} {
 		b.Run(strconv.Itoa(n)+" codes", func(b *testing.B) {
 			w := newWorld(b, func(c *twofa.Config) { c.RecoveryCodes = n; c.OnEvent = nil })
 			ada := w.enrolled("ada")
 			timeEach(b, ada, twofa.RecoveryCode, func() string { ada.code(); return "0000-0000-0000-0000-0000-0000" }, true)
+			if n == 1 {
+				one.base(b)
+			}
+			one.report(b)
 		})
 	}
 }
@@ -86,12 +107,14 @@ func BenchmarkQR(b *testing.B) {
 	ada.begin()
 	e, err := ada.Enroll(b.Context(), ada.caller(), twofa.Enroll{})
 	require.NoError(b, err)
+	encoder := beside{name: "encoder"}
 	b.Run("encode", func(b *testing.B) {
 		for b.Loop() {
 			if err := twofa.EncodeQR(e.URI.Reveal()); err != nil {
 				b.Fatal(err)
 			}
 		}
+		encoder.base(b)
 	})
 	b.Run("PNG", func(b *testing.B) {
 		for b.Loop() {
@@ -99,6 +122,7 @@ func BenchmarkQR(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+		encoder.report(b)
 	})
 	b.Run("SVG", func(b *testing.B) {
 		for b.Loop() {
@@ -106,5 +130,6 @@ func BenchmarkQR(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+		encoder.report(b)
 	})
 }

@@ -109,16 +109,20 @@ func (s *state) attempt(m Method, compare func() outcome) error {
 	}
 	n.Fails++
 	n.Until = 0
+	failure := &codeError{left: max(0, failuresToLock-n.Fails)}
 	if lock := lockFor(m, n.Fails); lock > 0 {
 		n.Until = s.now.Add(lock).Unix()
 		s.voidSent(name)
+		if !n.off(m, known) {
+			failure.wait = n.locked(m, s.now)
+		}
 	}
 	if s.Counters == nil {
 		s.Counters = map[string]counter{}
 	}
 	s.Counters[name] = n
 	s.failed(m, result, n, known)
-	return &codeError{left: max(0, failuresToLock-n.Fails)}
+	return failure
 }
 
 // failed writes down a failure; the person is told of failures at most once an

@@ -29,15 +29,19 @@ var (
 	ErrUnavailable = errors.New("twofa: temporarily unavailable")
 )
 
-// RetryAfter returns how long to wait after an [ErrLocked], rounded up to whole
-// seconds. It returns 0 where waiting does not help: the method is switched off
-// in this browser, until it is proven in another (an unknown one: in a known
-// one) or set up anew.
+// RetryAfter returns how long to wait after an [ErrLocked], or after the
+// [ErrInvalidCode] that locked the method, rounded up to whole seconds. It
+// returns 0 where waiting does not help: the method is switched off in this
+// browser, until it is proven in another (an unknown one: in a known one) or
+// set up anew.
 func RetryAfter(err error) time.Duration {
+	var wait time.Duration
 	if e, ok := errors.AsType[*lockedError](err); ok {
-		return (e.wait + time.Second - 1).Truncate(time.Second)
+		wait = e.wait
+	} else if e, ok := errors.AsType[*codeError](err); ok {
+		wait = e.wait
 	}
-	return 0
+	return (wait + time.Second - 1).Truncate(time.Second)
 }
 
 // AttemptsLeft returns how many more wrong codes an [ErrInvalidCode] leaves
@@ -62,6 +66,7 @@ func ClockOffset(err error) (time.Duration, bool) {
 
 type codeError struct {
 	left  int
+	wait  time.Duration
 	clock time.Duration
 }
 

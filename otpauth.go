@@ -64,8 +64,8 @@ func modules(text string) (size int, dark func(x, y int) bool, err error) {
 }
 
 // PNG draws the QR code black on white, scale pixels a module (1 to 32; 0
-// means 6), as a 1-bit PNG of about 1 KB. It holds the authenticator's key: serve it to
-// the person only, never by way of a chart service.
+// means 6), as a 1-bit PNG of less than 1 KB. It holds the authenticator's key:
+// serve it to the person only, never by way of a chart service.
 func (e Enrolment) PNG(scale int) ([]byte, error) {
 	scale = min(max(cmp.Or(scale, 6), 1), 32)
 	size, dark, err := modules(e.URI.Reveal())

@@ -46,7 +46,7 @@ func problemOf(err error) problem {
 	}
 	switch {
 	case errors.Is(err, twofa.ErrInvalidCode):
-		p := problem{Status: http.StatusUnprocessableEntity, Code: "invalid_code", Title: "The code is not valid"}
+		p := problem{Status: http.StatusUnprocessableEntity, Code: "invalid_code", Title: "The code is not valid", Wait: twofa.RetryAfter(err)}
 		p.Left, p.Counted = twofa.AttemptsLeft(err)
 		p.Clock, _ = twofa.ClockOffset(err)
 		return p
