@@ -83,7 +83,15 @@ func (v *visit) rerenderChallenge(f flow, failed error, d challengeData) error {
 	return v.rerender("challenge", failed, d)
 }
 
-func (v *visit) actionTitle(action string) string { return v.web.cfg.Actions[action].Title }
+// actionTitle names an action. The built-in one has a name of its own, unless
+// the host gives it another.
+func (v *visit) actionTitle(action string) string {
+	title := v.web.cfg.Actions[action].Title
+	if title == "" && action == twofa.ActionFactors {
+		title = "your security settings"
+	}
+	return title
+}
 
 // challengeOver forgets a challenge that nothing can be done with.
 func (v *visit) challengeOver(f flow, err error) error {
@@ -164,7 +172,10 @@ func (v *visit) cancel() error {
 		if f.kind == "" {
 			continue
 		}
-		if f.kind == kindAction {
+		switch {
+		case f.kind == kindAction && f.action == twofa.ActionFactors:
+			to = v.path("")
+		case f.kind == kindAction:
 			to = v.web.cfg.HomeURL
 		}
 		if err := v.m.Cancel(v.ctx(), v.client(), f.challenge); err != nil && !errors.Is(err, twofa.ErrExpired) {

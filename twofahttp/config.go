@@ -24,12 +24,13 @@ type Config struct {
 	// Issuer names the product on the pages.
 	Issuer string
 	// Prefix is the path that [Web.Handler] is mounted at, with a slash at both
-	// ends; "" means "/2fa/". Config.LinkURL of the Manager must lead to
-	// Prefix + "link?token=" + token.
+	// ends; "" means "/2fa/". Config.LinkURL of the Manager must lead there:
+	// see [LinkURL].
 	Prefix string
 	// LoginURL is the host's own login page, a path or an https address; ""
-	// means "/login". Mount it in front of [Web.Guard]. It is given the way back in the query parameter "next",
-	// which anybody can write: pass it to [Web.FirstFactor], or to [SafeNext].
+	// means "/login". Mount it in front of [Web.Guard]. It is given the way back
+	// in the query parameter "next", which anybody can write: pass it to
+	// [Web.FirstFactor], or to [SafeNext].
 	LoginURL string
 	// HomeURL is the path where a login without another way back ends; ""
 	// means "/".
@@ -46,9 +47,12 @@ type Config struct {
 	Regions []Region
 
 	// Templates replaces pages: a file with the name of one in this package's
-	// directory "pages" takes its place. nil replaces none.
+	// directory "pages" takes its place. docs/pages.md says what each is given.
+	// [New] renders them all once, and refuses files of other names. nil
+	// replaces none.
 	Templates fs.FS
-	// Stylesheet replaces the style sheet; nil keeps it.
+	// Stylesheet replaces the style sheet; nil keeps it. For other colours
+	// alone append rules to [DefaultStylesheet]; its first lines name them all.
 	Stylesheet []byte
 
 	// AttemptsPerMinute and SendsPerHour bound codes tried and messages sent
@@ -103,6 +107,9 @@ func New(cfg Config) (*Web, error) {
 	return web, nil
 }
 
+// DefaultStylesheet is the style sheet of the pages, to be added to.
+func DefaultStylesheet() []byte { return slices.Clone(styleCSS) }
+
 func (c *Config) setDefaults() {
 	c.Prefix = cmp.Or(c.Prefix, "/2fa/")
 	c.LoginURL = cmp.Or(c.LoginURL, "/login")
@@ -138,6 +145,13 @@ func (c *Config) check() error {
 	want(local(c.HomeURL), "HomeURL: %q is not a local path", c.HomeURL)
 	want(c.AttemptsPerMinute > 0, "AttemptsPerMinute: %d is negative", c.AttemptsPerMinute)
 	want(c.SendsPerHour > 0, "SendsPerHour: %d is negative", c.SendsPerHour)
+	for i, region := range c.Regions {
+		want(len(region.Code) == 2 && strings.Trim(region.Code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" && region.Name != "",
+			"Regions[%d]: %q with the name %q: want an ISO 3166-1 alpha-2 code in upper case, and a name", i, region.Code, region.Name)
+	}
+	for i, proxy := range c.TrustedProxies {
+		want(proxy.IsValid(), "TrustedProxies[%d]: is no address range; see netip.ParsePrefix", i)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Actions)) {
 		page := c.Actions[name].Page
 		want(page == "" || local(page), "Actions[%q].Page: %q is not a local path", name, page)

@@ -3,6 +3,10 @@ package twofahttp_test
 import (
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -15,10 +19,53 @@ import (
 
 func TestNew_ReportsAllThatIsWrong(t *testing.T) {
 	_, err := twofahttp.New(twofahttp.Config{Prefix: "2fa", LoginURL: "//evil.com", HomeURL: "https://example.com/", AttemptsPerMinute: -1, SendsPerHour: -1,
-		Actions:   map[string]twofahttp.Action{"x": {Page: "//evil.com"}},
+		Actions: map[string]twofahttp.Action{"x": {Page: "//evil.com"}},
+		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland"}, {}, {Code: "ch", Name: "Switzerland"}, {Code: "FR"}}, TrustedProxies: make([]netip.Prefix, 1),
 		Templates: fstest.MapFS{"challenge.html": {Data: []byte("{{")}}})
-	for _, field := range []string{"Manager:", "Sessions:", "Issuer:", "Prefix:", "LoginURL:", "HomeURL:", "AttemptsPerMinute:", "SendsPerHour:", `Actions["x"].Page:`, "Templates: challenge.html:"} {
+	for _, field := range []string{"Manager:", "Sessions:", "Issuer:", "Prefix:", "LoginURL:", "HomeURL:", "AttemptsPerMinute:", "SendsPerHour:",
+		"Regions[1]:", "Regions[2]:", "Regions[3]:", "TrustedProxies[0]:", `Actions["x"].Page:`, "Templates: challenge.html:"} {
 		require.ErrorContains(t, err, field)
+	}
+	require.NotContains(t, err.Error(), "Regions[0]")
+}
+
+func TestNew_TriesThePages(t *testing.T) {
+	pages, err := filepath.Glob("pages/*")
+	require.NoError(t, err)
+	for _, file := range pages {
+		name := filepath.Base(file)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		try := func(name, text string) error {
+			_, err := twofahttp.New(twofahttp.Config{Templates: fstest.MapFS{name: {Data: []byte(text)}}})
+			return err
+		}
+		require.NotContains(t, try(name, string(text)).Error(), "Templates", "our own is fine")
+		require.ErrorContains(t, try("x"+name, string(text)), "Templates: x"+name+" takes the place of no page")
+		if at := regexp.MustCompile(`{{\.[A-Z]`).FindIndex(text); at != nil {
+			require.ErrorContains(t, try(name, string(text[:at[0]])+"{{.Nope"+string(text[at[0]+2:])), "Nope", name)
+		}
+	}
+}
+
+// What a page is given is written down for who replaces it.
+func TestPages_AreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/pages.md")
+	require.NoError(t, err)
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		name, body, _ := strings.Cut(section, "\n")
+		sections[name] = body
+	}
+	for name, fields := range twofahttp.PageFields() {
+		for _, field := range fields {
+			require.Contains(t, sections[name], "`"+field+"`", name)
+		}
+	}
+	files, err := filepath.Glob("pages/*")
+	require.NoError(t, err)
+	for _, file := range files {
+		require.Contains(t, string(text), filepath.Base(file))
 	}
 }
 
@@ -31,6 +78,12 @@ func TestConfig_PagesAndStylesheetAreReplaced(t *testing.T) {
 	b, _, _ := h.pending("ada")
 	require.Contains(t, b.get("/2fa/challenge").Body, `<html lang="de"><h1>Eigenes</h1>`)
 	require.Equal(t, "body{}", b.get("/2fa/style.css").Body)
+}
+
+func TestLinkURL(t *testing.T) {
+	for _, base := range []string{"https://app.example.com/2fa/", "https://app.example.com/2fa"} {
+		require.Equal(t, "https://app.example.com/2fa/link?token=a%26b", twofahttp.LinkURL(base)("a&b"))
+	}
 }
 
 func TestClient_AddressBehindProxies(t *testing.T) {

@@ -2,6 +2,8 @@ package twofahttp
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"time"
 )
 
@@ -15,6 +17,24 @@ func Routes() []Route {
 		list = append(list, Route{rt.method, rt.path})
 	}
 	return list
+}
+
+// PageFields lists what each page is given.
+func PageFields() map[string][]string {
+	fields := map[string][]string{}
+	add := func(page string, data any) {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(data)) {
+			if !slices.Contains(fields[page], f.Name) {
+				fields[page] = append(fields[page], f.Name)
+			}
+		}
+	}
+	add("Every page", page{})
+	add("Every page", alert{})
+	for name, states := range samples() {
+		add(name+".html", states[0])
+	}
+	return fields
 }
 
 // ParseForm is what reads the body of every POST.

@@ -225,7 +225,7 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	mc := twofa.Config{Issuer: "Acme", Store: h.store, Keys: keys, User: h.user, Policy: policy, Now: h.clock.now, Logger: logger,
-		Mailer: h.outbox, LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
+		Mailer: h.outbox, LinkURL: twofahttp.LinkURL("https://app.example.com/2fa/"),
 		SMS: h.outbox, Phone: h.outbox, SMSCountries: []string{"CH"}}
 	wc := twofahttp.Config{Sessions: h.sessions, Issuer: "Acme", Now: h.clock.now, Logger: logger,
 		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland (+41)"}},

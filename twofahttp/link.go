@@ -2,9 +2,20 @@ package twofahttp
 
 import (
 	"errors"
+	"net/url"
+	"strings"
 
 	"github.com/twofa-go/twofa"
 )
+
+// LinkURL makes Config.LinkURL of the Manager for pages that are served at
+// base: the whole address of [Config.Prefix], as in
+// "https://app.example.com/2fa/". Take it from configuration, never from a
+// request.
+func LinkURL(base string) func(token string) string {
+	base = strings.TrimSuffix(base, "/") + "/link?token="
+	return func(token string) string { return base + url.QueryEscape(token) }
+}
 
 // linkData is what the page "link" gets.
 type linkData struct {

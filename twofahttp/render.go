@@ -142,7 +142,7 @@ func (v *visit) showProblem(err error) {
 		data.Back = v.here()
 	}
 	if p.Denied != nil {
-		data.Action = v.web.cfg.Actions[p.Denied.Action].Title
+		data.Action = v.actionTitle(p.Denied.Action)
 	}
 	if err := v.render(p.Status, "message", alertOf(err), data); err != nil {
 		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: page failed", "error", err)
@@ -187,6 +187,11 @@ func (v *visit) asset(kind string, body []byte) error {
 // parsePages reads each page together with the layout, the host's files first.
 func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, error) {
 	pages := map[string]*template.Template{}
+	if over != nil {
+		if err := strangers(over); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, name := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
 		t := template.New(name).Funcs(template.FuncMap{"date": date})
 		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
@@ -204,11 +209,14 @@ func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("Config.Templates: %w", err)
 	}
-	codes, err := text.New("codes.txt").Parse(string(file))
+	codes, err := text.New("codes.txt").Funcs(text.FuncMap{"date": date}).Parse(string(file))
 	if err != nil {
 		return nil, nil, fmt.Errorf("Config.Templates: codes.txt: %w", err)
 	}
-	return pages, codes, nil
+	if over == nil {
+		return pages, codes, nil
+	}
+	return pages, codes, tryPages(pages, codes)
 }
 
 func readPage(over fs.FS, file string) ([]byte, error) {

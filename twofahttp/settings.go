@@ -84,7 +84,7 @@ func (v *visit) viewCodes() error {
 	if v.form.Get("format") == "text" {
 		return v.codesFile(reveal(codes))
 	}
-	return v.render(http.StatusOK, "codes", nil, codesData{v.web.cfg.Issuer, reveal(codes)})
+	return v.render(http.StatusOK, "codes", nil, codesData{v.web.cfg.Issuer, reveal(codes), v.web.cfg.Now()})
 }
 
 // newCodes starts a new set. The old one is good until the new one is saved.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -237,6 +238,7 @@ func reveal(codes []twofa.Secret) []string {
 type codesData struct {
 	Issuer string
 	Codes  []string
+	Saved  time.Time // today
 }
 
 func (v *visit) codesFile(codes []string) error {
@@ -244,5 +246,5 @@ func (v *visit) codesFile(codes []string) error {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="recovery-codes.txt"`)
 	v.w.WriteHeader(http.StatusOK)
-	return v.web.codesText.Execute(v.w, codesData{v.web.cfg.Issuer, codes})
+	return v.web.codesText.Execute(v.w, codesData{v.web.cfg.Issuer, codes, v.web.cfg.Now()})
 }

@@ -1,0 +1,75 @@
+package twofahttp
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	text "text/template"
+	"time"
+
+	"github.com/twofa-go/twofa"
+)
+
+// samples is what each page gets, in its states. docs/pages.md lists the same.
+func samples() map[string][]any {
+	codes := []string{"XXXX", "YYYY"}
+	now := time.Unix(0, 0)
+	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10,
+		CodesMade: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Setup: true, TurnOff: twofa.ByAdminOnly}
+	pages := map[string][]any{
+		"codes":     {codesData{}, codesData{Issuer: "x", Codes: codes[:1]}, codesData{Codes: codes}},
+		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},
+		"message":   {problemData{}},
+		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
+		"settings":  {settingsData{}, settingsData{Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
+		"setup": {setupData{Step: "start", Methods: []string{"totp", "sms"}}, setupData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
+			setupData{Step: "start", Old: "x", Replaces: "x"}, setupData{Step: "scan", Number: 1, Of: 2}, setupData{Step: "phone"},
+			setupData{Step: "codes", Codes: codes}, setupData{Step: "codes", Codes: codes[:1], New: true}},
+	}
+	for _, method := range []string{"totp", "sms", "email", "recovery"} {
+		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
+			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x"})
+	}
+	for _, code := range []string{"expired", "locked", "unavailable", "not_allowed", "signed_out", "first_factor_expired",
+		"mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "misplaced"} {
+		pages["message"] = append(pages["message"], problemData{Code: code, Back: "/", Action: "x"})
+	}
+	return pages
+}
+
+// tryPages renders everything once.
+func tryPages(pages map[string]*template.Template, codes *text.Template) error {
+	alerts := []*alert{nil, {Code: "invalid_code", Counted: true, Left: 1}, {Code: "locked", Wait: span{Hours: 1}}, {Code: "set_up", Good: true}}
+	for name, states := range samples() {
+		for i, data := range states {
+			p := page{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: alerts[i%len(alerts)], Data: data}
+			if name == "message" {
+				p.Alert = alerts[2]
+			}
+			if err := pages[name].ExecuteTemplate(io.Discard, "layout", p); err != nil {
+				return fmt.Errorf("Config.Templates: %w", err)
+			}
+		}
+	}
+	for _, data := range samples()["codes"] {
+		if err := codes.Execute(io.Discard, data); err != nil {
+			return fmt.Errorf("Config.Templates: %w", err)
+		}
+	}
+	return nil
+}
+
+// strangers reports a file that takes no page's place: its name is misspelt.
+func strangers(over fs.FS) error {
+	files, err := fs.ReadDir(over, ".")
+	if err != nil {
+		return fmt.Errorf("Config.Templates: %w", err)
+	}
+	for _, file := range files {
+		if _, err := fs.Stat(pagesFS, "pages/"+file.Name()); err != nil {
+			return fmt.Errorf("Config.Templates: %s takes the place of no page; see docs/pages.md", file.Name())
+		}
+	}
+	return nil
+}
