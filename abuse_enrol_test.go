@@ -490,3 +490,15 @@ func TestAbuse_F18_OldProofBeforeDemandedSetUp(t *testing.T) {
 	ada.enroll()
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
 }
+
+// A set-up is told of once, whatever comes with it; so are new codes alone.
+func TestNotice_OneMailForASetUp(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+	ada := w.enrolled("ada")
+	require.Len(t, w.out.Mails(), 1)
+	require.Contains(t, w.out.Mails()[0].Text, "A new way to prove that it is you was set up.")
+	require.NotContains(t, w.out.Mails()[0].Text, "\r")
+	ada.renew()
+	require.Len(t, w.out.Mails(), 2)
+	require.Contains(t, w.out.Mails()[1].Text, "New recovery codes were made.")
+}

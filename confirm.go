@@ -93,7 +93,8 @@ func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
 		s.Codes = s.newCodeSet(p.Codes)
 		delete(s.Counters, bucket(RecoveryCode, true))
 		delete(s.Counters, bucket(RecoveryCode, false))
-		s.event(Event{Type: event.CodesMade, Session: t.sid, Left: len(p.Codes), Notice: true})
+		alone := p.Method == RecoveryCode // else the notice of the factor is enough
+		s.event(Event{Type: event.CodesMade, Session: t.sid, Left: len(p.Codes), Notice: alone})
 	}
 	if p.Method == RecoveryCode {
 		s.Setup = nil

@@ -10,7 +10,7 @@ import (
 type Email struct {
 	To      string // one bare address, as the host's directory gave it
 	Subject string // one line
-	Text    string // text/plain part
+	Text    string // text/plain part, lines end in "\n"
 	HTML    string // text/html part, complete; shows what Text says
 }
 

@@ -69,8 +69,8 @@ type Enrolment struct {
 
 // Enroll starts a set-up; a pending one is discarded. It needs a fresh proof
 // for [ActionFactors] if the user has a factor, else a first factor that is at
-// most 15 minutes old and no API token. A session that logged in with a recovery code may set
-// up a new factor for as long.
+// most 15 minutes old and no API token. A session that logged in with a
+// recovery code may set up a new factor for as long.
 //
 // Errors: [*DeniedError], [ErrNotAllowed] (limit reached, method not
 // configured, number refused), [ErrNotEnrolled] (Replaces unknown; codes

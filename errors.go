@@ -85,6 +85,7 @@ type RecordError struct {
 	Problem string // what is wrong with it; holds none of its content
 }
 
+// Error names the record and what is wrong with it.
 func (e *RecordError) Error() string {
 	return fmt.Sprintf("twofa: record %q: %s", e.Key, e.Problem)
 }

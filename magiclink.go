@@ -65,7 +65,7 @@ func englishLink(l LinkMail) Email {
 		page.WriteString("<p>" + html.EscapeString(line) + "</p>")
 	}
 	page.WriteString("</body></html>\n")
-	return Email{Subject: "Sign in to " + l.Issuer, Text: strings.Join(lines, "\r\n\r\n") + "\r\n", HTML: page.String()}
+	return Email{Subject: "Sign in to " + l.Issuer, Text: strings.Join(lines, "\n\n") + "\n", HTML: page.String()}
 }
 
 // device guesses a browser and system from a User-Agent, for a person to

@@ -111,7 +111,7 @@ func englishNotice(n NoticeMail) Email {
 	for _, line := range lines {
 		page += "<p>" + html.EscapeString(line) + "</p>"
 	}
-	return Email{Subject: "Security notice from " + n.Issuer, Text: strings.Join(lines, "\r\n\r\n") + "\r\n", HTML: page + "</body></html>\n"}
+	return Email{Subject: "Security notice from " + n.Issuer, Text: strings.Join(lines, "\n\n") + "\n", HTML: page + "</body></html>\n"}
 }
 
 func leftText(n int) string {

@@ -25,6 +25,10 @@ type Policy struct {
 	// means none.
 	Fallback []Method `json:"fallback,omitempty"`
 	// Required holds who has none of Methods in set-up until there is one.
+	// Before that comes the best proof there is all the same: where the
+	// Manager mails links, one to the person's address, also if EmailLink is
+	// not among Methods; it may be all that stands between a stolen password
+	// and a new factor.
 	Required bool `json:"required,omitempty"`
 	// ExemptSSO does not ask members whom this account's own identity
 	// provider vouched for; it has asked them.
@@ -67,7 +71,8 @@ type ActionRule struct {
 func PolicyOptional() Policy { return Policy{Methods: []Method{TOTP}} }
 
 // PolicyAuthenticator requires an authenticator app; members who come through
-// the account's own SSO are exempt.
+// the account's own SSO are exempt. A link is mailed before the first set-up,
+// where [Config.LinkURL] is set.
 func PolicyAuthenticator() Policy {
 	return Policy{Methods: []Method{TOTP}, Required: true, ExemptSSO: true, TurnOff: ByAdminOnly}
 }
@@ -97,7 +102,7 @@ var strength = [...]Method{TOTP, SMS, EmailLink}
 func (p Policy) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, m := range slices.Concat(p.Methods, p.Fallback) {
+	for _, m := range p.Methods {
 		if !slices.Contains(strength[:], m) {
 			bad("Policy.Methods: %q cannot be accepted at login; use TOTP, SMS or EmailLink", m)
 		}
@@ -120,32 +125,34 @@ func (p Policy) check() error {
 		bad("Policy.TurnOff: %q is not known", p.TurnOff)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
-		if err := p.Actions[name].check(name); err != nil {
-			bad("Policy.Actions[%q]%w", clean(name, 20), err)
-		}
+		errs = append(errs, p.Actions[name].check(name))
 	}
 	return errors.Join(errs...)
 }
 
 func (r ActionRule) check(name string) error {
-	switch {
-	case name == "" || len(name) > maxName:
-		return fmt.Errorf(": the name must have 1 to %d bytes", maxName)
-	case r.MaxAge < 0 || r.MaxAge > maxMaxAge:
-		return fmt.Errorf(".MaxAge: %v is not 0 to %v", r.MaxAge, maxMaxAge)
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("Policy.Actions[%q]"+format, append([]any{clean(name, 20)}, args...)...))
+	}
+	if name == "" || len(name) > maxName {
+		bad(": the name must have 1 to %d bytes", maxName)
+	}
+	if r.MaxAge < 0 || r.MaxAge > maxMaxAge {
+		bad(".MaxAge: %v is not 0 to %v", r.MaxAge, maxMaxAge)
 	}
 	if name == ActionFactors && len(r.Methods) > 0 && !slices.Contains(r.Methods, TOTP) {
-		return errors.New(".Methods: must name TOTP: who has an authenticator shall not change it by less")
+		bad(".Methods: must name TOTP: who has an authenticator shall not change it by less")
 	}
 	for _, m := range r.Methods {
-		if m != RecoveryCode && !slices.Contains(strength[:], m) {
-			return fmt.Errorf(".Methods: %q is not known", m)
-		}
-		if name == ActionFactors && m != TOTP && m != SMS {
-			return fmt.Errorf(".Methods: %q is weaker than the factors it would change, which all accounts share", m)
+		switch {
+		case m != RecoveryCode && !slices.Contains(strength[:], m):
+			bad(".Methods: %q is not known", m)
+		case name == ActionFactors && m != TOTP && m != SMS:
+			bad(".Methods: %q is weaker than the factors it would change, which all accounts share", m)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (p Policy) methods() []Method {
@@ -367,7 +374,12 @@ func (p Policy) String() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
 		r := p.Rule(name)
-		fmt.Fprintf(&b, ", %s by %v within %v", name, r.Methods, r.MaxAge)
+		fmt.Fprintf(&b, ", %s by %v", name, r.Methods)
+		if r.MaxAge == 0 {
+			b.WriteString(" each time")
+		} else {
+			fmt.Fprintf(&b, " within %v", r.MaxAge)
+		}
 	}
 	return b.String()
 }

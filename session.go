@@ -31,6 +31,7 @@ type DeniedError struct {
 	MaxAge   time.Duration // proofs older than this are too old; 0 means each serves once
 }
 
+// Error says that it was denied, and the reason.
 func (e *DeniedError) Error() string { return "twofa: denied: " + string(e.Reason) }
 
 // Check is the guard: it returns nil if the session is live and has proven
@@ -253,7 +254,8 @@ func (s *state) newEpoch(survivor string) {
 
 // Erase deletes all second-factor state of a user: for an account that is
 // deleted, not for a lost device. Nothing made before works again, also if the
-// id were given to another person. Only the host may.
+// id were given to another person. A record that cannot be read is deleted,
+// too. Only the host may.
 func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if by.host == "" {
 		return ErrNotAllowed

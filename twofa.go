@@ -71,11 +71,16 @@ type Config struct {
 	// means 24 hours (NIST SP 800-63B-4, section 2.2.3).
 	SessionTTL time.Duration
 
-	// Mailer sends links and notices; nil sends none.
+	// Mailer sends links and notices; nil sends none. It is called while the
+	// request waits, for up to 20 s with a link and 5 s with each notice: hand
+	// over to a queue where yours can be slow.
 	Mailer Mailer
 	// LinkURL returns the address of the page that a link opens, with the
-	// token in it. Required where a policy mails links. https, or http on localhost; from configuration, never from
-	// a request: who can choose the host of a link collects tokens.
+	// token in it: https, or http on localhost. Take it from configuration,
+	// never from a request: who can choose the host of a link collects tokens.
+	// Required where a policy mails links; where it is set, a link is also what
+	// comes before a set-up that a policy demands (see [Policy.Required]).
+	// twofahttp.LinkURL makes one.
 	LinkURL func(token string) string
 	// MailLink writes the message that carries a link; nil writes English.
 	MailLink func(LinkMail) Email

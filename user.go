@@ -7,19 +7,21 @@ import (
 )
 
 // User is what the host's directory says of a person now. It is asked for at
-// [Manager.Begin], [Manager.Verify] and whenever a factor changes, never at a
-// guard.
+// [Manager.Begin], [Manager.Verify] and where factors are shown or changed,
+// never at a guard.
 type User struct {
 	ID      string   // never changes and is never given to another person
 	Name    string   // account name shown in the authenticator app, usually the e-mail address
-	Emails  []string // verified addresses; links go to the first, notices to all
+	Emails  []string // verified addresses; links go to the first, notices to all; none: no links
 	Members []Member // the accounts the person belongs to
 	// Stamp changes with the password and with the e-mail address, for example
 	// a counter or a hash of both. When it is another than before, remembered
 	// browsers, pending logins and sessions are dead, even if the host forgot
 	// to call [Manager.CredentialsChanged]. "" opts out.
-	Stamp    string
-	Disabled bool // refuse everything
+	Stamp string
+	// Disabled refuses logins, proofs and changes. It does not end a session
+	// that is open: that is [Manager.Revoke]'s to do.
+	Disabled bool
 }
 
 // Member is a person's place in an account.
