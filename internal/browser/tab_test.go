@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,6 +250,14 @@ func (b *tab) download(name string) (file string) {
 	}
 	b.t.Fatalf("%q gave no file", name)
 	return ""
+}
+
+// savedCodes downloads the recovery codes, and reads them from the file.
+func (b *tab) savedCodes() []string {
+	b.t.Helper()
+	codes := regexp.MustCompile(`(?m)^([0-9A-Z]{4}-){5}[0-9A-Z]{4}$`).FindAllString(b.download("Download"), -1)
+	require.Equal(b.t, b.codes(), codes, "the file holds what the page shows")
+	return codes
 }
 
 // allowClipboard lets the page write to the clipboard, as a person's click
