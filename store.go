@@ -67,6 +67,6 @@ type EventQuery struct {
 	Account string    // events in this account
 	Type    string    // events of this type
 	Since   time.Time // not before this time
-	Before  string    // older than the event of this ID, to read on where the last page ended
+	Before  string    // older than the event of this ID, to read on where the last page ended; nothing is older than one that is not kept
 	Limit   int       // at most this many; 0 means 100, more than 1000 means 1000
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -70,6 +71,9 @@ var swapRules = []storeRule{
 		p.swap(r.Version, next)
 		for _, prev := range []string{"", rand.Text(), next.Version} {
 			p.swap(prev, twofa.Record{Key: next.Key, Version: next.Version, Data: []byte("other data")})
+			if found := p.get(next.Key); len(found) == 1 && string(found[0].Data) != string(next.Data) {
+				p.failf("Swap from version %q to %q, which is stored already, changed Data", prev, next.Version)
+			}
 		}
 		p.holds(next)
 	}},
@@ -206,14 +210,14 @@ var ownershipRules = []storeRule{
 		r := p.record(p.key(""))
 		want := string(r.Data)
 		p.swap("", r)
-		scribble(r.Data)
+		p.scribble(r.Data)
 		p.holds(twofa.Record{Key: r.Key, Version: r.Version, Data: []byte(want)})
 	}},
 	{name: "data out", text: "the caller owns the result of Get: no slice in it is shared with the store or with another caller", check: func(p *storeProbe) {
 		one, two := p.created(p.key("1")), p.created(p.key("2"))
 		mine, theirs := p.get(one.Key, two.Key), p.get(one.Key, two.Key)
 		for _, r := range mine {
-			scribble(r.Data)
+			p.scribble(r.Data)
 		}
 		p.same([]twofa.Record{one, two}, theirs)
 		p.holds(one, two)
@@ -229,7 +233,16 @@ var ownershipRules = []storeRule{
 	}},
 }
 
-func scribble(data []byte) {
+// scribble writes over data. Memory that must not be written to, such as the
+// map of a file that a store hands out, ends the rule and not the program.
+func (p *storeProbe) scribble(data []byte) {
+	p.Helper()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			p.failf("writing to Data failed: it is memory of the store's own, as of a file mapped to read")
+		}
+	}()
 	for i := range data {
 		data[i] = '#'
 	}
