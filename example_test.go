@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +142,34 @@ func ExampleManager_Verify() {
 	// done <nil>
 }
 
+// What a page says of a code that was refused: in words of its own, since the
+// error's text is for the log.
+func ExampleRetryAfter() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	exampleSetUp(m, clock)
+	phone := twofa.Client{Browser: twofa.NewSecret("the phone's")}
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: phone}))
+	for range 6 {
+		_, err := m.Verify(ctx, phone, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "12345"})
+		left, _ := twofa.AttemptsLeft(err)
+		switch wait := twofa.RetryAfter(err); {
+		case wait > 0: // first, because the last wrong code locks
+			fmt.Println("try again in", wait)
+		case errors.Is(err, twofa.ErrInvalidCode):
+			fmt.Println("not right, tries left:", left)
+		case errors.Is(err, twofa.ErrLocked): // waiting does not help
+			fmt.Println("use another way to sign in")
+		}
+	}
+	// Output:
+	// not right, tries left: 4
+	// not right, tries left: 3
+	// not right, tries left: 2
+	// not right, tries left: 1
+	// try again in 1m0s
+	// try again in 1m0s
+}
+
 // A recovery code stands in for the app, once.
 func ExampleManager_Verify_recoveryCode() {
 	m, clock, _ := exampleHost(twofa.PolicyOptional())
@@ -198,6 +228,39 @@ func ExampleManager_Send_sms() {
 	// done
 }
 
+// The page of a challenge is built from the challenge alone, however often it
+// is loaded.
+func ExampleManager_Offer() {
+	m, _, _ := exampleHost(twofa.PolicyEmailLink())
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+	login = must(m.Send(ctx, exampleClient, login.Challenge, twofa.EmailLink))
+	cookie := login.Challenge.Reveal() // HttpOnly
+
+	offer := must(m.Offer(ctx, exampleClient, twofa.ParseChallenge(cookie)))
+	fmt.Println(offer.Methods, offer.Sent)
+	_, err := m.Offer(ctx, twofa.Client{Browser: twofa.NewSecret("another")}, twofa.ParseChallenge(cookie))
+	fmt.Println(err)
+	// Output:
+	// [email] a•••@example.com
+	// twofa: expired, start again
+}
+
+// "Not you?" on the page of a challenge: that login is over, and the right code
+// does not finish it either.
+func ExampleManager_Cancel() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	_, app, _ := exampleSetUp(m, clock)
+	clock.Add(time.Hour)
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+
+	fmt.Println(m.Cancel(ctx, exampleClient, login.Challenge))
+	_, err := m.Verify(ctx, exampleClient, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// twofa: expired, start again
+}
+
 // Set-up shows a key and codes, takes one code, and waits until the codes are
 // saved. Nothing is active before.
 func ExampleManager_Enroll() {
@@ -222,6 +285,138 @@ func ExampleManager_Enroll() {
 	// enroll
 	// done
 	// Ada's phone 10
+}
+
+// A new phone takes the place of the old one in the write that makes it active.
+// Until then the old one works; the recovery codes stay.
+func ExampleManager_Enroll_replace() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, old, _ := exampleSetUp(m, clock)
+
+	exampleProve(m, clock, ada, old, twofa.ActionFactors, "")
+	setup := must(m.Enroll(ctx, ada, twofa.Enroll{Name: "New phone", Replaces: must(m.Factors(ctx, ada)).List[0].ID}))
+	fmt.Println(len(setup.Codes), must(m.Factors(ctx, ada)).List[0].Name)
+	login := must(m.Confirm(ctx, ada, twofatest.Code(tb, setup.URI.Reveal(), clock.Now())))
+	ada.Session = login.Session
+	factors := must(m.Factors(ctx, ada))
+	fmt.Println(login.Next, len(factors.List), factors.List[0].Name, factors.CodesLeft)
+
+	clock.Add(time.Minute)
+	login = must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: ada.Client}))
+	_, err := m.Verify(ctx, ada.Client, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, old, clock.Now())})
+	fmt.Println(err)
+	// Output:
+	// 0 Authenticator app
+	// done 1 New phone 10
+	// twofa: code is not valid
+}
+
+// A page that is loaded again shows the same key and the same codes, in the
+// session that began the set-up and in no other.
+func ExampleManager_Enrolment() {
+	m, _, _ := exampleHost(twofa.PolicyOptional())
+	first := twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}
+	ada := twofa.Caller{Session: must(m.Begin(ctx, first)).Session, Account: "acme", Client: exampleClient}
+	setup := must(m.Enroll(ctx, ada, twofa.Enroll{}))
+
+	again := must(m.Enrolment(ctx, ada))
+	fmt.Println(again.URI.Reveal() == setup.URI.Reveal(), len(again.Codes), again.Confirmed)
+
+	ada.Session = must(m.Begin(ctx, first)).Session
+	_, err := m.Enrolment(ctx, ada)
+	fmt.Println(err)
+	// Output:
+	// true 10 false
+	// twofa: expired, start again
+}
+
+// With the last factor goes everything that stood on it. The policy says who
+// may do that; here the person.
+func ExampleManager_Remove() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, app, _ := exampleSetUp(m, clock)
+	exampleProve(m, clock, ada, app, twofa.ActionFactors, "")
+	factor := must(m.Factors(ctx, ada)).List[0]
+	fmt.Println(m.Rename(ctx, ada, factor.ID, "Old phone"))
+	factor = must(m.Factors(ctx, ada)).List[0]
+	fmt.Println(factor.Name, factor.Removable)
+
+	fmt.Println(m.Remove(ctx, ada, factor.ID))
+	left := must(m.Factors(ctx, ada))
+	fmt.Println(len(left.List), left.CodesLeft)
+	// Output:
+	// <nil>
+	// Old phone true
+	// <nil>
+	// 0 0
+}
+
+// New recovery codes are shown first. The old ones die when the new ones are
+// saved, not before.
+func ExampleManager_RegenerateCodes() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, app, old := exampleSetUp(m, clock)
+	exampleProve(m, clock, ada, app, twofa.ActionFactors, "")
+	setup := must(m.RegenerateCodes(ctx, ada))
+	fmt.Println(len(setup.Codes), setup.Saved)
+	fmt.Println(must(m.SaveCodes(ctx, ada)).Next)
+
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: ada.Client}))
+	for _, code := range []twofa.Secret{old[0], setup.Codes[0]} {
+		_, err := m.Verify(ctx, ada.Client, login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: code.Reveal()})
+		fmt.Println(err)
+	}
+	// Output:
+	// 10 false
+	// done
+	// twofa: code is not valid
+	// <nil>
+}
+
+// A deployment that keeps recovery codes viewable shows those that are left,
+// after a fresh proof, which is good for 15 minutes.
+func ExampleManager_RecoveryCodes() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional(), func(c *twofa.Config) { c.ViewableCodes = true })
+	ada, app, codes := exampleSetUp(m, clock)
+	exampleProve(m, clock, ada, app, twofa.ActionFactors, "")
+	shown := must(m.RecoveryCodes(ctx, ada))
+	fmt.Println(len(shown), shown[0].Reveal() == codes[0].Reveal())
+
+	clock.Add(time.Hour)
+	_, err := m.RecoveryCodes(ctx, ada)
+	fmt.Println(err) // StepUp for ActionFactors helps
+	// Output:
+	// 10 true
+	// twofa: denied: proof_expired
+}
+
+// A remembered browser is not asked at login, until the person forgets it.
+func ExampleManager_ForgetBrowser() {
+	p := twofa.PolicyOptional()
+	p.Remember = 30 * 24 * time.Hour
+	m, clock, _ := exampleHost(p)
+	ada, app, _ := exampleSetUp(m, clock)
+	first := twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: ada.Client}
+
+	clock.Add(time.Hour)
+	login := must(m.Begin(ctx, first))
+	login = must(m.Verify(ctx, first.Client, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now()), Remember: true}))
+	first.Client.Browser = login.Browser // a long-lived cookie
+	login = must(m.Begin(ctx, first))
+	fmt.Println(login.Next)
+
+	ada.Session, ada.Client.Browser = login.Session, login.Browser // the token is a new one at each login
+	first.Client = ada.Client
+	browser := must(m.Browsers(ctx, ada))[0]
+	fmt.Println(browser.Device, browser.Remembered, browser.Until.Format(time.DateOnly))
+
+	fmt.Println(m.ForgetBrowser(ctx, ada, browser.ID))
+	fmt.Println(must(m.Begin(ctx, first)).Next)
+	// Output:
+	// done
+	// Firefox on Linux true 2026-04-01
+	// <nil>
+	// challenge
 }
 
 // Check says why a request is denied, and what helps.
@@ -252,6 +447,45 @@ func ExampleManager_Check() {
 	// to the challenge: [email]
 }
 
+// A session that proves too little goes on from where it is: the first factor
+// is not asked for again.
+func ExampleManager_Resume() {
+	exempt := twofa.PolicyOptional()
+	exempt.ExemptSSO = true
+	m, clock, _ := exampleHost(exempt)
+	ada, app, _ := exampleSetUp(m, clock)
+	clock.Add(time.Hour)
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, SSOAccount: "acme", Client: ada.Client}))
+	ada.Session = login.Session
+
+	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyOptional())) // exempts nobody
+	fmt.Println(m.Check(ctx, ada))
+	login = must(m.Resume(ctx, ada))
+	fmt.Println(login.Next, login.Methods)
+	login = must(m.Verify(ctx, ada.Client, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
+	ada.Session = login.Session
+	fmt.Println(m.Check(ctx, ada))
+	// Output:
+	// <nil>
+	// twofa: denied: second_factor_required
+	// challenge [totp recovery]
+	// <nil>
+}
+
+// What a session has proven, for a log or for the claims of a token.
+func ExampleManager_Describe() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, _, _ := exampleSetUp(m, clock)
+	d := must(m.Describe(ada.Session))
+	fmt.Println(d.User, d.Account, d.By, d.AMR)
+	fmt.Println(d.Proofs[0].Method, d.Proofs[0].At)
+	fmt.Println(d.AuthTime, d.Expires.Sub(d.AuthTime))
+	// Output:
+	// ada acme password [pwd otp mfa]
+	// totp 2026-03-02 09:00:00 +0000 UTC
+	// 2026-03-02 09:00:00 +0000 UTC 24h0m0s
+}
+
 // A fresh code before a sensitive action, each time.
 func ExampleManager_StepUp() {
 	m, clock, _ := exampleHost(twofa.PolicyOptional())
@@ -271,6 +505,47 @@ func ExampleManager_StepUp() {
 	// challenge [totp]
 	// <nil>
 	// twofa: denied: proof_missing
+}
+
+// One proof opens an action for as long as its rule says. It is for one
+// resource: another asks again.
+func ExampleManager_CheckAction() {
+	p := twofa.PolicyOptional()
+	p.Actions = map[string]twofa.ActionRule{"payroll": {MaxAge: 10 * time.Minute}}
+	m, clock, _ := exampleHost(p)
+	ada, app, _ := exampleSetUp(m, clock)
+	exampleProve(m, clock, ada, app, "payroll", "2026-02")
+
+	fmt.Println(m.CheckAction(ctx, ada, "payroll", "2026-02"))
+	fmt.Println(m.CheckAction(ctx, ada, "payroll", "2026-01"))
+	clock.Add(10 * time.Minute)
+	fmt.Println(m.CheckAction(ctx, ada, "payroll", "2026-02"))
+	// Output:
+	// <nil>
+	// twofa: denied: proof_missing
+	// twofa: denied: proof_expired
+}
+
+// A button pressed twice: of any number of requests with one proof, one goes
+// through.
+func ExampleManager_UseAction() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, app, _ := exampleSetUp(m, clock)
+	exampleProve(m, clock, ada, app, "invoice.pay", "4711")
+
+	var requests sync.WaitGroup
+	var paid atomic.Int32
+	for range 5 {
+		requests.Go(func() {
+			if m.UseAction(ctx, ada, "invoice.pay", "4711") == nil {
+				paid.Add(1)
+			}
+		})
+	}
+	requests.Wait()
+	fmt.Println("paid", paid.Load(), "time")
+	// Output:
+	// paid 1 time
 }
 
 // A host whose policies stand in its configuration sets them at every start.
@@ -316,6 +591,65 @@ func ExampleManager_Revoke() {
 	// twofa: denied: signed_out
 }
 
+// After a new password the session that changed it stays, and no other.
+func ExampleManager_CredentialsChanged() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, app, _ := exampleSetUp(m, clock)
+	clock.Add(time.Hour)
+	phone := twofa.Client{Browser: twofa.NewSecret("the phone's")}
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: phone}))
+	login = must(m.Verify(ctx, phone, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
+	other := twofa.Caller{Session: login.Session, Account: "acme", Client: phone}
+	fmt.Println(m.Check(ctx, other))
+
+	fmt.Println(m.CredentialsChanged(ctx, ada, "ada"))
+	fmt.Println(m.Check(ctx, ada))
+	fmt.Println(m.Check(ctx, other))
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// twofa: denied: signed_out
+}
+
+// A deleted account leaves nothing behind. It is the host that deletes, never
+// the person's own session.
+func ExampleManager_Erase() {
+	m, clock, _ := exampleHost(twofa.PolicyOptional())
+	ada, _, _ := exampleSetUp(m, clock)
+	fmt.Println(m.Erase(ctx, ada, "ada"))
+	fmt.Println(m.Erase(ctx, twofa.Host("account deleted"), "ada"))
+	fmt.Println(m.Check(ctx, ada))
+	// Output:
+	// twofa: not allowed
+	// <nil>
+	// twofa: denied: signed_out
+}
+
+// A key is replaced in three deployments. Nobody signs in again for it.
+func ExampleManager_Rekey() {
+	store, old := memstore.New(), twofa.GenerateKeys().Reveal()
+	fresh := strings.Replace(twofa.GenerateKeys().Reveal(), "k1:", "k2:", 1)
+	deploy := func(ring string) (*twofa.Manager, *twofatest.Clock) {
+		m, clock, _ := exampleHost(twofa.PolicyOptional(), func(c *twofa.Config) { c.Store, c.Keys = store, must(twofa.ParseKeys(ring)) })
+		return m, clock
+	}
+	ada, _, _ := exampleSetUp(deploy(old))
+
+	deploy(old + "," + fresh) // every server can open what the new key will seal
+	m, _ := deploy(fresh + "," + old)
+	fmt.Println(m.Check(ctx, ada))
+	fmt.Println(m.Rekey(ctx, "ada", "acme")) // so for every user and account
+
+	m, _ = deploy(fresh) // when the sessions of before are over
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
+	fmt.Println(login.Next, login.Methods)
+	// Output:
+	// <nil>
+	// <nil>
+	// challenge [totp recovery]
+}
+
 // A host's own mail system is one method.
 func ExampleMailer() {
 	var mailer twofa.Mailer = queueMailer{}
@@ -343,10 +677,11 @@ func (queueMailer) SendMail(ctx context.Context, m twofa.Email) error {
 	return ctx.Err() // and into the queue
 }
 
-// exampleHost is a host with a directory of everybody, and a policy.
-func exampleHost(p twofa.Policy) (*twofa.Manager, *twofatest.Clock, *twofatest.Outbox) {
+// exampleHost is a host with a directory of everybody, and a policy. edit may
+// change the configuration.
+func exampleHost(p twofa.Policy, edit ...func(*twofa.Config)) (*twofa.Manager, *twofatest.Clock, *twofatest.Outbox) {
 	clock, out := twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), &twofatest.Outbox{}
-	return must(twofa.New(twofa.Config{
+	cfg := twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.Keys(tb, "example"), Now: clock.Now, Policy: p,
 		User: func(_ context.Context, id string) (twofa.User, error) {
 			address := id + "@example.com"
@@ -354,7 +689,11 @@ func exampleHost(p twofa.Policy) (*twofa.Manager, *twofatest.Clock, *twofatest.O
 		},
 		Mailer: out, LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
 		SMS: out, Phone: numbers{}, SMSCountries: []string{"CH"},
-	})), clock, out
+	}
+	for _, f := range edit {
+		f(&cfg)
+	}
+	return must(twofa.New(cfg)), clock, out
 }
 
 // exampleSetUp signs Ada in and sets up her app.
@@ -366,6 +705,13 @@ func exampleSetUp(m *twofa.Manager, clock *twofatest.Clock) (ada twofa.Caller, a
 	login = must(m.SaveCodes(ctx, ada))
 	ada.Session, ada.Client.Browser = login.Session, login.Browser
 	return ada, setup.URI.Reveal(), setup.Codes
+}
+
+// exampleProve takes a fresh code of Ada's app before an action.
+func exampleProve(m *twofa.Manager, clock *twofatest.Clock, ada twofa.Caller, app, action, resource string) {
+	clock.Add(time.Minute) // each code works once
+	login := must(m.StepUp(ctx, ada, action, resource))
+	must(m.Verify(ctx, ada.Client, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
 }
 
 func must[T any](v T, err error) T {

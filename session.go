@@ -253,9 +253,10 @@ func (s *state) newEpoch(survivor string) {
 }
 
 // Erase deletes all second-factor state of a user: for an account that is
-// deleted, not for a lost device. Nothing made before works again, also if the
-// id were given to another person. A record that cannot be read is deleted,
-// too. Only the host may.
+// deleted, and for who has lost everything and has shown to the host's support
+// who it is. It mails nobody. Nothing made before works again, also if the id
+// were given to another person. A record that cannot be read is deleted, too.
+// Only the host may.
 func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if by.host == "" {
 		return ErrNotAllowed

@@ -1,0 +1,29 @@
+package memstore_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+)
+
+// The store of a test is also the place to look up what was written.
+func Example() {
+	ctx, store := context.Background(), memstore.New()
+	keys, _ := twofa.ParseKeys(twofa.GenerateKeys().Reveal())
+	m, err := twofa.New(twofa.Config{
+		Issuer: "Acme", Store: store, Keys: keys,
+		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyAuthenticator()))
+	events, err := store.Events(ctx, twofa.EventQuery{Account: "acme"})
+	fmt.Println(events[0].Type, events[0].Actor, events[0].Detail, err)
+	// Output:
+	// <nil>
+	// policy host start-up: totp required, SSO exempt, turned off by admin <nil>
+}

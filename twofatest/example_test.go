@@ -1,0 +1,54 @@
+package twofatest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// A test sets an app up as a person does, by the code that it shows, and reads
+// what was mailed. No time passes but what the test adds.
+func Example() {
+	ctx, clock, out := context.Background(), twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), &twofatest.Outbox{}
+	m := must(twofa.New(twofa.Config{
+		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.Keys(tb, "example"), Now: clock.Now, Mailer: out,
+		User: func(_ context.Context, id string) (twofa.User, error) {
+			return twofa.User{ID: id, Name: id, Emails: []string{id + "@example.com"}}, nil
+		},
+	}))
+	first := twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}
+	ada := twofa.Caller{Session: must(m.Begin(ctx, first)).Session}
+	app := must(m.Enroll(ctx, ada, twofa.Enroll{})).URI.Reveal()
+	must(m.Confirm(ctx, ada, twofatest.Code(tb, app, clock.Now())))
+	must(m.SaveCodes(ctx, ada))
+	fmt.Println(out.Mails()[0].To, out.Mails()[0].Subject)
+
+	login := must(m.Begin(ctx, first))
+	clock.Add(30 * time.Second) // each code works once
+	login = must(m.Verify(ctx, twofa.Client{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
+	fmt.Println(login.Next)
+	// Output:
+	// ada@example.com Security notice from Acme
+	// done
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// tb stands where a test of yours has its t.
+var tb testing.TB = exampleTB{}
+
+type exampleTB struct{ testing.TB }
+
+func (exampleTB) Helper() {}
+
+func (exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
