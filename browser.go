@@ -126,7 +126,7 @@ func (s *state) recognise(m Method, remember bool) (token Secret) {
 		s.Browsers = append(s.Browsers, browser{ID: newID(), Hash: browserHash(token), First: now})
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
-	b.Device, b.Used, b.Proven, b.Method, b.Expires = device(s.client.UserAgent), now, now, m, now+browserLife
+	b.Device, b.Used, b.Proven, b.Method, b.Expires = s.client.Device(), now, now, m, now+browserLife
 	if s.policy.Remember > 0 { // the last answer to the question counts
 		if remember && !b.Remember {
 			s.event(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})

@@ -27,7 +27,7 @@ func (s *state) prepareLink(u User, x *sent) outgoing {
 	x.Hash, x.To, x.Mask = digest("link", token), digest("address", u.Emails[0]), maskEmail(u.Emails[0])
 	x.Expires = s.now.Add(linkTTL).Unix()
 	mail := s.m.cfg.MailLink(LinkMail{Issuer: s.m.cfg.Issuer, User: u, URL: NewSecret(s.m.cfg.LinkURL(token)),
-		Time: s.now.UTC(), Valid: linkTTL, IP: clean(s.client.IP, 45), Device: device(s.client.UserAgent)})
+		Time: s.now.UTC(), Valid: linkTTL, IP: clean(s.client.IP, 45), Device: s.client.Device()})
 	mail.To = u.Emails[0]
 	mail.Subject = clean(mail.Subject, 200)
 	return outgoing{email: &mail}

@@ -54,6 +54,10 @@ type Client struct {
 	HostSession Secret
 }
 
+// Device guesses browser and system from the User-Agent, for a person to
+// recognise, as in "Firefox on Linux". No word of it is the client's own.
+func (c Client) Device() string { return device(c.UserAgent) }
+
 // FirstFactor is what the host has just checked.
 type FirstFactor struct {
 	UserID  string
