@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	_ "embed"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -18,6 +19,9 @@ import (
 	"github.com/twofa-go/twofa/adapters/sqlstore"
 	"github.com/twofa-go/twofa/twofahttp"
 )
+
+//go:embed pages.css
+var coloursCSS []byte
 
 // actionExport is the step-up action of the contact export.
 const actionExport = "contacts.export"
@@ -40,7 +44,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, User: a.directory,
 		Policy:        twofa.PolicyEmailLink(), // of accounts that have set none
 		RecoveryCodes: cfg.RecoveryCodes, ViewableCodes: cfg.ViewableCodes, SessionTTL: signinLifetime,
-		Mailer: a.mailer, LinkURL: func(token string) string { return a.link("2fa", "link") + "?token=" + url.QueryEscape(token) },
+		Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa")),
 		SMS: a.texts, Phone: phone.Parser{}, SMSCountries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
 		WebOTPHost: webOTPHost(a.base),
 		OnEvent:    a.audit, Now: a.now, Logger: a.log,
@@ -62,7 +66,8 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 			{Code: "CH", Name: "Switzerland (+41)"}, {Code: "AT", Name: "Austria (+43)"}, {Code: "DE", Name: "Germany (+49)"},
 			{Code: "FR", Name: "France (+33)"}, {Code: "GB", Name: "United Kingdom (+44)"}, {Code: "US", Name: "United States (+1)"},
 		},
-		Logger: a.log, Now: a.now,
+		Stylesheet: append(twofahttp.DefaultStylesheet(), coloursCSS...),
+		Logger:     a.log, Now: a.now,
 	})
 	return err
 }
