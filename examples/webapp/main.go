@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -35,8 +36,8 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.addr, "addr", "localhost:8080", "`host:port` to listen on")
-	flag.StringVar(&o.baseURL, "url", "", "`URL` by which browsers reach this server: links in mail and texts name it (default http:// and -addr)")
+	flag.StringVar(&o.addr, "addr", "localhost:8080", "`host:port` to listen on; port 0 is one that is free")
+	flag.StringVar(&o.baseURL, "url", "", "`URL` by which browsers reach this server: links in mail and texts name it (default http:// and where it listens)")
 	flag.StringVar(&o.data, "data", ".data", "`folder` for the SQLite database and, if the environment has no TWOFA_KEYS, the key ring")
 	flag.StringVar(&o.database, "database", "", "postgres:// `URL` to use instead of SQLite")
 	flag.StringVar(&o.smtp, "smtp", "", "smtp:// (STARTTLS) or smtps:// `URL`, user:password@host:port, to send mail through; SMTP_URL in the environment keeps the password out of the process list")
@@ -46,7 +47,6 @@ func main() {
 	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "keep recovery codes sealed, so that they can be shown again after a fresh proof")
 	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show mail and texts under /dev/outbox instead of sending them")
 	flag.Parse()
-	o.baseURL = cmp.Or(o.baseURL, "http://"+o.addr)
 	o.smtp = cmp.Or(o.smtp, os.Getenv("SMTP_URL"))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -67,6 +67,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if tcp, ok := ln.Addr().(*net.TCPAddr); o.demo && (!ok || !tcp.IP.IsLoopback()) {
 		return errors.New("demo mode lets anyone in: listen on localhost, or pass -demo=false")
 	}
+	o.baseURL = cmp.Or(o.baseURL, address(o.addr, ln))
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	cfg, err := o.config(logger)
 	if err != nil {
@@ -78,15 +79,27 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer a.Close()
+	fmt.Fprintf(out, "\n  Acme Contacts is at  %s\n", o.baseURL)
 	if o.demo {
 		printDemo(out, o.baseURL)
 	}
 	return serve(ctx, ln, a, logger)
 }
 
+// address is where browsers on this machine reach ln: by the name that was
+// asked for, at the port that it got.
+func address(asked string, ln net.Listener) string {
+	host, _, _ := net.SplitHostPort(asked)
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port)
+}
+
 // config opens what the app works with.
 func (o options) config(logger *slog.Logger) (app.Config, error) {
 	cfg := app.Config{BaseURL: o.baseURL, Demo: o.demo, Logger: logger, RecoveryCodes: o.recoveryCodes, ViewableCodes: o.viewableCodes}
+	if o.database != "" && !strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://") { // it may hold a password
+		return cfg, errors.New("-database is not a postgres:// or postgresql:// URL; without it the app keeps its data in SQLite, in the folder of -data")
+	}
 	var err error
 	if cfg.Keys, err = app.LoadKeys(os.Getenv("TWOFA_KEYS"), o.data, o.demo); err != nil {
 		return cfg, err
@@ -132,9 +145,10 @@ func (o options) mailer() (twofa.Mailer, error) {
 	})
 }
 
-func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger) error {
-	srv := &http.Server{
-		Handler:           a,
+// newServer is a server that no client can keep waiting.
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -142,6 +156,10 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
+}
+
+func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger) error {
+	srv := newServer(a, logger)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()
 	sweep := time.NewTicker(time.Hour)
@@ -163,7 +181,7 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 }
 
 func printDemo(out io.Writer, url string) {
-	fmt.Fprintf(out, "\n  Acme Contacts is at  %s\n  Mail and texts       %s/dev/outbox\n  Everyone's password  %s\n\n", url, url, app.DemoPassword)
+	fmt.Fprintf(out, "  Mail and texts       %s/dev/outbox\n  Everyone's password  %s\n\n", url, app.DemoPassword)
 	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "  ACCOUNT\tITS POLICY")
 	for _, a := range app.DemoAccounts() {

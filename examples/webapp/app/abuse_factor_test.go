@@ -90,7 +90,7 @@ func TestAbuse_F11_DestinationFromTheRequest(t *testing.T) {
 	for _, m := range s.outbox() {
 		require.Contains(t, []string{ada, eva, "+12025550101"}, m.To)
 	}
-	require.Len(t, s.outbox(), 8, "three links, two notices of the set-up, three texts")
+	require.Len(t, s.outbox(), 7, "three links, one notice of the set-up, three texts")
 }
 
 // F-16: a user comes to be only by a link that was mailed to the address.

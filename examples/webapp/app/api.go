@@ -103,6 +103,7 @@ func (a *App) apiStepUpVerify(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		_, err = a.db.ExecContext(r.Context(), `UPDATE signins SET twofa = $1 WHERE id = $2`, login.Session.Reveal(), visitorOf(r).Signin)
+		err = unavailable(err)
 	}
 	login.Session = twofa.Session{}
 	return a.apiAnswer(w, r, login, err)

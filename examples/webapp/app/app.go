@@ -76,7 +76,7 @@ func New(cfg Config) (*App, error) {
 		return nil, err
 	}
 	a := &App{
-		db: store{cfg.DB}, base: base, mailer: cfg.Mailer, texts: cfg.SMS, demo: cfg.Demo,
+		db: store{cfg.DB, cfg.DB}, base: base, mailer: cfg.Mailer, texts: cfg.SMS, demo: cfg.Demo,
 		now: cfg.Now, log: cfg.Logger, sessions: newSessions(cfg.DB),
 	}
 	if a.now == nil {
@@ -94,7 +94,6 @@ func New(cfg Config) (*App, error) {
 			a.texts = a.outbox
 		}
 	}
-	a.sessions.ErrorFunc = a.sessionFailed
 	a.limit = newLimiter(a.now)
 	if a.pages, err = parsePages(); err != nil {
 		return nil, err

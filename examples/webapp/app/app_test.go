@@ -59,7 +59,7 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	a, err := app.New(cfg)
 	require.NoError(t, err)
 	s.app, s.db = a, cfg.DB
-	s.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // connections that a burst gave up
+	s.srv.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(s.log, nil), slog.LevelWarn)
 	s.srv.StartTLS()
 	t.Cleanup(func() { s.srv.Close(); a.Close() })
 	return s
@@ -80,13 +80,18 @@ func testDB(t *testing.T) *sql.DB {
 	if os.Getenv("TWOFA_WEBAPP_POSTGRES") != "" {
 		return openDB(t, engines.PostgreSQL(t))
 	}
-	template.once.Do(func() { template.file = seeded(t) })
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "contacts.db"), template.file, 0o600))
-	db, err := app.OpenDB("", dir)
+	db, err := app.OpenDB("", sqliteDir(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
+}
+
+// sqliteDir is a folder with a database that holds the demo data.
+func sqliteDir(t *testing.T) string {
+	template.once.Do(func() { template.file = seeded(t) })
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "contacts.db"), template.file, 0o600))
+	return dir
 }
 
 // template is a database with the demo data, made once: most of what a test

@@ -62,10 +62,9 @@ func (a *App) contactsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.render(w, r, http.StatusOK, "contacts", "Contacts", map[string]any{
+	return a.render(w, r, http.StatusOK, "contacts", "Contacts", map[string]any{
 		"List": list, "Search": search, "Proven": r.URL.Query().Get("export") == "ready", // only picks a sentence
 	})
-	return nil
 }
 
 func (a *App) addContact(w http.ResponseWriter, r *http.Request) error {
@@ -113,6 +112,10 @@ func (a *App) exportContacts(w http.ResponseWriter, r *http.Request) error {
 		}
 		return out.Write([]string{cell(c.Name), cell(c.Company), cell(c.Email), cell(c.Phone)})
 	})
+	if err != nil && n == 0 { // nothing has left yet
+		w.Header().Del("Content-Disposition")
+		return err
+	}
 	out.Flush()
 	if err := cmp.Or(err, out.Error()); err != nil {
 		a.log.ErrorContext(r.Context(), "export cut short", "error", err)

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -89,7 +88,8 @@ func (a *App) seed(ctx context.Context) error {
 	for _, p := range DemoPeople() {
 		id, _, _ := strings.Cut(p.Email, "@")
 		u := user{ID: id, Email: p.Email, Name: p.Name, Password: hash, Stamp: rand.Text()}
-		if err := a.db.join(ctx, u, p.Account, p.Role, a.now()); err != nil {
+		err := a.db.inTx(ctx, func(tx store) error { return tx.join(ctx, u, p.Account, p.Role, a.now()) })
+		if err != nil {
 			return err
 		}
 	}
@@ -102,7 +102,7 @@ func (a *App) seedContacts(ctx context.Context, accountID string) error {
 	first := []string{"Avery", "Blake", "Casey", "Drew", "Emery", "Frankie", "Gray", "Harper", "Indigo", "Jules", "Kit", "Lane"}
 	last := map[string]string{"brook": "Brooks", "harbor": "Sample", "meadow": "Placeholder", "summit": "Peak"}[accountID]
 	company := []string{"Anchor", "Beacon", "Compass"}
-	return a.db.inTx(ctx, func(tx *sql.Tx) error {
+	return a.db.inTx(ctx, func(tx store) error {
 		for i, f := range first {
 			_, err := tx.ExecContext(ctx, `INSERT INTO contacts (id, account_id, name, company, email, phone) VALUES ($1, $2, $3, $4, $5, $6)`,
 				fmt.Sprintf("%s-%d", accountID, i+1), accountID, f+" "+last, company[i%3]+" Example",

@@ -96,10 +96,10 @@ func (s hostSessions) Session(r *http.Request) twofa.Session {
 func (s hostSessions) SignIn(_ http.ResponseWriter, r *http.Request, proven twofa.Session) error {
 	id, err := s.app.newSignin(r, proven, sql.NullString{})
 	if err != nil {
-		return err
+		return unavailable(err)
 	}
 	if err := s.app.forgetBrowser(r.Context()); err != nil {
-		return err
+		return unavailable(err)
 	}
 	s.app.sessions.Put(r.Context(), keySignin, id)
 	return nil
@@ -107,5 +107,5 @@ func (s hostSessions) SignIn(_ http.ResponseWriter, r *http.Request, proven twof
 
 // SignOut implements twofahttp.Sessions.
 func (s hostSessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
-	return s.app.forgetBrowser(r.Context())
+	return unavailable(s.app.forgetBrowser(r.Context()))
 }

@@ -46,8 +46,7 @@ func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form
 	if a.demo {
 		form.Demo, form.DemoPassword = demoTeams(), DemoPassword
 	}
-	a.render(w, r, status, "login", "Sign in", form)
-	return nil
+	return a.render(w, r, status, "login", "Sign in", form)
 }
 
 // login is the main door.

@@ -30,8 +30,7 @@ func (a *App) membersPage(w http.ResponseWriter, r *http.Request) error {
 	for i, m := range ms {
 		rows[i] = memberRow{m, m.ID == v.User.ID, v.Role.Above(m.Role)}
 	}
-	a.render(w, r, http.StatusOK, "members", "Members", rows)
-	return nil
+	return a.render(w, r, http.StatusOK, "members", "Members", rows)
 }
 
 // grantable reports whether by may give role: nobody makes an owner here, and
@@ -52,16 +51,19 @@ func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := a.limit.attempt(v.User.ID, "mail "+normalEmail(addr.Address)); !ok {
 		return errTooMany
 	}
-	a.mail(r.Context(), func(ctx context.Context) (twofa.Email, error) {
-		token, err := a.db.newLink(ctx, link{
-			Kind: linkInvite, Email: addr.Address, Account: v.Account.ID,
-			Role: role, Expires: a.now().Add(inviteLifetime),
-		})
+	token, err := a.db.newLink(r.Context(), link{
+		Kind: linkInvite, Email: addr.Address, Account: v.Account.ID,
+		Role: role, Expires: a.now().Add(inviteLifetime),
+	})
+	if err != nil {
+		return err
+	}
+	a.mail(r.Context(), func(context.Context) (twofa.Email, error) {
 		return twofa.Email{
 			To: addr.Address, Subject: "You are invited to Acme Contacts",
 			Text: v.User.Name + " invites you to join " + v.Account.Name + " as " + string(role) + ":\n\n" +
 				a.link("invite", token) + "\n\nThe link works once, within 7 days.\n",
-		}, err
+		}, nil
 	})
 	a.flash(r, "Invitation sent to "+addr.Address+".")
 	http.Redirect(w, r, "/members", http.StatusSeeOther)
@@ -87,8 +89,7 @@ func (a *App) invitePage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	a.render(w, r, http.StatusOK, "invite", "Join "+acc.Name, inviteForm{l.Email, acc.Name, l.Role, err == nil})
-	return nil
+	return a.render(w, r, http.StatusOK, "invite", "Join "+acc.Name, inviteForm{l.Email, acc.Name, l.Role, err == nil})
 }
 
 // acceptInvite is a door. Whoever has a user here already proves it with the
@@ -111,13 +112,16 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.db.spendLink(ctx, linkInvite, token, a.now()); err != nil {
+	err = a.db.inTx(ctx, func(tx store) error {
+		if _, err := tx.spendLink(ctx, linkInvite, token, a.now()); err != nil {
+			return err
+		}
+		return tx.join(ctx, u, l.Account, l.Role, a.now())
+	})
+	if err != nil {
 		return deadLink(err)
 	}
-	if err := a.db.join(ctx, u, l.Account, l.Role, a.now()); err != nil {
-		return err
-	}
-	return a.firstFactorDone(w, r, u.ID, l.Account, by)
+	return halfDone(a.firstFactorDone(w, r, u.ID, l.Account, by))
 }
 
 // newUser reads the form of somebody who has none yet. The user exists once join has run.
@@ -130,18 +134,16 @@ func (a *App) newUser(r *http.Request, email string) (user, error) {
 	return user{ID: rand.Text(), Email: normalEmail(email), Name: name, Password: hash, Stamp: rand.Text()}, err
 }
 
-// join makes u a member, and a user where it is none yet.
+// join makes u a member, and a user where it is none yet. It is part of a transaction.
 func (s store) join(ctx context.Context, u user, accountID string, role Role, now time.Time) error {
-	return s.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO users (id, email, name, password, stamp) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (id) DO NOTHING`, u.ID, u.Email, u.Name, u.Password, u.Stamp)
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (account_id, user_id, role, since) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (account_id, user_id) DO NOTHING`, accountID, u.ID, role, now.Unix())
+	_, err := s.ExecContext(ctx, `INSERT INTO users (id, email, name, password, stamp) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (id) DO NOTHING`, u.ID, u.Email, u.Name, u.Password, u.Stamp)
+	if err != nil {
 		return err
-	})
+	}
+	_, err = s.ExecContext(ctx, `INSERT INTO members (account_id, user_id, role, since) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account_id, user_id) DO NOTHING`, accountID, u.ID, role, now.Unix())
+	return err
 }
 
 func (a *App) changeRole(w http.ResponseWriter, r *http.Request) error {
@@ -169,7 +171,7 @@ func (a *App) removeMember(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = a.db.inTx(r.Context(), func(tx *sql.Tx) error {
+	err = a.db.inTx(r.Context(), func(tx store) error {
 		err := oneRow(tx.ExecContext(r.Context(), `DELETE FROM members WHERE account_id = $1 AND user_id = $2 AND role = $3`,
 			v.Account.ID, m.ID, m.Role))
 		if err != nil {

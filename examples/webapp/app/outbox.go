@@ -75,8 +75,7 @@ func (a *App) outboxPage(w http.ResponseWriter, r *http.Request) error {
 	a.waitForMail()
 	newestFirst := a.outbox.Messages()
 	slices.Reverse(newestFirst)
-	a.render(w, r, http.StatusOK, "outbox", "Outbox", newestFirst)
-	return nil
+	return a.render(w, r, http.StatusOK, "outbox", "Outbox", newestFirst)
 }
 
 // outboxJSON answers when nothing is under way any more, so that a test reads

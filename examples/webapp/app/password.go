@@ -13,8 +13,6 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
-
-	"github.com/twofa-go/twofa"
 )
 
 // OWASP's choice for little memory.
@@ -119,28 +117,19 @@ func checkNewPassword(password string) error {
 	return nil
 }
 
-// setPassword changes a password, which checkNewPassword has seen, and the user's stamp, and ends every sign-in
-// but keep: whoever knew the old password is out, and older reset links are dead. What was proven with the old
-// password, and browsers that were remembered by it, go with it.
-func (a *App) setPassword(ctx context.Context, userID, password, keep string, by twofa.Caller) error {
-	hash, err := a.password.hash(ctx, password)
+// setPassword changes a password and the user's stamp, and ends every sign-in
+// but keep: whoever knew the old password is out, and older reset links are
+// dead. It is part of a transaction, after which the second factor has to be
+// told by CredentialsChanged.
+func (s store) setPassword(ctx context.Context, userID, hash, keep string) error {
+	err := oneRow(s.ExecContext(ctx, `UPDATE users SET password = $1, stamp = $2 WHERE id = $3`, hash, rand.Text(), userID))
 	if err != nil {
 		return err
 	}
-	err = a.db.inTx(ctx, func(tx *sql.Tx) error {
-		err := oneRow(tx.ExecContext(ctx, `UPDATE users SET password = $1, stamp = $2 WHERE id = $3`, hash, rand.Text(), userID))
-		if err != nil {
-			return err
-		}
-		if _, err = tx.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1 AND id <> $2`, userID, keep); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM links WHERE kind = $1
-			AND email = (SELECT email FROM users WHERE id = $2)`, linkReset, userID)
-		return err
-	})
-	if err != nil {
+	if _, err = s.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1 AND id <> $2`, userID, keep); err != nil {
 		return err
 	}
-	return a.twofa.CredentialsChanged(ctx, by, userID)
+	_, err = s.ExecContext(ctx, `DELETE FROM links WHERE kind = $1
+		AND email = (SELECT email FROM users WHERE id = $2)`, linkReset, userID)
+	return err
 }

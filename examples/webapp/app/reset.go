@@ -13,8 +13,7 @@ import (
 const resetLifetime = 30 * time.Minute
 
 func (a *App) forgotPage(w http.ResponseWriter, r *http.Request) error {
-	a.render(w, r, http.StatusOK, "forgot", "Reset your password", nil)
-	return nil
+	return a.render(w, r, http.StatusOK, "forgot", "Reset your password", nil)
 }
 
 // forgot answers the same, and as fast, whether the address is known or not.
@@ -48,8 +47,7 @@ func (a *App) resetPage(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.findLink(r.Context(), linkReset, r.PathValue("token"), a.now()); err != nil {
 		return deadLink(err)
 	}
-	a.render(w, r, http.StatusOK, "reset", "Choose a new password", nil)
-	return nil
+	return a.render(w, r, http.StatusOK, "reset", "Choose a new password", nil)
 }
 
 // reset is a door: who can read the mailbox chooses a password and is let in
@@ -59,18 +57,36 @@ func (a *App) reset(w http.ResponseWriter, r *http.Request) error {
 	if err := checkNewPassword(r.PostFormValue("password")); err != nil {
 		return err
 	}
-	l, err := a.db.spendLink(ctx, linkReset, token, a.now())
+	if _, err := a.db.findLink(ctx, linkReset, token, a.now()); err != nil { // before the work that a hash is
+		return deadLink(err)
+	}
+	hash, err := a.password.hash(ctx, r.PostFormValue("password"))
+	if err != nil {
+		return err
+	}
+	u, err := a.db.resetPassword(ctx, token, hash, a.now())
 	if err != nil {
 		return deadLink(err)
 	}
-	u, err := a.db.userByEmail(ctx, l.Email)
-	if err != nil {
-		return err
+	if err := a.twofa.CredentialsChanged(ctx, twofa.Host("password reset"), u.ID); err != nil {
+		return halfDone(err)
 	}
-	if err := a.setPassword(ctx, u.ID, r.PostFormValue("password"), "", twofa.Host("password reset")); err != nil {
-		return err
-	}
-	return a.enterFirstAccount(w, r, u, twofa.ByEmail)
+	return halfDone(a.enterFirstAccount(w, r, u, twofa.ByEmail))
+}
+
+// resetPassword spends a reset link and sets the password of whom it was mailed to.
+func (s store) resetPassword(ctx context.Context, token, hash string, now time.Time) (u user, err error) {
+	err = s.inTx(ctx, func(tx store) error {
+		l, err := tx.spendLink(ctx, linkReset, token, now)
+		if err != nil {
+			return err
+		}
+		if u, err = tx.userByEmail(ctx, l.Email); err != nil {
+			return err
+		}
+		return tx.setPassword(ctx, u.ID, hash, "")
+	})
+	return u, err
 }
 
 func deadLink(err error) error {

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -116,7 +115,10 @@ func (a *App) mount(rt Route) http.Handler {
 	if rt.Method == http.MethodPost && !rt.api() {
 		do = a.checkForm(do)
 	}
-	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	if !rt.api() && rt.Path != "/static/{file}" {
+		do = a.session(do)
+	}
+	return a.logged(rt, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rt.api() { // whatever is sent along, it knows tokens and speaks JSON
 			r = r.Clone(r.Context())
 			r.Header.Del("Cookie")
@@ -126,11 +128,7 @@ func (a *App) mount(rt Route) http.Handler {
 		if err := do(w, r); err != nil {
 			a.fail(w, r, err)
 		}
-	})
-	if !rt.api() && rt.Path != "/static/{file}" {
-		h = a.sessions.LoadAndSave(h)
-	}
-	return a.logged(rt, h)
+	}))
 }
 
 // logged writes one line for each request. It names the pattern and not the
@@ -197,29 +195,3 @@ func (a *App) headers(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// httpError is an error that the visitor may read.
-type httpError struct {
-	status int
-	text   string
-}
-
-func (e *httpError) Error() string { return e.text }
-
-// fail is the one place where an error becomes an answer. What is not an
-// httpError is logged, and the visitor learns nothing of it.
-func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
-	shown, ok := errors.AsType[*httpError](err)
-	if !ok {
-		a.log.ErrorContext(r.Context(), "request failed", "error", err)
-		shown = &httpError{http.StatusInternalServerError, "Something went wrong on our side. Please try again."}
-	}
-	if wantsJSON(r) {
-		w.Header().Set("Content-Type", "application/problem+json")
-		writeJSON(w, shown.status, map[string]any{"title": shown.text, "status": shown.status})
-		return
-	}
-	a.render(w, r, shown.status, "message", "That did not work", shown.text)
-}
-
-var errNotFound = &httpError{http.StatusNotFound, "There is nothing here."}

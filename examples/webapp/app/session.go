@@ -5,15 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"database/sql"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/alexedwards/scs/v2"
 
 	"github.com/twofa-go/twofa"
 )
@@ -29,22 +25,6 @@ const (
 
 // signinLifetime is absolute. The web session under it lives a little longer.
 const signinLifetime = 12 * time.Hour
-
-func newSessions(db *sql.DB) *scs.SessionManager {
-	m := scs.New()
-	m.Store = webSessions{db}
-	m.HashTokenInStore = true
-	m.Lifetime = 24 * time.Hour
-	m.Cookie.Name = "__Host-session"
-	m.Cookie.Secure = true // browsers accept it from http://localhost too
-	m.Cookie.Persist = false
-	return m
-}
-
-func (a *App) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
-	a.log.ErrorContext(r.Context(), "web session", "error", err)
-	http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-}
 
 // visitor is who a request comes from, as the database knows at this moment.
 type visitor struct {
@@ -125,10 +105,10 @@ func (a *App) forgetBrowser(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.sessions.Clear(ctx); err != nil {
+	if err := a.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	return a.sessions.RenewToken(ctx)
+	return a.sessions.Clear(ctx)
 }
 
 // csrf is the token that every form of this session carries.
@@ -173,45 +153,3 @@ func clientIP(r *http.Request) string {
 func userAgent(r *http.Request) string {
 	return fmt.Sprintf("%.200s", strings.ToValidUTF8(r.UserAgent(), ""))
 }
-
-// webSessions keeps scs sessions in the product's database. They only carry
-// the way to a row of signins, so it does no harm that the last writer wins.
-type webSessions struct{ db *sql.DB }
-
-func (s webSessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	var data string
-	err := s.db.QueryRowContext(ctx, `SELECT data FROM web_sessions WHERE token = $1 AND expiry > $2`,
-		token, time.Now().Unix()).Scan(&data)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	b, err := base64.StdEncoding.DecodeString(data)
-	return b, err == nil, err
-}
-
-func (s webSessions) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO web_sessions (token, data, expiry) VALUES ($1, $2, $3)
-		ON CONFLICT (token) DO UPDATE SET data = excluded.data, expiry = excluded.expiry`,
-		token, base64.StdEncoding.EncodeToString(b), expiry.Unix())
-	return err
-}
-
-func (s webSessions) DeleteCtx(ctx context.Context, token string) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM web_sessions WHERE token = $1`, token)
-	return err
-}
-
-// scs calls the methods above; these complete its interface.
-
-func (s webSessions) Find(token string) ([]byte, bool, error) {
-	return s.FindCtx(context.Background(), token)
-}
-
-func (s webSessions) Commit(token string, b []byte, expiry time.Time) error {
-	return s.CommitCtx(context.Background(), token, b, expiry)
-}
-
-func (s webSessions) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }

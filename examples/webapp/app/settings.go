@@ -12,11 +12,14 @@ import (
 )
 
 type signinRow struct {
-	ID, Door, IP, Agent, Account string
+	ID, Door, IP, Agent, Account string // Agent: the program's own name for itself
 	API, Current                 bool
 	Created, Seen                time.Time
 	proven                       twofa.Session
 }
+
+// Device is what a person recognises a browser by.
+func (row signinRow) Device() string { return twofa.Client{UserAgent: row.Agent}.Device() }
 
 // signinsOf lists where a user is signed in, in whatever account.
 func (s store) signinsOf(ctx context.Context, userID, current string, now time.Time) ([]signinRow, error) {
@@ -58,8 +61,7 @@ func (a *App) settingsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.render(w, r, http.StatusOK, "settings", "Settings", settingsData{rows, factors})
-	return nil
+	return a.render(w, r, http.StatusOK, "settings", "Settings", settingsData{rows, factors})
 }
 
 type settingsData struct {
@@ -87,18 +89,26 @@ func (a *App) changeProfile(w http.ResponseWriter, r *http.Request) error {
 
 // changePassword asks for the old one: a session left open is not enough.
 func (a *App) changePassword(w http.ResponseWriter, r *http.Request) error {
-	v, next := visitorOf(r), r.PostFormValue("password")
+	ctx, v, next := r.Context(), visitorOf(r), r.PostFormValue("password")
 	if err := checkNewPassword(next); err != nil {
 		return err
 	}
 	if _, err := a.checkPassword(r, v.User.Email, r.PostFormValue("current")); err != nil {
 		return err
 	}
-	if err := a.setPassword(r.Context(), v.User.ID, next, v.Signin, a.web.Caller(r)); err != nil {
+	hash, err := a.password.hash(ctx, next)
+	if err != nil {
 		return err
 	}
-	if err := a.sessions.RenewToken(r.Context()); err != nil {
+	err = a.db.inTx(ctx, func(tx store) error { return tx.setPassword(ctx, v.User.ID, hash, v.Signin) })
+	if err != nil {
 		return err
+	}
+	if err := a.twofa.CredentialsChanged(ctx, a.web.Caller(r), v.User.ID); err != nil {
+		return halfDone(err)
+	}
+	if err := a.sessions.RenewToken(ctx); err != nil {
+		return halfDone(err)
 	}
 	return a.toSettings(w, r, "Your password is changed. You are signed out everywhere else.")
 }
@@ -129,10 +139,10 @@ func (a *App) revokeAll(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, err := a.db.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, v.User.ID); err != nil {
-		return err
+		return halfDone(err)
 	}
 	if err := a.forgetBrowser(ctx); err != nil {
-		return err
+		return halfDone(err)
 	}
 	a.flash(r, "You are signed out everywhere.")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

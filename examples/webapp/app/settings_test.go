@@ -33,6 +33,16 @@ func TestSessionsRevoke(t *testing.T) {
 	require.True(t, laptop.signedIn())
 }
 
+func TestSessionsNameTheDevice(t *testing.T) {
+	s := newSite(t)
+	b := s.as(ada)
+	page := b.get("/settings").body
+	require.Contains(t, page, "<strong>Firefox on Linux</strong>")
+	require.NotContains(t, page, "Mozilla/5.0")
+	s.token(ada, "")
+	require.Contains(t, b.get("/settings").body, "<strong>API client</strong>")
+}
+
 func TestPasswordChange(t *testing.T) {
 	s := newSite(t)
 	here, there := s.as("dan@harbor.example"), s.as("dan@harbor.example")

@@ -17,8 +17,7 @@ import (
 // that was asked for.
 
 func (a *App) ssoPage(w http.ResponseWriter, r *http.Request) error {
-	a.render(w, r, http.StatusOK, "sso", "Single sign-on", nil)
-	return nil
+	return a.render(w, r, http.StatusOK, "sso", "Single sign-on", nil)
 }
 
 func (a *App) startSSO(w http.ResponseWriter, r *http.Request) error {
@@ -43,7 +42,7 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	if state == "" || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
 		return &httpError{http.StatusBadRequest, "This sign-in was not started in this browser."}
 	}
-	l, err := a.db.spendLink(r.Context(), linkSSO, q.Get("code"), a.now())
+	l, err := a.db.findLink(r.Context(), linkSSO, q.Get("code"), a.now())
 	if err != nil {
 		return deadLink(err)
 	}
@@ -57,7 +56,10 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.member(r.Context(), accountID, u.ID); err != nil {
 		return hideMissing(err)
 	}
-	return a.firstFactorDone(w, r, u.ID, accountID, twofa.BySSO)
+	if _, err := a.db.spendLink(r.Context(), linkSSO, q.Get("code"), a.now()); err != nil {
+		return deadLink(err)
+	}
+	return halfDone(a.firstFactorDone(w, r, u.ID, accountID, twofa.BySSO))
 }
 
 type idpForm struct {
@@ -71,8 +73,7 @@ func (a *App) idpPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.render(w, r, http.StatusOK, "idp", "Demo identity provider", idpForm{q.Get("account"), q.Get("state"), people})
-	return nil
+	return a.render(w, r, http.StatusOK, "idp", "Demo identity provider", idpForm{q.Get("account"), q.Get("state"), people})
 }
 
 func (a *App) idp(w http.ResponseWriter, r *http.Request) error {

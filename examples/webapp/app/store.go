@@ -90,8 +90,19 @@ type member struct {
 	Since   time.Time
 }
 
-// store is the product's own tables. A row that is not there is sql.ErrNoRows.
-type store struct{ *sql.DB }
+// store is the product's own tables, as they are or within one transaction. A
+// row that is not there is sql.ErrNoRows.
+type store struct {
+	queries
+	db *sql.DB
+}
+
+// queries is what a database and a transaction have in common.
+type queries interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
 
 func (s store) createTables(ctx context.Context) error {
 	if _, err := s.ExecContext(ctx, schema); err != nil {
@@ -106,14 +117,14 @@ func (s store) createTables(ctx context.Context) error {
 	return err
 }
 
-// inTx runs do in one transaction.
-func (s store) inTx(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.BeginTx(ctx, nil)
+// inTx runs do in one transaction, and in no other one.
+func (s store) inTx(ctx context.Context, do func(tx store) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // no effect after Commit
-	if err := do(tx); err != nil {
+	if err := do(store{tx, s.db}); err != nil {
 		return err
 	}
 	return tx.Commit()

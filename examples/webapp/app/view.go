@@ -55,30 +55,33 @@ func parsePages() (map[string]*template.Template, error) {
 	return pages, nil
 }
 
-// render writes a whole page or, if that fails, none of it.
-func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) {
+// render writes a page with what belongs to its visitor around it.
+func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) error {
 	ctx := r.Context()
 	v := view{
 		Title: title, Path: r.URL.Path, Demo: a.demo, Me: visitorOf(r), Data: data,
 		CSRF: a.csrf(ctx), Flash: a.sessions.PopString(ctx, keyFlash),
 	}
-	var err error
 	if v.Me != nil {
-		v.Accounts, err = a.db.membershipsOf(ctx, v.Me.User.ID)
+		var err error
+		if v.Accounts, err = a.db.membershipsOf(ctx, v.Me.User.ID); err != nil {
+			return err
+		}
 		v.Recovered = a.recovered(v.Me.Proven)
 	}
+	return a.write(w, status, page, v)
+}
+
+// write writes a whole page or, if that fails, none of it.
+func (a *App) write(w http.ResponseWriter, status int, page string, v view) error {
 	var body bytes.Buffer
-	if err == nil {
-		err = a.pages[page].Execute(&body, v)
-	}
-	if err != nil {
-		a.log.ErrorContext(ctx, "page not rendered", "page", page, "error", err)
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		return
+	if err := a.pages[page].Execute(&body, v); err != nil {
+		return fmt.Errorf("%w: page %s: %w", errInternal, page, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = body.WriteTo(w)
+	return nil
 }
 
 func (a *App) static(w http.ResponseWriter, r *http.Request) error {

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+func newSessions(db *sql.DB) *scs.SessionManager {
+	m := scs.New()
+	m.Store = webSessions{db}
+	m.HashTokenInStore = true
+	m.Lifetime = 24 * time.Hour
+	m.Cookie.Name = "__Host-session"
+	m.Cookie.Secure = true // browsers accept it from http://localhost too
+	m.Cookie.Persist = false
+	return m
+}
+
+// session gives a page its web session, and keeps what the page made of it
+// before anything of the answer leaves. It stands in for scs's LoadAndSave,
+// which lets an answer go on whose session could not be kept. A page that
+// fails leaves the session as it was, so that the same request can be sent again.
+func (a *App) session(next page) page {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Add("Vary", "Cookie")
+		var token string
+		if c, err := r.Cookie(a.sessions.Cookie.Name); err == nil {
+			token = c.Value
+		}
+		ctx, err := a.sessions.Load(r.Context(), token)
+		if err != nil {
+			return fmt.Errorf("web session: %w", err)
+		}
+		answer := &sessionWriter{ResponseWriter: w, header: w.Header().Clone()}
+		answer.keep = func() error { return a.keepSession(ctx, answer) }
+		err = next(answer, r.WithContext(ctx))
+		if e, ok := errors.AsType[*httpError](err); ok && e.status < http.StatusInternalServerError {
+			a.fail(answer, r, e) // an answer like any other
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		if err = answer.begin(); err != nil && r.Method == http.MethodPost {
+			err = halfDone(err) // the page has done its work
+		}
+		return err
+	}
+}
+
+func (a *App) keepSession(ctx context.Context, w http.ResponseWriter) error {
+	if a.sessions.Status(ctx) != scs.Modified {
+		return nil
+	}
+	token, expiry, err := a.sessions.Commit(ctx)
+	if err != nil {
+		return fmt.Errorf("web session: %w", err)
+	}
+	a.sessions.WriteSessionCookie(ctx, w, token, expiry)
+	return nil
+}
+
+// sessionWriter holds back the header of an answer until its session is kept.
+// If that fails nothing gets through, and another answer can be given.
+type sessionWriter struct {
+	http.ResponseWriter
+	header http.Header
+	keep   func() error
+	begun  bool
+	err    error
+}
+
+func (w *sessionWriter) begin() error {
+	if !w.begun {
+		w.begun = true
+		if w.err = w.keep(); w.err == nil {
+			maps.Copy(w.ResponseWriter.Header(), w.header)
+		}
+	}
+	return w.err
+}
+
+func (w *sessionWriter) Header() http.Header { return w.header }
+
+func (w *sessionWriter) WriteHeader(status int) {
+	if w.begin() == nil {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (w *sessionWriter) Write(b []byte) (int, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *sessionWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// webSessions keeps scs sessions in the product's database. They only carry
+// the way to a row of signins, so it does no harm that the last writer wins.
+type webSessions struct{ db *sql.DB }
+
+func (s webSessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	var data string
+	err := s.db.QueryRowContext(ctx, `SELECT data FROM web_sessions WHERE token = $1 AND expiry > $2`,
+		token, time.Now().Unix()).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	b, err := base64.StdEncoding.DecodeString(data)
+	return b, err == nil, err
+}
+
+func (s webSessions) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	_, err := s.db.ExecContext(ctx, `INSERT INTO web_sessions (token, data, expiry) VALUES ($1, $2, $3)
+		ON CONFLICT (token) DO UPDATE SET data = excluded.data, expiry = excluded.expiry`,
+		token, base64.StdEncoding.EncodeToString(b), expiry.Unix())
+	return err
+}
+
+func (s webSessions) DeleteCtx(ctx context.Context, token string) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM web_sessions WHERE token = $1`, token)
+	return err
+}
+
+// scs calls the methods above; these complete its interface.
+
+func (s webSessions) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+func (s webSessions) Commit(token string, b []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, b, expiry)
+}
+
+func (s webSessions) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }

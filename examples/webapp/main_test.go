@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa/examples/webapp/app"
+)
+
+// start runs the command until the test ends and returns the address it prints.
+func start(t *testing.T, o options) string {
+	t.Helper()
+	t.Setenv("TWOFA_KEYS", "")
+	o.data = t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	out, in := io.Pipe()
+	go func() {
+		err := run(ctx, o, in)
+		in.CloseWithError(err)
+		ended <- err
+	}()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-ended)
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, u, ok := strings.Cut(lines.Text(), "is at  "); ok {
+			go io.Copy(io.Discard, out)
+			return u
+		}
+	}
+	require.Fail(t, "no address is printed", "%v", lines.Err())
+	return ""
+}
+
+var csrfField = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
+
+// A port that the system picks is the one in what is printed and in mail.
+func TestAddress_PickedPort(t *testing.T) {
+	for _, c := range []struct{ addr, given, want string }{
+		{"127.0.0.1:0", "", `^http://127\.0\.0\.1:[1-9]\d*$`},
+		{"localhost:0", "", `^http://localhost:[1-9]\d*$`},
+		{"127.0.0.1:0", "https://contacts.example", `^https://contacts\.example$`},
+	} {
+		base := start(t, options{addr: c.addr, baseURL: c.given, demo: true})
+		require.Regexp(t, c.want, base)
+		if c.given == "" {
+			require.True(t, strings.HasPrefix(mailedLink(t, base), base+"/reset/"))
+		}
+	}
+}
+
+// mailedLink asks for a reset link and finds it in the outbox.
+func mailedLink(t *testing.T, base string) string {
+	t.Helper()
+	page := fetch(t, "GET", base+"/forgot", "", nil)
+	token := csrfField.FindStringSubmatch(page.body)
+	require.NotNil(t, token, page.body)
+	form := url.Values{"email": {app.DemoPeople()[0].Email}, "csrf_token": {token[1]}}
+	sent := fetch(t, "POST", base+"/forgot", form.Encode(), page.cookies)
+	require.Equal(t, http.StatusSeeOther, sent.status, sent.body)
+	var outbox []app.Message
+	require.NoError(t, json.Unmarshal([]byte(fetch(t, "GET", base+"/dev/outbox.json", "", nil).body), &outbox))
+	require.Len(t, outbox, 1)
+	return regexp.MustCompile(`https?://\S+`).FindString(outbox[0].Text)
+}
+
+type answer struct {
+	status  int
+	body    string
+	cookies []*http.Cookie
+}
+
+func fetch(t *testing.T, method, address, form string, cookies []*http.Cookie) answer {
+	t.Helper()
+	got, err := send(t.Context(), method, address, form, cookies)
+	require.NoError(t, err)
+	return got
+}
+
+// send gives cookies back over http, which a cookie jar does not do with ours.
+func send(ctx context.Context, method, address, form string, cookies []*http.Cookie) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Accept", "text/html")
+	if form != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, c := range cookies {
+		req.AddCookie(c)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, string(body), res.Cookies()}, err
+}
+
+func TestDatabase_UnknownScheme(t *testing.T) {
+	for _, dsn := range []string{"mysql://root:hunter22@localhost/acme", "contacts.db", "host=localhost password=hunter22", "postgres:hunter22"} {
+		_, err := options{data: t.TempDir(), database: dsn, demo: true}.config(slog.New(slog.DiscardHandler))
+		require.ErrorContains(t, err, "-database", dsn)
+		require.ErrorContains(t, err, "postgres://")
+		require.ErrorContains(t, err, "SQLite")
+		require.NotContains(t, err.Error(), "hunter22")
+	}
+	for _, dsn := range []string{"", "postgres://localhost/acme", "postgresql://localhost/acme"} {
+		cfg, err := options{data: t.TempDir(), database: dsn, demo: true}.config(slog.New(slog.DiscardHandler))
+		require.NoError(t, err, dsn)
+		require.NoError(t, cfg.DB.Close())
+	}
+}
