@@ -222,7 +222,7 @@ func TestAbuse_Q03_Rekey(t *testing.T) {
 	require.Equal(t, stored, w.record("ada"), "once is enough")
 	require.NoError(t, w.again().Rekey(t.Context(), "nobody", "none"), "there is nothing to do")
 	require.NoError(t, w.again().Rekey(t.Context(), "", ""))
-	require.Error(t, w.again().Rekey(t.Context(), "a\nb", ""))
+	require.ErrorIs(t, w.again().Rekey(t.Context(), "a\nb", ""), twofa.ErrNotAllowed)
 	require.Empty(t, w.types())
 
 	w.cfg.Keys = ring(t, after)

@@ -136,9 +136,6 @@ func TestAbuse_H09_UseIsTold(t *testing.T) {
 	require.Equal(t, []twofa.Method{twofa.TOTP}, ada.another().login.Methods, "and is offered no more")
 }
 
-// Wherever in the set a code stands, the set is left one shorter and nothing
-// else: the hash that matches is not told by what is done. (That all hashes
-// are looked at is measured by BenchmarkRecovery.)
 // What can be viewed are the codes that are left, and no others.
 func TestAbuse_H03_ViewAfterUse(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.ViewableCodes = true })
@@ -184,6 +181,9 @@ func TestAbuse_H03_ViewAfterUse(t *testing.T) {
 	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[3]))
 }
 
+// Wherever in the set a code stands, the set is left one shorter and nothing
+// else: the hash that matches is not told by what is done. (That all hashes
+// are looked at is measured by BenchmarkRecovery.)
 func TestAbuse_H10_FirstLastAndMiddle(t *testing.T) {
 	var lengths []int
 	for _, at := range []int{0, 4, 9} {

@@ -142,20 +142,23 @@ func (k Keys) byID(id string) (ringKey, bool) {
 // accounts before an old key leaves the ring. Nothing else changes, and it is
 // no event.
 //
-// Errors: [ErrUnavailable].
+// Errors: [ErrUnavailable]; [ErrNotAllowed] for what cannot be an id.
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 	reseal := func(what, id string, v walker) error {
 		if id == "" {
 			return nil
 		}
 		if err := checkID(what, id); err != nil {
-			return err
+			return notAllowed("%w", err)
 		}
 		key := what + "/" + id
 		return m.rounds(ctx, func() error {
 			old, err := m.get(ctx, key, v)
 			if err != nil || old.Version == "" || m.cfg.Keys.sealsFirst(old) {
 				return err
+			}
+			if u, ok := v.(*userRecord); ok {
+				u.dropCodes(m.cfg.ViewableCodes)
 			}
 			return m.write(ctx, key, old.Version, v, nil)
 		})

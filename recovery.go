@@ -105,6 +105,13 @@ func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:reco
 // hashes, in the same order.
 func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
 
+// dropCodes leaves only hashes where codes are not to be kept.
+func (r *userRecord) dropCodes(viewable bool) {
+	if r.Codes != nil && !viewable {
+		r.Codes.Codes = nil
+	}
+}
+
 func (s *state) codesLeft() int {
 	if s.Codes == nil {
 		return 0

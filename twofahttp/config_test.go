@@ -48,6 +48,19 @@ func TestNew_TriesThePages(t *testing.T) {
 	}
 }
 
+// Whatever a page has words for is tried.
+func TestNew_TriesEveryWord(t *testing.T) {
+	for file, codes := range map[string][]string{"pages/alert.html": twofahttp.AlertCodes, "pages/message.html": twofahttp.ProblemCodes} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, list := range regexp.MustCompile(`eq (?:\.Code|\$c)((?: "[a-z_]+")+)`).FindAllStringSubmatch(string(text), -1) {
+			for _, code := range strings.Fields(list[1]) {
+				require.Contains(t, codes, strings.Trim(code, `"`), file)
+			}
+		}
+	}
+}
+
 // What a page is given is written down for who replaces it.
 func TestPages_AreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/pages.md")

@@ -19,6 +19,9 @@ func Routes() []Route {
 	return list
 }
 
+// ProblemCodes and AlertCodes are what pages have words for.
+var ProblemCodes, AlertCodes = problemCodes, alertCodes
+
 // PageFields lists what each page is given.
 func PageFields() map[string][]string {
 	fields := map[string][]string{}

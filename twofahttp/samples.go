@@ -18,9 +18,8 @@ func samples() map[string][]any {
 	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10,
 		CodesMade: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Setup: true, TurnOff: twofa.ByAdminOnly}
 	pages := map[string][]any{
-		"codes":     {codesData{}, codesData{Issuer: "x", Codes: codes[:1]}, codesData{Codes: codes}},
+		"codes":     {codesData{Issuer: "x", Codes: codes}, codesData{Codes: codes[:1]}},
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},
-		"message":   {problemData{}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
 		"settings":  {settingsData{}, settingsData{Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
 		"setup": {setupData{Step: "start", Methods: []string{"totp", "sms"}}, setupData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
@@ -31,24 +30,37 @@ func samples() map[string][]any {
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
 			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x"})
 	}
-	for _, code := range []string{"expired", "locked", "unavailable", "not_allowed", "signed_out", "first_factor_expired",
-		"mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "misplaced"} {
+	for _, code := range problemCodes {
 		pages["message"] = append(pages["message"], problemData{Code: code, Back: "/", Action: "x"})
 	}
 	return pages
 }
 
+// problemCodes and alertCodes are all that the pages have words for.
+var (
+	problemCodes = []string{"expired", "locked", "limited", "unavailable", "not_allowed", "not_enrolled", "not_found", "signed_out", "second_factor_required",
+		"first_factor_expired", "mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cross_site", "method", "post_only",
+		"media_type", "bad_form", "too_large", "misplaced", "internal"}
+	alertCodes = []string{"invalid_code", "locked", "too_soon", "not_sent", "limited", "setup_over", "phone_refused", "not_saved",
+		"set_up", "codes_saved", "renamed", "removed", "forgotten"}
+)
+
 // tryPages renders everything once.
 func tryPages(pages map[string]*template.Template, codes *text.Template) error {
-	alerts := []*alert{nil, {Code: "invalid_code", Counted: true, Left: 1}, {Code: "locked", Wait: span{Hours: 1}}, {Code: "set_up", Good: true}}
+	alerts := []*alert{nil, {Code: "invalid_code", Counted: true}, {Code: "invalid_code", Clock: span{Minutes: 2}, Behind: true}}
+	for i, code := range alertCodes {
+		alerts = append(alerts, &alert{Code: code, Good: i%2 == 0, Counted: true, Left: i % 3, Wait: span{Hours: i % 2, Minutes: i % 3, Seconds: i}})
+	}
 	for name, states := range samples() {
-		for i, data := range states {
-			p := page{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: alerts[i%len(alerts)], Data: data}
-			if name == "message" {
-				p.Alert = alerts[2]
-			}
-			if err := pages[name].ExecuteTemplate(io.Discard, "layout", p); err != nil {
-				return fmt.Errorf("Config.Templates: %w", err)
+		for _, data := range states {
+			for _, a := range alerts {
+				if _, needs := data.(problemData); needs && a == nil {
+					continue // it always has one
+				}
+				p := page{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
+				if err := pages[name].ExecuteTemplate(io.Discard, "layout", p); err != nil {
+					return fmt.Errorf("Config.Templates: %w", err)
+				}
 			}
 		}
 	}

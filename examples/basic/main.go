@@ -45,7 +45,7 @@ func main() {
 		fmt.Fprintf(w, `%s<h1>Hello %s</h1><a href="/2fa/">Two-factor authentication</a>`, page, html.EscapeString(d.User))
 	})))
 	log.Print("open http://" + *addr)
-	log.Fatal(http.ListenAndServe(*addr, nil))
+	log.Fatal(http.ListenAndServe(*addr, http.NewCrossOriginProtection().Handler(http.DefaultServeMux))) // no other site logs anybody in
 }
 
 // sessions is what a product has already: a cookie names a session.

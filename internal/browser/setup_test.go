@@ -128,11 +128,10 @@ func TestS1_WithoutScript(t *testing.T) {
 	jon.fill("Code that the app shows", phone.code())
 	jon.press("Confirm")
 
-	codes := jon.codes()
-	require.Len(t, codes, 10)
+	require.Len(t, jon.codes(), 10)
 	require.False(t, jon.offers("Copy"), "what needs a script is not shown")
 	require.False(t, jon.offers("Print"))
-	codes = jon.savedCodes()
+	jon.savedCodes()
 
 	// Without a script the tick stands for having saved them, and the browser
 	// itself asks for it.

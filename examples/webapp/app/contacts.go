@@ -112,9 +112,9 @@ func (a *App) exportContacts(w http.ResponseWriter, r *http.Request) error {
 		}
 		return out.Write([]string{cell(c.Name), cell(c.Company), cell(c.Email), cell(c.Phone)})
 	})
-	if err != nil && n == 0 { // nothing has left yet
+	if err != nil && n == 0 { // nothing has left yet, but the fresh proof is used up
 		w.Header().Del("Content-Disposition")
-		return err
+		return halfDone(err)
 	}
 	out.Flush()
 	if err := cmp.Or(err, out.Error()); err != nil {

@@ -20,6 +20,7 @@ func (e *httpError) Error() string { return e.text }
 
 var (
 	errNotFound    = &httpError{http.StatusNotFound, "There is nothing here."}
+	errSignedOut   = &httpError{http.StatusForbidden, "You have been signed out meanwhile. Sign in again."}
 	errInternal    = &httpError{http.StatusInternalServerError, "Something went wrong on our side. Please try again."}
 	errUnavailable = &httpError{http.StatusServiceUnavailable, "We cannot reach our data at the moment. Nothing was changed and nothing is lost."}
 	errHalfDone    = &httpError{http.StatusServiceUnavailable, "We lost touch with our data on the way. What you sent may have been done all the same: look before you send it again."}
@@ -27,10 +28,13 @@ var (
 
 // shown is the one place where an error gets its status and its words. What is
 // wrong with the program panics or names errInternal, so all that pages return
-// beside that comes from the database.
+// beside what is named here comes from the database.
 func shown(err error) *httpError {
 	if e, ok := errors.AsType[*httpError](err); ok {
 		return e
+	}
+	if _, ok := errors.AsType[*twofa.DeniedError](err); ok || errors.Is(err, twofa.ErrNotAllowed) {
+		return errSignedOut // by another request meanwhile: guards have let this one in
 	}
 	if errors.Is(err, sql.ErrNoRows) { // of a row that has to be there
 		return errInternal
@@ -72,10 +76,12 @@ func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 		title = "Not available right now"
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		switch {
+		case e != errUnavailable:
+		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			m.Again = twofahttp.SafeNext(r.URL.RequestURI(), "/")
-		} else {
-			m.Resend = e == errUnavailable
+		default:
+			m.Resend = true
 		}
 	}
 	if wantsJSON(r) {

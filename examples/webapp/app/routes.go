@@ -73,7 +73,7 @@ func (a *App) table() []Route {
 		routes = append(routes, []Route{
 			{"GET", "/sso", Anyone, "", a.ssoPage},
 			{"POST", "/sso", Anyone, "", a.startSSO},
-			{"GET", "/sso/callback", Anyone, "", a.finishSSO},
+			{"GET", ssoCallback, Anyone, "", a.finishSSO},
 			{"GET", "/dev/idp", Anyone, "", a.onThisMachine(a.idpPage)},
 			{"POST", "/dev/idp", Anyone, "", a.onThisMachine(a.idp)},
 			{"GET", "/dev/outbox", Anyone, "", a.onThisMachine(a.outboxPage)},
@@ -116,7 +116,7 @@ func (a *App) mount(rt Route) http.Handler {
 		do = a.checkForm(do)
 	}
 	if !rt.api() && rt.Path != "/static/{file}" {
-		do = a.session(do)
+		do = a.session(rt.Method == http.MethodPost || rt.Path == ssoCallback, do)
 	}
 	return a.logged(rt, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rt.api() { // whatever is sent along, it knows tokens and speaks JSON

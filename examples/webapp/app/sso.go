@@ -16,6 +16,9 @@ import (
 // the browser, a code that works once, and a check that it is for the account
 // that was asked for.
 
+// ssoCallback is where the provider sends who has signed in there.
+const ssoCallback = "/sso/callback"
+
 func (a *App) ssoPage(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "sso", "Single sign-on", nil)
 }

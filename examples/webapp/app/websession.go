@@ -27,8 +27,10 @@ func newSessions(db *sql.DB) *scs.SessionManager {
 // session gives a page its web session, and keeps what the page made of it
 // before anything of the answer leaves. It stands in for scs's LoadAndSave,
 // which lets an answer go on whose session could not be kept. A page that
-// fails leaves the session as it was, so that the same request can be sent again.
-func (a *App) session(next page) page {
+// fails leaves the session as it was, so that the same request can be sent
+// again, unless it took a new id, at which scs drops the old one. works says
+// that the page does something that is done when its session cannot be kept.
+func (a *App) session(works bool, next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Cookie")
 		var token string
@@ -49,8 +51,8 @@ func (a *App) session(next page) page {
 		if err != nil {
 			return err
 		}
-		if err = answer.begin(); err != nil && r.Method == http.MethodPost {
-			err = halfDone(err) // the page has done its work
+		if err = answer.begin(); err != nil && works {
+			err = halfDone(err)
 		}
 		return err
 	}
@@ -91,7 +93,9 @@ func (w *sessionWriter) begin() error {
 func (w *sessionWriter) Header() http.Header { return w.header }
 
 func (w *sessionWriter) WriteHeader(status int) {
-	if w.begin() == nil {
+	if status < http.StatusOK { // a word in advance is no answer yet
+		w.ResponseWriter.WriteHeader(status)
+	} else if w.begin() == nil {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
@@ -101,6 +105,14 @@ func (w *sessionWriter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return w.ResponseWriter.Write(b)
+}
+
+// FlushError keeps the session before anything is sent ahead.
+func (w *sessionWriter) FlushError() error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 func (w *sessionWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
