@@ -139,8 +139,8 @@ func (k Keys) byID(id string) (ringKey, bool) {
 
 // Rekey seals the records of a user and of an account under the first of Keys,
 // where they are under another. Either may be "". Run it over all users and
-// accounts before an old key leaves the ring. Nothing else changes, and it is
-// no event.
+// accounts before an old key leaves the ring. It is no event, and changes
+// nothing but that codes go which are no longer kept ([Config.ViewableCodes]).
 //
 // Errors: [ErrUnavailable]; [ErrNotAllowed] for what cannot be an id.
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {

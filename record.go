@@ -135,7 +135,6 @@ func (r *userRecord) walk(w *wire) {
 		w.number(&f.Used)
 	})
 	optional(w, &r.Codes, func(c *codeSet) {
-		w.text(&c.ID)
 		w.text(&c.Key)
 		w.text(&c.Hashes)
 		w.small(&c.Total)

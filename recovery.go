@@ -22,18 +22,17 @@ const (
 )
 
 // NoRecoveryCodes in [Config.RecoveryCodes] makes none. Who loses the only
-// authenticator is then locked out until an admin or support helps.
+// authenticator is then locked out until the host helps ([Manager.Erase]).
 const NoRecoveryCodes = -1
 
 // codeSet is one live set. What is stored is a hash of each code under a random
 // key of the set, so that who opens the record still has no code, unless they
 // are kept viewable; a check is one hash and a look-up.
 type codeSet struct {
-	ID     string
 	Key    string
-	Hashes string   // of the codes that are left, one after the other
-	Total  int      // when made
-	Made   int64    //
+	Hashes string // of the codes that are left, one after the other
+	Total  int    // when made
+	Made   int64
 	Codes  []string // where the deployment keeps them viewable
 }
 
@@ -90,7 +89,7 @@ func (s *state) newCodeSet(codes []string) *codeSet {
 	for _, code := range codes {
 		hashes = append(hashes, keyedHash(key, s.user, code)...)
 	}
-	set := &codeSet{ID: newID(), Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now.Unix()}
+	set := &codeSet{Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now.Unix()}
 	if s.m.cfg.ViewableCodes {
 		set.Codes = codes
 	}
