@@ -34,7 +34,7 @@ func (w *world) withBoth(id string) *person {
 }
 
 func TestAbuse_E18_MailerWithoutLinksAsksForNone(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.LinkURL = nil; c.Policy = twofa.PolicyAuthenticator() })
+	w := newWorld(t, func(c *twofa.Config) { c.Mail.LinkURL = nil; c.Policy = twofa.PolicyAuthenticator() })
 	require.Equal(t, twofa.NextEnroll, w.person("ada").begin())
 }
 
@@ -66,14 +66,14 @@ func TestAbuse_F20_TokenIsNoFreshFirstFactor(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("ada")
 	require.NoError(t, ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByToken, Client: ada.client})))
-	_, err := w.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	_, err := w.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	denied(t, err, twofa.ReasonSignedOut)
 }
 
 func TestAbuse_G06_EveryAccountHasASayInRemoving(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
-	w.policy("acme", twofa.Policy{Required: true, TurnOff: twofa.BySupportOnly})
+	w.policy("acme", twofa.Policy{Required: true, TurnOff: twofa.TurnOffBySupport})
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	f, err := ada.Factors(t.Context(), ada.caller())
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestAbuse_M14_AuditSaysWhatWeakensAPolicy(t *testing.T) {
 			p.Methods, p.Fallback = []twofa.Method{twofa.TOTP, twofa.SMS}, []twofa.Method{twofa.SMS}
 		},
 		func(p *twofa.Policy) { p.Remember = aMonth },
-		func(p *twofa.Policy) { p.TurnOff = twofa.ByMember },
+		func(p *twofa.Policy) { p.TurnOff = twofa.TurnOffByUser },
 		func(p *twofa.Policy) { p.Actions = map[string]twofa.ActionRule{"export": {MaxAge: time.Hour}} },
 	} {
 		p := strict
@@ -141,7 +141,7 @@ func TestAbuse_M14_AuditSaysWhatWeakensAPolicy(t *testing.T) {
 
 func TestAbuse_M13_NorDoesWhatASetUpIsDemandedWith(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) {
-		c.LinkURL = nil
+		c.Mail.LinkURL = nil
 		c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true}
 	})
 	w.policy("acme", twofa.PolicyOptional())

@@ -84,7 +84,7 @@ func TestAbuse_K03_RememberingEndsOnTheServersClock(t *testing.T) {
 
 func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 	fresh := func(t *testing.T, p *person) { require.NoError(t, p.stepUp(twofa.ActionFactors)) }
-	enroll := func(t *testing.T, p *person, e twofa.Enroll) {
+	enroll := func(t *testing.T, p *person, e twofa.EnrollRequest) {
 		fresh(t, p)
 		started, err := p.Enroll(t.Context(), p.caller(), e)
 		require.NoError(t, err)
@@ -104,15 +104,15 @@ func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 			require.NoError(t, p.CredentialsChanged(t.Context(), p.caller(), "ada"))
 		}},
 		{"a changed password the host did not tell of", func(_ *testing.T, p *person) {
-			p.setUser("ada", func(u *twofa.User) { u.Stamp = "2" })
+			p.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" })
 		}},
 		{"a reset password", func(t *testing.T, p *person) {
 			require.NoError(t, p.CredentialsChanged(t.Context(), twofa.Host("reset link"), "ada"))
 		}},
-		{"a second factor added", func(t *testing.T, p *person) { enroll(t, p, twofa.Enroll{Name: "Tablet"}) }},
-		{"a factor replaced", func(t *testing.T, p *person) { enroll(t, p, twofa.Enroll{Replaces: factor(t, p)}) }},
+		{"a second factor added", func(t *testing.T, p *person) { enroll(t, p, twofa.EnrollRequest{Name: "Tablet"}) }},
+		{"a factor replaced", func(t *testing.T, p *person) { enroll(t, p, twofa.EnrollRequest{Replaces: factor(t, p)}) }},
 		{"a factor removed", func(t *testing.T, p *person) {
-			enroll(t, p, twofa.Enroll{Name: "Tablet"})
+			enroll(t, p, twofa.EnrollRequest{Name: "Tablet"})
 			laptop := p.browser("laptop").remember() // remembered anew, since adding one forgot it
 			require.Equal(t, twofa.NextDone, laptop.begin())
 			p.client.Browser = laptop.client.Browser
@@ -169,7 +169,7 @@ func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 
 // A door that proves a mailbox or a token only does not open by a cookie.
 func TestAbuse_K04_RememberedBrowserOpensNoSideDoor(t *testing.T) {
-	for _, by := range []twofa.By{twofa.ByEmail, twofa.ByToken} {
+	for _, by := range []twofa.FirstFactorMethod{twofa.ByEmail, twofa.ByToken} {
 		w := newWorld(t, remembering)
 		_, ada := w.remembered("ada")
 		l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: by, Client: ada.client})
@@ -202,9 +202,9 @@ func TestAbuse_K06_RememberedBrowserIsNoProof(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []twofa.Method{twofa.TOTP}, l.Methods)
 	}
-	_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	_, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	denied(t, err, twofa.ReasonMissing)
-	d, err := w.Describe(ada.session)
+	d, err := w.DescribeSession(ada.session)
 	require.NoError(t, err)
 	require.Equal(t, []string{"pwd", "x-browser"}, d.AMR, "no otp, no mfa")
 }

@@ -17,7 +17,7 @@ import (
 
 // setUp starts a set-up and returns the person with the app that has the new
 // key.
-func (p *person) setUp(e twofa.Enroll) *person {
+func (p *person) setUp(e twofa.EnrollRequest) *person {
 	p.t.Helper()
 	started, err := p.Enroll(p.t.Context(), p.caller(), e)
 	require.NoError(p.t, err)
@@ -35,7 +35,7 @@ func TestAbuse_F01_PendingSetUpChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	for _, e := range []twofa.Enroll{{}, {Replaces: ada.factor(0)}, {Method: twofa.RecoveryCode}} {
+	for _, e := range []twofa.EnrollRequest{{}, {Replaces: ada.factor(0)}, {Method: twofa.RecoveryCode}} {
 		pending, err := ada.Enroll(t.Context(), ada.caller(), e)
 		require.NoError(t, err)
 		w.clock.Add(30 * time.Second)
@@ -59,7 +59,7 @@ func TestAbuse_F02_F03_H07_SetUpFromAPendingLogin(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	pending := ada.another()
-	for _, door := range []string{"Enroll", "Enrol phone", "Enrolment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
+	for _, door := range []string{"Enroll", "Enrol phone", "Enrollment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
 		denied(t, doors[door](pending, pending.caller()), twofa.ReasonSignedOut)
 	}
 	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, pending.login.Methods)
@@ -67,22 +67,22 @@ func TestAbuse_F02_F03_H07_SetUpFromAPendingLogin(t *testing.T) {
 
 // A set-up opened with the password before the owner enrolled is dead after.
 func TestAbuse_F02_SetUpOpenedBeforeTheOwnersOwn(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mailer, c.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
+	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mail.Mailer, c.Mail.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
 	ada, eve := w.person("ada"), w.person("ada").browser("elsewhere")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
 	require.Equal(t, twofa.NextEnroll, eve.begin())
-	app := eve.setUp(twofa.Enroll{})
+	app := eve.setUp(twofa.EnrollRequest{})
 	ada.enroll()
 	denied(t, failure(eve.Confirm(t.Context(), eve.caller(), app.now())), twofa.ReasonSignedOut)
-	denied(t, failure(eve.Enroll(t.Context(), eve.caller(), twofa.Enroll{})), twofa.ReasonSignedOut)
-	denied(t, failure(ada.Enroll(t.Context(), twofa.Caller{Challenge: eve.login.Challenge, Client: eve.client}, twofa.Enroll{})), twofa.ReasonSignedOut)
+	denied(t, failure(eve.Enroll(t.Context(), eve.caller(), twofa.EnrollRequest{})), twofa.ReasonSignedOut)
+	denied(t, failure(ada.Enroll(t.Context(), twofa.Caller{Challenge: eve.login.Challenge, Client: eve.client}, twofa.EnrollRequest{})), twofa.ReasonSignedOut)
 }
 
 func TestAbuse_F04_SecretIsShownWhilePendingOnly(t *testing.T) {
 	ada := newWorld(t).enrolled("ada")
-	require.ErrorIs(t, failure(ada.Enrolment(t.Context(), ada.caller())), twofa.ErrExpired)
+	require.ErrorIs(t, failure(ada.PendingEnrollment(t.Context(), ada.caller())), twofa.ErrExpired)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	require.ErrorIs(t, failure(ada.Enrolment(t.Context(), ada.caller())), twofa.ErrExpired)
+	require.ErrorIs(t, failure(ada.PendingEnrollment(t.Context(), ada.caller())), twofa.ErrExpired)
 	require.ErrorIs(t, failure(ada.RecoveryCodes(t.Context(), ada.caller())), twofa.ErrNotAllowed)
 }
 
@@ -94,11 +94,11 @@ func TestAbuse_F06_SetUpOfAnotherSession(t *testing.T) {
 	require.NoError(t, other.verify(twofa.TOTP, other.code()))
 	require.NoError(t, other.stepUp(twofa.ActionFactors), "even with a proof of its own")
 	require.NoError(t, bob.stepUp(twofa.ActionFactors))
-	app := ada.setUp(twofa.Enroll{Name: "tablet"})
+	app := ada.setUp(twofa.EnrollRequest{Name: "tablet"})
 	for _, p := range []*person{other, bob} {
 		require.ErrorIs(t, p.confirm(app.now()), twofa.ErrExpired)
 		require.ErrorIs(t, failure(p.SaveCodes(t.Context(), p.caller())), twofa.ErrExpired)
-		require.ErrorIs(t, failure(p.Enrolment(t.Context(), p.caller())), twofa.ErrExpired)
+		require.ErrorIs(t, failure(p.PendingEnrollment(t.Context(), p.caller())), twofa.ErrExpired)
 		mixed := p.caller()
 		mixed.Challenge = ada.login.Challenge
 		require.ErrorIs(t, failure(p.Confirm(t.Context(), mixed, app.now())), twofa.ErrExpired)
@@ -111,7 +111,7 @@ func TestAbuse_F07_LifetimeOfASetUp(t *testing.T) {
 		w := newWorld(t)
 		ada := w.enrolled("ada")
 		require.NoError(t, ada.stepUp(twofa.ActionFactors))
-		app := ada.setUp(twofa.Enroll{})
+		app := ada.setUp(twofa.EnrollRequest{})
 		before := len(w.record("ada"))
 		w.clock.Add(after)
 		require.ErrorIs(t, app.confirm(app.now()), want, after)
@@ -126,7 +126,7 @@ func TestAbuse_F08_WrongCodeEnablesNothing(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("ada")
 	ada.begin()
-	app := ada.setUp(twofa.Enroll{})
+	app := ada.setUp(twofa.EnrollRequest{})
 	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 	for range 4 {
 		require.ErrorIs(t, app.confirm(app.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
@@ -149,7 +149,7 @@ func TestAbuse_F08_HalfASetUp(t *testing.T) {
 		w := newWorld(t)
 		ada := w.person("ada")
 		ada.begin()
-		app := ada.setUp(twofa.Enroll{})
+		app := ada.setUp(twofa.EnrollRequest{})
 		require.NoError(t, half(app), name)
 		require.Equal(t, twofa.NextEnroll, app.login.Next)
 		require.Equal(t, twofa.NextDone, ada.browser("another").begin(), "there is no factor yet")
@@ -162,9 +162,9 @@ func TestAbuse_F09_FreshProofBeforeAFactor(t *testing.T) {
 	ada := w.person("ada")
 	ada.begin()
 	w.clock.Add(15*time.Minute - time.Second)
-	require.NoError(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})))
+	require.NoError(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})))
 	w.clock.Add(time.Second)
-	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})), twofa.ReasonSignedOut)
+	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})), twofa.ReasonSignedOut)
 	ada.begin()
 	ada.enroll()
 	needsProof := []string{"Enroll", "RegenerateCodes", "RecoveryCodes", "Rename", "Remove"}
@@ -186,7 +186,7 @@ func TestAbuse_F09_FreshProofBeforeAFactor(t *testing.T) {
 // Every verified address hears of what changes, with time and place, and the
 // number that is replaced too.
 func TestAbuse_F10_G09_ChangesAreTold(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil; c.Policy = twofa.PolicySMS() })
+	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil; c.Policy = twofa.PolicySMS() })
 	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@example.com", "ada@example.org"} })
 	told := func(what string, change func()) {
 		before := len(w.out.Mails())
@@ -208,18 +208,18 @@ func TestAbuse_F10_G09_ChangesAreTold(t *testing.T) {
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
 	told("A new way to prove that it is you was set up.", func() { ada.enroll() })
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	phone := func(e twofa.Enroll) {
+	phone := func(e twofa.EnrollRequest) {
 		e.Method = twofa.SMS
 		started, err := ada.Enroll(t.Context(), ada.caller(), e)
 		require.NoError(t, err)
 		ada.login.Challenge = started.Challenge
 		require.NoError(t, ada.confirm(w.out.TextCode(t, e.Phone)))
 	}
-	told("It concerns: Phone.", func() { phone(twofa.Enroll{Phone: number}) })
+	told("It concerns: Phone.", func() { phone(twofa.EnrollRequest{Phone: number}) })
 	w.clock.Add(time.Hour)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	texts := len(w.out.Texts())
-	told("was replaced by a new one.", func() { phone(twofa.Enroll{Phone: "+41799999999", Replaces: ada.factor(1)}) })
+	told("was replaced by a new one.", func() { phone(twofa.EnrollRequest{Phone: "+41799999999", Replaces: ada.factor(1)}) })
 	last := w.out.Texts()[len(w.out.Texts())-1]
 	require.Len(t, w.out.Texts(), texts+2)
 	require.Equal(t, number, last.To)
@@ -244,7 +244,7 @@ func TestAbuse_G09_NumberUnderChange(t *testing.T) {
 	require.NoError(t, ada.send(twofa.SMS))
 	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, number)))
 	w.clock.Add(10 * time.Minute)
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: "+41799999999", Replaces: ada.factor(0)})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: "+41799999999", Replaces: ada.factor(0)})
 	require.NoError(t, err)
 	fresh := w.out.TextCode(t, "+41799999999")
 	login := ada.another()
@@ -262,13 +262,13 @@ func TestAbuse_F12_LimitOfAuthenticators(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	for range 4 {
-		ada = ada.second(twofa.Enroll{})
+		ada = ada.second(twofa.EnrollRequest{})
 	}
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	for range 20 {
-		require.ErrorIs(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})), twofa.ErrNotAllowed)
+		require.ErrorIs(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})), twofa.ErrNotAllowed)
 	}
-	ada = ada.second(twofa.Enroll{Replaces: ada.factor(4)})
+	ada = ada.second(twofa.EnrollRequest{Replaces: ada.factor(4)})
 	require.NoError(t, ada.hit())
 }
 
@@ -291,7 +291,7 @@ func TestAbuse_F13_RandomnessFails(t *testing.T) {
 	ada.begin()
 	if how := os.Getenv(brokenRandom); how != "" {
 		rand.Reader = brokenReader{how == "short"}
-		_, _ = ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		_, _ = ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 		os.Exit(0)
 	}
 	for _, how := range []string{"short", "none"} {
@@ -311,7 +311,7 @@ func TestAbuse_F13_RandomnessIsTheSystems(t *testing.T) {
 		w := newWorld(t)
 		ada := w.person("ada")
 		ada.begin()
-		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 		require.NoError(t, err)
 		secrets = append(secrets, e.Key.Reveal())
 		for _, code := range e.Codes {
@@ -347,7 +347,7 @@ func TestAbuse_G05_OthersFactorsAndBrowsers(t *testing.T) {
 		require.ErrorIs(t, bob.Remove(t.Context(), bob.caller(), id), twofa.ErrNotEnrolled)
 		require.ErrorIs(t, bob.Rename(t.Context(), bob.caller(), id, "x"), twofa.ErrNotEnrolled)
 		if id != "" { // means none
-			require.ErrorIs(t, failure(bob.Enroll(t.Context(), bob.caller(), twofa.Enroll{Replaces: id})), twofa.ErrNotEnrolled)
+			require.ErrorIs(t, failure(bob.Enroll(t.Context(), bob.caller(), twofa.EnrollRequest{Replaces: id})), twofa.ErrNotEnrolled)
 		}
 	}
 	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), browsers[0].ID), twofa.ErrNotEnrolled)
@@ -366,8 +366,8 @@ func TestAbuse_G01_G06_LastFactor(t *testing.T) {
 	}{
 		"optional":       {twofa.PolicyOptional(), nil},
 		"required":       {twofa.Policy{Required: true}, twofa.ErrNotAllowed},
-		"by an admin":    {twofa.Policy{TurnOff: twofa.ByAdminOnly}, twofa.ErrNotAllowed},
-		"by support":     {twofa.Policy{TurnOff: twofa.BySupportOnly}, twofa.ErrNotAllowed},
+		"by an admin":    {twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, twofa.ErrNotAllowed},
+		"by support":     {twofa.Policy{TurnOff: twofa.TurnOffBySupport}, twofa.ErrNotAllowed},
 		"a link will do": {twofa.PolicyEmailLink(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -433,8 +433,8 @@ func TestAbuse_G07_G08_NothingOutlivesTurningOff(t *testing.T) {
 // Whatever changes about factors ends all sessions but the one that did it.
 func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
 	for name, change := range map[string]func(p *person) error{
-		"a further factor": func(p *person) error { p.second(twofa.Enroll{}); return nil },
-		"a replacement":    func(p *person) error { p.second(twofa.Enroll{Replaces: p.factor(0)}); return nil },
+		"a further factor": func(p *person) error { p.second(twofa.EnrollRequest{}); return nil },
+		"a replacement":    func(p *person) error { p.second(twofa.EnrollRequest{Replaces: p.factor(0)}); return nil },
 		"a removal":        func(p *person) error { return p.Remove(p.t.Context(), p.caller(), p.factor(0)) },
 		"the password":     func(p *person) error { return p.CredentialsChanged(p.t.Context(), p.caller(), p.id) },
 	} {
@@ -456,7 +456,7 @@ func TestAbuse_F17_SetUpBeforeWhatTheAccountAsks(t *testing.T) {
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextDone, ada.begin(), "elsewhere a password is enough")
 	ada.account = "acme"
-	for _, door := range []string{"Enroll", "Enrol phone", "Enrolment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
+	for _, door := range []string{"Enroll", "Enrol phone", "Enrollment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
 		denied(t, doors[door](ada, ada.caller()), twofa.ReasonChallenge)
 	}
 	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))
@@ -493,7 +493,7 @@ func TestAbuse_F18_OldProofBeforeDemandedSetUp(t *testing.T) {
 
 // A set-up is told of once, whatever comes with it; so are new codes alone.
 func TestNotice_OneMailForASetUp(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	ada := w.enrolled("ada")
 	require.Len(t, w.out.Mails(), 1)
 	require.Contains(t, w.out.Mails()[0].Text, "A new way to prove that it is you was set up.")

@@ -73,7 +73,7 @@ func TestAbuse_R01_UnreadableIsRefused(t *testing.T) {
 			require.ErrorIs(t, ada.verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrUnavailable)
 			require.ErrorIs(t, ada.Check(t.Context(), ada.caller()), twofa.ErrUnavailable)
 			require.ErrorIs(t, ada.use(export, ""), twofa.ErrUnavailable)
-			_, err = ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+			_, err = ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 			require.ErrorIs(t, err, twofa.ErrUnavailable)
 
 			store.Read, store.Mangle = nil, nil
@@ -87,7 +87,9 @@ func TestAbuse_R01_DirectoryThatDoesNotAnswerIsRefused(t *testing.T) {
 	ada := w.enrolled("ada")
 	ada.begin()
 	for name, lookup := range map[string]func(context.Context, string) (twofa.User, error){
-		"error":        func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "ada", Stamp: "1"}, errFault },
+		"error": func(context.Context, string) (twofa.User, error) {
+			return twofa.User{ID: "ada", SecurityStamp: "1"}, errFault
+		},
 		"nobody":       func(context.Context, string) (twofa.User, error) { return twofa.User{}, nil },
 		"another user": func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "bob"}, nil },
 		"disabled":     func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "ada", Disabled: true}, nil },
@@ -115,7 +117,7 @@ func TestAbuse_R02_RightCodeThatCannotBeSpentIsRefused(t *testing.T) {
 		store.Refuse = func(twofa.Record) error { return errFault }
 		l, err := w.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: m, Code: code})
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
-		require.Equal(t, twofa.Login{}, l)
+		require.Equal(t, twofa.Result{}, l)
 		store.Refuse = nil
 		require.NoError(t, ada.verify(m, code), "it was not spent either")
 	}
@@ -149,20 +151,24 @@ func TestAbuse_R05_NewListsAllThatIsMissing(t *testing.T) {
 		name string
 		edit func(*twofa.Config)
 	}{
-		{"Mailer:", func(c *twofa.Config) { c.Mailer = nil }},
-		{"LinkURL:", func(c *twofa.Config) {
-			c.LinkURL = func(token string) string { return "http://app.example.com/" + token }
+		{"Mail.Mailer:", func(c *twofa.Config) { c.Mail.Mailer = nil }},
+		{"Mail.LinkURL:", func(c *twofa.Config) {
+			c.Mail.LinkURL = func(l twofa.LinkRequest) string { return "http://app.example.com/" + l.Token.Reveal() }
 		}},
-		{"LinkURL:", func(c *twofa.Config) { c.LinkURL = func(token string) string { return "/link?" + token } }},
-		{"LinkURL:", func(c *twofa.Config) { c.LinkURL = func(string) string { return "https://app.example.com/" } }},
-		{"Phone:", func(c *twofa.Config) { c.Phone = nil }},
-		{"SMSCountries:", func(c *twofa.Config) { c.SMSCountries = nil }},
-		{"SMSCountries:", func(c *twofa.Config) { c.SMSCountries = []string{"Switzerland"} }},
-		{"RecoveryCodes:", func(c *twofa.Config) { c.RecoveryCodes = 1000 }},
-		{"SessionTTL:", func(c *twofa.Config) { c.SessionTTL = time.Second }},
-		{"SessionTTL:", func(c *twofa.Config) { c.SessionTTL = -1 }},
+		{"Mail.LinkURL:", func(c *twofa.Config) {
+			c.Mail.LinkURL = func(l twofa.LinkRequest) string { return "/link?" + l.Token.Reveal() }
+		}},
+		{"Mail.LinkURL:", func(c *twofa.Config) {
+			c.Mail.LinkURL = func(twofa.LinkRequest) string { return "https://app.example.com/" }
+		}},
+		{"SMS.Phone:", func(c *twofa.Config) { c.SMS.Phone = nil }},
+		{"SMS.Countries:", func(c *twofa.Config) { c.SMS.Countries = nil }},
+		{"SMS.Countries:", func(c *twofa.Config) { c.SMS.Countries = []string{"Switzerland"} }},
+		{"Recovery.Codes:", func(c *twofa.Config) { c.Recovery.Codes = 1000 }},
+		{"Lifetimes.Session:", func(c *twofa.Config) { c.Lifetimes.Session = time.Second }},
+		{"Lifetimes.Session:", func(c *twofa.Config) { c.Lifetimes.Session = -1 }},
 		{"Issuer:", func(c *twofa.Config) { c.Issuer = "Acme: Inc" }},
-		{"WebOTPHost:", func(c *twofa.Config) { c.WebOTPHost = "https://app.example.com" }},
+		{"SMS.WebOTPHost:", func(c *twofa.Config) { c.SMS.WebOTPHost = "https://app.example.com" }},
 		{"TOTP.Digits:", func(c *twofa.Config) { c.TOTP.Digits = 4 }},
 		{"TOTP.SecretSize:", func(c *twofa.Config) { c.TOTP.SecretSize = 10 }},
 		{"TOTP.Period:", func(c *twofa.Config) { c.TOTP.Period = time.Hour }},
@@ -196,7 +202,7 @@ func TestAbuse_R06_SetUpIsAllOrNothing(t *testing.T) {
 	w, store := newFault(t)
 	ada := w.person("ada")
 	ada.begin()
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, err)
 	ada.uri = e.URI.Reveal()
 	ada.keep(e)
@@ -360,9 +366,9 @@ func TestRefusalsNameTheCause(t *testing.T) {
 	require.ErrorContains(t, err, "Config.User returned a User with ID")
 	require.ErrorIs(t, err, twofa.ErrNotAllowed)
 
-	w.cfg.SMSCountries = []string{"UK"}
+	w.cfg.SMS.Countries = []string{"UK"}
 	_, err = twofa.New(w.cfg)
 	require.ErrorContains(t, err, `"UK": the United Kingdom is GB`)
-	_, err = twofa.ParseKeys("")
+	_, err = twofa.ParseKeyRing("")
 	require.ErrorContains(t, err, "is the variable")
 }

@@ -25,7 +25,7 @@ func asked(t testing.TB) *person {
 	require.NoError(t, p.verify(twofa.EmailLink, p.token()))
 	p.enroll()
 	require.NoError(t, p.stepUp(twofa.ActionFactors))
-	e, err := p.Enroll(t.Context(), p.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	e, err := p.Enroll(t.Context(), p.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: number})
 	require.NoError(t, err)
 	p.login.Challenge = e.Challenge
 	require.NoError(t, p.took(p.Confirm(t.Context(), p.caller(), w.out.TextCode(t, number))))
@@ -176,9 +176,9 @@ func TestAbuse_D16_DamagedRecord(t *testing.T) {
 }
 
 // ring is the ring that a text holds.
-func ring(t testing.TB, text string) twofa.Keys {
+func ring(t testing.TB, text string) twofa.KeyRing {
 	t.Helper()
-	keys, err := twofa.ParseKeys(text)
+	keys, err := twofa.ParseKeyRing(text)
 	require.NoError(t, err)
 	return keys
 }
@@ -186,7 +186,7 @@ func ring(t testing.TB, text string) twofa.Keys {
 // The old key was dropped before the record was written under the new one. One
 // write is enough: nothing in the record stays under the old key.
 func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
-	before, after := twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal()
+	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
 	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
 	ada := w.enrolled("ada")
 	server := func(text string) *twofa.Manager {
@@ -210,7 +210,7 @@ func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
 
 // After Rekey the old key is not needed, and nothing else has changed.
 func TestAbuse_Q03_Rekey(t *testing.T) {
-	before, after := twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal()
+	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
 	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
 	w.policy("acme", twofa.PolicyAuthenticator())
 	ada := w.enrolled("ada")
@@ -292,7 +292,7 @@ func FuzzAbuse_D18_Token(f *testing.F) {
 		}
 		c := twofa.Caller{Session: twofa.ParseSession(token), Challenge: twofa.ParseChallenge(token), Client: ada.client}
 		denied(t, w.Check(t.Context(), c), twofa.ReasonSignedOut)
-		_, err := w.Enroll(t.Context(), c, twofa.Enroll{})
+		_, err := w.Enroll(t.Context(), c, twofa.EnrollRequest{})
 		denied(t, err, twofa.ReasonSignedOut)
 		_, err = w.Verify(t.Context(), ada.client, c.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
 		require.ErrorIs(t, err, twofa.ErrExpired)
@@ -302,11 +302,11 @@ func FuzzAbuse_D18_Token(f *testing.F) {
 
 // FuzzAbuse_D18_Keys parses rings: what parses is one that works.
 func FuzzAbuse_D18_Keys(f *testing.F) {
-	for _, text := range []string{"", "a", "a:", ":", "a:AAAA", "a:b,c:d", twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal() + "," + twofa.GenerateKeys().Reveal()} {
+	for _, text := range []string{"", "a", "a:", ":", "a:AAAA", "a:b,c:d", twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal() + "," + twofa.GenerateKeyRing().Reveal()} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		keys, err := twofa.ParseKeys(text)
+		keys, err := twofa.ParseKeyRing(text)
 		if err != nil {
 			require.Less(t, len(err.Error()), 100, "what was typed is not repeated")
 			return

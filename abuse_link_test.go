@@ -68,7 +68,7 @@ func TestAbuse_I03_AttackersLinkDoesNotSignTheVictimIntoHisAccount(t *testing.T)
 	planted.login = bob.login
 	require.ErrorIs(t, planted.verify(twofa.EmailLink, token), twofa.ErrExpired)
 	require.NoError(t, ada.verify(twofa.EmailLink, own))
-	d, err := w.Describe(ada.session)
+	d, err := w.DescribeSession(ada.session)
 	require.NoError(t, err)
 	require.Equal(t, "ada", d.User)
 }
@@ -202,7 +202,7 @@ func TestAbuse_I15_LinksAreLimitedPerUser(t *testing.T) {
 
 func TestAbuse_I16_NothingFromOutsideGetsIntoTheMessageAsMarkup(t *testing.T) {
 	hostile := "Ada\r\nBcc: all@example.com\x00<script>alert(1)</script>{{.}}\u202e" + strings.Repeat("x", 10_000)
-	w := newWorld(t, byLink, func(c *twofa.Config) { c.MailNotice = nil })
+	w := newWorld(t, byLink, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	w.setUser("ada", func(u *twofa.User) { u.Name = hostile })
 	ada := w.person("ada")
 	ada.client.IP, ada.client.UserAgent = hostile, hostile
@@ -224,7 +224,7 @@ func TestAbuse_I16_NothingFromOutsideGetsIntoTheMessageAsMarkup(t *testing.T) {
 	}
 
 	own := newWorld(t, byLink, func(c *twofa.Config) {
-		c.MailLink = func(l twofa.LinkMail) twofa.Email {
+		c.Mail.LinkEmail = func(l twofa.LinkEmail) twofa.Email {
 			return twofa.Email{Subject: "Hello " + l.User.Name, Text: l.URL.Reveal()}
 		}
 	})
@@ -252,7 +252,7 @@ func TestAbuse_I20_LinkIsDeadOnceTheLoginIsOver(t *testing.T) {
 		{"by cancelling", func(t *testing.T, p *person) {
 			require.NoError(t, p.Cancel(t.Context(), p.client, p.login.Challenge))
 		}},
-		{"by another password", func(t *testing.T, p *person) { p.setUser("ada", func(u *twofa.User) { u.Stamp = "2" }) }},
+		{"by another password", func(t *testing.T, p *person) { p.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" }) }},
 		{"by revoking", func(t *testing.T, p *person) {
 			require.NoError(t, p.Revoke(t.Context(), twofa.Host("test"), "ada"))
 		}},

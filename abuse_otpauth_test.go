@@ -20,13 +20,13 @@ import (
 )
 
 // issued starts a set-up for a user of that name at a product of that name.
-func issued(t testing.TB, issuer, name string, edit ...func(*twofa.Config)) twofa.Enrolment {
+func issued(t testing.TB, issuer, name string, edit ...func(*twofa.Config)) twofa.Enrollment {
 	t.Helper()
 	w := newWorld(t, append(edit, func(c *twofa.Config) { c.Issuer = issuer })...)
 	w.setUser("ada", func(u *twofa.User) { u.Name = name })
 	ada := w.person("ada")
 	ada.begin()
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, err)
 	return e
 }
@@ -107,7 +107,7 @@ func TestAbuse_S03_NamesFromOutside(t *testing.T) {
 }
 
 // scan reads the PNG as a camera would.
-func scan(t testing.TB, e twofa.Enrolment) string {
+func scan(t testing.TB, e twofa.Enrollment) string {
 	t.Helper()
 	file, err := e.PNG(1)
 	require.NoError(t, err)
@@ -179,17 +179,17 @@ func TestAbuse_S08_KindOfCodesChanges(t *testing.T) {
 	ada.begin()
 	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	pending, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	pending, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, err)
 
 	w.cfg.TOTP = twofa.TOTPConfig{Algorithm: "SHA512", Digits: 8, Period: time.Minute}
 	w.Manager = w.again()
-	again, err := ada.Enrolment(t.Context(), ada.caller())
+	again, err := ada.PendingEnrollment(t.Context(), ada.caller())
 	require.NoError(t, err)
 	require.Equal(t, pending.URI.Reveal(), again.URI.Reveal(), "what was shown holds")
 	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()))
 
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, err)
 	require.Contains(t, e.URI.Reveal(), "algorithm=SHA512&digits=8&period=60")
 	ada.uri = e.URI.Reveal()
@@ -210,7 +210,7 @@ func TestAbuse_S08_OtherKindsOfCodes(t *testing.T) {
 		w := newWorld(t, func(cfg *twofa.Config) { cfg.TOTP = c })
 		ada := w.person("ada")
 		ada.begin()
-		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 		require.NoError(t, err)
 		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 		require.Equal(t, twofa.NextEnroll, ada.login.Next, "an app that makes other codes shows here, not at the next login")

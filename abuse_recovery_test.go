@@ -65,7 +65,7 @@ func TestAbuse_H03_OldSet(t *testing.T) {
 // have: pending, live, and where codes stay viewable.
 func TestAbuse_H04_CodesInTheStore(t *testing.T) {
 	for _, viewable := range []bool{false, true} {
-		w, store := newFault(t, func(c *twofa.Config) { c.ViewableCodes = viewable })
+		w, store := newFault(t, func(c *twofa.Config) { c.Recovery.Viewable = viewable })
 		var dump bytes.Buffer
 		store.Mangle = func(r *twofa.Record) { dump.Write(r.Data) }
 		ada := w.enrolled("ada")
@@ -90,7 +90,7 @@ func TestAbuse_H04_CodesInTheStore(t *testing.T) {
 func TestAbuse_H05_FormOfACode(t *testing.T) {
 	form := regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){5}$`)
 	for n, want := range map[int]int{0: 10, 1: 1, 20: 20} {
-		ada := newWorld(t, func(c *twofa.Config) { c.RecoveryCodes = n }).enrolled("ada")
+		ada := newWorld(t, func(c *twofa.Config) { c.Recovery.Codes = n }).enrolled("ada")
 		require.Len(t, ada.codes, want)
 		for _, code := range ada.codes {
 			require.Regexp(t, form, code)
@@ -103,7 +103,7 @@ func TestAbuse_H08_CodesBeforeAFactor(t *testing.T) {
 	ada := w.person("ada")
 	ada.begin()
 	require.ErrorIs(t, failure(ada.RegenerateCodes(t.Context(), ada.caller())), twofa.ErrNotEnrolled)
-	app := ada.setUp(twofa.Enroll{})
+	app := ada.setUp(twofa.EnrollRequest{})
 	require.ErrorIs(t, failure(ada.RegenerateCodes(t.Context(), ada.caller())), twofa.ErrNotEnrolled)
 	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())), "the set-up under way is untouched")
 	require.NoError(t, app.confirm(app.now()))
@@ -112,7 +112,7 @@ func TestAbuse_H08_CodesBeforeAFactor(t *testing.T) {
 func TestAbuse_H09_UseIsTold(t *testing.T) {
 	var used []twofa.Event
 	w := newWorld(t, func(c *twofa.Config) {
-		c.MailNotice, c.RecoveryCodes = nil, 5
+		c.Mail.NoticeEmail, c.Recovery.Codes = nil, 5
 		c.OnEvent = func(_ context.Context, e twofa.Event) {
 			if e.Type == event.RecoveryUsed {
 				used = append(used, e)
@@ -138,7 +138,7 @@ func TestAbuse_H09_UseIsTold(t *testing.T) {
 
 // What can be viewed are the codes that are left, and no others.
 func TestAbuse_H03_ViewAfterUse(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.ViewableCodes = true })
+	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable = true })
 	ada := w.enrolled("ada")
 	for _, at := range []int{4, 0, 7} {
 		require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[at]))
@@ -168,14 +168,14 @@ func TestAbuse_H03_ViewAfterUse(t *testing.T) {
 	// Codes that were kept go with the next write where they are no longer to
 	// be kept, and codes that were not kept cannot come back.
 	ada.renew()
-	w.cfg.ViewableCodes = false
+	w.cfg.Recovery.Viewable = false
 	w.Manager = w.again()
 	view(twofa.ErrNotAllowed)
 	require.NoError(t, ada.another().hit())
 	for _, code := range ada.codes {
 		require.NotContains(t, w.opened("ada"), strings.ReplaceAll(code, "-", ""))
 	}
-	w.cfg.ViewableCodes = true
+	w.cfg.Recovery.Viewable = true
 	w.Manager = w.again()
 	view(twofa.ErrNotAllowed)
 	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[3]))
@@ -217,7 +217,7 @@ func TestAbuse_H11_ThirtyWrongCodes(t *testing.T) {
 // H-13: what a session that came in by a recovery code may do, and everything
 // that it may not.
 func TestAbuse_H13_RecoverySession(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.ViewableCodes, c.Policy = true, twofa.Policy{Remember: 24 * time.Hour} })
+	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable, c.Policy = true, twofa.Policy{Remember: 24 * time.Hour} })
 	ada := w.enrolled("ada")
 	thief := ada.another()
 	l, err := thief.Verify(t.Context(), thief.client, thief.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0], Remember: true})
@@ -234,7 +234,7 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 		require.Equal(t, []twofa.Method{twofa.TOTP}, thief.login.Methods)
 		require.ErrorIs(t, thief.verify(twofa.RecoveryCode, ada.codes[1]), twofa.ErrNotAllowed)
 	}
-	d, err := w.Describe(thief.session)
+	d, err := w.DescribeSession(thief.session)
 	require.NoError(t, err)
 	require.NotContains(t, d.AMR, "mfa")
 	for _, door := range []string{"Check", "Factors", "Browsers", "Enroll"} {
@@ -251,7 +251,7 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 // the last old code still lets in, and then the new set can only be finished
 // where it was begun.
 func TestAbuse_H14_LastCodeWhileANewSetIsPending(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.RecoveryCodes = 1 })
+	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Codes = 1 })
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	e, err := ada.RegenerateCodes(t.Context(), ada.caller())
@@ -265,7 +265,7 @@ func TestAbuse_H14_LastCodeWhileANewSetIsPending(t *testing.T) {
 
 // A set sealed with one key is redeemed by a server that seals with another.
 func TestAbuse_H15_CodesAcrossKeys(t *testing.T) {
-	before, after := twofa.GenerateKeys().Reveal(), twofa.GenerateKeys().Reveal()
+	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
 	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
 	ada := w.enrolled("ada")
 	w.cfg.Keys = ring(t, after+","+before)

@@ -40,35 +40,36 @@ func exported(t testing.TB) map[string]any {
 	client := twofa.Client{IP: "192.0.2.7", Browser: secret, HostSession: secret}
 	w := newWorld(t)
 	cfg := w.cfg
-	keys, err := twofa.ParseKeys("k:" + base64.StdEncoding.EncodeToString([]byte((hush + "abcdefghijklmnop")[:32])))
+	keys, err := twofa.ParseKeyRing("k:" + base64.StdEncoding.EncodeToString([]byte((hush + "abcdefghijklmnop")[:32])))
 	require.NoError(t, err)
 	cfg.Keys, cfg.Store = keys, nil
 	return map[string]any{
-		"ActionRule": twofa.ActionRule{}, "Browser": twofa.Browser{}, "By": twofa.ByPassword,
+		"ActionRule": twofa.ActionRule{}, "Browser": twofa.Browser{}, "FirstFactorMethod": twofa.ByPassword,
 		"Caller":      twofa.Caller{Session: session, Challenge: challenge, Client: client},
 		"Challenge":   challenge,
 		"Client":      client,
 		"Config":      cfg,
-		"DeniedError": &twofa.DeniedError{}, "Description": twofa.Description{},
-		"Email":  twofa.Email{To: "ada@example.com", Subject: "s", Text: hush, HTML: hush},
-		"Enroll": twofa.Enroll{},
-		"Enrolment": twofa.Enrolment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
+		"DeniedError": &twofa.DeniedError{}, "SessionInfo": twofa.SessionInfo{},
+		"Email":         twofa.Email{To: "ada@example.com", Subject: "s", Text: hush, HTML: hush},
+		"EnrollRequest": twofa.EnrollRequest{},
+		"Enrollment": twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
 			Challenge: challenge},
 		"Event": twofa.Event{}, "EventQuery": twofa.EventQuery{}, "Factor": twofa.Factor{}, "Factors": twofa.Factors{},
 		"FirstFactor": twofa.FirstFactor{Client: client},
-		"Keys":        keys,
-		"LinkMail":    twofa.LinkMail{URL: secret},
-		"Login":       twofa.Login{Session: session, Challenge: challenge, Browser: secret},
+		"KeyRing":     keys,
+		"LinkEmail":   twofa.LinkEmail{URL: secret},
+		"Result":      twofa.Result{Session: session, Challenge: challenge, Browser: secret},
 		"Manager":     w.Manager,
-		"Member":      twofa.Member{}, "Method": twofa.TOTP, "Next": twofa.NextDone,
-		"NoticeMail": twofa.NoticeMail{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
-		"Proof":     twofa.Proof{Method: twofa.TOTP, Code: hush},
-		"ProofTime": twofa.ProofTime{}, "Reason": twofa.ReasonMissing,
-		"Record": twofa.Record{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "Sending": twofa.Sending{},
+		"LinkRequest": twofa.LinkRequest{Token: secret}, "Lifetimes": twofa.Lifetimes{}, "MailConfig": cfg.Mail, "SMSConfig": cfg.SMS, "RecoveryConfig": cfg.Recovery,
+		"Member": twofa.Member{}, "Method": twofa.TOTP, "Next": twofa.NextDone,
+		"NoticeEmail": twofa.NoticeEmail{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
+		"Proof":        twofa.Proof{Method: twofa.TOTP, Code: hush},
+		"ProvenMethod": twofa.ProvenMethod{}, "Reason": twofa.ReasonMissing,
+		"Record": twofa.Record{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "SendRequest": twofa.SendRequest{},
 		"TOTPConfig":  twofa.TOTPConfig{},
-		"TextCode":    twofa.TextCode{Code: secret},
+		"CodeText":    twofa.CodeText{Code: secret},
 		"TextMessage": twofa.TextMessage{To: "+41791234567", Body: hush},
-		"TurnOff":     twofa.ByMember, "User": twofa.User{},
+		"TurnOff":     twofa.TurnOffByUser, "User": twofa.User{},
 	}
 }
 
@@ -180,22 +181,22 @@ func TestAbuse_Q05_NoExportedTypePrintsItsSecrets(t *testing.T) {
 // methods: in an unexported field of another struct.
 func TestAbuse_Q05_UnexportedFieldsOfOthersPrintNoSecrets(t *testing.T) {
 	secret, challenge, session := twofa.NewSecret(hush), twofa.ParseChallenge(hush), twofa.ParseSession(hush)
-	keys := exported(t)["Keys"].(twofa.Keys)
+	keys := exported(t)["KeyRing"].(twofa.KeyRing)
 	type inner struct {
-		secret    twofa.Secret
-		pointer   *twofa.Secret
-		list      []twofa.Secret
-		table     map[string]twofa.Secret
-		challenge twofa.Challenge
-		session   twofa.Session
-		login     twofa.Login
-		caller    twofa.Caller
-		enrolment twofa.Enrolment
-		keys      twofa.Keys
+		secret     twofa.Secret
+		pointer    *twofa.Secret
+		list       []twofa.Secret
+		table      map[string]twofa.Secret
+		challenge  twofa.Challenge
+		session    twofa.Session
+		login      twofa.Result
+		caller     twofa.Caller
+		enrollment twofa.Enrollment
+		keys       twofa.KeyRing
 	}
 	in := inner{secret, &secret, []twofa.Secret{secret}, map[string]twofa.Secret{"k": secret}, challenge, session,
-		twofa.Login{Session: session, Challenge: challenge, Browser: secret}, twofa.Caller{Session: session},
-		twofa.Enrolment{URI: secret, Key: secret, Codes: []twofa.Secret{secret}}, keys}
+		twofa.Result{Session: session, Challenge: challenge, Browser: secret}, twofa.Caller{Session: session},
+		twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret}}, keys}
 	out := prints(in) + prints(struct{ in *inner }{&in}) + prints([]inner{in})
 	for _, form := range forms(hush) {
 		require.NotContains(t, out, form)
@@ -203,8 +204,8 @@ func TestAbuse_Q05_UnexportedFieldsOfOthersPrintNoSecrets(t *testing.T) {
 }
 
 func TestAbuse_Q05_MarshallingASecretFails(t *testing.T) {
-	for _, v := range []any{twofa.NewSecret(hush), twofa.ParseSession(hush), twofa.ParseChallenge(hush), twofa.Login{Browser: twofa.NewSecret(hush)},
-		twofa.Enrolment{}, exported(t)["Keys"], twofa.Email{}, twofa.TextMessage{}, twofa.Proof{}} {
+	for _, v := range []any{twofa.NewSecret(hush), twofa.ParseSession(hush), twofa.ParseChallenge(hush), twofa.Result{Browser: twofa.NewSecret(hush)},
+		twofa.Enrollment{}, exported(t)["KeyRing"], twofa.Email{}, twofa.TextMessage{}, twofa.Proof{}} {
 		_, err := json.Marshal(v)
 		require.Error(t, err, "%T", v)
 	}
@@ -228,7 +229,7 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 	log := slog.New(slog.NewJSONHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	bad := &sender{}
 	w, store := newFault(t, func(c *twofa.Config) {
-		c.Logger, c.Mailer, c.SMS, c.MailNotice, c.ViewableCodes = log, bad, bad, nil, true
+		c.Logger, c.Mail.Mailer, c.SMS.Sender, c.Mail.NoticeEmail, c.Recovery.Viewable = log, bad, bad, nil, true
 		c.Policy = twofa.PolicySMS()
 		c.OnEvent = func(_ context.Context, e twofa.Event) { log.Debug("event", "event", e) }
 	})
@@ -240,7 +241,7 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 		fmt.Fprintf(seen, "%+v %v\n", v, err)
 		return err
 	}
-	took := func(p *person, l twofa.Login, err error) error {
+	took := func(p *person, l twofa.Result, err error) error {
 		note(l.Session.Reveal(), l.Challenge.Reveal(), l.Browser.Reveal())
 		return look(l, p.took(l, err))
 	}
@@ -253,7 +254,7 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 	require.NoError(t, took(ada, l, err))
 	note(ada.token())
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
-	e, err := w.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	e, err := w.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, look(e, err))
 	ada.uri = e.URI.Reveal()
 	ada.keep(e)
@@ -266,7 +267,7 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	codes, err := w.RecoveryCodes(t.Context(), ada.caller())
 	require.NoError(t, look(codes, err))
-	e, err = w.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+	e, err = w.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone})
 	require.NoError(t, look(e, err))
 	note(adasPhone, adasPhone[1:], w.out.TextCode(t, adasPhone))
 	caller := ada.caller()
@@ -295,7 +296,7 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 	f, err := w.Factors(t.Context(), ada.caller())
 	require.NoError(t, look(f, err))
 	_ = look(w.Browsers(t.Context(), ada.caller()))
-	_ = look(w.Describe(ada.session))
+	_ = look(w.DescribeSession(ada.session))
 
 	require.Greater(t, seen.log.Len(), 5_000)
 	for _, secret := range slices.DeleteFunc(secrets, func(s string) bool { return s == "" }) {
@@ -305,12 +306,12 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 
 func TestAbuse_Q02_StoreHoldsNoSecretInTheClear(t *testing.T) {
 	for _, viewable := range []bool{false, true} {
-		w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.ViewableCodes = viewable })
+		w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Recovery.Viewable = viewable })
 		ada := w.person("ada")
 		ada.begin()
 		require.NoError(t, ada.send(twofa.EmailLink))
 		require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
-		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 		require.NoError(t, err)
 		pending := string(w.record("ada"))
 		ada.keep(e)
@@ -339,8 +340,8 @@ func TestAbuse_Q02_StoreHoldsNoSecretInTheClear(t *testing.T) {
 
 func TestAbuse_Q03_KeysRotate(t *testing.T) {
 	const one, two = "one:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY=", "two:ZmVkY2JhOTg3NjU0MzIxMFZVVFNSUVBPTk1MS0pJSEc="
-	ring := func(text string) twofa.Keys {
-		keys, err := twofa.ParseKeys(text)
+	ring := func(text string) twofa.KeyRing {
+		keys, err := twofa.ParseKeyRing(text)
 		require.NoError(t, err)
 		return keys
 	}
@@ -381,7 +382,7 @@ func TestAbuse_Q04_NoncesNeverRepeatAndEveryByteCounts(t *testing.T) {
 			}
 			forged := []byte(text)
 			forged[i] = byte(c)
-			_, err := w.Offer(t.Context(), ada.client, twofa.ParseChallenge(string(forged)))
+			_, err := w.DescribeChallenge(t.Context(), ada.client, twofa.ParseChallenge(string(forged)))
 			require.ErrorIs(t, err, twofa.ErrExpired, "byte %d as %q", i, c)
 		}
 	}
@@ -396,7 +397,7 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 	id, body, _ := strings.Cut(challenge, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(body)
 	require.NoError(t, err)
-	other := newWorld(t, func(c *twofa.Config) { c.Keys = twofatest.Keys(t, "b") })
+	other := newWorld(t, func(c *twofa.Config) { c.Keys = twofatest.KeyRing(t, "b") })
 	foreign := other.enrolled("ada")
 	foreign.begin()
 	for name, text := range map[string]string{
@@ -425,16 +426,16 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 				denied(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(text), Client: ada.client}), twofa.ReasonSignedOut)
 			}
 			if text != session {
-				_, err = w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(text), Client: ada.client}, twofa.Enroll{})
+				_, err = w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(text), Client: ada.client}, twofa.EnrollRequest{})
 				denied(t, err, twofa.ReasonSignedOut)
 			}
 		})
 	}
 	t.Run("a challenge is no session and opens no set-up", func(t *testing.T) {
 		denied(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(challenge), Client: ada.client}), twofa.ReasonSignedOut)
-		_, err := w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(challenge), Client: ada.client}, twofa.Enroll{})
+		_, err := w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(challenge), Client: ada.client}, twofa.EnrollRequest{})
 		denied(t, err, twofa.ReasonSignedOut)
-		_, err = w.Describe(twofa.ParseSession(challenge))
+		_, err = w.DescribeSession(twofa.ParseSession(challenge))
 		denied(t, err, twofa.ReasonSignedOut)
 	})
 	t.Run("nor does a step-up sign in anew", func(t *testing.T) {
@@ -442,9 +443,9 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 		require.NoError(t, err)
 		l, err = w.Verify(t.Context(), ada.client, l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
 		require.NoError(t, err)
-		before, err := w.Describe(ada.session)
+		before, err := w.DescribeSession(ada.session)
 		require.NoError(t, err)
-		after, err := w.Describe(l.Session)
+		after, err := w.DescribeSession(l.Session)
 		require.NoError(t, err)
 		require.Equal(t, before.ID, after.ID)
 	})
@@ -453,7 +454,7 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 func TestAbuse_Q07_WeakKeysAreRefused(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	good := "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTUV"))
-	_, err := twofa.ParseKeys(good)
+	_, err := twofa.ParseKeyRing(good)
 	require.NoError(t, err)
 	for name, text := range map[string]string{
 		"nothing": "", "no id": b64(make([]byte, 32)), "empty key": "k:", "16 bytes": "k:" + b64([]byte("0123456789abcdef")),
@@ -462,7 +463,7 @@ func TestAbuse_Q07_WeakKeysAreRefused(t *testing.T) {
 		"not base64": "k:!!!!", "the same id twice": good + "," + good, "the same key twice": good + ",l" + good[1:],
 		"id with a dot": "a.b:" + good[2:], "long id": strings.Repeat("k", 17) + good[1:], "comma at the end": good + ",",
 	} {
-		_, err := twofa.ParseKeys(text)
+		_, err := twofa.ParseKeyRing(text)
 		require.Error(t, err, name)
 		if len(text) > 8 {
 			require.NotContains(t, err.Error(), text[4:], "nor is a key repeated in the error")
@@ -491,7 +492,7 @@ func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
 		}
 	}
 	ok := func(err error) { t.Helper(); require.NoError(t, err) }
-	require.Equal(t, []string{event.Login, event.CodesMade, event.Enrolled}, w.types())
+	require.Equal(t, []string{event.Login, event.CodesGenerated, event.Enrolled}, w.types())
 
 	other := ada.browser("laptop")
 	other.begin()
@@ -514,7 +515,7 @@ func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
 	f, err := ada.Factors(t.Context(), ada.caller())
 	ok(err)
 	expect("another name", []string{event.Renamed}, func() { ok(ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "mine")) })
-	expect("new codes", []string{event.CodesMade}, func() {
+	expect("new codes", []string{event.CodesGenerated}, func() {
 		e, err := ada.RegenerateCodes(t.Context(), ada.caller())
 		ok(err)
 		ada.keep(e)
@@ -522,7 +523,7 @@ func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
 	})
 	expect("browser revoked", []string{event.BrowserRevoked}, func() { ok(ada.ForgetBrowsers(t.Context(), ada.caller())) })
 	expect("replaced", []string{event.Replaced}, func() {
-		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Replaces: f.List[0].ID})
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Replaces: f.List[0].ID})
 		ok(err)
 		ada.uri = e.URI.Reveal()
 		ok(ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))

@@ -137,7 +137,7 @@ func TestAbuse_A05_A06_ReplayAfterRestartAndOnAnotherServer(t *testing.T) {
 }
 
 // second sets up one more authenticator and returns the person with its app.
-func (p *person) second(e twofa.Enroll) *person {
+func (p *person) second(e twofa.EnrollRequest) *person {
 	p.t.Helper()
 	require.NoError(p.t, p.stepUp(twofa.ActionFactors))
 	started, err := p.Enroll(p.t.Context(), p.caller(), e)
@@ -160,7 +160,7 @@ func (p *person) factor(n int) string {
 func TestAbuse_A07_TwoAuthenticatorsInOneStep(t *testing.T) {
 	w := newWorld(t)
 	phone := w.enrolled("ada")
-	tablet := phone.second(twofa.Enroll{Name: "tablet"})
+	tablet := phone.second(twofa.EnrollRequest{Name: "tablet"})
 	w.clock.Add(30 * time.Second)
 	logins := phone.begun(4)
 	require.NoError(t, logins[0].verify(twofa.TOTP, phone.now()))
@@ -172,7 +172,7 @@ func TestAbuse_A07_TwoAuthenticatorsInOneStep(t *testing.T) {
 func TestAbuse_A08_CodeOfAReplacedAuthenticator(t *testing.T) {
 	w := newWorld(t)
 	old := w.enrolled("ada")
-	fresh := old.second(twofa.Enroll{Replaces: old.factor(0)})
+	fresh := old.second(twofa.EnrollRequest{Replaces: old.factor(0)})
 	w.clock.Add(30 * time.Second)
 	logins := old.begun(2)
 	require.ErrorIs(t, logins[0].verify(twofa.TOTP, old.now()), twofa.ErrInvalidCode)
@@ -246,7 +246,7 @@ func (w *world) smsUser(id string) *person {
 	w.t.Helper()
 	p := w.person(id)
 	p.begin()
-	e, err := p.Enroll(w.t.Context(), p.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	e, err := p.Enroll(w.t.Context(), p.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: number})
 	require.NoError(w.t, err)
 	p.keep(e)
 	p.login.Challenge = e.Challenge
@@ -261,7 +261,7 @@ func (w *world) smsUser(id string) *person {
 const number = "+41791234567"
 
 // bySMS is a host that texts codes.
-func bySMS(c *twofa.Config) { c.Policy, c.Mailer, c.LinkURL = twofa.PolicySMS(), nil, nil }
+func bySMS(c *twofa.Config) { c.Policy, c.Mail.Mailer, c.Mail.LinkURL = twofa.PolicySMS(), nil, nil }
 
 func TestAbuse_B05_TextedCodeRace(t *testing.T) {
 	bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
@@ -353,7 +353,7 @@ func TestAbuse_B09_TwoSetUpsAtOnce(t *testing.T) {
 		tabs := make([]*person, 2)
 		require.Equal(t, tally{ok: 2}, burst(2, func(m *twofa.Manager, i int) error {
 			tabs[i] = ada.on(m)
-			e, err := m.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+			e, err := m.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 			tabs[i].uri = e.URI.Reveal()
 			return err
 		}))
@@ -482,7 +482,7 @@ func TestAbuse_B14_EverythingAtOnce(t *testing.T) {
 			}},
 			{"other", func(m *twofa.Manager, p *person) error {
 				_ = m.Rename(t.Context(), ada.caller(), id, "phone")
-				_, _ = m.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+				_, _ = m.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 				_, _ = m.Browsers(t.Context(), ada.caller())
 				return m.Cancel(t.Context(), p.client, p.login.Challenge)
 			}},
@@ -507,7 +507,7 @@ func TestAbuse_B15_OldAuthenticatorWhileItIsReplaced(t *testing.T) {
 	w, store := newBarrier(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Replaces: ada.factor(0)})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Replaces: ada.factor(0)})
 	require.NoError(t, err)
 	w.clock.Add(30 * time.Second)
 	thief, stolen := ada.another(), ada.now()

@@ -14,7 +14,7 @@ import (
 // byText is the configuration of a host that texts codes, and mails nothing.
 func byText(c *twofa.Config) {
 	c.Policy = twofa.PolicySMS()
-	c.Mailer, c.LinkURL = nil, nil
+	c.Mail.Mailer, c.Mail.LinkURL = nil, nil
 }
 
 const (
@@ -25,7 +25,7 @@ const (
 // setUpPhone sets up a number, and leaves the allowances of an hour ago behind.
 func (p *person) setUpPhone(number string) *person {
 	p.t.Helper()
-	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: number})
 	require.NoError(p.t, err)
 	if !e.Saved {
 		p.keep(e)
@@ -199,7 +199,7 @@ func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
 		before := len(w.out.Texts())
 		for range 20 {
 			bob.begin()
-			_, _ = bob.Enroll(t.Context(), bob.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+			_, _ = bob.Enroll(t.Context(), bob.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone})
 			w.clock.Add(61 * time.Minute)
 		}
 		require.LessOrEqual(t, len(w.out.Texts())-before, 10, "numbers not confirmed have a cap of their own")
@@ -207,22 +207,22 @@ func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
 		require.NoError(t, ada.send(twofa.SMS))
 	})
 	t.Run("the host's budget has the last word", func(t *testing.T) {
-		var asked []twofa.Sending
+		var asked []twofa.SendRequest
 		refuse := error(nil)
 		w := newWorld(t, byText, func(c *twofa.Config) {
-			c.AllowSend = func(_ context.Context, s twofa.Sending) error {
+			c.AllowSend = func(_ context.Context, s twofa.SendRequest) error {
 				asked = append(asked, s)
 				return refuse
 			}
 		})
 		ada := w.withPhone("ada", adasPhone)
-		require.Equal(t, []twofa.Sending{{User: "ada", Method: twofa.SMS, Country: "CH", Unconfirmed: true}}, asked)
+		require.Equal(t, []twofa.SendRequest{{User: "ada", Method: twofa.SMS, Country: "CH", Unconfirmed: true}}, asked)
 		before := len(w.out.Texts())
 		refuse = context.DeadlineExceeded
 		ada.begin()
 		require.ErrorIs(t, ada.send(twofa.SMS), twofa.ErrUnavailable)
 		require.Len(t, w.out.Texts(), before)
-		require.Equal(t, twofa.Sending{User: "ada", Method: twofa.SMS, Country: "CH"}, asked[1])
+		require.Equal(t, twofa.SendRequest{User: "ada", Method: twofa.SMS, Country: "CH"}, asked[1])
 	})
 }
 
@@ -244,7 +244,7 @@ func TestAbuse_J07_CodeIsDeadAfterTheNumberChanged(t *testing.T) {
 	pending.begin()
 	require.NoError(t, pending.send(twofa.SMS), "the last message to the old number was a moment ago")
 	code := w.out.TextCode(t, adasPhone)
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: otherPhone, Replaces: f.List[0].ID})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: otherPhone, Replaces: f.List[0].ID})
 	require.NoError(t, err)
 	ada.login.Challenge = e.Challenge
 	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), w.out.TextCode(t, otherPhone))))
@@ -276,7 +276,7 @@ func TestAbuse_J07_CodeOfALoginConfirmsNoPhoneAndNoAction(t *testing.T) {
 
 	bob := w.person("bob")
 	bob.begin()
-	_, err := bob.Enroll(t.Context(), bob.caller(), twofa.Enroll{Method: twofa.SMS, Phone: otherPhone})
+	_, err := bob.Enroll(t.Context(), bob.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: otherPhone})
 	require.NoError(t, err)
 	mixed := bob.caller()
 	mixed.Challenge = login.Challenge
@@ -302,7 +302,7 @@ func TestAbuse_J10_NothingIsSentToWhatIsNoAllowedMobile(t *testing.T) {
 		{"empty", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: c.number})
+			_, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: c.number})
 			require.ErrorIs(t, err, twofa.ErrNotAllowed)
 		})
 	}
@@ -310,7 +310,7 @@ func TestAbuse_J10_NothingIsSentToWhatIsNoAllowedMobile(t *testing.T) {
 
 	// The same list stands before a login: a country that was taken off it is not texted any more.
 	moved := w.withPhone("bob", adasPhone)
-	w.cfg.SMSCountries = []string{"FR"}
+	w.cfg.SMS.Countries = []string{"FR"}
 	w.Manager = w.again()
 	before := len(w.out.Texts())
 	moved.begin()
@@ -326,10 +326,10 @@ func TestAbuse_J10_WhatAParserReturnsIsCheckedAgain(t *testing.T) {
 		{E164: "+4179123456٧", Country: "CH", Mobile: true}, {E164: adasPhone, Country: "ch", Mobile: true},
 		{E164: adasPhone, Country: "", Mobile: true}, {E164: adasPhone, Country: "CH"}, {},
 	} {
-		w := newWorld(t, byText, func(c *twofa.Config) { c.Phone = lax{p} })
+		w := newWorld(t, byText, func(c *twofa.Config) { c.SMS.Phone = lax{p} })
 		ada := w.person("ada")
 		ada.begin()
-		_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: "any"})
+		_, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: "any"})
 		require.ErrorIs(t, err, twofa.ErrNotAllowed, "%+v", p)
 		require.Empty(t, w.out.Texts())
 	}
@@ -343,7 +343,7 @@ func TestAbuse_J12_NumberIsMaskedWhereverItIsShown(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, code := w.texted("ada")
 	require.Equal(t, "•••• 67", ada.login.Sent)
-	offer, err := ada.Offer(t.Context(), ada.client, ada.login.Challenge)
+	offer, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
 	require.NoError(t, err)
 	require.Equal(t, "•••• 67", offer.Sent)
 	require.NoError(t, ada.verify(twofa.SMS, code))
@@ -363,7 +363,7 @@ func TestAbuse_J13_TextNamesTheAppAndHoldsNothingElse(t *testing.T) {
 	require.Contains(t, w.out.Texts()[0].Body, "confirms this phone for Acme", "a set-up says that it is one")
 
 	own := newWorld(t, byText, func(c *twofa.Config) {
-		c.TextCode = func(m twofa.TextCode) string {
+		c.SMS.CodeText = func(m twofa.CodeText) string {
 			return "code\x1b[31m " + m.Code.Reveal() + "\u202e\r\n@evil.example #" + strings.Repeat("9", 1000)
 		}
 	})
@@ -383,12 +383,12 @@ func TestAbuse_J14_TextsAreNeverTheOnlyWay(t *testing.T) {
 	w.cfg.Policy = alone
 	_, err := twofa.New(w.cfg)
 	require.ErrorContains(t, err, "SMS is restricted")
-	w.cfg.Policy, w.cfg.SMS = twofa.PolicySMS(), nil
+	w.cfg.Policy, w.cfg.SMS.Sender = twofa.PolicySMS(), nil
 	_, err = twofa.New(w.cfg)
 	require.ErrorContains(t, err, "SMS needs Config.SMS")
-	w.cfg.SMS, w.cfg.SMSCountries = w.out, nil
+	w.cfg.SMS.Sender, w.cfg.SMS.Countries = w.out, nil
 	_, err = twofa.New(w.cfg)
-	require.ErrorContains(t, err, "SMSCountries: is empty")
+	require.ErrorContains(t, err, "SMS.Countries: is empty")
 }
 
 // Texts are off unless a policy names them.
@@ -396,7 +396,7 @@ func TestAbuse_J14_TextsAreOffByDefault(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	_, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+	_, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone})
 	require.ErrorIs(t, err, twofa.ErrNotAllowed)
 	require.Empty(t, w.out.Texts())
 }

@@ -20,13 +20,15 @@ var doors = map[string]func(p *person, c twofa.Caller) error{
 		return failure(p.StepUp(p.t.Context(), c, "contacts.export", ""))
 	},
 	"Resume": func(p *person, c twofa.Caller) error { return failure(p.Resume(p.t.Context(), c)) },
-	"Enroll": func(p *person, c twofa.Caller) error { return failure(p.Enroll(p.t.Context(), c, twofa.Enroll{})) },
+	"Enroll": func(p *person, c twofa.Caller) error {
+		return failure(p.Enroll(p.t.Context(), c, twofa.EnrollRequest{}))
+	},
 	"Enrol phone": func(p *person, c twofa.Caller) error {
-		return failure(p.Enroll(p.t.Context(), c, twofa.Enroll{Method: twofa.SMS, Phone: number}))
+		return failure(p.Enroll(p.t.Context(), c, twofa.EnrollRequest{Method: twofa.SMS, Phone: number}))
 	},
 	"RegenerateCodes":    func(p *person, c twofa.Caller) error { return failure(p.RegenerateCodes(p.t.Context(), c)) },
 	"RecoveryCodes":      func(p *person, c twofa.Caller) error { return failure(p.RecoveryCodes(p.t.Context(), c)) },
-	"Enrolment":          func(p *person, c twofa.Caller) error { return failure(p.Enrolment(p.t.Context(), c)) },
+	"Enrollment":         func(p *person, c twofa.Caller) error { return failure(p.PendingEnrollment(p.t.Context(), c)) },
 	"Confirm":            func(p *person, c twofa.Caller) error { return failure(p.Confirm(p.t.Context(), c, p.code())) },
 	"SaveCodes":          func(p *person, c twofa.Caller) error { return failure(p.SaveCodes(p.t.Context(), c)) },
 	"Factors":            func(p *person, c twofa.Caller) error { return failure(p.Factors(p.t.Context(), c)) },
@@ -37,7 +39,7 @@ var doors = map[string]func(p *person, c twofa.Caller) error{
 	"ForgetBrowsers":     func(p *person, c twofa.Caller) error { return p.ForgetBrowsers(p.t.Context(), c) },
 	"Revoke":             func(p *person, c twofa.Caller) error { return p.Revoke(p.t.Context(), c, p.id) },
 	"CredentialsChanged": func(p *person, c twofa.Caller) error { return p.CredentialsChanged(p.t.Context(), c, p.id) },
-	"Describe":           func(p *person, c twofa.Caller) error { return failure(p.Describe(c.Session)) },
+	"Describe":           func(p *person, c twofa.Caller) error { return failure(p.DescribeSession(c.Session)) },
 }
 
 // failure is what is left of an answer.
@@ -46,7 +48,7 @@ func failure[T any](_ T, err error) error { return err }
 // Whatever is held of a login that has not ended opens no door, neither as it
 // is nor in the place of a session.
 func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
-	ada := newWorld(t, func(c *twofa.Config) { c.ViewableCodes = true }).enrolled("ada")
+	ada := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable = true }).enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "contacts.export", "")))
 	pending := ada.another()
@@ -71,10 +73,10 @@ func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 
 // The challenge that leads to set-up opens that, and nothing else.
 func TestAbuse_E01_SetUpChallengeOpensSetUpOnly(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mailer, c.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
+	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mail.Mailer, c.Mail.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
-	opened := []string{"Enroll", "Enrolment", "SaveCodes", "Factors"}
+	opened := []string{"Enroll", "Enrollment", "SaveCodes", "Factors"}
 	for _, name := range opened {
 		require.NoError(t, doors[name](ada, ada.caller()), name)
 	}
@@ -102,7 +104,7 @@ func TestAbuse_E03_E04_ChallengeOfAnotherUser(t *testing.T) {
 	}
 	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]), "hers is not spent")
 	require.NoError(t, victim.verify(twofa.TOTP, bob.now()))
-	d, err := w.Describe(victim.session)
+	d, err := w.DescribeSession(victim.session)
 	require.NoError(t, err)
 	require.Equal(t, "bob", d.User)
 }
@@ -169,15 +171,15 @@ func TestAbuse_E08_NothingEnrolled(t *testing.T) {
 func TestAbuse_E10_E11_EveryFirstFactorIsAskedForTheSecond(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
-	for _, by := range []twofa.By{twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken} {
+	for _, by := range []twofa.FirstFactorMethod{twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken} {
 		for _, account := range []string{"", "acme"} {
-			l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: account, By: by, SSOAccount: "acme", Client: ada.stranger().client})
+			l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: account, By: by, ProviderOf: "acme", Client: ada.stranger().client})
 			require.NoError(t, err)
 			require.Equal(t, twofa.NextChallenge, l.Next, by)
 			require.True(t, l.Session.IsZero())
 		}
 	}
-	for _, by := range []twofa.By{"", "Password", "saml", "sso "} {
+	for _, by := range []twofa.FirstFactorMethod{"", "Password", "saml", "sso "} {
 		_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: by})
 		require.ErrorIs(t, err, twofa.ErrNotAllowed)
 	}
@@ -193,9 +195,9 @@ func TestAbuse_E11_PasswordReset(t *testing.T) {
 	ada := w.enrolled("ada")
 	logins := ada.begun(2)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	w.setUser("ada", func(u *twofa.User) { u.Stamp = "2" })
+	w.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" })
 	require.ErrorIs(t, logins[0].verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "even before anybody has come by the new one")
-	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})), twofa.ReasonSignedOut)
+	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})), twofa.ReasonSignedOut)
 	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByEmail, Client: ada.stranger().client})
 	require.NoError(t, err)
 	require.Equal(t, twofa.NextChallenge, l.Next)
@@ -217,7 +219,7 @@ func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 		{"acme", "acme", twofa.NextDone}, {"acme", "beta", twofa.NextChallenge}, {"acme", "", twofa.NextChallenge},
 		{"beta", "beta", twofa.NextChallenge}, {"beta", "acme", twofa.NextChallenge}, {"", "acme", twofa.NextChallenge}, {"", "", twofa.NextChallenge},
 	} {
-		l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: f.account, By: twofa.BySSO, SSOAccount: f.sso})
+		l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: f.account, By: twofa.BySSO, ProviderOf: f.sso})
 		require.NoError(t, err)
 		require.Equal(t, f.want, l.Next, f)
 		if l.Next == twofa.NextDone {
@@ -226,7 +228,7 @@ func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 		}
 	}
 	_ = ada
-	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, SSOAccount: "acme"})
+	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, ProviderOf: "acme"})
 	require.NoError(t, err)
 	require.Equal(t, twofa.NextChallenge, l.Next, "a password is no identity provider")
 }
@@ -342,31 +344,31 @@ func TestAbuse_E16_ErrorsComeAlone(t *testing.T) {
 			require.NotEqual(t, reflect.Bool, method.Type.Out(i).Kind(), method.Name)
 		}
 	}
-	w, store := newFault(t, func(c *twofa.Config) { c.ViewableCodes, c.Policy.TurnOff = true, twofa.ByAdminOnly })
+	w, store := newFault(t, func(c *twofa.Config) { c.Recovery.Viewable, c.Policy.TurnOff = true, twofa.TurnOffByAdmin })
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	login := ada.another()
 	ada.clock.Add(30 * time.Second)
 	calls := map[string]func() (any, error){
 		"Begin": func() (any, error) {
-			w.setUser("ada", func(u *twofa.User) { u.Stamp += "x" })
+			w.setUser("ada", func(u *twofa.User) { u.SecurityStamp += "x" })
 			return w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 		},
 		"Verify": func() (any, error) {
 			return w.Verify(t.Context(), login.client, login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
 		},
-		"Enroll":          func() (any, error) { return w.Enroll(t.Context(), ada.caller(), twofa.Enroll{}) },
+		"Enroll":          func() (any, error) { return w.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{}) },
 		"RegenerateCodes": func() (any, error) { return w.RegenerateCodes(t.Context(), ada.caller()) },
 		"RecoveryCodes":   func() (any, error) { return w.RecoveryCodes(t.Context(), ada.caller()) },
 	}
 	reads := map[string]func() (any, error){
-		"Offer":     func() (any, error) { return w.Offer(t.Context(), login.client, login.login.Challenge) },
-		"Resume":    func() (any, error) { return w.Resume(t.Context(), ada.caller()) },
-		"StepUp":    func() (any, error) { return w.StepUp(t.Context(), ada.caller(), "contacts.export", "") },
-		"Factors":   func() (any, error) { return w.Factors(t.Context(), ada.caller()) },
-		"Browsers":  func() (any, error) { return w.Browsers(t.Context(), ada.caller()) },
-		"Enrolment": func() (any, error) { return w.Enrolment(t.Context(), ada.caller()) },
-		"Policy":    func() (any, error) { return w.Policy(t.Context(), "acme") },
+		"Offer":      func() (any, error) { return w.DescribeChallenge(t.Context(), login.client, login.login.Challenge) },
+		"Resume":     func() (any, error) { return w.Resume(t.Context(), ada.caller()) },
+		"StepUp":     func() (any, error) { return w.StepUp(t.Context(), ada.caller(), "contacts.export", "") },
+		"Factors":    func() (any, error) { return w.Factors(t.Context(), ada.caller()) },
+		"Browsers":   func() (any, error) { return w.Browsers(t.Context(), ada.caller()) },
+		"Enrollment": func() (any, error) { return w.PendingEnrollment(t.Context(), ada.caller()) },
+		"Policy":     func() (any, error) { return w.Policy(t.Context(), "acme") },
 	}
 	alone := func(calls map[string]func() (any, error)) {
 		for name, call := range calls {
@@ -388,7 +390,7 @@ func TestAbuse_E16_ErrorsComeAlone(t *testing.T) {
 	require.Zero(t, got)
 	store.Refuse = nil
 	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
-	_, err = w.Offer(t.Context(), login.client, login.login.Challenge)
+	_, err = w.DescribeChallenge(t.Context(), login.client, login.login.Challenge)
 	require.ErrorIs(t, err, twofa.ErrExpired)
 }
 

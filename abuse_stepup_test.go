@@ -121,7 +121,7 @@ func TestAbuse_L06_WhoHasNothingIsRefused(t *testing.T) {
 		w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator() })
 		ada := w.person("ada")
 		ada.account = "acme"
-		require.NoError(t, ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, SSOAccount: "acme", Client: ada.client})))
+		require.NoError(t, ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, ProviderOf: "acme", Client: ada.client})))
 		require.NoError(t, ada.Check(t.Context(), ada.caller()))
 		denied(t, ada.use(export, ""), twofa.ReasonMissing)
 		_, err := ada.StepUp(t.Context(), ada.caller(), export, "")
@@ -147,7 +147,7 @@ func TestAbuse_L06_RecoveryLoginOpensNoAction(t *testing.T) {
 	_, err = ada.RegenerateCodes(t.Context(), ada.caller())
 	denied(t, err, twofa.ReasonMissing)
 	w.clock.Add(15 * time.Minute)
-	_, err = ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	_, err = ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	denied(t, err, twofa.ReasonMissing)
 }
 
@@ -175,7 +175,7 @@ func TestAbuse_L08_ElevationIsGoneAfter(t *testing.T) {
 			require.NoError(t, p.stepUp(twofa.ActionFactors))
 			f, err := p.Factors(t.Context(), p.caller())
 			require.NoError(t, err)
-			e, err := p.Enroll(t.Context(), p.caller(), twofa.Enroll{Replaces: f.List[0].ID})
+			e, err := p.Enroll(t.Context(), p.caller(), twofa.EnrollRequest{Replaces: f.List[0].ID})
 			require.NoError(t, err)
 			p.uri = e.URI.Reveal()
 			require.NoError(t, p.took(p.Confirm(t.Context(), p.caller(), p.code())))
@@ -237,7 +237,7 @@ func TestAbuse_L13_ProvingTwiceGivesOneUse(t *testing.T) {
 	require.NoError(t, err)
 	second, err := ada.StepUp(t.Context(), caller, export, "")
 	require.NoError(t, err)
-	for _, l := range []twofa.Login{first, second} {
+	for _, l := range []twofa.Result{first, second} {
 		ada.login = l
 		require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
 	}
@@ -285,11 +285,11 @@ func TestAbuse_L16_StepUpDoesNotProlongTheSession(t *testing.T) {
 	ada := w.enrolled("ada").browser("laptop")
 	ada.begin()
 	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
-	before, err := w.Describe(ada.session)
+	before, err := w.DescribeSession(ada.session)
 	require.NoError(t, err)
 	w.clock.Add(20 * time.Hour)
 	require.NoError(t, ada.stepUp("contacts.export"))
-	after, err := w.Describe(ada.session)
+	after, err := w.DescribeSession(ada.session)
 	require.NoError(t, err)
 	require.Equal(t, before.Expires, after.Expires)
 	w.clock.Add(4 * time.Hour)

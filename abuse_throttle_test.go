@@ -198,7 +198,7 @@ func TestAbuse_C09_HoppingBetweenMethods(t *testing.T) {
 	})
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: number})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: number})
 	require.NoError(t, err)
 	ada.login.Challenge = e.Challenge
 	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), w.out.TextCode(t, number))))
@@ -236,7 +236,7 @@ func TestAbuse_C11_WrongConfirmationsEndTheSetUpOnly(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, err)
 	pending := *ada
 	pending.uri = e.URI.Reveal()
@@ -275,7 +275,7 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 	// worn is a user whose authenticator somebody else has missed n times, with
 	// all the patience there is.
 	worn := func(t *testing.T, n int) (owner, eve *person) {
-		w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+		w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 		owner = w.enrolled("ada")
 		eve = owner.stranger()
 		for range n {
@@ -310,7 +310,7 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 	t.Run("a new set-up opens it", func(t *testing.T) {
 		owner, eve := worn(t, 90)
 		require.NoError(t, owner.hit())
-		eve.uri = owner.second(twofa.Enroll{Replaces: owner.factor(0)}).uri
+		eve.uri = owner.second(twofa.EnrollRequest{Replaces: owner.factor(0)}).uri
 		require.NoError(t, eve.hit())
 	})
 	t.Run("in known browsers after ten", func(t *testing.T) {
@@ -326,7 +326,7 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 }
 
 func TestAbuse_C14_LiveSessionsSurviveALock(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	ada := w.enrolled("ada")
 	mails := len(w.out.Mails())
 	ada.stranger().misses(5, twofa.TOTP)
@@ -337,7 +337,7 @@ func TestAbuse_C14_LiveSessionsSurviveALock(t *testing.T) {
 }
 
 func TestAbuse_C15_OneNoticeAnHour(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	eve := w.enrolled("ada").stranger()
 	mails := len(w.out.Mails())
 	eve.begin()
@@ -371,7 +371,7 @@ func TestAbuse_C16_GuessedLinksHarmNobody(t *testing.T) {
 // Zero is the documented default, never "unlimited" or "off".
 func TestAbuse_C17_ZeroConfigIsNotUnlimited(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) {
-		c.Policy, c.TOTP, c.RecoveryCodes, c.SessionTTL = twofa.Policy{}, twofa.TOTPConfig{}, 0, 0
+		c.Policy, c.TOTP, c.Recovery.Codes, c.Lifetimes.Session = twofa.Policy{}, twofa.TOTPConfig{}, 0, 0
 	})
 	ada := w.enrolled("ada")
 	require.Len(t, ada.codes, 10)

@@ -77,7 +77,7 @@ func BenchmarkRecovery(b *testing.B) {
 	one := beside{name: "one-code"}
 	for _, n := range []int{1, 20} {
 		b.Run(strconv.Itoa(n)+" codes", func(b *testing.B) {
-			w := newWorld(b, func(c *twofa.Config) { c.RecoveryCodes = n; c.OnEvent = nil })
+			w := newWorld(b, func(c *twofa.Config) { c.Recovery.Codes = n; c.OnEvent = nil })
 			ada := w.enrolled("ada")
 			timeEach(b, ada, twofa.RecoveryCode, func() string { ada.code(); return "0000-0000-0000-0000-0000-0000" }, true)
 			if n == 1 {
@@ -105,7 +105,7 @@ func BenchmarkQR(b *testing.B) {
 	w := newWorld(b)
 	ada := w.person("ada")
 	ada.begin()
-	e, err := ada.Enroll(b.Context(), ada.caller(), twofa.Enroll{})
+	e, err := ada.Enroll(b.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(b, err)
 	encoder := beside{name: "encoder"}
 	b.Run("encode", func(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 // Errors: [ErrInvalidCode], for which [ClockOffset] may tell that the person's
 // clock is wrong; [ErrExpired] after five of them, after ten minutes, or from
 // another session than the one that started.
-func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Login, error) {
+func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
 	return m.finish(ctx, c, func(s *state, t ticket) error {
 		if s.Setup.Confirmed {
 			return nil
@@ -57,7 +57,7 @@ func (s *state) confirm(c Caller, code string) error {
 // pending set-up. If the code is confirmed, it becomes active; see
 // [Manager.Confirm]. A new set of codes becomes live here, and the old one
 // dies.
-func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Login, error) {
+func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
 	return m.finish(ctx, c, func(s *state, _ ticket) error {
 		s.Setup.Saved, s.dirty = true, true
 		return nil
@@ -65,8 +65,8 @@ func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Login, error) {
 }
 
 // finish takes a step of a set-up, and activates it if it was the last.
-func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket) error) (Login, error) {
-	var login Login
+func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket) error) (Result, error) {
+	var login Result
 	err := m.change(ctx, c, func(s *state, t ticket, u User) error {
 		if err := s.ownSetup(t); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket
 			return err
 		}
 		if !s.Setup.Confirmed || !s.Setup.Saved {
-			login = Login{Next: NextEnroll, Challenge: c.Challenge}
+			login = Result{Next: NextEnroll, Challenge: c.Challenge}
 			return nil
 		}
 		var err error
@@ -87,26 +87,26 @@ func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket
 
 // activate makes the pending set-up live, in the write that everything else
 // it changes is part of.
-func (s *state) activate(u User, t ticket, c Caller) (Login, error) {
+func (s *state) activate(u User, t ticket, c Caller) (Result, error) {
 	p := s.Setup
 	if len(p.Codes) > 0 {
 		s.Codes = s.newCodeSet(p.Codes)
 		delete(s.Counters, bucket(RecoveryCode, true))
 		delete(s.Counters, bucket(RecoveryCode, false))
 		alone := p.Method == RecoveryCode // else the notice of the factor is enough
-		s.event(Event{Type: event.CodesMade, Session: t.sid, Left: len(p.Codes), Notice: alone})
+		s.event(Event{Type: event.CodesGenerated, Session: t.sid, Left: len(p.Codes), Notice: alone})
 	}
 	if p.Method == RecoveryCode {
 		s.Setup = nil
-		return Login{Next: NextDone, Session: c.Session}, nil
+		return Result{Next: NextDone, Session: c.Session}, nil
 	}
 	if err := s.place(t); err != nil {
 		s.dirty = false
-		return Login{}, err
+		return Result{}, err
 	}
 	s.newEpoch(t.sid)
 	t = t.prove(p.Method, s.now.Unix())
-	login := Login{Next: NextDone}
+	login := Result{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)
 		login = s.advance(u, t)

@@ -99,7 +99,7 @@ func TestCost(t *testing.T) {
 		}, cost{1, 0}},
 		{"StepUp and its proof", nil, signedIn, func(t *testing.T, p *person) { require.NoError(t, p.stepUp("contacts.export")) }, cost{2, 1}},
 		{"Describe", nil, signedIn, func(t *testing.T, p *person) {
-			_, err := p.Describe(p.session)
+			_, err := p.DescribeSession(p.session)
 			require.NoError(t, err)
 		}, cost{0, 0}},
 		{"SetPolicy as it is", nil, func(w *world) *person {

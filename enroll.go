@@ -33,8 +33,8 @@ type setup struct {
 	Expires   int64
 }
 
-// Enroll says what is to be set up.
-type Enroll struct {
+// EnrollRequest says what is to be set up.
+type EnrollRequest struct {
 	Method Method // TOTP, SMS, or RecoveryCode for a new set of codes; "" means TOTP
 	// Name tells several authenticators apart, for example the phone's. It is
 	// cleaned and cut; "" gives a default.
@@ -48,14 +48,14 @@ type Enroll struct {
 	Region string
 }
 
-// Enrolment is a set-up under way. It holds secrets that are shown to the
+// Enrollment is a set-up under way. It holds secrets that are shown to the
 // person and to nobody else; they can be shown again until it is active.
-type Enrolment struct {
+type Enrollment struct {
 	ID        string
 	Method    Method
 	Name      string
 	Replaces  string
-	URI       Secret   // otpauth, for the QR code; see [Enrolment.PNG] and [Enrolment.SVG]
+	URI       Secret   // otpauth, for the QR code; see [Enrollment.PNG] and [Enrollment.SVG]
 	Key       Secret   // for typing by hand, in groups of four
 	Phone     string   // masked number that a code was texted to
 	Codes     []Secret // recovery codes to save; none where a live set stays
@@ -75,12 +75,12 @@ type Enrolment struct {
 // Errors: [*DeniedError], [ErrNotAllowed] (limit reached, method not
 // configured, number refused), [ErrNotEnrolled] (Replaces unknown; codes
 // without a factor), [ErrLocked] (texts), [ErrUnavailable].
-func (m *Manager) Enroll(ctx context.Context, c Caller, e Enroll) (Enrolment, error) {
+func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
 	e.Method = cmp.Or(e.Method, TOTP)
 	if e.Method == SMS {
 		return m.enrollPhone(ctx, c, e)
 	}
-	var started Enrolment
+	var started Enrollment
 	err := m.change(ctx, c, func(s *state, t ticket, u User) error {
 		if err := s.mayEnroll(t, e); err != nil {
 			return err
@@ -89,21 +89,21 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e Enroll) (Enrolment, er
 		if e.Method == TOTP {
 			p.App = m.cfg.TOTP.newApp()
 		}
-		started = s.enrolment(u)
+		started = s.enrollment(u)
 		return nil
 	})
 	if err != nil {
-		return Enrolment{}, err
+		return Enrollment{}, err
 	}
 	return started, nil
 }
 
 // newSetup makes the pending set-up. New recovery codes come with it where
 // the user has none, and where they are what was asked for.
-func (s *state) newSetup(t ticket, e Enroll) *setup {
+func (s *state) newSetup(t ticket, e EnrollRequest) *setup {
 	s.Setup = &setup{ID: newID(), SID: t.sid, Method: e.Method, Name: clean(e.Name, maxName), Replaces: e.Replaces,
 		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.Add(setupTTL).Unix()}
-	if n := s.m.cfg.RecoveryCodes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
+	if n := s.m.cfg.Recovery.Codes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
 		s.Setup.Codes, s.Setup.Saved = newRecoveryCodes(n), false
 	}
 	s.dirty = true
@@ -111,13 +111,13 @@ func (s *state) newSetup(t ticket, e Enroll) *setup {
 }
 
 // mayEnroll is the gate before a set-up.
-func (s *state) mayEnroll(t ticket, e Enroll) error {
+func (s *state) mayEnroll(t ticket, e EnrollRequest) error {
 	if err := s.mayChange(t); err != nil && (len(s.Factors) == 0 || e.Method == RecoveryCode || !s.reenrolls(t)) {
 		return err
 	}
 	switch e.Method {
 	case RecoveryCode:
-		if s.m.cfg.RecoveryCodes < 1 {
+		if s.m.cfg.Recovery.Codes < 1 {
 			return ErrNotAllowed
 		}
 		if len(s.Factors) == 0 {
@@ -183,17 +183,17 @@ func (s *state) recent(at int64) bool {
 	return at <= now+issueSlack && now-at < int64(enrollTTL/time.Second)
 }
 
-// Enrolment returns the caller's pending set-up, to show it again. It changes
+// Enrollment returns the caller's pending set-up, to show it again. It changes
 // nothing. [ErrExpired] says that there is none, or none of this session's.
-func (m *Manager) Enrolment(ctx context.Context, c Caller) (Enrolment, error) {
+func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, error) {
 	t, s, u, err := m.openChange(ctx, c)
 	if err != nil {
-		return Enrolment{}, err
+		return Enrollment{}, err
 	}
 	if err := s.ownSetup(t); err != nil {
-		return Enrolment{}, err
+		return Enrollment{}, err
 	}
-	return s.enrolment(u), nil
+	return s.enrollment(u), nil
 }
 
 // ownSetup reports whether there is a pending set-up of this session's.
@@ -204,10 +204,10 @@ func (s *state) ownSetup(t ticket) error {
 	return nil
 }
 
-// enrolment shows what is pending.
-func (s *state) enrolment(u User) Enrolment {
+// enrollment shows what is pending.
+func (s *state) enrollment(u User) Enrollment {
 	p := s.Setup
-	e := Enrolment{ID: p.ID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
+	e := Enrollment{ID: p.ID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
 	switch p.Method {
 	case TOTP:
 		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(groups(p.App.key()))

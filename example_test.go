@@ -28,9 +28,9 @@ func Example() {
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme",
 		Store:  memstore.New(), // in production a database: see adapters/sqlstore
-		Keys:   twofatest.Keys(tb, "example"),
+		Keys:   twofatest.KeyRing(tb, "example"),
 		User: func(_ context.Context, id string) (twofa.User, error) {
-			return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, Stamp: "1"}, nil
+			return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, SecurityStamp: "1"}, nil
 		},
 		Now: clock.Now,
 	})
@@ -44,7 +44,7 @@ func Example() {
 	ada := twofa.Caller{Session: login.Session, Client: exampleClient}
 
 	// 2. In settings: show the QR code and the recovery codes, take one code.
-	setup := must(m.Enroll(ctx, ada, twofa.Enroll{}))
+	setup := must(m.Enroll(ctx, ada, twofa.EnrollRequest{}))
 	app := setup.URI.Reveal()
 	must(m.Confirm(ctx, ada, twofatest.Code(tb, app, clock.Now())))
 	login = must(m.SaveCodes(ctx, ada))
@@ -69,24 +69,24 @@ func Example() {
 
 // Everything that is missing or wrong is reported together.
 func ExampleNew() {
-	_, err := twofa.New(twofa.Config{Issuer: "Acme: the app", RecoveryCodes: 50})
+	_, err := twofa.New(twofa.Config{Issuer: "Acme: the app", Recovery: twofa.RecoveryConfig{Codes: 50}})
 	fmt.Println(err)
 	// Output:
 	// twofa: configuration:
 	// Issuer: must be 1 to 64 bytes without a colon or control characters
 	// Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests
-	// Keys: is missing; see ParseKeys
+	// Keys: is missing; see ParseKeyRing
 	// User: is missing; it must return who an id is now
-	// RecoveryCodes: 50 is not 1 to 20 or NoRecoveryCodes
+	// Recovery.Codes: 50 is not 1 to 20 or NoRecoveryCodes
 }
 
 // A ring is read from one line. To rotate, the new key comes in at the end
 // everywhere, then moves to the front.
-func ExampleParseKeys() {
+func ExampleParseKeyRing() {
 	line := "k1:" + "yq3Zk0tC8uJm5xWvR1bN7sLd2fGhT4oP9aEiK6cQwXY=" // os.Getenv("TWOFA_KEYS")
-	keys, err := twofa.ParseKeys(line)
+	keys, err := twofa.ParseKeyRing(line)
 	fmt.Println(keys, err)
-	_, err = twofa.ParseKeys("k1:changeme")
+	_, err = twofa.ParseKeyRing("k1:changeme")
 	fmt.Println(err)
 	// Output:
 	// [redacted] <nil>
@@ -96,10 +96,10 @@ func ExampleParseKeys() {
 // Begin ends every door: password, SSO, reset link, invitation, API token.
 func ExampleManager_Begin() {
 	m, _, _ := exampleHost(twofa.PolicyAuthenticator())
-	for _, by := range []twofa.By{twofa.ByPassword, twofa.ByEmail, twofa.ByToken, twofa.BySSO} {
+	for _, by := range []twofa.FirstFactorMethod{twofa.ByPassword, twofa.ByEmail, twofa.ByToken, twofa.BySSO} {
 		f := twofa.FirstFactor{UserID: "ada", Account: "acme", By: by, Client: exampleClient}
 		if by == twofa.BySSO {
-			f.SSOAccount = "acme" // whose identity provider vouched
+			f.ProviderOf = "acme" // whose identity provider vouched
 		}
 		login, err := m.Begin(ctx, f)
 		fmt.Println(by, login.Next, login.Methods, err)
@@ -207,9 +207,9 @@ func ExampleManager_Send_emailLink() {
 // A number is confirmed by text; codes go to it from then on.
 func ExampleManager_Send_sms() {
 	m, clock, out := exampleHost(twofa.PolicySMS())
-	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, SSOAccount: "acme", Client: exampleClient}))
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, ProviderOf: "acme", Client: exampleClient}))
 	ada := twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
-	setup := must(m.Enroll(ctx, ada, twofa.Enroll{Method: twofa.SMS, Phone: "+41 79 123 45 67"}))
+	setup := must(m.Enroll(ctx, ada, twofa.EnrollRequest{Method: twofa.SMS, Phone: "+41 79 123 45 67"}))
 	ada.Challenge = setup.Challenge
 	must(m.Confirm(ctx, ada, out.TextCode(tb, "+41791234567")))
 	must(m.SaveCodes(ctx, ada))
@@ -230,15 +230,15 @@ func ExampleManager_Send_sms() {
 
 // The page of a challenge is built from the challenge alone, however often it
 // is loaded.
-func ExampleManager_Offer() {
+func ExampleManager_DescribeChallenge() {
 	m, _, _ := exampleHost(twofa.PolicyEmailLink())
 	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
 	login = must(m.Send(ctx, exampleClient, login.Challenge, twofa.EmailLink))
 	cookie := login.Challenge.Reveal() // HttpOnly
 
-	offer := must(m.Offer(ctx, exampleClient, twofa.ParseChallenge(cookie)))
+	offer := must(m.DescribeChallenge(ctx, exampleClient, twofa.ParseChallenge(cookie)))
 	fmt.Println(offer.Methods, offer.Sent)
-	_, err := m.Offer(ctx, twofa.Client{Browser: twofa.NewSecret("another")}, twofa.ParseChallenge(cookie))
+	_, err := m.DescribeChallenge(ctx, twofa.Client{Browser: twofa.NewSecret("another")}, twofa.ParseChallenge(cookie))
 	fmt.Println(err)
 	// Output:
 	// [email] a•••@example.com
@@ -268,7 +268,7 @@ func ExampleManager_Enroll() {
 	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
 	ada := twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
 
-	setup := must(m.Enroll(ctx, ada, twofa.Enroll{Name: "Ada's phone"}))
+	setup := must(m.Enroll(ctx, ada, twofa.EnrollRequest{Name: "Ada's phone"}))
 	qr := must(setup.PNG(0))
 	fmt.Println(len(qr) > 0, len(setup.Codes), setup.Codes[0])
 
@@ -294,7 +294,7 @@ func ExampleManager_Enroll_replace() {
 	ada, old, _ := exampleSetUp(m, clock)
 
 	exampleProve(m, clock, ada, old, twofa.ActionFactors, "")
-	setup := must(m.Enroll(ctx, ada, twofa.Enroll{Name: "New phone", Replaces: must(m.Factors(ctx, ada)).List[0].ID}))
+	setup := must(m.Enroll(ctx, ada, twofa.EnrollRequest{Name: "New phone", Replaces: must(m.Factors(ctx, ada)).List[0].ID}))
 	fmt.Println(len(setup.Codes), must(m.Factors(ctx, ada)).List[0].Name)
 	login := must(m.Confirm(ctx, ada, twofatest.Code(tb, setup.URI.Reveal(), clock.Now())))
 	ada.Session = login.Session
@@ -313,17 +313,17 @@ func ExampleManager_Enroll_replace() {
 
 // A page that is loaded again shows the same key and the same codes, in the
 // session that began the set-up and in no other.
-func ExampleManager_Enrolment() {
+func ExampleManager_PendingEnrollment() {
 	m, _, _ := exampleHost(twofa.PolicyOptional())
 	first := twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}
 	ada := twofa.Caller{Session: must(m.Begin(ctx, first)).Session, Account: "acme", Client: exampleClient}
-	setup := must(m.Enroll(ctx, ada, twofa.Enroll{}))
+	setup := must(m.Enroll(ctx, ada, twofa.EnrollRequest{}))
 
-	again := must(m.Enrolment(ctx, ada))
+	again := must(m.PendingEnrollment(ctx, ada))
 	fmt.Println(again.URI.Reveal() == setup.URI.Reveal(), len(again.Codes), again.Confirmed)
 
 	ada.Session = must(m.Begin(ctx, first)).Session
-	_, err := m.Enrolment(ctx, ada)
+	_, err := m.PendingEnrollment(ctx, ada)
 	fmt.Println(err)
 	// Output:
 	// true 10 false
@@ -376,7 +376,7 @@ func ExampleManager_RegenerateCodes() {
 // A deployment that keeps recovery codes viewable shows those that are left,
 // after a fresh proof, which is good for 15 minutes.
 func ExampleManager_RecoveryCodes() {
-	m, clock, _ := exampleHost(twofa.PolicyOptional(), func(c *twofa.Config) { c.ViewableCodes = true })
+	m, clock, _ := exampleHost(twofa.PolicyOptional(), func(c *twofa.Config) { c.Recovery.Viewable = true })
 	ada, app, codes := exampleSetUp(m, clock)
 	exampleProve(m, clock, ada, app, twofa.ActionFactors, "")
 	shown := must(m.RecoveryCodes(ctx, ada))
@@ -455,7 +455,7 @@ func ExampleManager_Resume() {
 	m, clock, _ := exampleHost(exempt)
 	ada, app, _ := exampleSetUp(m, clock)
 	clock.Add(time.Hour)
-	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, SSOAccount: "acme", Client: ada.Client}))
+	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, ProviderOf: "acme", Client: ada.Client}))
 	ada.Session = login.Session
 
 	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyOptional())) // exempts nobody
@@ -473,10 +473,10 @@ func ExampleManager_Resume() {
 }
 
 // What a session has proven, for a log or for the claims of a token.
-func ExampleManager_Describe() {
+func ExampleManager_DescribeSession() {
 	m, clock, _ := exampleHost(twofa.PolicyOptional())
 	ada, _, _ := exampleSetUp(m, clock)
-	d := must(m.Describe(ada.Session))
+	d := must(m.DescribeSession(ada.Session))
 	fmt.Println(d.User, d.Account, d.By, d.AMR)
 	fmt.Println(d.Proofs[0].Method, d.Proofs[0].At)
 	fmt.Println(d.AuthTime, d.Expires.Sub(d.AuthTime))
@@ -628,10 +628,10 @@ func ExampleManager_Erase() {
 
 // A key is replaced in three deployments. Nobody signs in again for it.
 func ExampleManager_Rekey() {
-	store, old := memstore.New(), twofa.GenerateKeys().Reveal()
-	fresh := strings.Replace(twofa.GenerateKeys().Reveal(), "k1:", "k2:", 1)
+	store, old := memstore.New(), twofa.GenerateKeyRing().Reveal()
+	fresh := strings.Replace(twofa.GenerateKeyRing().Reveal(), "k1:", "k2:", 1)
 	deploy := func(ring string) (*twofa.Manager, *twofatest.Clock) {
-		m, clock, _ := exampleHost(twofa.PolicyOptional(), func(c *twofa.Config) { c.Store, c.Keys = store, must(twofa.ParseKeys(ring)) })
+		m, clock, _ := exampleHost(twofa.PolicyOptional(), func(c *twofa.Config) { c.Store, c.Keys = store, must(twofa.ParseKeyRing(ring)) })
 		return m, clock
 	}
 	ada, _, _ := exampleSetUp(deploy(old))
@@ -654,11 +654,11 @@ func ExampleManager_Rekey() {
 func ExampleMailer() {
 	var mailer twofa.Mailer = queueMailer{}
 	_ = twofa.Config{
-		Mailer:  mailer,
-		LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
-		MailLink: func(l twofa.LinkMail) twofa.Email {
-			return twofa.Email{Subject: l.Issuer + ": Anmeldung", Text: "Zum Anmelden: " + l.URL.Reveal()}
-		},
+		Mail: twofa.MailConfig{Mailer: mailer,
+			LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() },
+			LinkEmail: func(l twofa.LinkEmail) twofa.Email {
+				return twofa.Email{Subject: l.Issuer + ": Anmeldung", Text: "Zum Anmelden: " + l.URL.Reveal()}
+			}},
 	}
 	err := mailer.SendMail(ctx, twofa.Email{To: "ada@example.com\r\nBcc: eve@example.com", Subject: "Sign in"})
 	fmt.Println(err)
@@ -682,13 +682,13 @@ func (queueMailer) SendMail(ctx context.Context, m twofa.Email) error {
 func exampleHost(p twofa.Policy, edit ...func(*twofa.Config)) (*twofa.Manager, *twofatest.Clock, *twofatest.Outbox) {
 	clock, out := twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), &twofatest.Outbox{}
 	cfg := twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.Keys(tb, "example"), Now: clock.Now, Policy: p,
+		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(tb, "example"), Now: clock.Now, Policy: p,
 		User: func(_ context.Context, id string) (twofa.User, error) {
 			address := id + "@example.com"
-			return twofa.User{ID: id, Name: address, Emails: []string{address}, Stamp: "1", Members: []twofa.Member{{Account: "acme"}}}, nil
+			return twofa.User{ID: id, Name: address, Emails: []string{address}, SecurityStamp: "1", Members: []twofa.Member{{Account: "acme"}}}, nil
 		},
-		Mailer: out, LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
-		SMS: out, Phone: numbers{}, SMSCountries: []string{"CH"},
+		Mail: twofa.MailConfig{Mailer: out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() }},
+		SMS:  twofa.SMSConfig{Sender: out, Phone: numbers{}, Countries: []string{"CH"}},
 	}
 	for _, f := range edit {
 		f(&cfg)
@@ -700,7 +700,7 @@ func exampleHost(p twofa.Policy, edit ...func(*twofa.Config)) (*twofa.Manager, *
 func exampleSetUp(m *twofa.Manager, clock *twofatest.Clock) (ada twofa.Caller, app string, codes []twofa.Secret) {
 	login := must(m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, Client: exampleClient}))
 	ada = twofa.Caller{Session: login.Session, Account: "acme", Client: exampleClient}
-	setup := must(m.Enroll(ctx, ada, twofa.Enroll{}))
+	setup := must(m.Enroll(ctx, ada, twofa.EnrollRequest{}))
 	must(m.Confirm(ctx, ada, twofatest.Code(tb, setup.URI.Reveal(), clock.Now())))
 	login = must(m.SaveCodes(ctx, ada))
 	ada.Session, ada.Client.Browser = login.Session, login.Browser

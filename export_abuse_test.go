@@ -9,10 +9,10 @@ var (
 
 // Seal is what every record and token goes through; here with nothing in it,
 // so that what comes out begins with the nonce.
-func Seal(k Keys) []byte { return seal(make([]byte, nonceSize), 0, k.all()[0].tokens) }
+func Seal(k KeyRing) []byte { return seal(make([]byte, nonceSize), 0, k.all()[0].tokens) }
 
 // Opened is what who has the keys finds in a record.
-func Opened(k Keys, r Record) (string, error) {
+func Opened(k KeyRing, r Record) (string, error) {
 	var c content
 	err := k.decode(r, &c)
 	return string(c), err

@@ -11,16 +11,16 @@ import (
 
 // Factors is what a user has, for a settings page. Nothing in it is secret.
 type Factors struct {
-	List          []Factor
-	CodesLeft     int
-	CodesTotal    int
-	CodesMade     time.Time
-	CodesViewable bool   // RecoveryCodes will show them
-	Email         string // masked address that links go to, "" where the policy sends none
-	Required      bool   // the policy asks for a factor: the last one cannot be removed
-	TurnOff       TurnOff
-	Methods       []Method // that can be set up here
-	Setup         bool     // a set-up of this session's is pending
+	List              []Factor
+	CodesLeft         int
+	CodesTotal        int
+	CodesGenerated    time.Time
+	CodesViewable     bool   // RecoveryCodes will show them
+	Email             string // masked address that links go to, "" where the policy sends none
+	Required          bool   // the policy asks for a factor: the last one cannot be removed
+	TurnOff           TurnOff
+	Methods           []Method // that can be set up here
+	PendingEnrollment bool     // a set-up of this session's is pending
 }
 
 // Factor is an authenticator app or a phone.
@@ -42,16 +42,16 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	if err != nil {
 		return Factors{}, err
 	}
-	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, Setup: s.ownSetup(t) == nil}
+	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, PendingEnrollment: s.ownSetup(t) == nil}
 	if s.Codes != nil {
-		v.CodesTotal, v.CodesMade = s.Codes.Total, unix(s.Codes.Made)
-		v.CodesViewable = m.cfg.ViewableCodes && s.Codes.viewable()
+		v.CodesTotal, v.CodesGenerated = s.Codes.Total, unix(s.Codes.Made)
+		v.CodesViewable = m.cfg.Recovery.Viewable && s.Codes.viewable()
 	}
 	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.has(len(u.Emails) > 0), EmailLink) {
 		v.Email = maskEmail(u.Emails[0])
 	}
 	for _, method := range []Method{TOTP, SMS} {
-		if slices.Contains(s.policy.methods(), method) && (method == TOTP || m.cfg.SMS != nil) {
+		if slices.Contains(s.policy.methods(), method) && (method == TOTP || m.cfg.SMS.Sender != nil) {
 			v.Methods = append(v.Methods, method)
 		}
 	}
@@ -152,5 +152,5 @@ func (s *state) mayRemove(i int, policies []Policy) bool {
 func (p Policy) lets(left []factor) bool {
 	methods := p.methods()
 	return slices.ContainsFunc(left, func(f factor) bool { return slices.Contains(methods, f.Method) }) ||
-		(!p.Required || slices.Contains(methods, EmailLink)) && p.TurnOff == ByMember
+		(!p.Required || slices.Contains(methods, EmailLink)) && p.TurnOff == TurnOffByUser
 }

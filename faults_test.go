@@ -149,7 +149,7 @@ func (h *holder) signInSomehow() {
 }
 
 // shown keeps what a set-up shows.
-func (h *holder) shown(e twofa.Enrolment, err error) error {
+func (h *holder) shown(e twofa.Enrollment, err error) error {
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,9 @@ func (h *holder) confirm(code string) error {
 
 func (h *holder) saveCodes() error { return h.took(h.SaveCodes(h.t.Context(), h.caller())) }
 
-func (h *holder) setUp(e twofa.Enroll) error { return h.shown(h.Enroll(h.t.Context(), h.caller(), e)) }
+func (h *holder) setUp(e twofa.EnrollRequest) error {
+	return h.shown(h.Enroll(h.t.Context(), h.caller(), e))
+}
 
 // steps does one after the other, until one fails.
 func steps(list ...func() error) error {
@@ -215,7 +217,7 @@ type flow struct {
 }
 
 func enrolledBefore(h *holder) {
-	require.NoError(h.t, steps(h.enter, func() error { return h.setUp(twofa.Enroll{}) },
+	require.NoError(h.t, steps(h.enter, func() error { return h.setUp(twofa.EnrollRequest{}) },
 		func() error { return h.confirm(h.code()) }, h.saveCodes))
 }
 
@@ -246,7 +248,7 @@ var flows = []flow{
 	{
 		name: "set-up, code first", before: func(h *holder) { require.NoError(h.t, h.enter()) },
 		do: func(h *holder) error {
-			return steps(func() error { return h.setUp(twofa.Enroll{}) }, func() error { return h.confirm(h.code()) }, h.saveCodes,
+			return steps(func() error { return h.setUp(twofa.EnrollRequest{}) }, func() error { return h.confirm(h.code()) }, h.saveCodes,
 				func() error { return h.Check(h.t.Context(), h.caller()) })
 		},
 		done: func(h *holder) bool { return len(h.settings().List) == 1 },
@@ -254,7 +256,7 @@ var flows = []flow{
 	{
 		name: "forced set-up, codes first", edit: func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator() },
 		do: func(h *holder) error {
-			return steps(h.enter, func() error { return h.prove(twofa.EmailLink) }, func() error { return h.setUp(twofa.Enroll{}) },
+			return steps(h.enter, func() error { return h.prove(twofa.EmailLink) }, func() error { return h.setUp(twofa.EnrollRequest{}) },
 				h.saveCodes, func() error { return h.confirm(h.code()) }, func() error { return h.Check(h.t.Context(), h.caller()) })
 		},
 		done: func(h *holder) bool { return len(h.settings().List) == 1 },
@@ -262,7 +264,7 @@ var flows = []flow{
 	{
 		name: "set-up of a phone", edit: byText,
 		do: func(h *holder) error {
-			return steps(h.enter, func() error { return h.setUp(twofa.Enroll{Method: twofa.SMS, Phone: adasPhone}) },
+			return steps(h.enter, func() error { return h.setUp(twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone}) },
 				func() error { return h.confirm(h.out.TextCode(h.t, adasPhone)) }, h.saveCodes)
 		},
 		done: func(h *holder) bool { return len(h.settings().List) == 1 },
@@ -283,13 +285,13 @@ var flows = []flow{
 		do: func(h *holder) error {
 			return steps(h.fresh(twofa.ActionFactors), func() error { return h.shown(h.RegenerateCodes(h.t.Context(), h.caller())) }, h.saveCodes)
 		},
-		done: func(h *holder) bool { return h.settings().CodesMade.After(start.Add(20 * time.Second)) },
+		done: func(h *holder) bool { return h.settings().CodesGenerated.After(start.Add(20 * time.Second)) },
 	},
 	{
 		name: "another authenticator in its place", before: enrolledBefore,
 		do: func(h *holder) error {
 			return steps(h.fresh(twofa.ActionFactors),
-				h.with(func(id string) error { return h.setUp(twofa.Enroll{Name: "new", Replaces: id}) }),
+				h.with(func(id string) error { return h.setUp(twofa.EnrollRequest{Name: "new", Replaces: id}) }),
 				func() error { return h.confirm(h.code()) })
 		},
 		done: func(h *holder) bool { l := h.settings().List; return len(l) == 1 && l[0].Name == "new" },

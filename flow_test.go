@@ -42,7 +42,7 @@ func TestS1_CodesFirst(t *testing.T) {
 	require.NoError(t, ada.send(twofa.EmailLink))
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
 	require.Equal(t, twofa.NextEnroll, ada.login.Next)
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(t, err)
 	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 	require.Equal(t, twofa.NextEnroll, ada.login.Next)
@@ -53,7 +53,7 @@ func TestS1_CodesFirst(t *testing.T) {
 }
 
 func TestS3_ViewAndRegenerate(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.ViewableCodes = true })
+	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable = true })
 	ada := w.enrolled("ada")
 	_, err := ada.RecoveryCodes(t.Context(), ada.caller())
 	denied(t, err, twofa.ReasonMissing)
@@ -90,10 +90,10 @@ func TestS4_LinkInTheRightBrowserOnly(t *testing.T) {
 }
 
 func TestS9_TextedCodeAndKnownBrowser(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Mailer, c.LinkURL = nil, nil })
+	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Mail.Mailer, c.Mail.LinkURL = nil, nil })
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: "+41 79 123 45 67"})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: "+41 79 123 45 67"})
 	require.NoError(t, err)
 	ada.login.Challenge = e.Challenge
 	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
@@ -134,7 +134,7 @@ func TestS14_ReplaceWithoutAGap(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	old := ada.uri
-	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Replaces: f.List[0].ID, Name: "New phone"})
+	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Replaces: f.List[0].ID, Name: "New phone"})
 	require.NoError(t, err)
 	require.Empty(t, e.Codes, "the live set stays")
 	ada.uri = e.URI.Reveal()

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func fuzzKeys(t testing.TB) Keys {
-	keys, err := ParseKeys("k1:" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv")))
+func fuzzKeys(t testing.TB) KeyRing {
+	keys, err := ParseKeyRing("k1:" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv")))
 	require.NoError(t, err)
 	return keys
 }
@@ -67,7 +67,7 @@ func FuzzRecoveryCode(f *testing.F) {
 
 // No text but the token itself opens, whatever is done to it.
 func FuzzTicket(f *testing.F) {
-	keys, err := ParseKeys(GenerateKeys().Reveal())
+	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(f, err)
 	now := time.Unix(1_700_000_000, 0)
 	want := ticket{purpose: forLogin, id: "id", sid: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
@@ -143,7 +143,7 @@ func FuzzParseKeys(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		keys, err := ParseKeys(line)
+		keys, err := ParseKeyRing(line)
 		if err != nil {
 			require.NotContains(t, err.Error(), key[:12], "an error shows no key")
 			return
@@ -274,7 +274,7 @@ func FuzzOTPAuth(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, url.Values{"secret": {"GEZDGNBVGY3TQOJQ"}, "issuer": {label(issuer)}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"}}, q)
 		if len(raw) > 600 { // drawing takes milliseconds, and what is shorter fits, too
-			_, err = Enrolment{URI: NewSecret(raw)}.SVG()
+			_, err = Enrollment{URI: NewSecret(raw)}.SVG()
 			require.NoError(t, err, "a QR code holds it")
 		}
 	})

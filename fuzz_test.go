@@ -47,11 +47,11 @@ func FuzzTextFromOutside(f *testing.F) {
 	f.Add("\x1b[31m\r\nSet-Cookie: a", "a\nBcc: eve@example.com", "1.2.3.4\x00")
 	f.Add("\u202e", strings.Repeat("é", 400), "\xff")
 	f.Fuzz(func(t *testing.T, agent, name, ip string) {
-		w := newWorld(t, func(c *twofa.Config) { c.MailNotice = nil })
+		w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 		ada := w.person("ada")
 		ada.client.UserAgent, ada.client.IP = agent, ip
 		ada.begin()
-		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Name: name})
+		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Name: name})
 		require.NoError(t, err)
 		ada.uri = e.URI.Reveal()
 		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))

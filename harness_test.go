@@ -36,14 +36,14 @@ var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
 	w := &world{t: t, store: memstore.New(), clock: twofatest.NewClock(start), out: &twofatest.Outbox{}, users: map[string]twofa.User{}}
 	for _, id := range []string{"ada", "bob"} {
-		w.users[id] = twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, Stamp: "1",
+		w.users[id] = twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, SecurityStamp: "1",
 			Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
 	}
 	w.cfg = twofa.Config{
-		Issuer: "Acme", Store: w.store, Keys: twofatest.Keys(t, "a"), Now: w.clock.Now, User: w.lookup,
-		Mailer: w.out, LinkURL: func(token string) string { return "https://app.example.com/2fa/link?token=" + token },
-		MailNotice: func(twofa.NoticeMail) twofa.Email { return twofa.Email{} },
-		SMS:        w.out, Phone: numbers{}, SMSCountries: []string{"CH"}, WebOTPHost: "app.example.com",
+		Issuer: "Acme", Store: w.store, Keys: twofatest.KeyRing(t, "a"), Now: w.clock.Now, User: w.lookup,
+		Mail: twofa.MailConfig{Mailer: w.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() },
+			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
+		SMS: twofa.SMSConfig{Sender: w.out, Phone: numbers{}, Countries: []string{"CH"}, WebOTPHost: "app.example.com"},
 		OnEvent: func(_ context.Context, e twofa.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -114,7 +114,7 @@ type person struct {
 	id      string
 	client  twofa.Client
 	account string
-	login   twofa.Login
+	login   twofa.Result
 	session twofa.Session
 	uri     string
 	codes   []string
@@ -128,7 +128,7 @@ func (w *world) person(id string) *person {
 // browser is the same person in another browser.
 func (p *person) browser(name string) *person {
 	q := *p
-	q.client.Browser, q.session, q.login = twofa.NewSecret("binding of "+p.id+" in "+name), twofa.Session{}, twofa.Login{}
+	q.client.Browser, q.session, q.login = twofa.NewSecret("binding of "+p.id+" in "+name), twofa.Session{}, twofa.Result{}
 	return &q
 }
 
@@ -137,7 +137,7 @@ func (p *person) caller() twofa.Caller {
 }
 
 // took keeps what a login gave.
-func (p *person) took(l twofa.Login, err error) error {
+func (p *person) took(l twofa.Result, err error) error {
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (p *person) now() string { return twofatest.Code(p.t, p.uri, p.clock.Now())
 // enroll sets up an authenticator, and keeps its URI and the recovery codes.
 func (p *person) enroll() *person {
 	p.t.Helper()
-	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.Enroll{})
+	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.EnrollRequest{})
 	require.NoError(p.t, err)
 	p.uri = e.URI.Reveal()
 	require.NoError(p.t, p.took(p.Confirm(p.t.Context(), p.caller(), p.code())))
@@ -189,7 +189,7 @@ func (p *person) enroll() *person {
 	return p
 }
 
-func (p *person) keep(e twofa.Enrolment) {
+func (p *person) keep(e twofa.Enrollment) {
 	p.codes = nil
 	for _, c := range e.Codes {
 		p.codes = append(p.codes, c.Reveal())

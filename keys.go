@@ -18,12 +18,12 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// Keys is a ring of 32-byte keys with ids. The first seals, all open. To
+// KeyRing is a ring of 32-byte keys with ids. The first seals, all open. To
 // rotate, add the new key at the end everywhere, then move it to the front
 // everywhere, then run [Manager.Rekey], and drop the old one when sessions that
-// began before have ended ([Config.SessionTTL]).
-// Keys does not print, log or marshal.
-type Keys struct{ ring func() []ringKey }
+// began before have ended ([Lifetimes.Session]).
+// KeyRing does not print, log or marshal.
+type KeyRing struct{ ring func() []ringKey }
 
 type ringKey struct {
 	id string
@@ -38,39 +38,39 @@ type subkeys struct {
 	lookup  []byte // hides phone numbers in keys of records
 }
 
-// ParseKeys reads a ring from one line, as an environment variable holds it:
+// ParseKeyRing reads a ring from one line, as an environment variable holds it:
 // "id:key" pairs joined by commas, the sealing key first. An id is 1 to 16
 // letters, digits, "-" or "_" and never changes its key; a key is 32 random
 // bytes in base64, standard or URL alphabet, as `openssl rand -base64 32`
 // prints them. Whoever has a key can read and forge second-factor state: keep
 // it out of the database's reach, and out of the repository.
-func ParseKeys(s string) (Keys, error) {
+func ParseKeyRing(s string) (KeyRing, error) {
 	if strings.TrimSpace(s) == "" {
-		return Keys{}, errors.New("twofa: no keys: is the variable that holds them set?")
+		return KeyRing{}, errors.New("twofa: no keys: is the variable that holds them set?")
 	}
 	var ring []ringKey
 	for i, pair := range strings.Split(s, ",") {
 		id, text, ok := strings.Cut(strings.TrimSpace(pair), ":")
 		if !ok {
-			return Keys{}, fmt.Errorf("twofa: key %d: has no id: want one before it, as in k1:base64", i+1)
+			return KeyRing{}, fmt.Errorf("twofa: key %d: has no id: want one before it, as in k1:base64", i+1)
 		}
 		k, err := newRingKey(id, text)
 		if err != nil {
-			return Keys{}, fmt.Errorf("twofa: key %d: %w", i+1, err)
+			return KeyRing{}, fmt.Errorf("twofa: key %d: %w", i+1, err)
 		}
 		for _, other := range ring {
 			if other.id == id || hmac.Equal(other.lookup, k.lookup) {
-				return Keys{}, fmt.Errorf("twofa: key %d: id or key is there twice", i+1)
+				return KeyRing{}, fmt.Errorf("twofa: key %d: id or key is there twice", i+1)
 			}
 		}
 		ring = append(ring, k)
 	}
-	return Keys{func() []ringKey { return ring }}, nil
+	return KeyRing{func() []ringKey { return ring }}, nil
 }
 
-// GenerateKeys makes a ring of one fresh key and returns it as text for
-// [ParseKeys].
-func GenerateKeys() Secret {
+// GenerateKeyRing makes a ring of one fresh key and returns it as text for
+// [ParseKeyRing].
+func GenerateKeyRing() Secret {
 	key := make([]byte, 32)
 	rand.Read(key)
 	return NewSecret(strings.ToLower(rand.Text()[:6]) + ":" + base64.StdEncoding.EncodeToString(key))
@@ -121,14 +121,14 @@ func derive(key []byte) (subkeys, error) {
 	return subkeys{records, tokens, sub("lookup")}, err
 }
 
-func (k Keys) all() []ringKey {
+func (k KeyRing) all() []ringKey {
 	if k.ring == nil {
 		return nil
 	}
 	return k.ring()
 }
 
-func (k Keys) byID(id string) (ringKey, bool) {
+func (k KeyRing) byID(id string) (ringKey, bool) {
 	for _, key := range k.all() {
 		if key.id == id {
 			return key, true
@@ -140,7 +140,7 @@ func (k Keys) byID(id string) (ringKey, bool) {
 // Rekey seals the records of a user and of an account under the first of Keys,
 // where they are under another. Either may be "". Run it over all users and
 // accounts before an old key leaves the ring. It is no event, and changes
-// nothing but that codes go which are no longer kept ([Config.ViewableCodes]).
+// nothing but that codes go which are no longer kept ([RecoveryConfig.Viewable]).
 //
 // Errors: [ErrUnavailable]; [ErrNotAllowed] for what cannot be an id.
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
@@ -158,7 +158,7 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 				return err
 			}
 			if u, ok := v.(*userRecord); ok {
-				u.dropCodes(m.cfg.ViewableCodes)
+				u.dropCodes(m.cfg.Recovery.Viewable)
 			}
 			return m.write(ctx, key, old.Version, v, nil)
 		})
@@ -197,13 +197,13 @@ func open(sealed []byte, key cipher.AEAD, context ...string) (wire, error) {
 var errSealed = errors.New("twofa: does not authenticate")
 
 // Format writes a placeholder.
-func (k Keys) Format(f fmt.State, _ rune) { redact(f) }
+func (k KeyRing) Format(f fmt.State, _ rune) { redact(f) }
 
 // LogValue is a placeholder.
-func (k Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (k KeyRing) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText fails.
-func (k Keys) MarshalText() ([]byte, error) { return nil, errSecretMarshal }
+func (k KeyRing) MarshalText() ([]byte, error) { return nil, errSecretMarshal }
 
 // pack joins fields so that no two lists give the same bytes, for what is
 // hashed or authenticated.

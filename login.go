@@ -15,13 +15,13 @@ type Next string
 
 // What comes next.
 const (
-	NextDone      Next = "done"      // signed in: keep Login.Session
-	NextChallenge Next = "challenge" // ask for one of Login.Methods
-	NextEnroll    Next = "enroll"    // set-up first: Login.Challenge opens that and nothing else
+	NextDone      Next = "done"      // signed in: keep Result.Session
+	NextChallenge Next = "challenge" // ask for one of Result.Methods
+	NextEnroll    Next = "enroll"    // set-up first: Result.Challenge opens that and nothing else
 )
 
-// Login is where a login, set-up or step-up stands.
-type Login struct {
+// Result is where a login, set-up or step-up stands.
+type Result struct {
 	Next      Next
 	Session   Session   // with NextDone; empty where StepUp found a good proof: keep the one you have
 	Challenge Challenge // with NextChallenge and NextEnroll; replaces the one before
@@ -46,24 +46,24 @@ const (
 //
 // Errors: [ErrNotAllowed] for a disabled user or one who is not a member of
 // the account, [ErrUnavailable]. Every error means "not signed in".
-func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
+func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	switch f.By {
 	case ByPassword, BySSO, ByEmail, ByToken:
 	default:
-		return Login{}, notAllowed("FirstFactor.By is %q", clean(string(f.By), 20))
+		return Result{}, notAllowed("FirstFactor.By is %q", clean(string(f.By), 20))
 	}
-	if f.SSOAccount != "" && checkID("account", f.SSOAccount) != nil {
-		return Login{}, notAllowed("FirstFactor.SSOAccount is no account id")
+	if f.ProviderOf != "" && checkID("account", f.ProviderOf) != nil {
+		return Result{}, notAllowed("FirstFactor.ProviderOf is no account id")
 	}
 	u, err := m.lookup(ctx, f.UserID, f.Account)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
-	var login Login
+	var login Result
 	err = m.decide(ctx, f.Client, f.UserID, f.Account, func(s *state) error {
 		s.meet(u)
 		t := ticket{id: newID(), sid: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
-			by: f.By, sso: f.SSOAccount, at: s.now.Unix()}
+			by: f.By, sso: f.ProviderOf, at: s.now.Unix()}
 		t.bind(f.Client)
 		if p, ok := s.remembered(); ok && (f.By == ByPassword || f.By == BySSO) {
 			t.proofs = []proof{p}
@@ -85,12 +85,12 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Login, error) {
 // Errors: [ErrInvalidCode], [ErrLocked], [ErrExpired] (begin again),
 // [ErrNotEnrolled], [ErrNotAllowed] for a method that is not on offer,
 // [ErrUnavailable].
-func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (Login, error) {
+func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (Result, error) {
 	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
-	var login Login
+	var login Result
 	err = m.decide(ctx, c, t.user, t.account, func(s *state) error {
 		offered, err := s.pending(u, t)
 		if err != nil {
@@ -141,23 +141,23 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 
 // Offer returns what a challenge asks for, for the page that shows it. It
 // writes nothing.
-func (m *Manager) Offer(ctx context.Context, c Client, ch Challenge) (Login, error) {
+func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge) (Result, error) {
 	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	s, err := m.load(ctx, c, t.user, t.account)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	offered, err := s.pending(u, t)
-	return loginOrError(Login{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
+	return loginOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
 }
 
 // loginOrError drops what was prepared if it did not come to be.
-func loginOrError(login Login, err error) (Login, error) {
+func loginOrError(login Result, err error) (Result, error) {
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	return login, nil
 }
@@ -215,7 +215,7 @@ func (s *state) has(mail bool) []Method {
 	for i := range s.Factors {
 		has = append(has, s.Factors[i].Method)
 	}
-	if mail && s.m.cfg.LinkURL != nil { // a Mailer alone sends notices
+	if mail && s.m.cfg.Mail.LinkURL != nil { // a Mailer alone sends notices
 		has = append(has, EmailLink)
 	}
 	return has
@@ -243,14 +243,14 @@ func (s *state) check(u User, t ticket, p Proof, offered []Method) error {
 }
 
 // proved says what a right proof leads to.
-func (s *state) proved(u User, t ticket, p Proof) Login {
+func (s *state) proved(u User, t ticket, p Proof) Result {
 	now := s.now.Unix()
 	if t.purpose == forAction {
 		s.grant(t, p.Method)
 		if p.Method == TOTP || p.Method == SMS {
 			t = t.prove(p.Method, now)
 		}
-		return Login{Next: NextDone, Session: s.session(t), Action: t.action}
+		return Result{Next: NextDone, Session: s.session(t), Action: t.action}
 	}
 	t = t.prove(p.Method, now)
 	login := s.advance(u, t)
@@ -265,7 +265,7 @@ func (s *state) proved(u User, t ticket, p Proof) Login {
 }
 
 // advance takes a ticket to where the policy wants it next.
-func (s *state) advance(u User, t ticket) Login {
+func (s *state) advance(u User, t ticket) Result {
 	v := s.policy.decide(s.facts(u, t))
 	if v.next == NextDone {
 		return s.done(t)
@@ -275,14 +275,14 @@ func (s *state) advance(u User, t ticket) Login {
 	if v.next == NextEnroll {
 		t.purpose, t.expires = forEnroll, s.now.Add(enrollTTL).Unix()
 	}
-	return Login{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
+	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
 }
 
 // done ends a login: the ticket becomes a session.
-func (s *state) done(t ticket) Login {
+func (s *state) done(t ticket) Result {
 	s.Login = s.now.Unix()
 	s.event(Event{Type: event.Login, Method: t.strongest(), Session: t.sid, Detail: string(t.by)})
-	return Login{Next: NextDone, Session: s.session(t)}
+	return Result{Next: NextDone, Session: s.session(t)}
 }
 
 // session seals what a ticket has proven. It carries the present epoch.
@@ -292,7 +292,7 @@ func (s *state) session(t ticket) Session {
 	case t.ends != 0: // it lives on; no proof lengthens it
 		t.expires = t.ends
 	default:
-		t.expires = s.now.Add(s.m.cfg.SessionTTL).Unix()
+		t.expires = s.now.Add(s.m.cfg.Lifetimes.Session).Unix()
 	}
 	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sid: t.sid, user: t.user, account: t.account,
 		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proofs: t.proofs})}

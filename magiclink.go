@@ -23,18 +23,18 @@ func (s *state) tryLink(u User, t ticket, token string) error {
 }
 
 func (s *state) prepareLink(u User, x *sent) outgoing {
-	token := newBrowserToken().Reveal()
-	x.Hash, x.To, x.Mask = digest("link", token), digest("address", u.Emails[0]), maskEmail(u.Emails[0])
+	token := newBrowserToken()
+	x.Hash, x.To, x.Mask = digest("link", token.Reveal()), digest("address", u.Emails[0]), maskEmail(u.Emails[0])
 	x.Expires = s.now.Add(linkTTL).Unix()
-	mail := s.m.cfg.MailLink(LinkMail{Issuer: s.m.cfg.Issuer, User: u, URL: NewSecret(s.m.cfg.LinkURL(token)),
+	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, URL: NewSecret(s.m.cfg.Mail.LinkURL(LinkRequest{Token: token, Account: s.account, User: u})),
 		Time: s.now.UTC(), Valid: linkTTL, IP: clean(s.client.IP, 45), Device: s.client.Device()})
 	mail.To = u.Emails[0]
 	mail.Subject = clean(mail.Subject, 200)
 	return outgoing{email: &mail}
 }
 
-// LinkMail is what [Config.MailLink] writes a message of.
-type LinkMail struct {
+// LinkEmail is what [MailConfig.LinkEmail] writes a message of.
+type LinkEmail struct {
 	Issuer string
 	User   User
 	URL    Secret        // the link; it must stand in the message as it is
@@ -45,7 +45,7 @@ type LinkMail struct {
 }
 
 // englishLink is the message where the host has none of its own.
-func englishLink(l LinkMail) Email {
+func englishLink(l LinkEmail) Email {
 	lines := []string{
 		"Somebody, most likely you, asks for a link to prove that it is you at " + l.Issuer + ".",
 		"To go on, open it in the same browser:",

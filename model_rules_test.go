@@ -97,11 +97,11 @@ type pass struct {
 	user, account string
 	epoch         int
 	stamp         string
-	by            twofa.By
+	by            twofa.FirstFactorMethod
 	sso           string
 	at, expires   int64
 	ends          int64 // expiry of the live session it is for
-	proofs        []twofa.ProofTime
+	proofs        []twofa.ProvenMethod
 	browser, host string
 	action, what  string
 	sent          int
@@ -253,7 +253,7 @@ func strongest(have, accepted, fallback []twofa.Method) (l []twofa.Method) {
 }
 
 func (p *pass) proven(methods ...twofa.Method) bool {
-	return slices.ContainsFunc(p.proofs, func(x twofa.ProofTime) bool { return among(methods, x.Method) })
+	return slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool { return among(methods, x.Method) })
 }
 
 func (p *pass) provenAt(method twofa.Method) (at int64, ok bool) {
@@ -320,7 +320,7 @@ func (m *model) sessionOf(u *modelUser, p *pass) *pass {
 	q := *p
 	q.epoch, q.browser, q.host, q.action, q.what, q.sent, q.attempt = u.epoch, "", "", "", "", 0, 0
 	if p.kind != "session" {
-		q.kind, q.expires = "session", m.now+int64(m.cfg.SessionTTL/time.Second)
+		q.kind, q.expires = "session", m.now+int64(m.cfg.Lifetimes.Session/time.Second)
 	}
 	if p.ends > 0 {
 		q.expires, q.ends = p.ends, 0
@@ -332,8 +332,8 @@ func (p *pass) bind(c twofa.Client) { p.browser, p.host = c.Browser.Reveal(), c.
 
 func (p *pass) prove(method twofa.Method, at int64) *pass {
 	q := *p
-	q.proofs = append([]twofa.ProofTime{{Method: method, At: time.Unix(at, 0)}},
-		slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProofTime) bool { return x.Method == method })...)
+	q.proofs = append([]twofa.ProvenMethod{{Method: method, At: time.Unix(at, 0)}},
+		slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return x.Method == method })...)
 	return &q
 }
 
@@ -389,12 +389,12 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 	if why := m.lookup(f.UserID, f.Account); why != "" {
 		return why, gift{}
 	}
-	u, stamp := m.user(f.UserID), m.dir[f.UserID].Stamp
+	u, stamp := m.user(f.UserID), m.dir[f.UserID].SecurityStamp
 	if u.epoch == 0 || u.stamp != stamp {
 		m.newEpoch(u, 0)
 		u.stamp = stamp
 	}
-	p := &pass{sid: m.id(), user: f.UserID, account: f.Account, epoch: u.epoch, stamp: stamp, by: f.By, sso: f.SSOAccount, at: m.now}
+	p := &pass{sid: m.id(), user: f.UserID, account: f.Account, epoch: u.epoch, stamp: stamp, by: f.By, sso: f.ProviderOf, at: m.now}
 	p.bind(f.Client)
 	b, late := m.browser(u, f.Client.Browser.Reveal())
 	if late { // a copy
@@ -403,7 +403,7 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 	}
 	in := f.By == twofa.ByPassword || f.By == twofa.BySSO
 	if b != nil && in && b.remember && m.now-b.proven < int64(m.policy(f.Account).Remember/time.Second) {
-		p.proofs = []twofa.ProofTime{{Method: byBrowser(b.method), At: time.Unix(b.proven, 0)}}
+		p.proofs = []twofa.ProvenMethod{{Method: byBrowser(b.method), At: time.Unix(b.proven, 0)}}
 	}
 	g := m.advance(u, f.Account, p)
 	if g.next == twofa.NextDone && b != nil && b.token == f.Client.Browser.Reveal() {
@@ -421,7 +421,7 @@ func (m *model) resume(c twofa.Client, p *pass) (u *modelUser, offered []twofa.M
 		return nil, nil, why
 	}
 	u = m.user(p.user)
-	if p.stamp != m.dir[p.user].Stamp || !u.live(p) || u.spent[p.attempt] {
+	if p.stamp != m.dir[p.user].SecurityStamp || !u.live(p) || u.spent[p.attempt] {
 		return nil, nil, saysExpired
 	}
 	if p.kind == "action" {
@@ -828,7 +828,7 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 	if why := m.lookup(c.session.user, c.account); why != "" {
 		return why, gift{}
 	}
-	if u.stamp != m.dir[c.session.user].Stamp {
+	if u.stamp != m.dir[c.session.user].SecurityStamp {
 		return saysDenied(twofa.ReasonSignedOut), gift{}
 	}
 	p := *c.session
@@ -837,7 +837,7 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 		if len(u.factors) == 0 && (!m.justNow(p.at) || p.by == twofa.ByToken) {
 			return saysDenied(twofa.ReasonSignedOut), gift{}
 		}
-		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProofTime) bool { return !m.justNow(x.At.Unix()) })
+		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return !m.justNow(x.At.Unix()) })
 	}
 	g := m.advance(u, c.account, &p)
 	if g.challenge != nil {
@@ -967,7 +967,7 @@ func (m *model) caller(c modelCaller) (u *modelUser, p *pass, why string) {
 		return nil, nil, why
 	}
 	u = m.user(p.user)
-	if !u.live(p) || u.stamp != m.dir[p.user].Stamp || p.kind == "enroll" && u.spent[p.attempt] {
+	if !u.live(p) || u.stamp != m.dir[p.user].SecurityStamp || p.kind == "enroll" && u.spent[p.attempt] {
 		return nil, nil, out
 	}
 	if next, _ := m.owes(u, p.account, m.mailable(p.user), p); p.kind == "session" && next == twofa.NextChallenge {
@@ -1000,13 +1000,13 @@ func (m *model) mayReenroll(p *pass) bool {
 	return false
 }
 
-func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.Enroll) string {
+func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.EnrollRequest) string {
 	why := m.mayChange(u, account, p)
 	if e.Method == twofa.RecoveryCode {
 		switch {
 		case why != "":
 			return why
-		case m.cfg.RecoveryCodes < 1:
+		case m.cfg.Recovery.Codes < 1:
 			return saysNotAllowed
 		case len(u.factors) == 0:
 			return saysNotEnrolled
@@ -1037,7 +1037,7 @@ func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.Enroll)
 	return ""
 }
 
-func (m *model) enroll(c modelCaller, e twofa.Enroll) (string, *modelSetup, gift) {
+func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetup, gift) {
 	if e.Method == twofa.SMS && !strings.HasPrefix(e.Phone, "+417") {
 		return saysNotAllowed, nil, gift{}
 	}
@@ -1053,7 +1053,7 @@ func (m *model) enroll(c modelCaller, e twofa.Enroll) (string, *modelSetup, gift
 	}
 	s := &modelSetup{modelFactor: modelFactor{method: e.Method, name: e.Name}, sid: p.sid, attempt: m.id(), replaces: e.Replaces,
 		confirmed: e.Method == twofa.RecoveryCode, expires: m.now + 10*aMinute}
-	s.saved = m.cfg.RecoveryCodes < 1 || e.Method != twofa.RecoveryCode && u.left() > 0
+	s.saved = m.cfg.Recovery.Codes < 1 || e.Method != twofa.RecoveryCode && u.left() > 0
 	u.setup = s
 	if e.Method != twofa.SMS {
 		return saysFine, s, gift{}
@@ -1082,7 +1082,7 @@ func (m *model) ownSetup(u *modelUser, p *pass) bool {
 	return u.setup != nil && u.setup.sid == p.sid && m.now < u.setup.expires
 }
 
-func (m *model) enrolment(c modelCaller) (string, *modelSetup) {
+func (m *model) enrollment(c modelCaller) (string, *modelSetup) {
 	u, p, why := m.caller(c)
 	if why == "" && !m.ownSetup(u, p) {
 		why = saysExpired
@@ -1246,7 +1246,7 @@ func (m *model) remove(c modelCaller, id string) string {
 		pol := m.policy(in.Account)
 		bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, f.method) })
 		needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
-		if bare && (needed || pol.TurnOff != twofa.ByMember) {
+		if bare && (needed || pol.TurnOff != twofa.TurnOffByUser) {
 			return saysNotAllowed
 		}
 	}
@@ -1268,7 +1268,7 @@ func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 		return why, nil
 	case u.left() == 0:
 		return saysNotEnrolled, nil
-	case !m.cfg.ViewableCodes:
+	case !m.cfg.Recovery.Viewable:
 		return saysNotAllowed, nil
 	}
 	return saysFine, u
@@ -1343,7 +1343,7 @@ func (m *model) revoke(c modelCaller, user string, host, keep bool) string {
 		}
 	}
 	if u := m.user(user); u.epoch != 0 {
-		u.stamp = m.dir[user].Stamp
+		u.stamp = m.dir[user].SecurityStamp
 		m.newEpoch(u, survivor)
 	}
 	return saysFine

@@ -51,12 +51,12 @@ var modelWorlds = []struct {
 	name string
 	edit func(*twofa.Config)
 }{
-	{"optional", func(c *twofa.Config) { c.Policy = twofa.PolicyOptional(); c.ViewableCodes = true }},
-	{"authenticator", func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator(); c.RecoveryCodes = 1 }},
-	{"email link", func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink(); c.SessionTTL = 90 * 24 * time.Hour }},
-	{"sms", func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.RecoveryCodes = 3 }},
+	{"optional", func(c *twofa.Config) { c.Policy = twofa.PolicyOptional(); c.Recovery.Viewable = true }},
+	{"authenticator", func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator(); c.Recovery.Codes = 1 }},
+	{"email link", func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink(); c.Lifetimes.Session = 90 * 24 * time.Hour }},
+	{"sms", func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Recovery.Codes = 3 }},
 	{"strict", func(c *twofa.Config) {
-		c.Policy, c.RecoveryCodes = modelPolicies()[5], twofa.NoRecoveryCodes
+		c.Policy, c.Recovery.Codes = modelPolicies()[5], twofa.NoRecoveryCodes
 		c.TOTP = twofa.TOTPConfig{Algorithm: "SHA256", Digits: 8, Period: time.Minute, Strict: true}
 	}},
 }
@@ -72,7 +72,7 @@ func modelPolicies() []twofa.Policy {
 	sms.Fallback, sms.Actions = []twofa.Method{twofa.SMS}, actions
 	return []twofa.Policy{
 		twofa.PolicyOptional(), twofa.PolicyAuthenticator(), twofa.PolicyEmailLink(), twofa.PolicySMS(), link, sms,
-		{Methods: []twofa.Method{twofa.TOTP}, TurnOff: twofa.BySupportOnly, Remember: 90 * 24 * time.Hour, Actions: actions},
+		{Methods: []twofa.Method{twofa.TOTP}, TurnOff: twofa.TurnOffBySupport, Remember: 90 * 24 * time.Hour, Actions: actions},
 		{Methods: []twofa.Method{twofa.SMS, twofa.TOTP, twofa.EmailLink}, Required: true, ExemptSSO: true,
 			Actions: map[string]twofa.ActionRule{twofa.ActionFactors: {MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}}},
 	}
@@ -163,7 +163,7 @@ func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun 
 }
 
 func (r *modelRun) newcomer(id string) {
-	r.rules.dir[id] = twofa.User{ID: id, Emails: []string{id + "@example.com"}, Stamp: "1", Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
+	r.rules.dir[id] = twofa.User{ID: id, Emails: []string{id + "@example.com"}, SecurityStamp: "1", Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
 	r.seen[id] = map[twofa.Method][]string{}
 	for i, name := range []string{"laptop", "phone", "tablet", "app"} {
 		c := twofa.Client{Browser: twofa.NewSecret(id + "'s " + name)}
@@ -179,14 +179,13 @@ func (r *modelRun) newcomer(id string) {
 
 func (r *modelRun) configure(edit func(*twofa.Config)) {
 	cfg := twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.Keys(r.t, "model"), Now: r.clock.Now,
-		User:   func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil },
-		Mailer: &r.out, LinkURL: func(token string) string { return "https://app.example.com/" + token },
-		MailLink:   func(l twofa.LinkMail) twofa.Email { return twofa.Email{Text: l.URL.Reveal()} },
-		MailNotice: func(twofa.NoticeMail) twofa.Email { return twofa.Email{} },
-		SMS:        &r.out, Phone: numbers{}, SMSCountries: []string{"CH"}, RecoveryCodes: 10, SessionTTL: 24 * time.Hour,
-		TextCode: func(c twofa.TextCode) string { return c.Code.Reveal() },
-		TOTP:     twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
+		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
+		User: func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil },
+		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
+			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL.Reveal()} },
+			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
+		SMS: twofa.SMSConfig{Sender: &r.out, Phone: numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour},
+		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
 	edit(&cfg)
 	r.rules.cfg = cfg
@@ -279,7 +278,7 @@ func told(err error) string {
 }
 
 // toldLogin is a Login in the model's words. With an error there is none.
-func toldLogin(l twofa.Login, err error) string {
+func toldLogin(l twofa.Result, err error) string {
 	gave := gave(!l.Session.IsZero(), !l.Challenge.IsZero(), !l.Browser.IsZero(), l.Sent != "")
 	if err != nil && l.Next == "" {
 		return told(err) + gave
@@ -399,7 +398,7 @@ func (c modelCall) rules() modelCaller {
 }
 
 // keep learns the tokens that an answer gave.
-func (r *modelRun) keep(d *modelDevice, l twofa.Login, g gift) *modelHold {
+func (r *modelRun) keep(d *modelDevice, l twofa.Result, g gift) *modelHold {
 	if g.browser != nil {
 		d.past = append(d.past[max(0, len(d.past)-5):], d.client.Browser.Reveal())
 		d.client.Browser, g.browser.token = l.Browser, l.Browser.Reveal()
@@ -482,9 +481,9 @@ func (r *modelRun) look() {
 			r.browsers(c)
 		}
 	case 3:
-		e, err := r.server().Enrolment(r.t.Context(), c.real())
-		want, s := r.rules.enrolment(c.rules())
-		r.agree(c.who()+"enrolment", want, told(err))
+		e, err := r.server().PendingEnrollment(r.t.Context(), c.real())
+		want, s := r.rules.enrollment(c.rules())
+		r.agree(c.who()+"enrollment", want, told(err))
 		r.sameSetup(e, s)
 	case 4:
 		h := r.some(r.challenges)
@@ -492,7 +491,7 @@ func (r *modelRun) look() {
 			return
 		}
 		client := r.client(h.device)
-		l, err := r.server().Offer(r.t.Context(), client, twofa.ParseChallenge(h.token))
+		l, err := r.server().DescribeChallenge(r.t.Context(), client, twofa.ParseChallenge(h.token))
 		r.agree(h.who()+"offer", r.rules.offer(client, h.pass), toldLogin(l, err))
 	}
 }
@@ -508,7 +507,7 @@ func toldFactors(f twofa.Factors, err error) string {
 	if err != nil {
 		return told(err)
 	}
-	s := strconv.Itoa(f.CodesLeft) + " of " + strconv.Itoa(f.CodesTotal) + " codes, pending " + strconv.FormatBool(f.Setup)
+	s := strconv.Itoa(f.CodesLeft) + " of " + strconv.Itoa(f.CodesTotal) + " codes, pending " + strconv.FormatBool(f.PendingEnrollment)
 	for _, f := range f.List {
 		s += ", " + string(f.Method) + " " + f.Name
 	}
@@ -528,7 +527,7 @@ func (r *modelRun) browsers(c modelCall) []twofa.Browser {
 	return list
 }
 
-func (r *modelRun) sameSetup(e twofa.Enrolment, s *modelSetup) {
+func (r *modelRun) sameSetup(e twofa.Enrollment, s *modelSetup) {
 	if s == nil {
 		return
 	}
@@ -555,7 +554,7 @@ func (r *modelRun) beginSomehow() {
 		f.By = oneOf(r, twofa.BySSO, twofa.BySSO, twofa.ByEmail, twofa.ByToken)
 	}
 	if f.By == twofa.BySSO {
-		f.SSOAccount = oneOf(r, "acme", "beta")
+		f.ProviderOf = oneOf(r, "acme", "beta")
 	}
 	r.begin(d, f)
 }
@@ -797,8 +796,8 @@ func (r *modelRun) enrollSomehow() {
 	r.enroll(c, r.someFactor(c))
 }
 
-func (r *modelRun) someFactor(c modelCall) twofa.Enroll {
-	e := twofa.Enroll{Method: twofa.TOTP, Name: oneOf(r, "", "Work", "Home")}
+func (r *modelRun) someFactor(c modelCall) twofa.EnrollRequest {
+	e := twofa.EnrollRequest{Method: twofa.TOTP, Name: oneOf(r, "", "Work", "Home")}
 	if among(r.rules.policy(c.account).Methods, twofa.SMS) && r.chance(60) || r.chance(5) {
 		e.Method = twofa.SMS
 		e.Phone = oneOf(r, "+41790000001", "+41790000002", "+41790000003", "+41790000004", "+33612345678")
@@ -809,14 +808,14 @@ func (r *modelRun) someFactor(c modelCall) twofa.Enroll {
 	return e
 }
 
-func (r *modelRun) enroll(c modelCall, e twofa.Enroll) bool {
+func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
 	r.rules.down = r.chance(3)
 	want, s, g := r.rules.enroll(c.rules(), e)
 	got, err := r.server().Enroll(r.t.Context(), c.real(), e)
 	r.agree(c.who()+"enroll "+string(e.Method)+" in "+c.account+" in place of '"+e.Replaces+"'", want, told(err))
 	r.rules.down = false
 	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, though the text did not leave
-		got, err = r.server().Enrolment(r.t.Context(), c.real())
+		got, err = r.server().PendingEnrollment(r.t.Context(), c.real())
 		require.NoError(r.t, err)
 		r.learnSetup(c.user(), u.setup, got)
 	}
@@ -824,7 +823,7 @@ func (r *modelRun) enroll(c modelCall, e twofa.Enroll) bool {
 		return false
 	}
 	r.learnSetup(c.user(), s, got)
-	if h := r.keep(r.deviceOf(c), twofa.Login{Challenge: got.Challenge}, g); h != nil {
+	if h := r.keep(r.deviceOf(c), twofa.Result{Challenge: got.Challenge}, g); h != nil {
 		c.challenge = h
 	}
 	r.learnSent(c.user(), g)
@@ -839,7 +838,7 @@ func (r *modelRun) deviceOf(c modelCall) *modelDevice {
 	return c.challenge.device
 }
 
-func (r *modelRun) learnSetup(user string, s *modelSetup, e twofa.Enrolment) {
+func (r *modelRun) learnSetup(user string, s *modelSetup, e twofa.Enrollment) {
 	s.id, s.codes = e.ID, revealed(e.Codes)
 	if s.method == twofa.TOTP {
 		s.what = e.URI.Reveal()
@@ -847,7 +846,7 @@ func (r *modelRun) learnSetup(user string, s *modelSetup, e twofa.Enrolment) {
 	}
 	n := 0
 	if !s.saved {
-		n = r.rules.cfg.RecoveryCodes
+		n = r.rules.cfg.Recovery.Codes
 	}
 	require.Len(r.t, s.codes, n, "recovery codes come where there are none, or were asked for")
 	r.seen[user][twofa.RecoveryCode] = append(r.seen[user][twofa.RecoveryCode], s.codes...)
@@ -949,7 +948,7 @@ func (r *modelRun) regenerate() {
 	if r.chance(70) {
 		r.prove(c, twofa.ActionFactors, "")
 	}
-	if r.enroll(c, twofa.Enroll{Method: twofa.RecoveryCode}) && r.chance(80) {
+	if r.enroll(c, twofa.EnrollRequest{Method: twofa.RecoveryCode}) && r.chance(80) {
 		r.save(c)
 	}
 }
@@ -1103,7 +1102,7 @@ func (r *modelRun) end(name string, call func(*twofa.Manager, context.Context, t
 
 func (r *modelRun) restamp(user string) {
 	u := r.rules.dir[user]
-	u.Stamp = strconv.Itoa(r.steps)
+	u.SecurityStamp = strconv.Itoa(r.steps)
 	r.rules.dir[user] = u
 }
 
@@ -1114,7 +1113,7 @@ func (r *modelRun) edit() {
 	what := ""
 	switch r.rng.IntN(4) {
 	case 0:
-		u.Stamp, what = strconv.Itoa(r.steps), "has a new password"
+		u.SecurityStamp, what = strconv.Itoa(r.steps), "has a new password"
 	case 1:
 		u.Emails, what = []string{id + strconv.Itoa(r.steps) + "@example.com"}, "has a new address"
 	case 2:
@@ -1205,14 +1204,14 @@ func TestOfferWithAnErrorIsEmpty(t *testing.T) {
 	ada := w.enrolled("ada")
 	ada.begin()
 	require.NoError(t, ada.Cancel(t.Context(), ada.client, ada.login.Challenge))
-	login, err := ada.Offer(t.Context(), ada.client, ada.login.Challenge)
+	login, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
 	require.ErrorIs(t, err, twofa.ErrExpired)
 	require.Empty(t, login.Next)
 	require.True(t, login.Challenge.IsZero())
 }
 
 func TestBrowsersListsWhatIsKnown(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.SessionTTL = 90 * 24 * time.Hour })
+	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = 90 * 24 * time.Hour })
 	ada := w.enrolled("ada")
 	w.clock.Add(24 * time.Hour)
 	laptop := ada.browser("laptop")

@@ -9,8 +9,8 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// NoticeMail is what [Config.MailNotice] writes a message of.
-type NoticeMail struct {
+// NoticeEmail is what [MailConfig.NoticeEmail] writes a message of.
+type NoticeEmail struct {
 	Issuer string
 	User   User
 	Event  Event
@@ -41,7 +41,7 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: OnEvent", "error", err)
 		}
 	}
-	if !e.Notice || m.cfg.Mailer == nil || e.User == "" {
+	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
@@ -56,14 +56,14 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 	if err != nil || u.ID != e.User {
 		return err
 	}
-	mail := m.cfg.MailNotice(NoticeMail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: device(e.Agent)})
+	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: device(e.Agent)})
 	if mail.Subject == "" {
 		return nil
 	}
 	mail.Subject = clean(mail.Subject, 200)
 	for _, to := range u.Emails {
 		mail.To = to
-		if failed := m.cfg.Mailer.SendMail(ctx, mail); failed != nil {
+		if failed := m.cfg.Mail.Mailer.SendMail(ctx, mail); failed != nil {
 			err = failed
 		}
 	}
@@ -72,29 +72,29 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 
 // noticeTexts says what happened and, where it helps, what to do.
 var noticeTexts = map[string]string{
-	event.Failed:        "A wrong code was entered by somebody who is past your password.",
-	event.Reused:        "A code that had been used before was entered again by somebody who is past your password.",
-	event.Locked:        "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
-	event.Disabled:      "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
-	event.Enrolled:      "A new way to prove that it is you was set up.",
-	event.Replaced:      "A way to prove that it is you was replaced by a new one.",
-	event.Removed:       "A way to prove that it is you was removed.",
-	event.TurnedOff:     "Two-factor authentication is off.",
-	event.CodesMade:     "New recovery codes were made. Older ones no longer work.",
-	event.CodesViewed:   "Your recovery codes were shown.",
-	event.RecoveryUsed:  "A recovery code was used to sign in.",
-	event.BrowserReplay: "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
-	event.Revoked:       "All sessions and remembered browsers were signed out.",
-	event.Credentials:   "Your password or address was changed.",
+	event.Failed:         "A wrong code was entered by somebody who is past your password.",
+	event.Reused:         "A code that had been used before was entered again by somebody who is past your password.",
+	event.Locked:         "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
+	event.Disabled:       "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
+	event.Enrolled:       "A new way to prove that it is you was set up.",
+	event.Replaced:       "A way to prove that it is you was replaced by a new one.",
+	event.Removed:        "A way to prove that it is you was removed.",
+	event.TurnedOff:      "Two-factor authentication is off.",
+	event.CodesGenerated: "New recovery codes were made. Older ones no longer work.",
+	event.CodesViewed:    "Your recovery codes were shown.",
+	event.RecoveryUsed:   "A recovery code was used to sign in.",
+	event.BrowserReplay:  "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
+	event.Revoked:        "All sessions and remembered browsers were signed out.",
+	event.Credentials:    "Your password or address was changed.",
 }
 
 // englishNotice is the message where the host has none of its own.
-func englishNotice(n NoticeMail) Email {
+func englishNotice(n NoticeEmail) Email {
 	what, ok := noticeTexts[n.Event.Type]
 	if !ok {
 		return Email{}
 	}
-	if n.Event.Type == event.RecoveryUsed || n.Event.Type == event.CodesMade {
+	if n.Event.Type == event.RecoveryUsed || n.Event.Type == event.CodesGenerated {
 		what += " " + leftText(n.Event.Left)
 	}
 	lines := []string{what}

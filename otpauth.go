@@ -66,7 +66,7 @@ func modules(text string) (size int, dark func(x, y int) bool, err error) {
 // PNG draws the QR code black on white, scale pixels a module (1 to 32; 0
 // means 6), as a 1-bit PNG of less than 1 KB. It holds the authenticator's key:
 // serve it to the person only, never by way of a chart service.
-func (e Enrolment) PNG(scale int) ([]byte, error) {
+func (e Enrollment) PNG(scale int) ([]byte, error) {
 	scale = min(max(cmp.Or(scale, 6), 1), 32)
 	size, dark, err := modules(e.URI.Reveal())
 	if err != nil {
@@ -91,8 +91,8 @@ func (e Enrolment) PNG(scale int) ([]byte, error) {
 }
 
 // SVG draws the QR code as one path on white, to be put into a page as it is.
-// It carries no text. The warning of [Enrolment.PNG] holds.
-func (e Enrolment) SVG() (string, error) {
+// It carries no text. The warning of [Enrollment.PNG] holds.
+func (e Enrollment) SVG() (string, error) {
 	size, dark, err := modules(e.URI.Reveal())
 	if err != nil {
 		return "", err

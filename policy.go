@@ -51,9 +51,9 @@ type TurnOff string
 
 // Who may turn it off.
 const (
-	ByMember      TurnOff = ""        // the person, after a fresh proof
-	ByAdminOnly   TurnOff = "admin"   // an admin of the account
-	BySupportOnly TurnOff = "support" // the host's support, after proving identity
+	TurnOffByUser    TurnOff = ""        // the person, after a fresh proof
+	TurnOffByAdmin   TurnOff = "admin"   // an admin of the account
+	TurnOffBySupport TurnOff = "support" // the host's support, after proving identity
 )
 
 // ActionRule is what one step-up action asks for. The zero rule asks for an
@@ -72,9 +72,9 @@ func PolicyOptional() Policy { return Policy{Methods: []Method{TOTP}} }
 
 // PolicyAuthenticator requires an authenticator app; members who come through
 // the account's own SSO are exempt. A link is mailed before the first set-up,
-// where [Config.LinkURL] is set.
+// where [MailConfig.LinkURL] is set.
 func PolicyAuthenticator() Policy {
-	return Policy{Methods: []Method{TOTP}, Required: true, ExemptSSO: true, TurnOff: ByAdminOnly}
+	return Policy{Methods: []Method{TOTP}, Required: true, ExemptSSO: true, TurnOff: TurnOffByAdmin}
 }
 
 // PolicyEmailLink mails a link after the password to everyone who has nothing
@@ -95,7 +95,7 @@ const (
 	onceMaxAge = 5 * time.Minute // a proof that serves once has to be used within this
 )
 
-// strength orders the methods a user can enrol or is given, strongest first.
+// strength orders the methods a user can enroll or is given, strongest first.
 var strength = [...]Method{TOTP, SMS, EmailLink}
 
 // check reports everything that is wrong with a policy.
@@ -121,7 +121,7 @@ func (p Policy) check() error {
 	if p.Remember != 0 && (p.Remember < day*time.Second || p.Remember > 90*day*time.Second) {
 		bad("Policy.Remember: %v is not 0 or 1 to 90 days", p.Remember)
 	}
-	if !slices.Contains([]TurnOff{ByMember, ByAdminOnly, BySupportOnly}, p.TurnOff) {
+	if !slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff) {
 		bad("Policy.TurnOff: %q is not known", p.TurnOff)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
@@ -369,7 +369,7 @@ func (p Policy) String() string {
 	if p.Remember > 0 {
 		fmt.Fprintf(&b, ", browsers %d days", p.Remember/(day*time.Second))
 	}
-	if p.TurnOff != ByMember {
+	if p.TurnOff != TurnOffByUser {
 		b.WriteString(", turned off by " + string(p.TurnOff))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {

@@ -21,7 +21,7 @@ const usualRecord = 768
 // database learns its size, and who can write it but has no key can forge
 // nothing, nor move a record to another user; putting back an old row or
 // deleting one is what such a writer can still do (docs/threat-model.md).
-func (k Keys) encode(key string, v walker) (Record, error) {
+func (k KeyRing) encode(key string, v walker) (Record, error) {
 	sealer, version := k.all()[0], newID()
 	header := schema + " " + sealer.id
 	w := wire{buf: append(append(make([]byte, 0, usualRecord), header...), '\n')}
@@ -36,7 +36,7 @@ func (k Keys) encode(key string, v walker) (Record, error) {
 }
 
 // decode opens a record and reads it into v.
-func (k Keys) decode(r Record, v walker) error {
+func (k KeyRing) decode(r Record, v walker) error {
 	if len(r.Data) > maxRecord {
 		return &RecordError{r.Key, "too large"}
 	}
@@ -68,7 +68,7 @@ func (k Keys) decode(r Record, v walker) error {
 }
 
 // sealsFirst reports whether a record is under the first key of the ring.
-func (k Keys) sealsFirst(r Record) bool {
+func (k KeyRing) sealsFirst(r Record) bool {
 	return bytes.HasPrefix(r.Data, []byte(schema+" "+k.all()[0].id+"\n"))
 }
 
@@ -84,7 +84,7 @@ type walker interface {
 type userRecord struct {
 	Epoch    string // replaced when credentials change; what carries another is dead
 	Keep     string // id of the one session that outlived the last change
-	Stamp    string // digest of User.Stamp as last seen
+	Stamp    string // digest of User.SecurityStamp as last seen
 	Login    int64  // last completed login
 	Told     int64  // last notice of failures
 	Factors  []factor

@@ -218,7 +218,7 @@ func TestRecordOfTheFirstRelease(t *testing.T) {
 	text, err := os.ReadFile("testdata/record_schema_1.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &golden))
-	keys, err := ParseKeys(golden.Keys)
+	keys, err := ParseKeyRing(golden.Keys)
 	require.NoError(t, err)
 	var u userRecord
 	require.NoError(t, keys.decode(Record{golden.Key, golden.Version, golden.Data}, &u))

@@ -21,7 +21,7 @@ const (
 	maxCodes        = 20
 )
 
-// NoRecoveryCodes in [Config.RecoveryCodes] makes none. Who loses the only
+// NoRecoveryCodes in [RecoveryConfig.Codes] makes none. Who loses the only
 // authenticator is then locked out until the host helps ([Manager.Erase]).
 const NoRecoveryCodes = -1
 
@@ -90,7 +90,7 @@ func (s *state) newCodeSet(codes []string) *codeSet {
 		hashes = append(hashes, keyedHash(key, s.user, code)...)
 	}
 	set := &codeSet{Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now.Unix()}
-	if s.m.cfg.ViewableCodes {
+	if s.m.cfg.Recovery.Viewable {
 		set.Codes = codes
 	}
 	return set
@@ -144,7 +144,7 @@ func (s *state) tryRecovery(code string) outcome {
 }
 
 // RecoveryCodes shows the caller's codes that are left, where the deployment
-// keeps them viewable ([Config.ViewableCodes]). It needs a fresh proof for
+// keeps them viewable ([RecoveryConfig.Viewable]). It needs a fresh proof for
 // [ActionFactors]; showing them is an event.
 //
 // Errors: [ErrNotAllowed] where they are not viewable, [ErrNotEnrolled] where
@@ -170,7 +170,7 @@ func (s *state) viewCodes() ([]Secret, error) {
 	switch {
 	case s.codesLeft() == 0:
 		return nil, ErrNotEnrolled
-	case !s.m.cfg.ViewableCodes || !s.Codes.viewable():
+	case !s.m.cfg.Recovery.Viewable || !s.Codes.viewable():
 		return nil, ErrNotAllowed
 	}
 	return shown(s.Codes.Codes), nil
@@ -180,6 +180,6 @@ func (s *state) viewCodes() ([]Secret, error) {
 // live when [Manager.SaveCodes] acknowledges it; the old set dies in that
 // write. Until then nothing has changed, so a lost answer loses nothing. It
 // needs a fresh proof for [ActionFactors].
-func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrolment, error) {
-	return m.Enroll(ctx, c, Enroll{Method: RecoveryCode})
+func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrollment, error) {
+	return m.Enroll(ctx, c, EnrollRequest{Method: RecoveryCode})
 }

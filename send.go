@@ -93,13 +93,13 @@ func (s *state) claimSend(m Method, name string) error {
 //
 // Errors: [ErrLocked] while the method is locked or sent too often, see
 // [RetryAfter]; [ErrExpired]; [ErrNotAllowed]; [ErrUnavailable].
-func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Method) (Login, error) {
+func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Method) (Result, error) {
 	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	var out outgoing
-	var login Login
+	var login Result
 	err = m.decide(ctx, c, t.user, t.account, func(s *state) error {
 		offered, err := s.pending(u, t)
 		if err != nil {
@@ -121,7 +121,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 			return err
 		}
 		s.event(Event{Type: event.Sent, Method: method, Session: t.sid, Detail: out.mask})
-		login = Login{Next: NextChallenge, Methods: offered, Challenge: Challenge{m.cfg.Keys.sealTicket(t)}, Sent: out.mask}
+		login = Result{Next: NextChallenge, Methods: offered, Challenge: Challenge{m.cfg.Keys.sealTicket(t)}, Sent: out.mask}
 		return nil
 	})
 	if err == nil {
@@ -178,7 +178,7 @@ func (m *Manager) deliver(ctx context.Context, out outgoing) error {
 		}
 	}
 	if m.cfg.AllowSend != nil {
-		s := Sending{User: out.user, Account: out.account, Method: EmailLink}
+		s := SendRequest{User: out.user, Account: out.account, Method: EmailLink}
 		if out.text != nil {
 			s.Method, s.Country, s.Unconfirmed = SMS, out.number.Country, out.budget == budgetUnconfirmed
 		}
@@ -188,9 +188,9 @@ func (m *Manager) deliver(ctx context.Context, out outgoing) error {
 	}
 	err := guarded(func() error {
 		if out.text != nil {
-			return m.cfg.SMS.SendSMS(ctx, *out.text)
+			return m.cfg.SMS.Sender.SendSMS(ctx, *out.text)
 		}
-		return m.cfg.Mailer.SendMail(ctx, *out.email)
+		return m.cfg.Mail.Mailer.SendMail(ctx, *out.email)
 	})
 	if err != nil {
 		return unavailable("sending", err)
@@ -198,8 +198,8 @@ func (m *Manager) deliver(ctx context.Context, out outgoing) error {
 	return nil
 }
 
-// Sending is what [Config.AllowSend] is asked about.
-type Sending struct {
+// SendRequest is what [Config.AllowSend] is asked about.
+type SendRequest struct {
 	User        string
 	Account     string
 	Method      Method

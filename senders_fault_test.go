@@ -66,9 +66,9 @@ func each(t *testing.T, test func(t *testing.T, p *person, s *sender, m twofa.Me
 					}
 					w := newWorld(t, edit, func(c *twofa.Config) {
 						if m == twofa.EmailLink {
-							c.Mailer = s
+							c.Mail.Mailer = s
 						}
-						c.SMS = s
+						c.SMS.Sender = s
 					})
 					w.out = &s.Outbox
 					p := w.person("ada")
@@ -100,7 +100,7 @@ func TestAbuse_J11_R04_NothingIsLiveThatWasNotHandedOver(t *testing.T) {
 		before, began := len(s.Mails())+len(s.Texts()), time.Now()
 		l, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
-		require.Equal(t, twofa.Login{}, l, "no challenge that could use it")
+		require.Equal(t, twofa.Result{}, l, "no challenge that could use it")
 		require.Equal(t, took, time.Since(began), "returns at the deadline")
 
 		if code := received(p, s, m, before); code != "" {
@@ -157,13 +157,13 @@ func TestAbuse_J11_R04_SetUpOfAPhone(t *testing.T) {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &sender{do: bad.do}
-				w := newWorld(t, byText, func(c *twofa.Config) { c.SMS = s })
+				w := newWorld(t, byText, func(c *twofa.Config) { c.SMS.Sender = s })
 				w.out = &s.Outbox
 				ada := w.person("ada")
 				ada.begin()
-				e, err := ada.Enroll(t.Context(), ada.caller(), twofa.Enroll{Method: twofa.SMS, Phone: adasPhone})
+				e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone})
 				require.ErrorIs(t, err, twofa.ErrUnavailable)
-				require.Equal(t, twofa.Enrolment{}, e)
+				require.Equal(t, twofa.Enrollment{}, e)
 				if code := received(ada, s, twofa.SMS, 0); code != "" {
 					_, err = ada.Confirm(t.Context(), ada.caller(), code)
 					require.ErrorIs(t, err, twofa.ErrInvalidCode)
@@ -183,7 +183,7 @@ func TestAbuse_J11_R04_NoticesFailAlone(t *testing.T) {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &sender{}
-				w := newWorld(t, func(c *twofa.Config) { c.Mailer, c.MailNotice = s, nil })
+				w := newWorld(t, func(c *twofa.Config) { c.Mail.Mailer, c.Mail.NoticeEmail = s, nil })
 				w.out = &s.Outbox
 				ada := w.enrolled("ada")
 				other := ada.browser("desk")
@@ -201,9 +201,9 @@ func TestAbuse_J11_R04_NoticesFailAlone(t *testing.T) {
 // A hook of the host's that panics is an error, not the end of the process.
 func TestAbuse_J11_R04_HooksThatPanic(t *testing.T) {
 	w := newWorld(t, byLink, func(c *twofa.Config) {
-		c.AllowSend = func(context.Context, twofa.Sending) error { panic("budget") }
+		c.AllowSend = func(context.Context, twofa.SendRequest) error { panic("budget") }
 		c.OnEvent = func(context.Context, twofa.Event) { panic("audit") }
-		c.MailNotice = func(twofa.NoticeMail) twofa.Email { panic("template") }
+		c.Mail.NoticeEmail = func(twofa.NoticeEmail) twofa.Email { panic("template") }
 	})
 	ada := w.person("ada")
 	ada.begin()
@@ -216,7 +216,7 @@ func TestAbuse_J11_R04_HooksThatPanic(t *testing.T) {
 func TestAbuse_J11_R04_BudgetThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, byLink, func(c *twofa.Config) {
-			c.AllowSend = func(ctx context.Context, _ twofa.Sending) error { <-ctx.Done(); return ctx.Err() }
+			c.AllowSend = func(ctx context.Context, _ twofa.SendRequest) error { <-ctx.Done(); return ctx.Err() }
 		})
 		ada := w.person("ada")
 		ada.begin()

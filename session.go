@@ -98,23 +98,23 @@ func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *state, er
 // a challenge, or set-up. It is for a session that Check refused with
 // ReasonChallenge or ReasonEnroll; the first factor it was made with counts, for
 // set-up only while it is at most 15 minutes old, else ReasonSignedOut.
-func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
+func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	t, s, err := m.liveSession(ctx, c)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	u, err := m.lookup(ctx, t.user, c.Account)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	if s.Stamp != stampOf(u) {
-		return Login{}, s.denied(ReasonSignedOut)
+		return Result{}, s.denied(ReasonSignedOut)
 	}
 	t.account, t.stamp = c.Account, s.Stamp
 	v := s.policy.decide(s.facts(u, t))
 	if v.next == NextEnroll {
 		if len(s.Factors) == 0 && s.mayChange(t) != nil {
-			return Login{}, s.mayChange(t)
+			return Result{}, s.mayChange(t)
 		}
 		// What leads to set-up has to be proven now.
 		t.proofs = slices.DeleteFunc(t.proofs, func(p proof) bool { return !s.recent(p.at) })
@@ -123,11 +123,11 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Login, error) {
 	t.bind(c.Client)
 	switch v.next {
 	case NextDone:
-		return Login{Next: NextDone, Session: s.session(t)}, nil
+		return Result{Next: NextDone, Session: s.session(t)}, nil
 	case NextEnroll:
-		return Login{Next: NextEnroll, Challenge: s.challenge(t, forEnroll, enrollTTL)}, nil
+		return Result{Next: NextEnroll, Challenge: s.challenge(t, forEnroll, enrollTTL)}, nil
 	}
-	return Login{Next: NextChallenge, Methods: v.methods, Challenge: s.challenge(t, forLogin, challengeTTL)}, nil
+	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.challenge(t, forLogin, challengeTTL)}, nil
 }
 
 // challenge makes a challenge for a live session.
@@ -138,13 +138,13 @@ func (s *state) challenge(t ticket, p purpose, ttl time.Duration) Challenge {
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
 
-// Description is what a session has proven.
-type Description struct {
+// SessionInfo is what a session has proven.
+type SessionInfo struct {
 	User    string
 	Account string // the account that was entered at login
 	ID      string // of the session; safe to log
-	By      By
-	Proofs  []ProofTime
+	By      FirstFactorMethod
+	Proofs  []ProvenMethod
 	// AMR holds the RFC 8176 names of what was proven; x-email, x-recovery and
 	// x-browser where there is no registered one, "mfa" only for two kinds of
 	// factor.
@@ -153,23 +153,23 @@ type Description struct {
 	Expires  time.Time
 }
 
-// ProofTime is a method and when it was proven.
-type ProofTime struct {
+// ProvenMethod is a method and when it was proven.
+type ProvenMethod struct {
 	Method Method
 	At     time.Time
 }
 
 // Describe returns what a session says of itself. It reads nothing: whether
 // the session is still live is Check's to say.
-func (m *Manager) Describe(session Session) (Description, error) {
+func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
 	t, err := m.cfg.Keys.openTicket(session.Secret, m.cfg.Now(), forSession)
 	if err != nil {
-		return Description{}, &DeniedError{Reason: ReasonSignedOut}
+		return SessionInfo{}, &DeniedError{Reason: ReasonSignedOut}
 	}
-	d := Description{User: t.user, Account: t.account, ID: t.sid, By: t.by, AMR: t.amr(),
+	d := SessionInfo{User: t.user, Account: t.account, ID: t.sid, By: t.by, AMR: t.amr(),
 		AuthTime: time.Unix(t.at, 0).UTC(), Expires: time.Unix(t.expires, 0).UTC()}
 	for _, p := range t.proofs {
-		d.Proofs = append(d.Proofs, ProofTime{p.method, time.Unix(p.at, 0).UTC()})
+		d.Proofs = append(d.Proofs, ProvenMethod{p.method, time.Unix(p.at, 0).UTC()})
 	}
 	return d, nil
 }

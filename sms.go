@@ -98,15 +98,15 @@ func (s *state) text(t *ticket, x *sent, phone Phone, b budget) outgoing {
 	t.sentKey = newID()
 	x.Hash, x.To, x.Mask = textHash(t.sentKey, s.user, x.ID, code), digest("number", phone.E164), maskPhone(phone.E164)
 	x.Expires = s.now.Add(textTTL).Unix()
-	body := clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed}), 400)
-	if host := s.m.cfg.WebOTPHost; host != "" {
+	body := clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed}), 400)
+	if host := s.m.cfg.SMS.WebOTPHost; host != "" {
 		body += "\n\n@" + host + " #" + code
 	}
 	return outgoing{text: &TextMessage{To: phone.E164, Body: body}, number: phone, budget: b}
 }
 
-// TextCode is what [Config.TextCode] writes a message of.
-type TextCode struct {
+// CodeText is what [SMSConfig.CodeText] writes a message of.
+type CodeText struct {
 	Issuer  string
 	Code    Secret
 	Valid   time.Duration
@@ -118,7 +118,7 @@ type TextCode struct {
 
 // englishText is the message where the host has none of its own. It carries no
 // link: people are told never to follow one from a text.
-func englishText(t TextCode) string {
+func englishText(t CodeText) string {
 	if t.Replaced {
 		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."
 	}
@@ -132,14 +132,14 @@ func minutes(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) +
 
 // destination parses a number and refuses what must not be texted.
 func (c *Config) destination(raw, region string) (Phone, error) {
-	if c.SMS == nil || c.Phone == nil {
+	if c.SMS.Sender == nil || c.SMS.Phone == nil {
 		return Phone{}, unavailable("SMS", errNoSender)
 	}
 	if len(raw) > 64 {
 		return Phone{}, ErrNotAllowed
 	}
-	p, err := c.Phone.ParsePhone(raw, region)
-	if err != nil || !e164(p.E164) || !p.Mobile || !slices.Contains(c.SMSCountries, p.Country) {
+	p, err := c.SMS.Phone.ParsePhone(raw, region)
+	if err != nil || !e164(p.E164) || !p.Mobile || !slices.Contains(c.SMS.Countries, p.Country) {
 		return Phone{}, ErrNotAllowed
 	}
 	return p, nil
@@ -178,13 +178,13 @@ func checkCountry(code string) error {
 
 // enrollPhone starts the set-up of a number: it is claimed, then texted, and
 // what is returned alone can confirm it.
-func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolment, error) {
+func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
 	phone, err := m.cfg.destination(e.Phone, e.Region)
 	if err != nil {
-		return Enrolment{}, err
+		return Enrollment{}, err
 	}
 	var out outgoing
-	var started Enrolment
+	var started Enrollment
 	err = m.change(ctx, c, func(s *state, t ticket, u User) error {
 		if err := s.mayEnroll(t, e); err != nil {
 			return err
@@ -205,7 +205,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 		s.voidSent(setupBucket)
 		s.Sent = append(s.Sent, x)
 		s.event(Event{Type: event.Sent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask})
-		started = s.enrolment(u)
+		started = s.enrollment(u)
 		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
 		return nil
 	})
@@ -213,7 +213,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e Enroll) (Enrolmen
 		err = m.deliver(ctx, out)
 	}
 	if err != nil {
-		return Enrolment{}, err
+		return Enrollment{}, err
 	}
 	return started, nil
 }
@@ -241,7 +241,7 @@ func (s *state) tellOldPhone(number string) {
 		return // it is not texted any more; the notice by mail remains
 	}
 	s.after = append(s.after, outgoing{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
-		text: &TextMessage{To: number, Body: clean(s.m.cfg.TextCode(TextCode{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
+		text: &TextMessage{To: number, Body: clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
 }
 
 // claimNumber takes one text out of a budget of a number, over all users.

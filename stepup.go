@@ -105,28 +105,28 @@ func (s *state) use(t ticket, action, resource string) error {
 // unless the action's rule names them.
 //
 // Errors: [*DeniedError] (ReasonEnroll: the user has nothing that would do).
-func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string) (Login, error) {
+func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string) (Result, error) {
 	if action == "" || len(action) > maxName || len(resource) > maxName {
-		return Login{}, ErrNotAllowed
+		return Result{}, ErrNotAllowed
 	}
 	t, s, err := m.guard(ctx, c)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	if _, err := s.granted(t, action, resource); err == nil {
-		return Login{Next: NextDone}, nil
+		return Result{Next: NextDone}, nil
 	}
 	u, err := m.lookup(ctx, t.user, c.Account)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	methods, err := s.acceptedFor(action, u)
 	if err != nil {
-		return Login{}, err
+		return Result{}, err
 	}
 	t.account, t.stamp, t.action, t.resource = c.Account, s.Stamp, action, resource
 	t.bind(c.Client)
-	return Login{Next: NextChallenge, Methods: methods, Challenge: s.challenge(t, forAction, challengeTTL)}, nil
+	return Result{Next: NextChallenge, Methods: methods, Challenge: s.challenge(t, forAction, challengeTTL)}, nil
 }
 
 // acceptedFor returns the methods the user has that an action accepts.

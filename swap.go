@@ -198,7 +198,7 @@ func (s *state) drop() {
 	if s.Setup != nil && s.Setup.Expires <= now {
 		s.Setup = nil
 	}
-	s.dropCodes(s.m.cfg.ViewableCodes)
+	s.dropCodes(s.m.cfg.Recovery.Viewable)
 	for bucket, times := range s.Sends {
 		if s.Sends[bucket] = within(times, now, day); len(s.Sends[bucket]) == 0 {
 			delete(s.Sends, bucket)

@@ -45,8 +45,8 @@ type ticket struct {
 	user    string
 	account string
 	epoch   string
-	stamp   string // digest of User.Stamp
-	by      By
+	stamp   string // digest of User.SecurityStamp
+	by      FirstFactorMethod
 	sso     string // the account whose identity provider vouched
 	at      int64  // time of the first factor
 	expires int64
@@ -79,7 +79,7 @@ const (
 )
 
 // sealTicket encrypts a ticket as "key-id.base64url".
-func (k Keys) sealTicket(t ticket) Secret {
+func (k KeyRing) sealTicket(t ticket) Secret {
 	sealer := k.all()[0]
 	w := wire{buf: make([]byte, nonceSize, usualToken)}
 	t.walk(&w)
@@ -89,7 +89,7 @@ func (k Keys) sealTicket(t ticket) Secret {
 	return NewSecret(string(tokenEncoding.AppendEncode(text, sealed)))
 }
 
-func (k Keys) openTicket(s Secret, now time.Time, purposes ...purpose) (t ticket, err error) {
+func (k KeyRing) openTicket(s Secret, now time.Time, purposes ...purpose) (t ticket, err error) {
 	id, body, _ := strings.Cut(s.Reveal(), ".")
 	sealer, ok := k.byID(id)
 	if !ok || len(body) > maxToken {

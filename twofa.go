@@ -48,8 +48,8 @@ type Config struct {
 	Issuer string
 	// Store keeps second-factor state.
 	Store Store
-	// Keys seals what is stored. See [ParseKeys].
-	Keys Keys
+	// Keys seals what is stored. See [ParseKeyRing].
+	Keys KeyRing
 	// User is the host's directory: it returns who an id is now. An error
 	// refuses; so does a User whose ID is another.
 	User func(ctx context.Context, id string) (User, error)
@@ -59,50 +59,18 @@ type Config struct {
 	Policy Policy
 	// TOTP is the kind of authenticator codes.
 	TOTP TOTPConfig
-	// RecoveryCodes is how many a set has, 1 to 20; 0 means 10, and
-	// [NoRecoveryCodes] none.
-	RecoveryCodes int
-	// ViewableCodes keeps recovery codes beside their hashes, so that they can
-	// be shown again after a fresh proof. Who holds Keys and the database can
-	// then read them. Where it is off, codes kept before go with the next
-	// write of their record.
-	ViewableCodes bool
-	// SessionTTL is how long a Session lives at most, 5 minutes to 90 days; 0
-	// means 24 hours (NIST SP 800-63B-4, section 2.2.3).
-	SessionTTL time.Duration
-
-	// Mailer sends links and notices; nil sends none. It is called while the
-	// request waits, for up to 20 s with a link and 5 s with each notice: hand
-	// over to a queue where yours can be slow.
-	Mailer Mailer
-	// LinkURL returns the address of the page that a link opens, with the
-	// token in it: https, or http on localhost. Take it from configuration,
-	// never from a request: who can choose the host of a link collects tokens.
-	// Required where a policy mails links; where it is set, a link is also what
-	// comes before a set-up that a policy demands (see [Policy.Required]).
-	// twofahttp.LinkURL makes one.
-	LinkURL func(token string) string
-	// MailLink writes the message that carries a link; nil writes English.
-	MailLink func(LinkMail) Email
-	// MailNotice writes the message that tells of an event; nil writes
-	// English. An Email without a Subject is not sent.
-	MailNotice func(NoticeMail) Email
-
-	// SMS sends texted codes; nil sends none.
-	SMS SMSSender
-	// Phone understands numbers. Required with SMS.
-	Phone PhoneParser
-	// SMSCountries lists the countries that are texted, ISO 3166-1 alpha-2.
-	// Required with SMS: each country on it is one that toll fraud can use.
-	SMSCountries []string
-	// WebOTPHost is the host name for which browsers may fill in a texted
-	// code, for example "app.example.com"; "" leaves that line out.
-	WebOTPHost string
-	// TextCode writes the message that carries a code; nil writes English.
-	TextCode func(TextCode) string
-	// AllowSend is asked before a link, a code or another text is sent, after
-	// all limits: an error refuses. It is the place to stop spending. nil allows.
-	AllowSend func(ctx context.Context, s Sending) error
+	// Recovery configures recovery codes. The zero value makes ten of them.
+	Recovery RecoveryConfig
+	// Mail configures links and notices by email. The zero value sends none.
+	Mail MailConfig
+	// SMS configures codes sent as text messages. The zero value sends none.
+	SMS SMSConfig
+	// Lifetimes limits how long things live. The zero value has defaults.
+	Lifetimes Lifetimes
+	// AllowSend, if not nil, is called before a link, a code or another text
+	// message is sent, after all limits of the library. If it returns an error,
+	// nothing is sent. It is the place to stop spending.
+	AllowSend func(ctx context.Context, s SendRequest) error
 
 	// OnEvent hears of every event after it was stored. It must not block for
 	// long. nil hears nothing.
@@ -111,6 +79,72 @@ type Config struct {
 	Now func() time.Time
 	// Logger gets what goes wrong where no caller hears of it; nil discards.
 	Logger *slog.Logger
+}
+
+// RecoveryConfig configures recovery codes.
+type RecoveryConfig struct {
+	// Codes is the number of codes in a set, 1 to 20. If zero, it defaults to
+	// 10. [NoRecoveryCodes] makes none.
+	Codes int
+	// Viewable stores recovery codes next to their hashes, so that they can be
+	// shown again after a fresh proof. Whoever has Config.Keys and the database
+	// can then read them. If it is turned off, codes stored earlier are removed
+	// the next time the user's record is written.
+	Viewable bool
+}
+
+// MailConfig configures links and notices by email.
+type MailConfig struct {
+	// Mailer sends links and notices. If nil, no mail is sent. It is called
+	// while the request waits, for up to 20 seconds with a link and 5 seconds
+	// with each notice. If yours can be slow, hand over to a queue.
+	Mailer Mailer
+	// LinkURL returns the address of the page that a link opens, with the token
+	// in it. The address must be https, or http on localhost. Take it from
+	// configuration, never from a request, because an attacker who can choose
+	// the host of a link collects its token. It is required if a policy accepts
+	// [EmailLink]. If it is set, users must also open a link before an
+	// enrollment that a policy requires; see [Policy.Required].
+	// twofahttp.LinkURL creates one.
+	LinkURL func(LinkRequest) string
+	// LinkEmail writes the message that carries a link. If nil, it is in
+	// English.
+	LinkEmail func(LinkEmail) Email
+	// NoticeEmail writes the message that reports an event. If nil, it is in
+	// English. An Email without a Subject is not sent.
+	NoticeEmail func(NoticeEmail) Email
+}
+
+// LinkRequest is the input of [MailConfig.LinkURL].
+type LinkRequest struct {
+	Token   Secret // must be part of the address
+	Account string // account that the login is for; empty if the host has no accounts
+	User    User   // user that the link is mailed to
+}
+
+// SMSConfig configures codes sent as text messages.
+type SMSConfig struct {
+	// Sender sends text messages. If nil, none are sent.
+	Sender SMSSender
+	// Phone parses phone numbers. It is required with Sender.
+	Phone PhoneParser
+	// Countries lists the countries that are sent text messages, as ISO 3166-1
+	// alpha-2 codes. It is required with Sender. Each country listed is one
+	// that toll fraud can use.
+	Countries []string
+	// WebOTPHost is the host name for which browsers may fill in a code, for
+	// example "app.example.com". If empty, messages have no WebOTP line.
+	WebOTPHost string
+	// CodeText writes the message that carries a code. If nil, it is in
+	// English.
+	CodeText func(CodeText) string
+}
+
+// Lifetimes limits how long things live.
+type Lifetimes struct {
+	// Session is the longest time that a [Session] lives, 5 minutes to 90 days.
+	// If zero, it defaults to 24 hours (NIST SP 800-63B-4, section 2.2.3).
+	Session time.Duration
 }
 
 // New checks the configuration and returns a Manager, or one error that lists
@@ -125,23 +159,23 @@ func New(cfg Config) (*Manager, error) {
 
 func (c *Config) setDefaults() {
 	c.TOTP.setDefaults()
-	c.RecoveryCodes = cmp.Or(c.RecoveryCodes, defaultCodes)
-	c.SessionTTL = cmp.Or(c.SessionTTL, sessionTTL)
-	c.SMSCountries, c.Policy = slices.Clone(c.SMSCountries), c.Policy.clone()
+	c.Recovery.Codes = cmp.Or(c.Recovery.Codes, defaultCodes)
+	c.Lifetimes.Session = cmp.Or(c.Lifetimes.Session, sessionTTL)
+	c.SMS.Countries, c.Policy = slices.Clone(c.SMS.Countries), c.Policy.clone()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.MailLink == nil {
-		c.MailLink = englishLink
+	if c.Mail.LinkEmail == nil {
+		c.Mail.LinkEmail = englishLink
 	}
-	if c.MailNotice == nil {
-		c.MailNotice = englishNotice
+	if c.Mail.NoticeEmail == nil {
+		c.Mail.NoticeEmail = englishNotice
 	}
-	if c.TextCode == nil {
-		c.TextCode = englishText
+	if c.SMS.CodeText == nil {
+		c.SMS.CodeText = englishText
 	}
 }
 
@@ -154,20 +188,20 @@ func (c *Config) check() error {
 	}
 	want(c.Issuer != "" && label(c.Issuer) == c.Issuer, "Issuer: must be 1 to 64 bytes without a colon or control characters")
 	want(c.Store != nil, "Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests")
-	want(len(c.Keys.all()) > 0, "Keys: is missing; see ParseKeys")
+	want(len(c.Keys.all()) > 0, "Keys: is missing; see ParseKeyRing")
 	want(c.User != nil, "User: is missing; it must return who an id is now")
-	want(c.RecoveryCodes == NoRecoveryCodes || c.RecoveryCodes >= 1 && c.RecoveryCodes <= maxCodes,
-		"RecoveryCodes: %d is not 1 to %d or NoRecoveryCodes", c.RecoveryCodes, maxCodes)
-	want(c.SessionTTL >= 5*time.Minute && c.SessionTTL <= 90*day*time.Second, "SessionTTL: %v is not 5 minutes to 90 days", c.SessionTTL)
-	want(c.Mailer != nil || c.LinkURL == nil, "Mailer: is missing, but LinkURL is set")
-	want(c.LinkURL == nil || linkSafe(c.LinkURL("token")), "LinkURL: must give an absolute https address (http on localhost only) with the token in it")
-	want(c.SMS == nil || c.Phone != nil, "Phone: is missing, but SMS is set; adapters/phone has one")
-	want(c.SMS == nil || len(c.SMSCountries) > 0, "SMSCountries: is empty, which allows none; list the countries you text to")
-	for _, country := range c.SMSCountries {
+	want(c.Recovery.Codes == NoRecoveryCodes || c.Recovery.Codes >= 1 && c.Recovery.Codes <= maxCodes,
+		"Recovery.Codes: %d is not 1 to %d or NoRecoveryCodes", c.Recovery.Codes, maxCodes)
+	want(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day*time.Second, "Lifetimes.Session: %v is not 5 minutes to 90 days", c.Lifetimes.Session)
+	want(c.Mail.Mailer != nil || c.Mail.LinkURL == nil, "Mail.Mailer: is missing, but Mail.LinkURL is set")
+	want(c.Mail.LinkURL == nil || linkSafe(c.Mail.LinkURL(LinkRequest{Token: NewSecret("token")})), "Mail.LinkURL: must give an absolute https address (http on localhost only) with the token in it")
+	want(c.SMS.Sender == nil || c.SMS.Phone != nil, "SMS.Phone: is missing, but SMS.Sender is set; adapters/phone has one")
+	want(c.SMS.Sender == nil || len(c.SMS.Countries) > 0, "SMS.Countries: is empty, which allows none; list the countries you text to")
+	for _, country := range c.SMS.Countries {
 		err := checkCountry(country)
-		want(err == nil, "SMSCountries: %q: %w", clean(country, 40), err)
+		want(err == nil, "SMS.Countries: %q: %w", clean(country, 40), err)
 	}
-	want(clean(c.WebOTPHost, 253) == c.WebOTPHost && !strings.ContainsAny(c.WebOTPHost, " /:#@"), "WebOTPHost: must be a bare host name")
+	want(clean(c.SMS.WebOTPHost, 253) == c.SMS.WebOTPHost && !strings.ContainsAny(c.SMS.WebOTPHost, " /:#@"), "SMS.WebOTPHost: must be a bare host name")
 	return errors.Join(errs...)
 }
 
@@ -183,14 +217,14 @@ func linkSafe(address string) bool {
 // supports reports what a policy asks for that is not configured.
 func (c *Config) supports(p Policy) error {
 	var errs []error
-	if slices.Contains(p.Methods, EmailLink) && c.Mailer == nil {
-		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.Mailer"))
+	if slices.Contains(p.Methods, EmailLink) && c.Mail.Mailer == nil {
+		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.Mail.Mailer"))
 	}
-	if slices.Contains(p.Methods, EmailLink) && c.LinkURL == nil {
-		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.LinkURL"))
+	if slices.Contains(p.Methods, EmailLink) && c.Mail.LinkURL == nil {
+		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.Mail.LinkURL"))
 	}
-	if slices.Contains(p.Methods, SMS) && c.SMS == nil {
-		errs = append(errs, errors.New("Policy.Methods: SMS needs Config.SMS, with Phone and SMSCountries"))
+	if slices.Contains(p.Methods, SMS) && c.SMS.Sender == nil {
+		errs = append(errs, errors.New("Policy.Methods: SMS needs Config.SMS.Sender, with Phone and Countries"))
 	}
 	return errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ type User struct {
 	// a counter or a hash of both. When it is another than before, remembered
 	// browsers, pending logins and sessions are dead, even if the host forgot
 	// to call [Manager.CredentialsChanged]. "" opts out.
-	Stamp string
+	SecurityStamp string
 	// Disabled refuses logins, proofs and changes. It does not end a session
 	// that is open: that is [Manager.Revoke]'s to do.
 	Disabled bool
@@ -30,15 +30,15 @@ type Member struct {
 	Since   time.Time
 }
 
-// By says how the first factor was given.
-type By string
+// FirstFactorMethod says how the first factor was given.
+type FirstFactorMethod string
 
 // Ways to give a first factor.
 const (
-	ByPassword By = "password"
-	BySSO      By = "sso"   // an identity provider vouched
-	ByEmail    By = "email" // a reset link or an invitation: it proves a mailbox
-	ByToken    By = "token" // an API token or another key of the host's
+	ByPassword FirstFactorMethod = "password"
+	BySSO      FirstFactorMethod = "sso"   // an identity provider vouched
+	ByEmail    FirstFactorMethod = "email" // a reset link or an invitation: it proves a mailbox
+	ByToken    FirstFactorMethod = "token" // an API token or another key of the host's
 )
 
 // Client is where a request comes from.
@@ -46,7 +46,7 @@ type Client struct {
 	IP        string // for events and messages; no decision stands on it
 	UserAgent string // likewise
 	// Browser is the token kept in this browser's long-lived cookie. At first
-	// it is any random text the host minted; a [Login] may replace it. Empty
+	// it is any random text the host minted; a [Result] may replace it. Empty
 	// where there is none.
 	Browser Secret
 	// HostSession is the id of the host's session, if it has one already. A
@@ -62,10 +62,10 @@ func (c Client) Device() string { return device(c.UserAgent) }
 type FirstFactor struct {
 	UserID  string
 	Account string // the account being entered; "" where the host has none
-	By      By
-	// SSOAccount is the account whose identity provider vouched, for BySSO. A
+	By      FirstFactorMethod
+	// ProviderOf is the account whose identity provider vouched, for BySSO. A
 	// policy exempts its own provider only.
-	SSOAccount string
+	ProviderOf string
 	Client     Client
 }
 
@@ -102,10 +102,10 @@ func (u User) in(account string) bool {
 }
 
 func stampOf(u User) string {
-	if u.Stamp == "" {
+	if u.SecurityStamp == "" {
 		return ""
 	}
-	return digest("stamp", u.ID, u.Stamp)
+	return digest("stamp", u.ID, u.SecurityStamp)
 }
 
 // meet makes the record of a user who has none and notices a changed Stamp,

@@ -74,7 +74,7 @@ func appOf(t *testing.T, c TOTPConfig, key string) app {
 // code at a time.
 func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code string) error {
 	t.Helper()
-	keys, err := ParseKeys(GenerateKeys().Reveal())
+	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(t, err)
 	store := &oneRecord{}
 	m, err := New(Config{Issuer: "Acme", Store: store, Keys: keys, TOTP: c, Now: func() time.Time { return at },

@@ -18,7 +18,7 @@ const (
 	Renamed        = "renamed"         // an authenticator was renamed
 	Removed        = "removed"         // an authenticator or phone was removed
 	TurnedOff      = "turned_off"      // the last factor is gone; codes and browsers went with it
-	CodesMade      = "codes_made"      // a new set of recovery codes is live, the old one is dead
+	CodesGenerated = "codes_generated" // a new set of recovery codes is live, the old one is dead
 	CodesViewed    = "codes_viewed"    // recovery codes were shown again
 	RecoveryUsed   = "recovery_used"   // a recovery code was spent; Left says how many remain
 	BrowserTrusted = "browser_trusted" // a browser is remembered

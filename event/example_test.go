@@ -18,7 +18,7 @@ func Example() {
 		}
 		return false
 	}
-	keys, _ := twofa.ParseKeys(twofa.GenerateKeys().Reveal())
+	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: keys,
 		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id}, nil },
 		OnEvent: func(_ context.Context, e twofa.Event) {

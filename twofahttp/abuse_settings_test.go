@@ -118,7 +118,7 @@ func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 }
 
 func TestAbuse_H07_CodesFromAPendingLogin(t *testing.T) {
-	h := newHost(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) { c.ViewableCodes = true })
+	h := newHost(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Viewable = true })
 	b, _, codes := h.pending("ada")
 	for _, path := range []string{"/2fa/codes", "/2fa/codes/new"} {
 		page := b.post(path, "format", "text")

@@ -69,7 +69,7 @@ func TestAbuse_E03_OtherUserInTheRequest(t *testing.T) {
 	h.browser().enroll("bob")
 	b, phone, _ := h.pending("ada")
 	b.follow(b.post("/2fa/verify?user_id=bob", "method", "totp", "code", phone.next(), "user_id", "bob", "user", "bob"))
-	d, err := h.m.Describe(h.sessions.Session(mustRequest(b)))
+	d, err := h.m.DescribeSession(h.sessions.Session(mustRequest(b)))
 	require.NoError(t, err)
 	require.Equal(t, "ada", d.User)
 }

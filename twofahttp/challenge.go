@@ -30,7 +30,7 @@ func (v *visit) challenge() error {
 			if err := v.m.Check(v.ctx(), v.caller()); err != nil {
 				return err // leads on to what is missing, and then back here
 			}
-			return v.redirect(SafeNext(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL))
+			return v.redirect(SafeRedirect(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL))
 		}
 		v.back = v.web.cfg.LoginURL
 		return twofa.ErrExpired
@@ -41,7 +41,7 @@ func (v *visit) challenge() error {
 // showChallenge shows the page with the method that is wanted, if it is on
 // offer, else what was sent, else the strongest.
 func (v *visit) showChallenge(f flow, want twofa.Method, failed error) error {
-	login, err := v.m.Offer(v.ctx(), v.client(), f.challenge)
+	login, err := v.m.DescribeChallenge(v.ctx(), v.client(), f.challenge)
 	if err != nil {
 		return v.challengeOver(f, err)
 	}
@@ -157,9 +157,9 @@ func (v *visit) send() error {
 	return v.redirect(v.path("challenge"))
 }
 
-func (v *visit) sendTo(ch twofa.Challenge, method twofa.Method) (twofa.Login, error) {
+func (v *visit) sendTo(ch twofa.Challenge, method twofa.Method) (twofa.Result, error) {
 	if err := v.takeSend(); err != nil {
-		return twofa.Login{}, err
+		return twofa.Result{}, err
 	}
 	return v.m.Send(v.ctx(), v.client(), ch, method)
 }
@@ -199,7 +199,7 @@ func (v *visit) status() error {
 
 func (v *visit) state() (string, error) {
 	if f := v.flow(challengeCookie); f.kind != "" {
-		_, err := v.m.Offer(v.ctx(), v.client(), f.challenge)
+		_, err := v.m.DescribeChallenge(v.ctx(), v.client(), f.challenge)
 		if !errors.Is(err, twofa.ErrExpired) {
 			return "waiting", err
 		}
@@ -227,5 +227,5 @@ func (v *visit) recovered() error {
 	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "recovered", nil, recoveredData{factors, SafeNext(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL)})
+	return v.render(http.StatusOK, "recovered", nil, recoveredData{factors, SafeRedirect(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL)})
 }

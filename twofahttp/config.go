@@ -23,14 +23,14 @@ type Config struct {
 	Sessions Sessions
 	// Issuer names the product on the pages.
 	Issuer string
-	// Prefix is the path that [Web.Handler] is mounted at, with a slash at both
-	// ends; "" means "/2fa/". Config.LinkURL of the Manager must lead there:
+	// Prefix is the path that [Server.Handler] is mounted at, with a slash at both
+	// ends; "" means "/2fa/". MailConfig.LinkURL of the Manager must lead there:
 	// see [LinkURL].
 	Prefix string
 	// LoginURL is the host's own login page, a path or an https address; ""
-	// means "/login". Mount it in front of [Web.Guard]. It is given the way back
+	// means "/login". Mount it in front of [Server.Guard]. It is given the way back
 	// in the query parameter "next", which anybody can write: pass it to
-	// [Web.FirstFactor], or to [SafeNext].
+	// [Server.FirstFactor], or to [SafeRedirect].
 	LoginURL string
 	// HomeURL is the path where a login without another way back ends; ""
 	// means "/".
@@ -89,13 +89,13 @@ type Region struct {
 
 // New checks the configuration and returns a Web, or one error that lists all
 // that is wrong, by field name. It keeps a copy of cfg.
-func New(cfg Config) (*Web, error) {
+func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
 	pages, codesText, err := parsePages(cfg.Templates)
 	if err := errors.Join(cfg.check(), err); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
-	web := &Web{cfg: cfg, pages: pages, codesText: codesText, origin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*visit) error{}}
+	web := &Server{cfg: cfg, pages: pages, codesText: codesText, origin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*visit) error{}}
 	web.attempts = newLimiter(cfg.AttemptsPerMinute, time.Minute)
 	web.sends = newLimiter(cfg.SendsPerHour, time.Hour)
 	for _, rt := range routeTable() {

@@ -95,7 +95,7 @@ func TestConfig_PagesAndStylesheetAreReplaced(t *testing.T) {
 
 func TestLinkURL(t *testing.T) {
 	for _, base := range []string{"https://app.example.com/2fa/", "https://app.example.com/2fa"} {
-		require.Equal(t, "https://app.example.com/2fa/link?token=a%26b", twofahttp.LinkURL(base)("a&b"))
+		require.Equal(t, "https://app.example.com/2fa/link?token=a%26b", twofahttp.LinkURL(base)(twofa.LinkRequest{Token: twofa.NewSecret("a&b")}))
 	}
 }
 

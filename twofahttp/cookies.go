@@ -85,7 +85,7 @@ func (v *visit) flow(name string) flow {
 	}
 	held, _ := strconv.ParseInt(q.Get("w"), 10, 64)
 	return flow{kind: q.Get("k"), held: time.Unix(held, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
-		next: SafeNext(q.Get("n"), v.web.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s"))}
+		next: SafeRedirect(q.Get("n"), v.web.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s"))}
 }
 
 func (v *visit) setFlow(name string, f flow) {

@@ -16,7 +16,7 @@ import (
 // The library in front of an application: a login of the host's own, the pages,
 // and the rest closed until the second factor is done.
 func Example() {
-	keys, _ := twofa.ParseKeys(twofa.GenerateKeys().Reveal())
+	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys,
 		User:   func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
@@ -63,9 +63,9 @@ func Example() {
 
 // A handler that needs a proof for one record asks for it by name, and lets the
 // package answer when it is missing.
-func ExampleWeb_Error() {
+func ExampleServer_Error() {
 	var m *twofa.Manager
-	var web *twofahttp.Web
+	var web *twofahttp.Server
 	http.HandleFunc("POST /contacts/{id}/delete", func(w http.ResponseWriter, r *http.Request) {
 		if err := m.UseAction(r.Context(), web.Caller(r), "contacts.delete", r.PathValue("id")); err != nil {
 			web.Error(w, r, err)

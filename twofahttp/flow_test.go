@@ -170,7 +170,7 @@ func TestLogin_AfterARecoveryCodeTheAppIsReplaced(t *testing.T) {
 }
 
 func TestSettings_RecoveryCodes(t *testing.T) { // S3
-	h := newHost(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) { c.ViewableCodes = true })
+	h := newHost(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Viewable = true })
 	b := h.browser()
 	phone, old := b.enroll("ada")
 	b.get("/2fa/")
@@ -306,8 +306,8 @@ func TestSettings_TurnOff(t *testing.T) { // S11
 		says   string
 	}{
 		{"by the member", twofa.PolicyOptional(), true, "Nothing is set up yet"},
-		{"by an admin", twofa.Policy{TurnOff: twofa.ByAdminOnly}, false, "Only an admin of your account"},
-		{"by support", twofa.Policy{TurnOff: twofa.BySupportOnly}, false, "Only support"},
+		{"by an admin", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, false, "Only an admin of your account"},
+		{"by support", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, false, "Only support"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, c.policy)
@@ -333,7 +333,7 @@ func TestSettings_TurnOff(t *testing.T) { // S11
 }
 
 func TestSetUp_OneBackupCode(t *testing.T) { // S12
-	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.RecoveryCodes = 1 })
+	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Codes = 1 })
 	b := h.browser()
 	b.login("ada")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
@@ -343,7 +343,7 @@ func TestSetUp_OneBackupCode(t *testing.T) { // S12
 }
 
 func TestSetUp_WithoutRecoveryCodes(t *testing.T) {
-	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.RecoveryCodes = twofa.NoRecoveryCodes })
+	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Codes = twofa.NoRecoveryCodes })
 	b := h.browser()
 	b.login("ada")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))

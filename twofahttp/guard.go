@@ -12,10 +12,10 @@ import (
 // application/problem+json, a code (signed_out, second_factor_required or
 // mfa_enrollment_required) and the page to send a person to. It costs one read.
 //
-// Put it in front of everything but the host's login and [Web.Handler]; what it
+// Put it in front of everything but the host's login and [Server.Handler]; what it
 // does not stand in front of is open. Those two it answers with 500 and says
 // so in the log, since behind it nobody could ever sign in.
-func (web *Web) Guard(next http.Handler) http.Handler {
+func (web *Server) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := web.visit(w, r)
 		if v.run(v.guard) {
@@ -60,9 +60,9 @@ func (v *visit) atLogin() bool {
 	return v.r.Method == http.MethodGet || v.r.Method == http.MethodPost
 }
 
-// Error answers a request with what a call to the Manager ended in, as [Web.Guard]
+// Error answers a request with what a call to the Manager ended in, as [Server.Guard]
 // and the pages do: for handlers that call CheckAction or UseAction themselves.
-func (web *Web) Error(w http.ResponseWriter, r *http.Request, err error) {
+func (web *Server) Error(w http.ResponseWriter, r *http.Request, err error) {
 	v := web.visit(w, r)
 	v.run(func() error { return err })
 }

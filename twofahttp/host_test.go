@@ -30,7 +30,7 @@ import (
 type host struct {
 	*testing.T
 	m        *twofa.Manager
-	web      *twofahttp.Web
+	web      *twofahttp.Server
 	srv      *httptest.Server
 	store    *faultyStore
 	clock    *clock
@@ -221,12 +221,12 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 	mux := http.NewServeMux()
 	h.srv = httptest.NewTLSServer(mux)
 	t.Cleanup(h.srv.Close)
-	keys, err := twofa.ParseKeys(twofa.GenerateKeys().Reveal())
+	keys, err := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	mc := twofa.Config{Issuer: "Acme", Store: h.store, Keys: keys, User: h.user, Policy: policy, Now: h.clock.now, Logger: logger,
-		Mailer: h.outbox, LinkURL: twofahttp.LinkURL("https://app.example.com/2fa/"),
-		SMS: h.outbox, Phone: h.outbox, SMSCountries: []string{"CH"}}
+		Mail: twofa.MailConfig{Mailer: h.outbox, LinkURL: twofahttp.LinkURL("https://app.example.com/2fa/")},
+		SMS:  twofa.SMSConfig{Sender: h.outbox, Phone: h.outbox, Countries: []string{"CH"}}}
 	wc := twofahttp.Config{Sessions: h.sessions, Issuer: "Acme", Now: h.clock.now, Logger: logger,
 		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland (+41)"}},
 		Actions: map[string]twofahttp.Action{"contacts.export": {Title: "Export contacts", Page: "/contacts"}}}
@@ -244,12 +244,12 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 
 // noMail leaves a member who has set up nothing with nothing: with a mailer,
 // what is demanded is set up only after a link was opened.
-func noMail(c *twofa.Config, _ *twofahttp.Config) { c.Mailer, c.LinkURL = nil, nil }
+func noMail(c *twofa.Config, _ *twofahttp.Config) { c.Mail.Mailer, c.Mail.LinkURL = nil, nil }
 
 func (h *host) user(_ context.Context, id string) (twofa.User, error) {
 	stamp, _ := h.stamps.Load(id)
 	text, _ := stamp.(string)
-	return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, Stamp: text,
+	return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, SecurityStamp: text,
 		Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}, nil
 }
 

@@ -96,7 +96,7 @@ func bucketOf(addr netip.Addr) netip.Addr {
 // ip is the address a request comes from: that of the connection, or, where
 // that is a trusted proxy's, the last one in X-Forwarded-For that is not.
 // Everything left of it was written by who knows whom.
-func (web *Web) ip(r *http.Request) netip.Addr {
+func (web *Server) ip(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
@@ -113,7 +113,7 @@ func (web *Web) ip(r *http.Request) netip.Addr {
 	return addr
 }
 
-func (web *Web) trusted(addr netip.Addr) bool {
+func (web *Server) trusted(addr netip.Addr) bool {
 	for _, p := range web.cfg.TrustedProxies {
 		if p.Contains(addr) {
 			return true

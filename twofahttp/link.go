@@ -8,13 +8,13 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// LinkURL makes Config.LinkURL of the Manager for pages that are served at
+// LinkURL makes MailConfig.LinkURL of the Manager for pages that are served at
 // base: the whole address of [Config.Prefix], as in
 // "https://app.example.com/2fa/". Take it from configuration, never from a
 // request.
-func LinkURL(base string) func(token string) string {
+func LinkURL(base string) func(twofa.LinkRequest) string {
 	base = strings.TrimSuffix(base, "/") + "/link?token="
-	return func(token string) string { return base + url.QueryEscape(token) }
+	return func(l twofa.LinkRequest) string { return base + url.QueryEscape(l.Token.Reveal()) }
 }
 
 // linkData is what the page "link" gets.

@@ -7,11 +7,11 @@ import (
 
 const maxNext = 1024
 
-// SafeNext returns next if it is a local path to go to after a login, else
+// SafeRedirect returns next if it is a local path to go to after a login, else
 // fallback. Addresses of other sites, in all the spellings that browsers
 // understand, are none: "//evil", "/\evil", "https:evil", with control
 // characters or escaped.
-func SafeNext(next, fallback string) string {
+func SafeRedirect(next, fallback string) string {
 	if local(next) {
 		return next
 	}

@@ -17,10 +17,10 @@ var awayList = []string{"", "//evil.com", "/\\evil.com", "\\\\evil.com", "https:
 
 func TestSafeNext(t *testing.T) {
 	for _, next := range awayList {
-		require.Equal(t, "/home", twofahttp.SafeNext(next, "/home"), "%q", next)
+		require.Equal(t, "/home", twofahttp.SafeRedirect(next, "/home"), "%q", next)
 	}
 	for _, next := range []string{"/", "/contacts", "/contacts?q=1&x=https://example.com/", "/a/b/c.html#top", "/caf%C3%A9", "/~ada/@x:1"} {
-		require.Equal(t, next, twofahttp.SafeNext(next, "/home"))
+		require.Equal(t, next, twofahttp.SafeRedirect(next, "/home"))
 	}
 }
 
@@ -33,7 +33,7 @@ func FuzzSafeNext(f *testing.F) {
 	f.Add("/contacts?q=1#x")
 	base, _ := url.Parse("https://app.example.com/2fa/verify")
 	f.Fuzz(func(t *testing.T, next string) {
-		got := twofahttp.SafeNext(next, "/home")
+		got := twofahttp.SafeRedirect(next, "/home")
 		u, err := url.Parse(got)
 		require.NoError(t, err)
 		to := base.ResolveReference(u)

@@ -16,7 +16,7 @@ func samples() map[string][]any {
 	codes := []string{"XXXX", "YYYY"}
 	now := time.Unix(0, 0)
 	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10,
-		CodesMade: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Setup: true, TurnOff: twofa.ByAdminOnly}
+		CodesGenerated: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, PendingEnrollment: true, TurnOff: twofa.TurnOffByAdmin}
 	pages := map[string][]any{
 		"codes":     {codesData{Issuer: "x", Codes: codes}, codesData{Codes: codes[:1]}},
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},

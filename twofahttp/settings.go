@@ -101,7 +101,7 @@ func (v *visit) newCodes() error {
 func (v *visit) revoke() error {
 	v.back = v.path("")
 	c := v.caller()
-	d, err := v.m.Describe(c.Session)
+	d, err := v.m.DescribeSession(c.Session)
 	if err != nil {
 		return err
 	}

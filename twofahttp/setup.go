@@ -58,7 +58,7 @@ func (v *visit) setup() error {
 
 func (v *visit) showSetup(failed error) error {
 	c, f := v.setupCaller()
-	e, err := v.m.Enrolment(v.ctx(), c)
+	e, err := v.m.PendingEnrollment(v.ctx(), c)
 	if errors.Is(err, twofa.ErrExpired) {
 		return v.showStart(url.Values{}, failed)
 	}
@@ -124,7 +124,7 @@ func (v *visit) setupOver(c twofa.Caller, err error) error {
 
 // startSetup starts one, with a fresh key or a text to the number.
 func (v *visit) startSetup() error {
-	e := twofa.Enroll{Method: twofa.Method(v.form.Get("method")), Name: v.form.Get("name"), Replaces: v.form.Get("replaces"),
+	e := twofa.EnrollRequest{Method: twofa.Method(v.form.Get("method")), Name: v.form.Get("name"), Replaces: v.form.Get("replaces"),
 		Phone: v.form.Get("phone"), Region: v.form.Get("region")}
 	again := url.Values{"start": {"1"}, "method": {string(e.Method)}, "replaces": {e.Replaces}}
 	v.back = v.path("setup") + "?" + again.Encode()
@@ -183,7 +183,7 @@ func (v *visit) savedCodes() error {
 		return v.showSetup(errNotSaved)
 	}
 	c, f := v.setupCaller()
-	e, err := v.m.Enrolment(v.ctx(), c)
+	e, err := v.m.PendingEnrollment(v.ctx(), c)
 	if err != nil {
 		return v.setupOver(c, err)
 	}
@@ -198,7 +198,7 @@ func (v *visit) savedCodes() error {
 }
 
 // goOn goes to the half that is left, or to where the whole leads.
-func (v *visit) goOn(login twofa.Login, f flow, done string) error {
+func (v *visit) goOn(login twofa.Result, f flow, done string) error {
 	if login.Next == twofa.NextEnroll {
 		if f.kind == kindEnroll && !login.Challenge.IsZero() {
 			f.challenge = login.Challenge
@@ -216,7 +216,7 @@ func (v *visit) goOn(login twofa.Login, f flow, done string) error {
 // nothing before they are acknowledged.
 func (v *visit) downloadCodes() error {
 	c, _ := v.setupCaller()
-	e, err := v.m.Enrolment(v.ctx(), c)
+	e, err := v.m.PendingEnrollment(v.ctx(), c)
 	if err != nil {
 		return v.setupOver(c, err)
 	}

@@ -12,7 +12,7 @@ import (
 
 var errSeePage = errors.New("twofahttp: to be confirmed on its page")
 
-// RequireAction lets a request through to next only after all that [Web.Guard]
+// RequireAction lets a request through to next only after all that [Server.Guard]
 // asks for, which need not stand in front of it too, and a fresh proof for the
 // action. A person, told apart as by Guard, is led to the code page, and from
 // there back to the page with the button (see [Action]); a POST is never
@@ -25,7 +25,7 @@ var errSeePage = errors.New("twofahttp: to be confirmed on its page")
 // that prefetches or scans would get what is protected again and again; except
 // on Action.Page itself, where the button is. Sent from another site, no
 // request uses up anything.
-func (web *Web) RequireAction(action string, next http.Handler) http.Handler {
+func (web *Server) RequireAction(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := web.visit(w, r)
 		let := false
@@ -86,7 +86,7 @@ func (v *visit) stepUpURL(d *twofa.DeniedError) string {
 func (v *visit) stepUp() error {
 	q := v.r.URL.Query()
 	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource")}
-	f.next = SafeNext(q.Get("next"), cmp.Or(v.web.cfg.Actions[f.action].Page, v.web.cfg.HomeURL))
+	f.next = SafeRedirect(q.Get("next"), cmp.Or(v.web.cfg.Actions[f.action].Page, v.web.cfg.HomeURL))
 	v.browserToken()
 	c := v.caller()
 	f.account = c.Account
@@ -114,6 +114,6 @@ func (v *visit) signInAgain() error {
 	}
 	v.clearFlow(challengeCookie)
 	v.clearFlow(setupCookie)
-	http.Redirect(v.w, v.r, v.loginURL(SafeNext(v.form.Get("next"), v.path(""))), http.StatusSeeOther)
+	http.Redirect(v.w, v.r, v.loginURL(SafeRedirect(v.form.Get("next"), v.path(""))), http.StatusSeeOther)
 	return nil
 }

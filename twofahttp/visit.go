@@ -14,7 +14,7 @@ import (
 
 // visit is one request.
 type visit struct {
-	web     *Web
+	web     *Server
 	m       *twofa.Manager
 	w       http.ResponseWriter
 	r       *http.Request
@@ -23,7 +23,7 @@ type visit struct {
 	back    string       // where to try again, if not here
 }
 
-func (web *Web) visit(w http.ResponseWriter, r *http.Request) *visit {
+func (web *Server) visit(w http.ResponseWriter, r *http.Request) *visit {
 	return &visit{web: web, m: web.cfg.Manager, w: w, r: r, browser: readBrowser(r)}
 }
 
@@ -64,7 +64,7 @@ func (v *visit) caller() twofa.Caller {
 	c := twofa.Caller{Session: v.session(), Client: v.client()}
 	if v.web.cfg.Account != nil {
 		c.Account = v.web.cfg.Account(v.r)
-	} else if d, err := v.m.Describe(c.Session); err == nil {
+	} else if d, err := v.m.DescribeSession(c.Session); err == nil {
 		c.Account = d.Account
 	}
 	return c
@@ -95,10 +95,10 @@ func (v *visit) loginURL(next string) string {
 // the form that was sent.
 func (v *visit) here() string {
 	if safeMethod(v.r.Method) {
-		return SafeNext(v.r.URL.RequestURI(), v.web.cfg.HomeURL)
+		return SafeRedirect(v.r.URL.RequestURI(), v.web.cfg.HomeURL)
 	}
 	if from, err := url.Parse(v.r.Referer()); err == nil && from.Host != "" && from.Host == v.r.Host {
-		return SafeNext(from.RequestURI(), v.web.cfg.HomeURL)
+		return SafeRedirect(from.RequestURI(), v.web.cfg.HomeURL)
 	}
 	return v.web.cfg.HomeURL
 }

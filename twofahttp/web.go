@@ -47,15 +47,15 @@ type Sessions interface {
 	// SignIn is called when all that the account asks for is proven, and
 	// whenever a session is upgraded. It gives the host's session a new id, so
 	// that nothing planted before lives on, keeps s in it, and marks it signed
-	// in; who it is, Manager.Describe(s) tells. After an error nobody is
+	// in; who it is, Manager.DescribeSession(s) tells. After an error nobody is
 	// signed in.
 	SignIn(w http.ResponseWriter, r *http.Request, s twofa.Session) error
 	// SignOut ends the host's session, if there is one.
 	SignOut(w http.ResponseWriter, r *http.Request) error
 }
 
-// Web serves the pages and guards the rest. Make one with [New] and share it.
-type Web struct {
+// Server serves the pages and guards the rest. Make one with [New] and share it.
+type Server struct {
 	cfg             Config
 	pages           map[string]*template.Template
 	codesText       *text.Template
@@ -104,9 +104,9 @@ func routeTable() []route {
 }
 
 // Handler serves every page. Mount it at Config.Prefix, outside of
-// [Web.Guard]: these pages let in who is not through yet, and decide for
+// [Server.Guard]: these pages let in who is not through yet, and decide for
 // themselves.
-func (web *Web) Handler() http.Handler {
+func (web *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := web.visit(w, r)
 		v.run(v.dispatch)
@@ -138,21 +138,21 @@ func (v *visit) dispatch() error {
 
 // Client returns where a request comes from: its address, by
 // Config.TrustedProxies, and the token in its browser cookie.
-func (web *Web) Client(r *http.Request) twofa.Client { return web.visit(nil, r).client() }
+func (web *Server) Client(r *http.Request) twofa.Client { return web.visit(nil, r).client() }
 
 // Caller returns who makes a request, for calls to the Manager.
-func (web *Web) Caller(r *http.Request) twofa.Caller { return web.visit(nil, r).caller() }
+func (web *Server) Caller(r *http.Request) twofa.Caller { return web.visit(nil, r).caller() }
 
 // FirstFactor goes on where the host has just checked a password, or another
 // first factor. It fills in f.Client, and signs in or leads to what else is
 // needed, then to next, a local path. It answers the request: nothing may
 // have been written to w before. Why somebody is refused stands in the log.
-func (web *Web) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
+func (web *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
 	v := web.visit(w, r)
 	v.run(func() error {
 		setHeaders(w.Header())
 		v.warnOfPlainHTTP()
-		v.back = v.loginURL(SafeNext(next, ""))
+		v.back = v.loginURL(SafeRedirect(next, ""))
 		v.browserToken()
 		f.Client = v.client()
 		return v.begin(f, next)
@@ -208,13 +208,13 @@ func loopback(host string) bool {
 }
 
 // proceed takes the browser to where a login stands.
-func (v *visit) proceed(login twofa.Login, f flow) error {
+func (v *visit) proceed(login twofa.Result, f flow) error {
 	switch login.Next {
 	case twofa.NextDone:
 		if err := v.signIn(login); err != nil {
 			return err
 		}
-		return v.redirect(SafeNext(f.next, v.web.cfg.HomeURL))
+		return v.redirect(SafeRedirect(f.next, v.web.cfg.HomeURL))
 	case twofa.NextChallenge:
 		f.kind, f.challenge = kindLogin, login.Challenge
 		v.clearFlow(setupCookie)
@@ -231,7 +231,7 @@ func (v *visit) proceed(login twofa.Login, f flow) error {
 
 // signIn hands over what a login, set-up or step-up ended in. A step-up has no
 // new session.
-func (v *visit) signIn(login twofa.Login) error {
+func (v *visit) signIn(login twofa.Result) error {
 	if !login.Session.IsZero() {
 		if err := v.web.cfg.Sessions.SignIn(v.w, v.r, login.Session); err != nil {
 			return err

@@ -134,10 +134,10 @@ func Code(t testing.TB, uri string, at time.Time) string {
 
 // Keys returns a ring made from a word, for tests that need the same ring
 // twice. It is worthless as a secret.
-func Keys(t testing.TB, word string) twofa.Keys {
+func KeyRing(t testing.TB, word string) twofa.KeyRing {
 	t.Helper()
 	raw := strings.Repeat(base32.StdEncoding.EncodeToString([]byte("test key "+word+" abcdefghijklmnop")), 2)[:43]
-	keys, err := twofa.ParseKeys("test" + strconv.Itoa(len(word)) + ":" + strings.ToLower(raw[:42]) + "A")
+	keys, err := twofa.ParseKeyRing("test" + strconv.Itoa(len(word)) + ":" + strings.ToLower(raw[:42]) + "A")
 	if err != nil {
 		t.Fatalf("twofatest: %v", err)
 	}

@@ -11,7 +11,7 @@ import (
 // The store of a test is also the place to look up what was written.
 func Example() {
 	ctx, store := context.Background(), memstore.New()
-	keys, _ := twofa.ParseKeys(twofa.GenerateKeys().Reveal())
+	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: store, Keys: keys,
 		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },

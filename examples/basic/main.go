@@ -25,7 +25,7 @@ const page = `<!doctype html><html lang="en"><meta name="viewport" content="widt
 func main() {
 	addr := flag.String("addr", "localhost:8080", "`host:port` to listen on; cookies come back from https and http://localhost only")
 	flag.Parse()
-	keys := must(twofa.ParseKeys(twofa.GenerateKeys().Reveal())) // a product reads them from its secrets
+	keys := must(twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())) // a product reads them from its secrets
 	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
 	m := must(twofa.New(twofa.Config{Issuer: "Basic", Store: memstore.New(), Keys: keys, User: user}))
 	web := must(twofahttp.New(twofahttp.Config{Manager: m, Sessions: &sessions{}, Issuer: "Basic", Logger: slog.Default()}))
@@ -41,7 +41,7 @@ func main() {
 	})
 	// Everything else is behind it.
 	http.Handle("/", web.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d, _ := m.Describe(web.Caller(r).Session)
+		d, _ := m.DescribeSession(web.Caller(r).Session)
 		fmt.Fprintf(w, `%s<h1>Hello %s</h1><a href="/2fa/">Two-factor authentication</a>`, page, html.EscapeString(d.User))
 	})))
 	log.Print("open http://" + *addr)

@@ -32,7 +32,7 @@ func listen(t *testing.T, shorten func(*http.Server)) (address string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	logger := slog.New(slog.DiscardHandler)
-	a, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: "http://" + ln.Addr().String(), Logger: logger})
+	a, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "webapp"), Demo: true, BaseURL: "http://" + ln.Addr().String(), Logger: logger})
 	require.NoError(t, err)
 	srv := newServer(a, logger)
 	shorten(srv)

@@ -47,7 +47,7 @@ func TestAbuse_S04_QRCodeOfAnyName(t *testing.T) {
 		{"日本の会社", "アダ"},
 	} {
 		t.Run(c.issuer, func(t *testing.T) {
-			e := enrolment(t, c.issuer, c.account)
+			e := enrollment(t, c.issuer, c.account)
 			uri := e.URI.Reveal()
 			png, err := e.PNG(4)
 			require.NoError(t, err)
@@ -67,15 +67,15 @@ func TestAbuse_S04_QRCodeOfAnyName(t *testing.T) {
 	}
 }
 
-// enrolment starts a set-up with the library alone.
-func enrolment(t *testing.T, issuer, account string) twofa.Enrolment {
+// enrollment starts a set-up with the library alone.
+func enrollment(t *testing.T, issuer, account string) twofa.Enrollment {
 	t.Helper()
-	m, err := twofa.New(twofa.Config{Issuer: issuer, Store: memstore.New(), Keys: twofatest.Keys(t, "browser"),
+	m, err := twofa.New(twofa.Config{Issuer: issuer, Store: memstore.New(), Keys: twofatest.KeyRing(t, "browser"),
 		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: account}, nil }})
 	require.NoError(t, err)
 	login, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 	require.NoError(t, err)
-	e, err := m.Enroll(t.Context(), twofa.Caller{Session: login.Session}, twofa.Enroll{Method: twofa.TOTP})
+	e, err := m.Enroll(t.Context(), twofa.Caller{Session: login.Session}, twofa.EnrollRequest{Method: twofa.TOTP})
 	require.NoError(t, err)
 	return e
 }

@@ -95,7 +95,7 @@ func newSiteWithClock(t *testing.T) (*site, *twofatest.Clock) {
 	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
 	require.NoError(t, err)
 	url := "http://localhost:" + port
-	a, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "browser"), BaseURL: url, Demo: true, ViewableCodes: true,
+	a, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "browser"), BaseURL: url, Demo: true, ViewableCodes: true,
 		Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	srv.Config.Handler = a

@@ -24,7 +24,7 @@ func newHost(t *testing.T, d database) *host {
 	h := &host{t: t, clock: twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))}
 	d.migrate(t)
 	for _, store := range []twofa.Store{d.store(t), d.store(t)} {
-		m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: twofatest.Keys(t, "burst"), Now: h.clock.Now,
+		m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: twofatest.KeyRing(t, "burst"), Now: h.clock.Now,
 			User: func(_ context.Context, id string) (twofa.User, error) {
 				return twofa.User{ID: id, Name: id + "@example.com"}, nil
 			}})
@@ -40,7 +40,7 @@ func (h *host) enroll() (uri string, codes []twofa.Secret) {
 	login, err := m.Begin(ctx, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 	require.NoError(h.t, err)
 	caller := twofa.Caller{Session: login.Session}
-	e, err := m.Enroll(ctx, caller, twofa.Enroll{})
+	e, err := m.Enroll(ctx, caller, twofa.EnrollRequest{})
 	require.NoError(h.t, err)
 	_, err = m.Confirm(ctx, caller, twofatest.Code(h.t, e.URI.Reveal(), h.clock.Now()))
 	require.NoError(h.t, err)

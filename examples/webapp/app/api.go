@@ -66,14 +66,14 @@ func (a *App) apiVerify(w http.ResponseWriter, r *http.Request) error {
 }
 
 // apiProve takes a challenge and a proof.
-func (a *App) apiProve(r *http.Request) (twofa.Login, error) {
+func (a *App) apiProve(r *http.Request) (twofa.Result, error) {
 	in, err := readStrings(r, "challenge", "method", "code")
 	if err != nil {
-		return twofa.Login{}, err
+		return twofa.Result{}, err
 	}
 	done, ok := a.limit.attempt(clientIP(r), "api code "+network(clientIP(r)))
 	if !ok {
-		return twofa.Login{}, errTooMany
+		return twofa.Result{}, errTooMany
 	}
 	login, err := a.twofa.Verify(r.Context(), a.web.Client(r), twofa.ParseChallenge(in["challenge"]),
 		twofa.Proof{Method: twofa.Method(in["method"]), Code: in["code"]})
@@ -110,14 +110,14 @@ func (a *App) apiStepUpVerify(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *App) sameSession(x, y twofa.Session) bool {
-	dx, errX := a.twofa.Describe(x)
-	dy, errY := a.twofa.Describe(y)
+	dx, errX := a.twofa.DescribeSession(x)
+	dy, errY := a.twofa.DescribeSession(y)
 	return errX == nil && errY == nil && dx.ID == dy.ID
 }
 
 // apiAnswer says where a login or step-up stands. Only a session becomes a
 // bearer token. Set-up is for people: it needs a browser.
-func (a *App) apiAnswer(w http.ResponseWriter, r *http.Request, login twofa.Login, err error) error {
+func (a *App) apiAnswer(w http.ResponseWriter, r *http.Request, login twofa.Result, err error) error {
 	if err == nil && login.Next == twofa.NextEnroll {
 		err = &twofa.DeniedError{Reason: twofa.ReasonEnroll}
 	}

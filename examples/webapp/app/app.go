@@ -24,9 +24,9 @@ import (
 
 // Config is what an [App] needs from outside.
 type Config struct {
-	DB      *sql.DB    // from OpenDB; required
-	Keys    twofa.Keys // from LoadKeys; required
-	BaseURL string     // where browsers reach the app, as in https://contacts.example; required, links in mail start with it
+	DB      *sql.DB       // from OpenDB; required
+	Keys    twofa.KeyRing // from LoadKeys; required
+	BaseURL string        // where browsers reach the app, as in https://contacts.example; required, links in mail start with it
 
 	// Mailer sends reset links, invitations, sign-in links and notices. In demo
 	// mode nil means the outbox; else it is required.
@@ -55,7 +55,7 @@ type App struct {
 	mailer   twofa.Mailer
 	texts    twofa.SMSSender
 	twofa    *twofa.Manager
-	web      *twofahttp.Web
+	web      *twofahttp.Server
 	outbox   *Outbox // nil unless in demo mode
 	demo     bool
 	now      func() time.Time

@@ -50,7 +50,7 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	s := &site{t: t, log: &syncBuffer{}, now: time.Now(), uris: map[string]string{}}
 	s.srv = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	cfg := app.Config{
-		DB: testDB(t), Keys: twofatest.Keys(t, "webapp"), Demo: true, ViewableCodes: true, BaseURL: "https://" + s.srv.Listener.Addr().String(), Now: s.clock,
+		DB: testDB(t), Keys: twofatest.KeyRing(t, "webapp"), Demo: true, ViewableCodes: true, BaseURL: "https://" + s.srv.Listener.Addr().String(), Now: s.clock,
 		Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
@@ -105,7 +105,7 @@ func seeded(t *testing.T) []byte {
 	dir := t.TempDir()
 	db, err := app.OpenDB("", dir)
 	require.NoError(t, err)
-	a, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: "https://localhost"})
+	a, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "webapp"), Demo: true, BaseURL: "https://localhost"})
 	require.NoError(t, err)
 	a.Close()
 	require.NoError(t, db.Close()) // writes what is in the log into the file

@@ -79,7 +79,7 @@ func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 		switch {
 		case e != errUnavailable:
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
-			m.Again = twofahttp.SafeNext(r.URL.RequestURI(), "/")
+			m.Again = twofahttp.SafeRedirect(r.URL.RequestURI(), "/")
 		default:
 			m.Resend = true
 		}

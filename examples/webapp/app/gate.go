@@ -16,10 +16,10 @@ import (
 // firstFactorDone is where every door of the product ends, browser and API
 // alike, once it knows who is there. What that is worth, the account's policy
 // says: hostSessions.SignIn and apiAnswer sign in, and nothing else does.
-func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, userID, accountID string, by twofa.By) error {
+func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, userID, accountID string, by twofa.FirstFactorMethod) error {
 	first := twofa.FirstFactor{UserID: userID, Account: accountID, By: by}
 	if by == twofa.BySSO {
-		first.SSOAccount = accountID // startSSO asked the provider of this account
+		first.ProviderOf = accountID // startSSO asked the provider of this account
 	}
 	if wantsJSON(r) {
 		return a.apiFirstFactor(w, r, first)

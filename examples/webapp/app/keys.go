@@ -16,9 +16,9 @@ import (
 // twofa.key in the folder dir. Where create is set and there is neither, it
 // makes that file. Who has it beside the database can read and forge
 // second-factor state: a product keeps the two apart.
-func LoadKeys(ring, dir string, create bool) (twofa.Keys, error) {
+func LoadKeys(ring, dir string, create bool) (twofa.KeyRing, error) {
 	if ring != "" {
-		return twofa.ParseKeys(ring)
+		return twofa.ParseKeyRing(ring)
 	}
 	path := filepath.Join(dir, "twofa.key")
 	text, err := os.ReadFile(path)
@@ -26,12 +26,12 @@ func LoadKeys(ring, dir string, create bool) (twofa.Keys, error) {
 		text, err = createKeys(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return twofa.Keys{}, fmt.Errorf("no key ring: set TWOFA_KEYS to id:key, with a key from `openssl rand -base64 32`, or provide %s", path)
+		return twofa.KeyRing{}, fmt.Errorf("no key ring: set TWOFA_KEYS to id:key, with a key from `openssl rand -base64 32`, or provide %s", path)
 	}
 	if err != nil {
-		return twofa.Keys{}, err
+		return twofa.KeyRing{}, err
 	}
-	return twofa.ParseKeys(strings.TrimSpace(string(text)))
+	return twofa.ParseKeyRing(strings.TrimSpace(string(text)))
 }
 
 // createKeys links the finished file into place: of two processes that start
@@ -45,7 +45,7 @@ func createKeys(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(twofa.GenerateKeys().Reveal() + "\n")
+	_, err = f.WriteString(twofa.GenerateKeyRing().Reveal() + "\n")
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}

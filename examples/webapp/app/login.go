@@ -64,7 +64,7 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) error {
 
 // enterFirstAccount goes on to the account that u has been in longest; there
 // u can switch to the others.
-func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, by twofa.By) error {
+func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, by twofa.FirstFactorMethod) error {
 	in, err := a.db.membershipsOf(r.Context(), u.ID)
 	if err != nil {
 		return err

@@ -246,8 +246,8 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 		{"by the member", "jon@brook.example", twofa.PolicyOptional(), http.StatusSeeOther},
 		{"down to the mailed link", "jon@brook.example", twofa.PolicyEmailLink(), http.StatusSeeOther},
 		{"not where it is required", "jon@brook.example", twofa.PolicyAuthenticator(), http.StatusForbidden},
-		{"by an admin only", "jon@brook.example", twofa.Policy{TurnOff: twofa.ByAdminOnly}, http.StatusForbidden},
-		{"by support only", "jon@brook.example", twofa.Policy{TurnOff: twofa.BySupportOnly}, http.StatusForbidden},
+		{"by an admin only", "jon@brook.example", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, http.StatusForbidden},
+		{"by support only", "jon@brook.example", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, http.StatusForbidden},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
@@ -356,7 +356,7 @@ func TestPostgreSQL(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, b.do("GET", "/api/me", "", "Authorization", "Bearer "+token).status)
 	require.NoError(t, s.app.Sweep(t.Context()))
 
-	again, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
+	again, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
 	require.NoError(t, err, "a second start finds everything in place")
 	again.Close()
 }
@@ -368,7 +368,7 @@ func TestTablesFromBeforeTheSecondFactor(t *testing.T) {
 	b := s.as(jon)
 	_, err := db.ExecContext(t.Context(), `ALTER TABLE signins DROP COLUMN twofa`)
 	require.NoError(t, err)
-	again, err := app.New(app.Config{DB: db, Keys: twofatest.Keys(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
+	again, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
 	require.NoError(t, err)
 	defer again.Close()
 	require.Contains(t, b.get("/contacts").location, "/login")

@@ -42,12 +42,12 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	}
 	a.twofa, err = twofa.New(twofa.Config{
 		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, User: a.directory,
-		Policy:        twofa.PolicyEmailLink(), // of accounts that have set none
-		RecoveryCodes: cfg.RecoveryCodes, ViewableCodes: cfg.ViewableCodes, SessionTTL: signinLifetime,
-		Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa")),
-		SMS: a.texts, Phone: phone.Parser{}, SMSCountries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
-		WebOTPHost: webOTPHost(a.base),
-		OnEvent:    a.audit, Now: a.now, Logger: a.log,
+		Policy:   twofa.PolicyEmailLink(), // of accounts that have set none
+		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
+		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},
+		SMS: twofa.SMSConfig{Sender: a.texts, Phone: phone.Parser{}, Countries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
+			WebOTPHost: webOTPHost(a.base)},
+		OnEvent: a.audit, Now: a.now, Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
 		return twofa.User{}, err
 	}
 	in, err := a.db.membershipsOf(ctx, id)
-	who := twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email}, Stamp: u.Stamp}
+	who := twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email}, SecurityStamp: u.Stamp}
 	for _, m := range in {
 		who.Members = append(who.Members, twofa.Member{Account: m.Account.ID, Since: m.Since})
 	}
@@ -107,8 +107,8 @@ func (a *App) audit(ctx context.Context, e twofa.Event) {
 }
 
 // describe says in a few words how somebody signed in, for the list of sessions.
-func describe(d twofa.Description) string {
-	first := map[twofa.By]string{twofa.ByPassword: "password", twofa.BySSO: "single sign-on", twofa.ByEmail: "mailed link"}
+func describe(d twofa.SessionInfo) string {
+	first := map[twofa.FirstFactorMethod]string{twofa.ByPassword: "password", twofa.BySSO: "single sign-on", twofa.ByEmail: "mailed link"}
 	second := map[twofa.Method]string{twofa.TOTP: "authenticator app", twofa.SMS: "text message",
 		twofa.EmailLink: "sign-in link", twofa.RecoveryCode: "recovery code"}
 	words := []string{first[d.By]}
@@ -121,6 +121,6 @@ func describe(d twofa.Description) string {
 // recovered reports whether a recovery code stands in for the second factor of
 // this session, whose owner should set up a new one.
 func (a *App) recovered(s twofa.Session) bool {
-	d, err := a.twofa.Describe(s)
+	d, err := a.twofa.DescribeSession(s)
 	return err == nil && len(d.Proofs) > 0 && d.Proofs[0].Method == twofa.RecoveryCode
 }

@@ -82,7 +82,7 @@ func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 // prove. bearer is the hash of a program's token. Who is in an account already
 // stays there: an upgraded session names the one that was entered at login.
 func (a *App) newSignin(r *http.Request, proven twofa.Session, bearer sql.NullString) (id string, err error) {
-	d, err := a.twofa.Describe(proven)
+	d, err := a.twofa.DescribeSession(proven)
 	if err != nil {
 		return "", err
 	}
