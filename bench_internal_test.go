@@ -10,8 +10,8 @@ import (
 // it is in the clear, and as JSON.
 func BenchmarkRecord(b *testing.B) {
 	keys, _ := ParseKeyRing(GenerateKeyRing().Reveal())
-	r := userRecord{Epoch: newID(), Keep: newID(), Stamp: digest("x"), Login: 1800000000,
-		Factors:  []factor{{ID: newID(), Method: TOTP, Name: "Authenticator app", App: app{strings.Repeat("x", 20), "SHA1", 6, 30}, Step: 60000000, Added: 1800000000, Used: 1800000000}},
+	r := userRecord{Epoch: newID(), KeptSession: newID(), Stamp: digest("x"), LastLogin: 1800000000,
+		Factors:  []factor{{ID: newID(), Method: TOTP, Name: "Authenticator app", App: totpParams{strings.Repeat("x", 20), "SHA1", 6, 30}, Step: 60000000, Added: 1800000000, Used: 1800000000}},
 		Codes:    &codeSet{Key: strings.Repeat("x", 32), Hashes: strings.Repeat("x", 160), Total: 10, Made: 1800000000},
 		Browsers: []browser{{ID: newID(), Hash: digest("x"), Device: "Firefox on Linux", First: 1800000000, Used: 1800000000, Proven: 1800000000, Method: TOTP, Expires: 1800000000}},
 	}

@@ -41,15 +41,15 @@ func browserHash(token Secret) string {
 	return digest("browser token", token.Reveal())
 }
 
-func (s *state) browserHash() string {
+func (s *userTx) browserHash() string {
 	if s.browser == "" {
 		s.browser = browserHash(s.client.Browser)
 	}
 	return s.browser
 }
 
-// known returns the browser a client has the token of, nil if it is none.
-func (s *state) known() *browser {
+// knownBrowser returns the browser a client has the token of, nil if it is none.
+func (s *userTx) knownBrowser() *browser {
 	i, ok := s.browserIndex()
 	if !ok {
 		return nil
@@ -57,7 +57,7 @@ func (s *state) known() *browser {
 	return &s.Browsers[i]
 }
 
-func (s *state) browserIndex() (i int, current bool) {
+func (s *userTx) browserIndex() (i int, current bool) {
 	hash, now := s.browserHash(), s.now.Unix()
 	if hash == "" {
 		return -1, false
@@ -66,41 +66,41 @@ func (s *state) browserIndex() (i int, current bool) {
 		b := &s.Browsers[i]
 		switch {
 		case now >= b.Expires:
-		case same(b.Hash, hash):
+		case constantTimeEqual(b.Hash, hash):
 			return i, true
-		case b.Prev != "" && same(b.Prev, hash):
+		case b.Prev != "" && constantTimeEqual(b.Prev, hash):
 			return i, now < b.Rotated+rotationGrace
 		}
 	}
 	return -1, false
 }
 
-// remembered returns what was last proven in the client's browser, if it need
+// rememberedProof returns what was last proven in the client's browser, if it need
 // not be asked under the policy. A token from before the last rotation that
 // comes back late is a copy: the browser is forgotten.
-func (s *state) remembered() (p proof, ok bool) {
+func (s *userTx) rememberedProof() (p provenMethod, ok bool) {
 	i, current := s.browserIndex()
 	if i >= 0 && !current {
-		s.event(Event{Type: event.BrowserReplay, Detail: s.Browsers[i].Device, Notice: true})
+		s.emit(Event{Type: event.BrowserReplay, Detail: s.Browsers[i].Device, Notice: true})
 		s.Browsers = slices.Delete(s.Browsers, i, i+1)
-		return proof{}, false
+		return provenMethod{}, false
 	}
 	if i < 0 || !s.Browsers[i].Remember {
-		return proof{}, false
+		return provenMethod{}, false
 	}
 	b := &s.Browsers[i]
-	return proof{byBrowser(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now.Unix())
+	return provenMethod{rememberedBrowserMethod(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now.Unix())
 }
 
-// rotate gives a known browser a new token. It is called at Begin only, where
+// rotateToken gives a known browser a new token. It is called at Begin only, where
 // one login is one request; the token before mints nothing.
-func (s *state) rotate() Secret {
-	b := s.known()
+func (s *userTx) rotateToken() Secret {
+	b := s.knownBrowser()
 	if b == nil {
 		return Secret{}
 	}
 	b.Used = s.now.Unix()
-	if !same(b.Hash, s.browserHash()) {
+	if !constantTimeEqual(b.Hash, s.browserHash()) {
 		return Secret{}
 	}
 	token := newBrowserToken()
@@ -108,16 +108,16 @@ func (s *state) rotate() Secret {
 	return token
 }
 
-// recognise makes the client's browser known, after a real factor was proven
+// markKnown makes the client's browser known, after a real factor was proven
 // in it. One that is known already keeps its token, to be kept for as long
 // again; a client that came without any has no place for one.
-func (s *state) recognise(m Method, remember bool) (token Secret) {
+func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 	if s.client.Browser.IsZero() {
 		return Secret{}
 	}
 	now := s.now.Unix()
-	b := s.known()
-	if b != nil && same(b.Hash, s.browserHash()) {
+	b := s.knownBrowser()
+	if b != nil && constantTimeEqual(b.Hash, s.browserHash()) {
 		token = s.client.Browser
 	}
 	if b == nil {
@@ -129,7 +129,7 @@ func (s *state) recognise(m Method, remember bool) (token Secret) {
 	b.Device, b.Used, b.Proven, b.Method, b.Expires = s.client.Device(), now, now, m, now+browserLife
 	if s.policy.Remember > 0 { // the last answer to the question counts
 		if remember && !b.Remember {
-			s.event(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})
+			s.emit(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})
 		}
 		b.Remember = remember
 	}
@@ -137,11 +137,11 @@ func (s *state) recognise(m Method, remember bool) (token Secret) {
 	return token
 }
 
-func (s *state) unexpired() []browser {
+func (s *userTx) unexpired() []browser {
 	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now.Unix() >= b.Expires })
 }
 
-func (s *state) forgetAll() {
+func (s *userTx) forgetBrowsers() {
 	if len(s.Browsers) > 0 {
 		s.Browsers, s.dirty = nil, true
 	}
@@ -203,7 +203,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, c.Client, t.user, c.Account, func(s *state) error {
+	return m.update(ctx, c.Client, t.user, c.Account, func(s *userTx) error {
 		if err := s.guard(t); err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		if len(s.Browsers) == before {
 			return ErrNotEnrolled
 		}
-		s.event(Event{Type: event.BrowserRevoked, Session: t.sid})
+		s.emit(Event{Type: event.BrowserRevoked, Session: t.sessionID})
 		return nil
 	})
 }

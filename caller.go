@@ -22,25 +22,25 @@ func Host(reason string) Caller {
 }
 
 // change opens the caller, asks the directory, and decides.
-func (m *Manager) change(ctx context.Context, c Caller, decide func(*state, ticket, User) error) error {
+func (m *Manager) change(ctx context.Context, c Caller, decide func(*userTx, ticket, User) error) error {
 	t, u, err := m.caller(ctx, c)
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, c.Client, t.user, t.account, func(s *state) error {
+	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
 		if err := s.callerLives(t, u); err != nil {
 			return err
 		}
 		err := decide(s, t, u)
 		if err == nil && s.uses {
-			_ = s.use(t, ActionFactors, "") // gone already where the change ended all grants
+			_ = s.useGrant(t, ActionFactors, "") // gone already where the change ended all grants
 		}
 		return err
 	})
 }
 
 // openChange is change for what only looks.
-func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *state, User, error) {
+func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *userTx, User, error) {
 	t, u, err := m.caller(ctx, c)
 	if err != nil {
 		return t, nil, u, err
@@ -57,7 +57,7 @@ func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *state, Use
 // else the session, which is in the account that the caller says.
 func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
 	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.cfg.Now(), forEnroll)
-	if err != nil || !t.from(c.Client) {
+	if err != nil || !t.isFrom(c.Client) {
 		if t, err = m.openSession(c); err != nil {
 			return t, User{}, err
 		}
@@ -69,11 +69,11 @@ func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
 
 // callerLives checks a caller against the record: a session must satisfy the
 // policy, as at any guard; a challenge that leads to set-up must not be spent.
-func (s *state) callerLives(t ticket, u User) error {
-	if !s.live(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
+func (s *userTx) callerLives(t ticket, u User) error {
+	if !s.isCurrent(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
 		return s.denied(ReasonSignedOut)
 	}
-	v := s.policy.decide(s.facts(u, t))
+	v := s.policy.evaluate(s.facts(u, t))
 	if t.purpose == forSession && v.next == NextChallenge {
 		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}

@@ -16,28 +16,28 @@ import (
 // clock is wrong; [ErrExpired] after five of them, after ten minutes, or from
 // another session than the one that started.
 func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
-	return m.finish(ctx, c, func(s *state, t ticket) error {
-		if s.Setup.Confirmed {
+	return m.advanceEnrollment(ctx, c, func(s *userTx, t ticket) error {
+		if s.Pending.Confirmed {
 			return nil
 		}
 		s.dirty = true
-		err := s.confirm(c, code)
+		err := s.checkPendingCode(c, code)
 		if err == nil {
-			s.Setup.Confirmed = true
+			s.Pending.Confirmed = true
 			return nil
 		}
-		s.Setup.Fails++
-		s.event(Event{Type: event.Failed, Method: s.Setup.Method, Session: t.sid, Detail: "set-up"})
-		if s.Setup.Fails >= maxConfirmations {
-			s.Setup = nil
+		s.Pending.Fails++
+		s.emit(Event{Type: event.Failed, Method: s.Pending.Method, Session: t.sessionID, Detail: "set-up"})
+		if s.Pending.Fails >= maxConfirmations {
+			s.Pending = nil
 		}
 		return err
 	})
 }
 
-// confirm compares a code with the pending factor.
-func (s *state) confirm(c Caller, code string) error {
-	p := s.Setup
+// checkPendingCode compares a code with the pending factor.
+func (s *userTx) checkPendingCode(c Caller, code string) error {
+	p := s.Pending
 	failure := &codeError{left: maxConfirmations - 1 - p.Fails}
 	if p.Method == SMS {
 		if !s.confirmsPhone(c, code) {
@@ -58,23 +58,23 @@ func (s *state) confirm(c Caller, code string) error {
 // [Manager.Confirm]. A new set of codes becomes live here, and the old one
 // dies.
 func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
-	return m.finish(ctx, c, func(s *state, _ ticket) error {
-		s.Setup.Saved, s.dirty = true, true
+	return m.advanceEnrollment(ctx, c, func(s *userTx, _ ticket) error {
+		s.Pending.Saved, s.dirty = true, true
 		return nil
 	})
 }
 
-// finish takes a step of a set-up, and activates it if it was the last.
-func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket) error) (Result, error) {
+// advanceEnrollment takes a step of a set-up, and activates it if it was the last.
+func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, step func(*userTx, ticket) error) (Result, error) {
 	var login Result
-	err := m.change(ctx, c, func(s *state, t ticket, u User) error {
-		if err := s.ownSetup(t); err != nil {
+	err := m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+		if err := s.checkPending(t); err != nil {
 			return err
 		}
 		if err := step(s, t); err != nil {
 			return err
 		}
-		if !s.Setup.Confirmed || !s.Setup.Saved {
+		if !s.Pending.Confirmed || !s.Pending.Saved {
 			login = Result{Next: NextEnroll, Challenge: c.Challenge}
 			return nil
 		}
@@ -87,45 +87,45 @@ func (m *Manager) finish(ctx context.Context, c Caller, step func(*state, ticket
 
 // activate makes the pending set-up live, in the write that everything else
 // it changes is part of.
-func (s *state) activate(u User, t ticket, c Caller) (Result, error) {
-	p := s.Setup
+func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
+	p := s.Pending
 	if len(p.Codes) > 0 {
 		s.Codes = s.newCodeSet(p.Codes)
 		delete(s.Counters, bucket(RecoveryCode, true))
 		delete(s.Counters, bucket(RecoveryCode, false))
 		alone := p.Method == RecoveryCode // else the notice of the factor is enough
-		s.event(Event{Type: event.CodesGenerated, Session: t.sid, Left: len(p.Codes), Notice: alone})
+		s.emit(Event{Type: event.CodesGenerated, Session: t.sessionID, Left: len(p.Codes), Notice: alone})
 	}
 	if p.Method == RecoveryCode {
-		s.Setup = nil
+		s.Pending = nil
 		return Result{Next: NextDone, Session: c.Session}, nil
 	}
-	if err := s.place(t); err != nil {
+	if err := s.installFactor(t); err != nil {
 		s.dirty = false
 		return Result{}, err
 	}
-	s.newEpoch(t.sid)
-	t = t.prove(p.Method, s.now.Unix())
+	s.newEpoch(t.sessionID)
+	t = t.withProof(p.Method, s.now.Unix())
 	login := Result{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)
-		login = s.advance(u, t)
+		login = s.nextStep(u, t)
 	} else {
-		login.Session = s.session(t)
+		login.Session = s.issueSession(t)
 	}
 	if login.Next == NextDone {
-		login.Browser = s.recognise(p.Method, false)
+		login.Browser = s.markKnown(p.Method, false)
 	}
 	return login, nil
 }
 
-// place puts the new factor where it belongs: into the list, or in the place
+// installFactor puts the new factor where it belongs: into the list, or in the place
 // of the one it replaces. Its counters start anew.
-func (s *state) place(t ticket) error {
-	p := s.Setup
-	f := factor{ID: p.ID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), App: p.App, Phone: p.Phone, Step: p.Step,
+func (s *userTx) installFactor(t ticket) error {
+	p := s.Pending
+	f := factor{ID: p.FactorID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), App: p.App, Phone: p.Phone, Step: p.Step,
 		Added: s.now.Unix(), Used: s.now.Unix()}
-	e := Event{Type: event.Enrolled, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true}
+	e := Event{Type: event.Enrolled, Method: f.Method, Session: t.sessionID, Detail: f.Name, Notice: true}
 	if p.Replaces == "" {
 		s.Factors = append(s.Factors, f)
 	} else {
@@ -143,7 +143,7 @@ func (s *state) place(t ticket) error {
 	}
 	delete(s.Counters, bucket(f.Method, true))
 	delete(s.Counters, bucket(f.Method, false))
-	s.event(e)
+	s.emit(e)
 	return nil
 }
 

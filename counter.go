@@ -43,8 +43,8 @@ func lockFor(m Method, fails int) time.Duration {
 	return min(firstLock<<min(fails-failuresToLock, 10), longestLock)
 }
 
-// off reports whether the method is switched off in the bucket.
-func (c counter) off(m Method, known bool) bool {
+// disabled reports whether the method is switched off in the bucket.
+func (c counter) disabled(m Method, known bool) bool {
 	limit := failuresUnknown
 	if known {
 		limit = failuresKnown
@@ -52,9 +52,9 @@ func (c counter) off(m Method, known bool) bool {
 	return m != RecoveryCode && c.Fails >= limit
 }
 
-// locked returns how long the method has still to wait. A lock that is longer
+// lockRemaining returns how long the method has still to wait. A lock that is longer
 // than it can have been set for comes from a clock that was wrong.
-func (c counter) locked(m Method, now time.Time) time.Duration {
+func (c counter) lockRemaining(m Method, now time.Time) time.Duration {
 	return max(0, min(time.Unix(c.Until, 0).Sub(now), lockFor(m, c.Fails)))
 }
 
@@ -67,16 +67,16 @@ const (
 	right
 )
 
-// open refuses while a method is locked or switched off for the client. A lock
+// checkThrottle refuses while a method is locked or switched off for the client. A lock
 // longer than it can have been set for is cut for good, or it would end only
 // when the clocks have come to where the wrong one was.
-func (s *state) open(m Method, known bool) error {
+func (s *userTx) checkThrottle(m Method, known bool) error {
 	name := bucket(m, known)
 	n := s.Counters[name]
-	if n.off(m, known) {
+	if n.disabled(m, known) {
 		return &lockedError{}
 	}
-	wait := n.locked(m, s.now)
+	wait := n.lockRemaining(m, s.now)
 	if wait == 0 {
 		return nil
 	}
@@ -87,13 +87,13 @@ func (s *state) open(m Method, known bool) error {
 	return &lockedError{wait}
 }
 
-// attempt is the one place where a secret is tried: while locked nothing is
+// tryCode is the one place where a secret is tried: while locked nothing is
 // compared, counted or written; a failure is counted in the write that tells
 // of it; success clears the counter of this method in this bucket, and opens
 // the other one where that was switched off.
-func (s *state) attempt(m Method, compare func() outcome) error {
-	known := s.known() != nil
-	if err := s.open(m, known); err != nil {
+func (s *userTx) tryCode(m Method, compare func() outcome) error {
+	known := s.knownBrowser() != nil
+	if err := s.checkThrottle(m, known); err != nil {
 		return err
 	}
 	name := bucket(m, known)
@@ -102,7 +102,7 @@ func (s *state) attempt(m Method, compare func() outcome) error {
 	s.dirty = true
 	if result == right {
 		delete(s.Counters, name)
-		if other := bucket(m, !known); s.Counters[other].off(m, !known) {
+		if other := bucket(m, !known); s.Counters[other].disabled(m, !known) {
 			delete(s.Counters, other)
 		}
 		return nil
@@ -112,33 +112,33 @@ func (s *state) attempt(m Method, compare func() outcome) error {
 	failure := &codeError{left: max(0, failuresToLock-n.Fails)}
 	if lock := lockFor(m, n.Fails); lock > 0 {
 		n.Until = s.now.Add(lock).Unix()
-		s.voidSent(name)
-		if !n.off(m, known) {
-			failure.wait = n.locked(m, s.now)
+		s.voidMessages(name)
+		if !n.disabled(m, known) {
+			failure.wait = n.lockRemaining(m, s.now)
 		}
 	}
 	if s.Counters == nil {
 		s.Counters = map[string]counter{}
 	}
 	s.Counters[name] = n
-	s.failed(m, result, n, known)
+	s.recordFailure(m, result, n, known)
 	return failure
 }
 
-// failed writes down a failure; the person is told of failures at most once an
+// recordFailure writes down a failure; the person is told of failures at most once an
 // hour, and always when the method is switched off.
-func (s *state) failed(m Method, result outcome, n counter, known bool) {
+func (s *userTx) recordFailure(m Method, result outcome, n counter, known bool) {
 	e := Event{Type: event.Failed, Method: m}
 	switch {
-	case n.off(m, known):
+	case n.disabled(m, known):
 		e.Type, e.Notice = event.Disabled, true
 	case n.Until > 0:
 		e.Type = event.Locked
 	case result == reused:
 		e.Type = event.Reused
 	}
-	if now := s.now.Unix(); now-s.Told >= failureNoticeGap || s.Told > now {
-		s.Told, e.Notice = now, true
+	if now := s.now.Unix(); now-s.FailureNoticeAt >= failureNoticeGap || s.FailureNoticeAt > now {
+		s.FailureNoticeAt, e.Notice = now, true
 	}
-	s.event(e)
+	s.emit(e)
 }

@@ -10,20 +10,20 @@ import (
 // Set-up limits.
 const (
 	maxFactors       = 5 // authenticator apps a user
-	setupTTL         = 10 * time.Minute
+	pendingTTL       = 10 * time.Minute
 	maxConfirmations = 5 // wrong codes, then the set-up is discarded
 )
 
-// setup is what is pending. It never touches what is live: the code has to be
+// pendingEnrollment is what is pending. It never touches what is live: the code has to be
 // confirmed and the recovery codes saved, in either order, and then everything
 // becomes active in one write.
-type setup struct {
-	ID        string // of the factor it will become
-	SID       string // of the session that started it; no other may go on with it
+type pendingEnrollment struct {
+	FactorID  string // of the factor it will become
+	SessionID string // of the session that started it; no other may go on with it
 	Method    Method
 	Name      string
 	Replaces  string
-	App       app
+	App       totpParams
 	Phone     string
 	Codes     []string // they redeem nothing before activation
 	Step      int64    // that confirmed it
@@ -81,15 +81,15 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 		return m.enrollPhone(ctx, c, e)
 	}
 	var started Enrollment
-	err := m.change(ctx, c, func(s *state, t ticket, u User) error {
+	err := m.change(ctx, c, func(s *userTx, t ticket, u User) error {
 		if err := s.mayEnroll(t, e); err != nil {
 			return err
 		}
-		p := s.newSetup(t, e)
+		p := s.newPending(t, e)
 		if e.Method == TOTP {
 			p.App = m.cfg.TOTP.newApp()
 		}
-		started = s.enrollment(u)
+		started = s.describePending(u)
 		return nil
 	})
 	if err != nil {
@@ -98,21 +98,21 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 	return started, nil
 }
 
-// newSetup makes the pending set-up. New recovery codes come with it where
+// newPending makes the pending set-up. New recovery codes come with it where
 // the user has none, and where they are what was asked for.
-func (s *state) newSetup(t ticket, e EnrollRequest) *setup {
-	s.Setup = &setup{ID: newID(), SID: t.sid, Method: e.Method, Name: clean(e.Name, maxName), Replaces: e.Replaces,
-		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.Add(setupTTL).Unix()}
+func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
+	s.Pending = &pendingEnrollment{FactorID: newID(), SessionID: t.sessionID, Method: e.Method, Name: clean(e.Name, maxName), Replaces: e.Replaces,
+		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.Add(pendingTTL).Unix()}
 	if n := s.m.cfg.Recovery.Codes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
-		s.Setup.Codes, s.Setup.Saved = newRecoveryCodes(n), false
+		s.Pending.Codes, s.Pending.Saved = newRecoveryCodes(n), false
 	}
 	s.dirty = true
-	return s.Setup
+	return s.Pending
 }
 
 // mayEnroll is the gate before a set-up.
-func (s *state) mayEnroll(t ticket, e EnrollRequest) error {
-	if err := s.mayChange(t); err != nil && (len(s.Factors) == 0 || e.Method == RecoveryCode || !s.reenrolls(t)) {
+func (s *userTx) mayEnroll(t ticket, e EnrollRequest) error {
+	if err := s.authorizeChange(t); err != nil && (len(s.Factors) == 0 || e.Method == RecoveryCode || !s.mayReenroll(t)) {
 		return err
 	}
 	switch e.Method {
@@ -149,38 +149,38 @@ func (s *state) mayEnroll(t ticket, e EnrollRequest) error {
 	return nil
 }
 
-// mayChange is the gate before anything is done with factors and codes: a
+// authorizeChange is the gate before anything is done with factors and codes: a
 // fresh proof with a factor; for the very first factor, a fresh first factor.
-func (s *state) mayChange(t ticket) error {
+func (s *userTx) authorizeChange(t ticket) error {
 	if len(s.Factors) > 0 {
-		_, err := s.granted(t, ActionFactors, "")
+		_, err := s.findGrant(t, ActionFactors, "")
 		s.uses = err == nil
 		return err
 	}
-	if !s.recent(t.at) || t.by == ByToken { // nobody was there just now
+	if !s.isRecent(t.at) || t.by == ByToken { // nobody was there just now
 		return s.firstFactorTooOld()
 	}
 	return nil
 }
 
 // firstFactorTooOld is a refusal that only a new login helps with.
-func (s *state) firstFactorTooOld() error {
-	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollTTL}
+func (s *userTx) firstFactorTooOld() error {
+	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollChallengeTTL}
 }
 
-// reenrolls reports whether a recovery code was used in this session, or a
+// mayReenroll reports whether a recovery code was used in this session, or a
 // method the policy no longer accepts proven on the way to set-up, just now.
-func (s *state) reenrolls(t ticket) bool {
-	at, ok := t.proven(RecoveryCode)
-	if !ok && t.purpose == forEnroll && len(t.proofs) > 0 {
-		at, ok = t.proofs[0].at, true
+func (s *userTx) mayReenroll(t ticket) bool {
+	at, ok := t.provenAt(RecoveryCode)
+	if !ok && t.purpose == forEnroll && len(t.proven) > 0 {
+		at, ok = t.proven[0].at, true
 	}
-	return ok && s.recent(at)
+	return ok && s.isRecent(at)
 }
 
-func (s *state) recent(at int64) bool {
+func (s *userTx) isRecent(at int64) bool {
 	now := s.now.Unix()
-	return at <= now+issueSlack && now-at < int64(enrollTTL/time.Second)
+	return at <= now+issueSlack && now-at < int64(enrollChallengeTTL/time.Second)
 }
 
 // Enrollment returns the caller's pending set-up, to show it again. It changes
@@ -190,34 +190,34 @@ func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, 
 	if err != nil {
 		return Enrollment{}, err
 	}
-	if err := s.ownSetup(t); err != nil {
+	if err := s.checkPending(t); err != nil {
 		return Enrollment{}, err
 	}
-	return s.enrollment(u), nil
+	return s.describePending(u), nil
 }
 
-// ownSetup reports whether there is a pending set-up of this session's.
-func (s *state) ownSetup(t ticket) error {
-	if s.Setup == nil || s.Setup.SID != t.sid || s.now.Unix() >= s.Setup.Expires {
+// checkPending reports whether there is a pending set-up of this session's.
+func (s *userTx) checkPending(t ticket) error {
+	if s.Pending == nil || s.Pending.SessionID != t.sessionID || s.now.Unix() >= s.Pending.Expires {
 		return ErrExpired
 	}
 	return nil
 }
 
-// enrollment shows what is pending.
-func (s *state) enrollment(u User) Enrollment {
-	p := s.Setup
-	e := Enrollment{ID: p.ID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
+// describePending shows what is pending.
+func (s *userTx) describePending(u User) Enrollment {
+	p := s.Pending
+	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
 	switch p.Method {
 	case TOTP:
 		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(groups(p.App.key()))
 	case SMS:
 		e.Phone = maskPhone(p.Phone)
 	}
-	e.Codes = shown(p.Codes)
+	e.Codes = asSecrets(p.Codes)
 	return e
 }
 
-func (s *state) factorIndex(id string) int {
+func (s *userTx) factorIndex(id string) int {
 	return slices.IndexFunc(s.Factors, func(f factor) bool { return f.ID == id })
 }

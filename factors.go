@@ -42,12 +42,12 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	if err != nil {
 		return Factors{}, err
 	}
-	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, PendingEnrollment: s.ownSetup(t) == nil}
+	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, PendingEnrollment: s.checkPending(t) == nil}
 	if s.Codes != nil {
 		v.CodesTotal, v.CodesGenerated = s.Codes.Total, unix(s.Codes.Made)
 		v.CodesViewable = m.cfg.Recovery.Viewable && s.Codes.viewable()
 	}
-	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.has(len(u.Emails) > 0), EmailLink) {
+	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.enrolledMethods(len(u.Emails) > 0), EmailLink) {
 		v.Email = maskEmail(u.Emails[0])
 	}
 	for _, method := range []Method{TOTP, SMS} {
@@ -73,8 +73,8 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 // Rename gives one of the caller's factors another name. It needs a fresh
 // proof for [ActionFactors]. An id that is not the caller's is ErrNotEnrolled.
 func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
-	return m.change(ctx, c, func(s *state, t ticket, _ User) error {
-		if err := s.mayChange(t); err != nil {
+	return m.change(ctx, c, func(s *userTx, t ticket, _ User) error {
+		if err := s.authorizeChange(t); err != nil {
 			return err
 		}
 		i := s.factorIndex(id)
@@ -83,7 +83,7 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 		}
 		f := &s.Factors[i]
 		f.Name = cmp.Or(clean(name, maxName), defaultName(f.Method))
-		s.event(Event{Type: event.Renamed, Method: f.Method, Session: t.sid, Detail: f.Name})
+		s.emit(Event{Type: event.Renamed, Method: f.Method, Session: t.sessionID, Detail: f.Name})
 		return nil
 	})
 }
@@ -96,8 +96,8 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 // Errors: [*DeniedError], [ErrNotEnrolled] for an id that is not the caller's,
 // [ErrNotAllowed] where the policy of any of the user's accounts forbids it.
 func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
-	return m.change(ctx, c, func(s *state, t ticket, u User) error {
-		if err := s.mayChange(t); err != nil {
+	return m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+		if err := s.authorizeChange(t); err != nil {
 			return err
 		}
 		i := s.factorIndex(id)
@@ -113,11 +113,11 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		}
 		f := s.Factors[i]
 		s.Factors = slices.Delete(s.Factors, i, i+1)
-		s.newEpoch(t.sid)
-		s.event(Event{Type: event.Removed, Method: f.Method, Session: t.sid, Detail: f.Name, Notice: true})
+		s.newEpoch(t.sessionID)
+		s.emit(Event{Type: event.Removed, Method: f.Method, Session: t.sessionID, Detail: f.Name, Notice: true})
 		if len(s.Factors) == 0 {
 			s.Codes, s.Counters = nil, nil
-			s.event(Event{Type: event.TurnedOff, Session: t.sid, Notice: true})
+			s.emit(Event{Type: event.TurnedOff, Session: t.sessionID, Notice: true})
 		}
 		return nil
 	})
@@ -125,7 +125,7 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 
 // policies returns those of all the user's accounts, the one at hand first:
 // factors are shared, so that each has a say in whether one may go.
-func (m *Manager) policies(ctx context.Context, s *state, u User) ([]Policy, error) {
+func (m *Manager) policies(ctx context.Context, s *userTx, u User) ([]Policy, error) {
 	all := []Policy{s.policy}
 	for _, member := range u.Members {
 		if member.Account == s.account {
@@ -141,15 +141,15 @@ func (m *Manager) policies(ctx context.Context, s *state, u User) ([]Policy, err
 }
 
 // mayRemove reports whether the policies let the person remove a factor.
-func (s *state) mayRemove(i int, policies []Policy) bool {
+func (s *userTx) mayRemove(i int, policies []Policy) bool {
 	left := slices.Delete(slices.Clone(s.Factors), i, i+1)
-	return !slices.ContainsFunc(policies, func(p Policy) bool { return !p.lets(left) })
+	return !slices.ContainsFunc(policies, func(p Policy) bool { return !p.allowsRemaining(left) })
 }
 
-// lets reports whether the person may come down to these factors: one that the
+// allowsRemaining reports whether the person may come down to these factors: one that the
 // policy accepts is left, or it neither requires one nor keeps turning off to
 // others. A mailbox is as good where links are accepted.
-func (p Policy) lets(left []factor) bool {
+func (p Policy) allowsRemaining(left []factor) bool {
 	methods := p.methods()
 	return slices.ContainsFunc(left, func(f factor) bool { return slices.Contains(methods, f.Method) }) ||
 		(!p.Required || slices.Contains(methods, EmailLink)) && p.TurnOff == TurnOffByUser

@@ -56,8 +56,8 @@ func FuzzRecoveryCode(f *testing.F) {
 		require.Len(t, got, recoveryLen)
 		require.Empty(t, strings.Trim(got, crockford))
 		require.Empty(t, strings.Trim(code, crockford+strings.ToLower(crockford)+"OILoil- "), "ASCII only")
-		for _, spelling := range []string{got, showRecovery(got), strings.ToLower(got), strings.ReplaceAll(got, "0", "o"),
-			strings.ReplaceAll(got, "1", "l"), strings.ReplaceAll(showRecovery(got), "1", "I")} {
+		for _, spelling := range []string{got, formatRecoveryCode(got), strings.ToLower(got), strings.ReplaceAll(got, "0", "o"),
+			strings.ReplaceAll(got, "1", "l"), strings.ReplaceAll(formatRecoveryCode(got), "1", "I")} {
 			same, ok := canonicalRecovery(spelling)
 			require.True(t, ok, spelling)
 			require.Equal(t, got, same)
@@ -70,8 +70,8 @@ func FuzzTicket(f *testing.F) {
 	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(f, err)
 	now := time.Unix(1_700_000_000, 0)
-	want := ticket{purpose: forLogin, id: "id", sid: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
-		at: 1, expires: now.Unix() + 1, proofs: []proof{{TOTP, -7}, {byBrowser(TOTP), 9}}, browser: "b", action: "a\x00", sentKey: "k"}
+	want := ticket{purpose: forLogin, id: "id", sessionID: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
+		at: 1, expires: now.Unix() + 1, proven: []provenMethod{{TOTP, -7}, {rememberedBrowserMethod(TOTP), 9}}, browser: "b", action: "a\x00", messageKey: "k"}
 	token := keys.sealTicket(want).Reveal()
 	for _, text := range []string{"", token, token + "=", token + "\n", " " + token, token[:20] + "\r\n" + token[20:], token[:len(token)-1],
 		strings.ToLower(token), "k2" + token[2:], "k1.", ".", token + token} {
@@ -168,9 +168,9 @@ func FuzzParseKeys(f *testing.F) {
 // fullRecord uses every field, with another value in each.
 func fullRecord() *userRecord {
 	r := filled[userRecord]()
-	r.Factors[0].Method, r.Factors[0].App = TOTP, app{"0123456789abcdef\x00\xff", "SHA256", 8, 60}
+	r.Factors[0].Method, r.Factors[0].App = TOTP, totpParams{"0123456789abcdef\x00\xff", "SHA256", 8, 60}
 	r.Factors[1].Method = SMS
-	r.Setup.Method, r.Setup.App = TOTP, app{"a key of 16 bytes", "SHA512", 7, 15}
+	r.Pending.Method, r.Pending.App = TOTP, totpParams{"a key of 16 bytes", "SHA512", 7, 15}
 	return r
 }
 
@@ -260,7 +260,7 @@ func FuzzOTPAuth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, issuer, name, id string) {
 		cfg := Config{Issuer: issuer}
 		cfg.TOTP.setDefaults()
-		raw := cfg.otpauth(User{ID: id, Name: name}, app{"1234567890", "SHA1", 6, 30})
+		raw := cfg.otpauth(User{ID: id, Name: name}, totpParams{"1234567890", "SHA1", 6, 30})
 		account := label(name)
 		if account == "" {
 			account = label(id)
@@ -329,15 +329,15 @@ func FuzzAllowance(f *testing.F) {
 		var kept, all []int64
 		for _, gap := range gaps {
 			now += int64(gap) * 7
-			wait := a.wait(kept, now)
+			wait := a.nextSendIn(kept, now)
 			require.True(t, wait >= 0 && wait <= day*time.Second)
 			if wait > 0 {
-				require.Zero(t, a.wait(kept, now+int64(wait/time.Second)), "who waits as told is served")
+				require.Zero(t, a.nextSendIn(kept, now+int64(wait/time.Second)), "who waits as told is served")
 				continue
 			}
-			kept, all = append(within(kept, now, day), now), append(all, now)
-			require.LessOrEqual(t, len(within(all, now, hour)), a.perHour)
-			require.LessOrEqual(t, len(within(all, now, day)), a.perDay)
+			kept, all = append(recentTimes(kept, now, day), now), append(all, now)
+			require.LessOrEqual(t, len(recentTimes(all, now, hour)), a.perHour)
+			require.LessOrEqual(t, len(recentTimes(all, now, day)), a.perDay)
 			if n := len(all); n > 1 {
 				require.GreaterOrEqual(t, now-all[n-2], a.coolDown[0])
 			}

@@ -152,13 +152,13 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 			return notAllowed("%w", err)
 		}
 		key := what + "/" + id
-		return m.rounds(ctx, func() error {
+		return m.retryOnConflict(ctx, func() error {
 			old, err := m.get(ctx, key, v)
 			if err != nil || old.Version == "" || m.cfg.Keys.sealsFirst(old) {
 				return err
 			}
 			if u, ok := v.(*userRecord); ok {
-				u.dropCodes(m.cfg.Recovery.Viewable)
+				u.pruneCodes(m.cfg.Recovery.Viewable)
 			}
 			return m.write(ctx, key, old.Version, v, nil)
 		})
@@ -229,5 +229,7 @@ func keyedHash(key []byte, fields ...string) []byte {
 	return mac.Sum(nil)[:16]
 }
 
-// same compares two hashes or codes without telling by time where they differ.
-func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+// constantTimeEqual compares two hashes or codes without telling by time where they differ.
+func constantTimeEqual(a, b string) bool {
+	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}

@@ -34,9 +34,9 @@ type Result struct {
 }
 
 const (
-	challengeTTL = 10 * time.Minute
-	enrollTTL    = 15 * time.Minute // also how old a first factor may be to set up the first authenticator
-	sessionTTL   = 24 * time.Hour
+	challengeTTL       = 10 * time.Minute
+	enrollChallengeTTL = 15 * time.Minute // also how old a first factor may be to set up the first authenticator
+	sessionTTL         = 24 * time.Hour
 )
 
 // Begin starts where the host's own login ends, whatever the door: password,
@@ -60,17 +60,17 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 		return Result{}, err
 	}
 	var login Result
-	err = m.decide(ctx, f.Client, f.UserID, f.Account, func(s *state) error {
-		s.meet(u)
-		t := ticket{id: newID(), sid: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
+	err = m.update(ctx, f.Client, f.UserID, f.Account, func(s *userTx) error {
+		s.initOrCheckStamp(u)
+		t := ticket{id: newID(), sessionID: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
 			by: f.By, sso: f.ProviderOf, at: s.now.Unix()}
-		t.bind(f.Client)
-		if p, ok := s.remembered(); ok && (f.By == ByPassword || f.By == BySSO) {
-			t.proofs = []proof{p}
+		t.bindTo(f.Client)
+		if p, ok := s.rememberedProof(); ok && (f.By == ByPassword || f.By == BySSO) {
+			t.proven = []provenMethod{p}
 		}
-		login = s.advance(u, t)
+		login = s.nextStep(u, t)
 		if login.Next == NextDone {
-			login.Browser = s.rotate()
+			login.Browser = s.rotateToken()
 		}
 		return nil
 	})
@@ -86,21 +86,21 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 // [ErrNotEnrolled], [ErrNotAllowed] for a method that is not on offer,
 // [ErrUnavailable].
 func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (Result, error) {
-	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
+	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
 	var login Result
-	err = m.decide(ctx, c, t.user, t.account, func(s *state) error {
-		offered, err := s.pending(u, t)
+	err = m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+		offered, err := s.offeredMethods(u, t)
 		if err != nil {
 			return err
 		}
-		if err := s.check(u, t, p, offered); err != nil {
+		if err := s.verifyProof(u, t, p, offered); err != nil {
 			return err
 		}
 		s.spend(t)
-		login = s.proved(u, t, p)
+		login = s.completeProof(u, t, p)
 		return nil
 	})
 	return loginOrError(login, err)
@@ -128,11 +128,11 @@ func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 // and everything sent for it, is dead.
 func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), forLogin, forAction, forEnroll)
-	if err != nil || !t.from(c) {
+	if err != nil || !t.isFrom(c) {
 		return ErrExpired
 	}
-	return m.decide(ctx, c, t.user, t.account, func(s *state) error {
-		if !s.live(t) || !s.spend(t) {
+	return m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+		if !s.isCurrent(t) || !s.spend(t) {
 			return ErrExpired
 		}
 		return nil
@@ -142,7 +142,7 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 // Offer returns what a challenge asks for, for the page that shows it. It
 // writes nothing.
 func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge) (Result, error) {
-	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
+	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
@@ -150,7 +150,7 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 	if err != nil {
 		return Result{}, err
 	}
-	offered, err := s.pending(u, t)
+	offered, err := s.offeredMethods(u, t)
 	return loginOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
 }
 
@@ -162,11 +162,11 @@ func loginOrError(login Result, err error) (Result, error) {
 	return login, nil
 }
 
-// resume opens a challenge and asks the directory for its user, who must still
+// openChallenge opens a challenge and asks the directory for its user, who must still
 // be the one it was made for.
-func (m *Manager) resume(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
+func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
 	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), purposes...)
-	if err != nil || !t.from(c) {
+	if err != nil || !t.isFrom(c) {
 		return ticket{}, User{}, ErrExpired
 	}
 	u, err := m.lookup(ctx, t.user, t.account)
@@ -176,41 +176,41 @@ func (m *Manager) resume(ctx context.Context, c Client, ch Challenge, purposes .
 	return t, u, err
 }
 
-// bind ties a challenge to the client it was made for.
-func (t *ticket) bind(c Client) {
+// bindTo ties a challenge to the client it was made for.
+func (t *ticket) bindTo(c Client) {
 	t.browser, t.host = browserHash(c.Browser), ""
 	if !c.HostSession.IsZero() {
 		t.host = digest("host session", c.HostSession.Reveal())
 	}
 }
 
-// live reports whether a ticket belongs to the user's present epoch, or is the
+// isCurrent reports whether a ticket belongs to the user's present epoch, or is the
 // session that outlived the last change. Its challenges did not.
-func (s *state) live(t ticket) bool {
-	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.Keep != "" && t.sid == s.Keep))
+func (s *userTx) isCurrent(t ticket) bool {
+	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.KeptSession != "" && t.sessionID == s.KeptSession))
 }
 
-// pending returns the methods a challenge is on offer for.
-func (s *state) pending(u User, t ticket) ([]Method, error) {
-	if !s.live(t) || s.isSpent(t) {
+// offeredMethods returns the methods a challenge is on offer for.
+func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
+	if !s.isCurrent(t) || s.isSpent(t) {
 		return nil, ErrExpired
 	}
 	if t.purpose == forAction {
 		return s.acceptedFor(t.action, u)
 	}
-	v := s.policy.decide(s.facts(u, t))
+	v := s.policy.evaluate(s.facts(u, t))
 	if v.next != NextChallenge {
 		return nil, ErrExpired
 	}
 	return v.methods, nil
 }
 
-func (s *state) facts(u User, t ticket) facts {
-	return facts{account: s.account, ticket: t, has: s.has(len(u.Emails) > 0), codes: s.codesLeft() > 0}
+func (s *userTx) facts(u User, t ticket) facts {
+	return facts{account: s.account, ticket: t, has: s.enrolledMethods(len(u.Emails) > 0), codes: s.codesLeft() > 0}
 }
 
-// has returns what the user can prove, beside recovery codes.
-func (s *state) has(mail bool) []Method {
+// enrolledMethods returns what the user can prove, beside recovery codes.
+func (s *userTx) enrolledMethods(mail bool) []Method {
 	has := make([]Method, 0, maxFactors+2)
 	for i := range s.Factors {
 		has = append(has, s.Factors[i].Method)
@@ -221,72 +221,72 @@ func (s *state) has(mail bool) []Method {
 	return has
 }
 
-// check tries the proof, whatever its method.
-func (s *state) check(u User, t ticket, p Proof, offered []Method) error {
+// verifyProof tries the proof, whatever its method.
+func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
-		if !slices.Contains(s.has(true), p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
+		if !slices.Contains(s.enrolledMethods(true), p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
 			return ErrNotEnrolled
 		}
 		return ErrNotAllowed
 	}
 	switch p.Method {
 	case TOTP:
-		return s.attempt(TOTP, func() outcome { return s.tryTOTP(p.Code) })
+		return s.tryCode(TOTP, func() outcome { return s.tryTOTP(p.Code) })
 	case RecoveryCode:
-		return s.attempt(RecoveryCode, func() outcome { return s.tryRecovery(p.Code) })
+		return s.tryCode(RecoveryCode, func() outcome { return s.tryRecovery(p.Code) })
 	case SMS:
-		return s.attempt(SMS, func() outcome { return s.tryText(t, p.Code) })
+		return s.tryCode(SMS, func() outcome { return s.tryText(t, p.Code) })
 	case EmailLink:
 		return s.tryLink(u, t, p.Code)
 	}
 	return ErrNotAllowed
 }
 
-// proved says what a right proof leads to.
-func (s *state) proved(u User, t ticket, p Proof) Result {
+// completeProof says what a right proof leads to.
+func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
 	now := s.now.Unix()
 	if t.purpose == forAction {
-		s.grant(t, p.Method)
+		s.recordGrant(t, p.Method)
 		if p.Method == TOTP || p.Method == SMS {
-			t = t.prove(p.Method, now)
+			t = t.withProof(p.Method, now)
 		}
-		return Result{Next: NextDone, Session: s.session(t), Action: t.action}
+		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}
 	}
-	t = t.prove(p.Method, now)
-	login := s.advance(u, t)
+	t = t.withProof(p.Method, now)
+	login := s.nextStep(u, t)
 	switch {
 	case p.Method == RecoveryCode:
-		s.forgetAll()
+		s.forgetBrowsers()
 	case login.Next == NextDone && p.Method != EmailLink:
 		// Not on the way to set-up: its challenge is bound to the old token.
-		login.Browser = s.recognise(p.Method, p.Remember)
+		login.Browser = s.markKnown(p.Method, p.Remember)
 	}
 	return login
 }
 
-// advance takes a ticket to where the policy wants it next.
-func (s *state) advance(u User, t ticket) Result {
-	v := s.policy.decide(s.facts(u, t))
+// nextStep takes a ticket to where the policy wants it next.
+func (s *userTx) nextStep(u User, t ticket) Result {
+	v := s.policy.evaluate(s.facts(u, t))
 	if v.next == NextDone {
-		return s.done(t)
+		return s.completeLogin(t)
 	}
-	t.id, t.epoch, t.sent, t.sentBy, t.sentKey = newID(), s.Epoch, "", "", ""
+	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = newID(), s.Epoch, "", "", ""
 	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
 	if v.next == NextEnroll {
-		t.purpose, t.expires = forEnroll, s.now.Add(enrollTTL).Unix()
+		t.purpose, t.expires = forEnroll, s.now.Add(enrollChallengeTTL).Unix()
 	}
 	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
 }
 
-// done ends a login: the ticket becomes a session.
-func (s *state) done(t ticket) Result {
-	s.Login = s.now.Unix()
-	s.event(Event{Type: event.Login, Method: t.strongest(), Session: t.sid, Detail: string(t.by)})
-	return Result{Next: NextDone, Session: s.session(t)}
+// completeLogin ends a login: the ticket becomes a session.
+func (s *userTx) completeLogin(t ticket) Result {
+	s.LastLogin = s.now.Unix()
+	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.by)})
+	return Result{Next: NextDone, Session: s.issueSession(t)}
 }
 
-// session seals what a ticket has proven. It carries the present epoch.
-func (s *state) session(t ticket) Session {
+// issueSession seals what a ticket has proven. It carries the present epoch.
+func (s *userTx) issueSession(t ticket) Session {
 	switch {
 	case t.purpose == forSession:
 	case t.ends != 0: // it lives on; no proof lengthens it
@@ -294,19 +294,19 @@ func (s *state) session(t ticket) Session {
 	default:
 		t.expires = s.now.Add(s.m.cfg.Lifetimes.Session).Unix()
 	}
-	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sid: t.sid, user: t.user, account: t.account,
-		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proofs: t.proofs})}
+	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
+		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proven: t.proven})}
 }
 
 // strongest returns the strongest method proven, "" where there is none.
 func (t ticket) strongest() Method {
 	for _, m := range strength {
-		if t.provenAny(m) {
+		if t.hasProven(m) {
 			return m
 		}
 	}
-	if len(t.proofs) > 0 {
-		return t.proofs[0].method
+	if len(t.proven) > 0 {
+		return t.proven[0].method
 	}
 	return ""
 }

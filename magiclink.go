@@ -9,20 +9,20 @@ import (
 // tryLink checks the token of a mailed link. It has 256 bits: nothing is
 // counted, and nothing can be guessed. It works only with the challenge that
 // the link was sent for, which is in the browser that typed the password.
-func (s *state) tryLink(u User, t ticket, token string) error {
-	x := s.liveSent(t, EmailLink)
-	if x == nil || len(token) > 128 || !same(x.Hash, digest("link", token)) {
+func (s *userTx) tryLink(u User, t ticket, token string) error {
+	x := s.currentMessage(t, EmailLink)
+	if x == nil || len(token) > 128 || !constantTimeEqual(x.Hash, digest("link", token)) {
 		return &codeError{}
 	}
 	if len(u.Emails) == 0 || x.To != digest("address", u.Emails[0]) {
 		return &codeError{}
 	}
-	s.useSent(t.sent)
+	s.useMessage(t.messageID)
 	s.dirty = true
 	return nil
 }
 
-func (s *state) prepareLink(u User, x *sent) outgoing {
+func (s *userTx) newLink(u User, x *message) pendingMessage {
 	token := newBrowserToken()
 	x.Hash, x.To, x.Mask = digest("link", token.Reveal()), digest("address", u.Emails[0]), maskEmail(u.Emails[0])
 	x.Expires = s.now.Add(linkTTL).Unix()
@@ -30,7 +30,7 @@ func (s *state) prepareLink(u User, x *sent) outgoing {
 		Time: s.now.UTC(), Valid: linkTTL, IP: clean(s.client.IP, 45), Device: s.client.Device()})
 	mail.To = u.Emails[0]
 	mail.Subject = clean(mail.Subject, 200)
-	return outgoing{email: &mail}
+	return pendingMessage{email: &mail}
 }
 
 // LinkEmail is what [MailConfig.LinkEmail] writes a message of.

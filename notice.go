@@ -19,14 +19,14 @@ type NoticeEmail struct {
 
 const noticeTimeout = 5 * time.Second
 
-// published tells of what was stored: to the host, and where the person should
+// publishAll tells of what was stored: to the host, and where the person should
 // know to every verified address (NIST SP 800-63B-4, section 4.6). It cannot
 // fail what has already happened.
-func (m *Manager) published(ctx context.Context, s *state) {
+func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	for _, e := range s.events {
 		m.publish(ctx, e)
 	}
-	for _, out := range s.after {
+	for _, out := range s.deferredTexts {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
 		if err := m.deliver(ctx, out); err != nil {
 			m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", out.user, "error", err)
@@ -37,7 +37,7 @@ func (m *Manager) published(ctx context.Context, s *state) {
 
 func (m *Manager) publish(ctx context.Context, e Event) {
 	if m.cfg.OnEvent != nil {
-		if err := guarded(func() error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
+		if err := recoverPanic(func() error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: OnEvent", "error", err)
 		}
 	}
@@ -46,7 +46,7 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
 	defer cancel()
-	if err := guarded(func() error { return m.mailNotice(ctx, e) }); err != nil {
+	if err := recoverPanic(func() error { return m.mailNotice(ctx, e) }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // Format: issuer both as prefix of the label and as parameter, no colon in
 // either part, everything outside RFC 3986's unreserved characters escaped,
 // a space as %20, never as "+".
-func (c *Config) otpauth(u User, a app) string {
+func (c *Config) otpauth(u User, a totpParams) string {
 	issuer, account := label(c.Issuer), label(u.Name)
 	if account == "" {
 		account = label(u.ID)
@@ -46,8 +46,8 @@ func escape(s string) string {
 
 const quietZone = 4 // modules of white around a QR code; strict readers ask for it
 
-// modules returns the QR code as rows of dark modules, quiet zone included.
-func modules(text string) (size int, dark func(x, y int) bool, err error) {
+// qrModules returns the QR code as rows of dark modules, quiet zone included.
+func qrModules(text string) (size int, dark func(x, y int) bool, err error) {
 	code, err := qr.Encode(text, qr.M, qr.Unicode)
 	if err != nil {
 		return 0, nil, err
@@ -68,7 +68,7 @@ func modules(text string) (size int, dark func(x, y int) bool, err error) {
 // serve it to the person only, never by way of a chart service.
 func (e Enrollment) PNG(scale int) ([]byte, error) {
 	scale = min(max(cmp.Or(scale, 6), 1), 32)
-	size, dark, err := modules(e.URI.Reveal())
+	size, dark, err := qrModules(e.URI.Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (e Enrollment) PNG(scale int) ([]byte, error) {
 // SVG draws the QR code as one path on white, to be put into a page as it is.
 // It carries no text. The warning of [Enrollment.PNG] holds.
 func (e Enrollment) SVG() (string, error) {
-	size, dark, err := modules(e.URI.Reveal())
+	size, dark, err := qrModules(e.URI.Reveal())
 	if err != nil {
 		return "", err
 	}

@@ -98,8 +98,8 @@ const (
 // strength orders the methods a user can enroll or is given, strongest first.
 var strength = [...]Method{TOTP, SMS, EmailLink}
 
-// check reports everything that is wrong with a policy.
-func (p Policy) check() error {
+// validate reports everything that is wrong with a policy.
+func (p Policy) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, m := range p.Methods {
@@ -125,12 +125,12 @@ func (p Policy) check() error {
 		bad("Policy.TurnOff: %q is not known", p.TurnOff)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
-		errs = append(errs, p.Actions[name].check(name))
+		errs = append(errs, p.Actions[name].validate(name))
 	}
 	return errors.Join(errs...)
 }
 
-func (r ActionRule) check(name string) error {
+func (r ActionRule) validate(name string) error {
 	var errs []error
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("Policy.Actions[%q]"+format, append([]any{clean(name, 20)}, args...)...))
@@ -171,34 +171,34 @@ type facts struct {
 }
 
 // verdict is what a policy asks for, given the facts.
-type verdict struct {
+type policyResult struct {
 	next    Next
 	methods []Method // where next is NextChallenge: strongest first, RecoveryCode last
 }
 
 // decide is the one decision every door ends in: password, SSO, reset link,
 // remembered browser, live session, guard. It is pure.
-func (p Policy) decide(f facts) verdict {
+func (p Policy) evaluate(f facts) policyResult {
 	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
-		return verdict{next: NextDone}
+		return policyResult{next: NextDone}
 	}
 	accepted := p.offer(f.has)
 	if len(accepted) > 0 {
 		if p.satisfied(f.ticket, accepted) {
-			return verdict{next: NextDone}
+			return policyResult{next: NextDone}
 		}
-		return f.challenge(accepted)
+		return f.askFor(accepted)
 	}
 	// Nothing the user has is accepted. What there is comes first all the
 	// same: it may be all that stands between a stolen password and a new
 	// factor, or was set up by a user who is not required to.
-	if m, ok := best(f.has); ok && (p.Required || m != EmailLink) && !f.ticket.provenAny(m, RecoveryCode) {
-		return f.challenge([]Method{m})
+	if m, ok := strongestOf(f.has); ok && (p.Required || m != EmailLink) && !f.ticket.hasProven(m, RecoveryCode) {
+		return f.askFor([]Method{m})
 	}
 	if p.Required {
-		return verdict{next: NextEnroll}
+		return policyResult{next: NextEnroll}
 	}
-	return verdict{next: NextDone}
+	return policyResult{next: NextDone}
 }
 
 // offer returns the accepted methods the user has: the strongest, and those
@@ -212,7 +212,7 @@ func (p Policy) offer(has []Method) (offered []Method) {
 	return offered
 }
 
-func best(has []Method) (Method, bool) {
+func strongestOf(has []Method) (Method, bool) {
 	for _, m := range strength {
 		if slices.Contains(has, m) {
 			return m, true
@@ -225,11 +225,11 @@ func best(has []Method) (Method, bool) {
 // offer. A recovery code stands in for any; a remembered browser for as long
 // as this policy lets it.
 func (p Policy) satisfied(t ticket, accepted []Method) bool {
-	if t.provenAny(accepted...) || t.provenAny(RecoveryCode) {
+	if t.hasProven(accepted...) || t.hasProven(RecoveryCode) {
 		return true
 	}
 	return slices.ContainsFunc(accepted, func(m Method) bool {
-		at, ok := t.proven(byBrowser(m))
+		at, ok := t.provenAt(rememberedBrowserMethod(m))
 		return ok && p.remembers(at, t.at)
 	})
 }
@@ -244,11 +244,11 @@ func (p Policy) remembers(then, now int64) bool {
 // a time of issue. It never lengthens anything.
 const issueSlack = 60
 
-func (f facts) challenge(methods []Method) verdict {
+func (f facts) askFor(methods []Method) policyResult {
 	if f.codes {
 		methods = append(methods, RecoveryCode)
 	}
-	return verdict{NextChallenge, methods}
+	return policyResult{NextChallenge, methods}
 }
 
 // accountRecord is what is kept under "account/<id>".
@@ -270,7 +270,7 @@ func (a *accountRecord) walk(w *wire) {
 }
 
 func (a *accountRecord) check() string {
-	if a.Policy.check() != nil {
+	if a.Policy.validate() != nil {
 		return "holds a policy that this release does not understand"
 	}
 	return ""
@@ -318,10 +318,10 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 	if by.host == "" {
 		return ErrNotAllowed
 	}
-	if err := errors.Join(checkID("account", account), p.check(), m.cfg.supports(p)); err != nil {
+	if err := errors.Join(checkID("account", account), p.validate(), m.cfg.supports(p)); err != nil {
 		return err
 	}
-	return m.rounds(ctx, func() error {
+	return m.retryOnConflict(ctx, func() error {
 		version, old, err := m.policy(ctx, account)
 		if err != nil {
 			return err

@@ -82,20 +82,20 @@ type walker interface {
 // userRecord is all second-factor state of one user, under "user/<id>". Times
 // are Unix seconds. Every list in it is bounded.
 type userRecord struct {
-	Epoch    string // replaced when credentials change; what carries another is dead
-	Keep     string // id of the one session that outlived the last change
-	Stamp    string // digest of User.SecurityStamp as last seen
-	Login    int64  // last completed login
-	Told     int64  // last notice of failures
-	Factors  []factor
-	Codes    *codeSet
-	Setup    *setup
-	Counters map[string]counter
-	Spent    []spent
-	Grants   []grant
-	Browsers []browser
-	Sent     []sent
-	Sends    map[string][]int64 // when something was sent, by method and bucket
+	Epoch           string // replaced when credentials change; what carries another is dead
+	KeptSession     string // id of the one session that outlived the last change
+	Stamp           string // digest of User.SecurityStamp as last seen
+	LastLogin       int64  // last completed login
+	FailureNoticeAt int64  // last notice of failures
+	Factors         []factor
+	Codes           *codeSet
+	Pending         *pendingEnrollment
+	Counters        map[string]counter
+	Spent           []spent
+	Grants          []grant
+	Browsers        []browser
+	Messages        []message
+	SendTimes       map[string][]int64 // when something was sent, by method and bucket
 }
 
 // factor is an authenticator app or a phone.
@@ -103,7 +103,7 @@ type factor struct {
 	ID     string
 	Method Method
 	Name   string
-	App    app
+	App    totpParams
 	Phone  string // number, in E.164
 	Step   int64  // last accepted time step: codes of it and before are spent
 	Added  int64
@@ -120,10 +120,10 @@ const maxSpent = 32
 
 func (r *userRecord) walk(w *wire) {
 	w.text(&r.Epoch)
-	w.text(&r.Keep)
+	w.text(&r.KeptSession)
 	w.text(&r.Stamp)
-	w.number(&r.Login)
-	w.number(&r.Told)
+	w.number(&r.LastLogin)
+	w.number(&r.FailureNoticeAt)
 	list(w, &r.Factors, func(f *factor) {
 		w.text(&f.ID)
 		word(w, &f.Method)
@@ -141,9 +141,9 @@ func (r *userRecord) walk(w *wire) {
 		w.number(&c.Made)
 		list(w, &c.Codes, w.text)
 	})
-	optional(w, &r.Setup, func(p *setup) {
-		w.text(&p.ID)
-		w.text(&p.SID)
+	optional(w, &r.Pending, func(p *pendingEnrollment) {
+		w.text(&p.FactorID)
+		w.text(&p.SessionID)
 		word(w, &p.Method)
 		w.text(&p.Name)
 		w.text(&p.Replaces)
@@ -165,7 +165,7 @@ func (r *userRecord) check() string {
 			return "has a factor that this release does not know"
 		}
 	}
-	switch p := r.Setup; {
+	switch p := r.Pending; {
 	case r.Epoch == "":
 		return "has no epoch"
 	case p != nil && p.Method != RecoveryCode && !provable(p.Method, p.App, p.Phone):
@@ -176,7 +176,7 @@ func (r *userRecord) check() string {
 
 // provable reports whether a factor has what its method is proven with. An
 // empty key would make codes, too: codes that everybody can compute.
-func provable(m Method, a app, phone string) bool {
+func provable(m Method, a totpParams, phone string) bool {
 	return m == TOTP && a.valid() || m == SMS && phone != ""
 }
 
@@ -194,7 +194,7 @@ func (r *userRecord) walkTransient(w *wire) {
 		w.text(&g.Account)
 		w.text(&g.Action)
 		w.text(&g.Resource)
-		w.text(&g.SID)
+		w.text(&g.SessionID)
 		word(w, &g.Method)
 		w.number(&g.At)
 	})
@@ -211,7 +211,7 @@ func (r *userRecord) walkTransient(w *wire) {
 		w.number(&b.Expires)
 		w.flag(&b.Remember)
 	})
-	list(w, &r.Sent, func(x *sent) {
+	list(w, &r.Messages, func(x *message) {
 		w.text(&x.ID)
 		word(w, &x.Method)
 		w.text(&x.Bucket)
@@ -223,5 +223,5 @@ func (r *userRecord) walkTransient(w *wire) {
 		w.small(&x.Tries)
 		w.number(&x.Expires)
 	})
-	table(w, &r.Sends, func(times *[]int64) { list(w, times, w.number) })
+	table(w, &r.SendTimes, func(times *[]int64) { list(w, times, w.number) })
 }

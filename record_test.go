@@ -77,14 +77,14 @@ func TestEveryFieldIsKept(t *testing.T) {
 }
 
 func fullTicket() ticket {
-	return ticket{purpose: forAction, id: "i", sid: "s", user: "u", account: "a", epoch: "e", stamp: "t", by: BySSO, sso: "o", at: 1, expires: 1 << 40,
-		proofs: []proof{{TOTP, 5}, {byBrowser(SMS), -7}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", sent: "x", sentBy: SMS, sentKey: "k"}
+	return ticket{purpose: forAction, id: "i", sessionID: "s", user: "u", account: "a", epoch: "e", stamp: "t", by: BySSO, sso: "o", at: 1, expires: 1 << 40,
+		proven: []provenMethod{{TOTP, 5}, {rememberedBrowserMethod(SMS), -7}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k"}
 }
 
 // What this release does not know restricts: it may be a factor.
 func TestAbuse_R01_UnknownInARecordRefuses(t *testing.T) {
-	key := app{"0123456789abcdef", "SHA1", 6, 30}
-	without := func(change func(*app)) []factor {
+	key := totpParams{"0123456789abcdef", "SHA1", 6, 30}
+	without := func(change func(*totpParams)) []factor {
 		a := key
 		change(&a)
 		return []factor{{ID: "f", Method: TOTP, App: a}}
@@ -94,14 +94,14 @@ func TestAbuse_R01_UnknownInARecordRefuses(t *testing.T) {
 		"one beside a known one":      {Epoch: "e", Factors: []factor{{ID: "f", Method: TOTP, App: key}, {ID: "g", Method: "webauthn"}}},
 		"a factor without a method":   {Epoch: "e", Factors: []factor{{ID: "f", App: key}}},
 		"an app without a key":        {Epoch: "e", Factors: []factor{{ID: "f", Method: TOTP}}},
-		"an app with half a key":      {Epoch: "e", Factors: without(func(a *app) { a.Key = a.Key[:15] })},
-		"an app of another hash":      {Epoch: "e", Factors: without(func(a *app) { a.Algorithm = "SHA3" })},
-		"an app without digits":       {Epoch: "e", Factors: without(func(a *app) { a.Digits = 0 })},
-		"an app of no period":         {Epoch: "e", Factors: without(func(a *app) { a.Period = 0 })},
-		"an app of an endless period": {Epoch: "e", Factors: without(func(a *app) { a.Period = 1 << 40 })},
+		"an app with half a key":      {Epoch: "e", Factors: without(func(a *totpParams) { a.Key = a.Key[:15] })},
+		"an app of another hash":      {Epoch: "e", Factors: without(func(a *totpParams) { a.Algorithm = "SHA3" })},
+		"an app without digits":       {Epoch: "e", Factors: without(func(a *totpParams) { a.Digits = 0 })},
+		"an app of no period":         {Epoch: "e", Factors: without(func(a *totpParams) { a.Period = 0 })},
+		"an app of an endless period": {Epoch: "e", Factors: without(func(a *totpParams) { a.Period = 1 << 40 })},
 		"a phone without a number":    {Epoch: "e", Factors: []factor{{ID: "f", Method: SMS, App: key}}},
-		"a set-up of a later release": {Epoch: "e", Setup: &setup{ID: "f", Method: "webauthn", App: key, Expires: 1 << 40}},
-		"a set-up without a key":      {Epoch: "e", Setup: &setup{ID: "f", Method: TOTP, Expires: 1 << 40}},
+		"a set-up of a later release": {Epoch: "e", Pending: &pendingEnrollment{FactorID: "f", Method: "webauthn", App: key, Expires: 1 << 40}},
+		"a set-up without a key":      {Epoch: "e", Pending: &pendingEnrollment{FactorID: "f", Method: TOTP, Expires: 1 << 40}},
 		"no epoch":                    {Factors: []factor{{ID: "f", Method: TOTP, App: key}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestAbuse_D16_PhoneIsNoAuthenticator(t *testing.T) {
 	cfg := TOTPConfig{}
 	cfg.setDefaults()
 	now := time.Unix(1_700_000_000, 0)
-	s := &state{m: &Manager{Config{TOTP: cfg}}, now: now}
-	empty := app{"", "SHA1", 6, 30}
+	s := &userTx{m: &Manager{Config{TOTP: cfg}}, now: now}
+	empty := totpParams{"", "SHA1", 6, 30}
 	s.Factors = []factor{{ID: "f", Method: SMS, App: empty, Phone: "+41791234567"}}
 	require.Equal(t, wrong, s.tryTOTP(string(empty.code(empty.step(now)))))
 }
@@ -262,7 +262,7 @@ func TestWireHasOneSpelling(t *testing.T) {
 // What a key holder finds of a texted code or a recovery code does not tell it
 // without a key that is another for each.
 func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
-	s := &state{m: &Manager{}, user: "ada", now: time.Unix(1, 0)}
+	s := &userTx{m: &Manager{}, user: "ada", now: time.Unix(1, 0)}
 	s.m.cfg.setDefaults()
 	seen := map[string]bool{"": true}
 	fresh := func(key string) {
@@ -272,9 +272,9 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 	}
 	for range 10 {
 		var to ticket
-		x := sent{ID: "one"}
-		s.text(&to, &x, Phone{E164: "+41791234567"}, budgetKnown)
-		fresh(to.sentKey)
+		x := message{ID: "one"}
+		s.composeText(&to, &x, Phone{E164: "+41791234567"}, budgetKnown)
+		fresh(to.messageKey)
 		fresh(x.Hash)
 		set := s.newCodeSet([]string{"CODE"})
 		fresh(set.Key)
@@ -285,17 +285,17 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 // A number is confirmed by the code that was texted for this set-up.
 func TestAbuse_J07_CodeOfAnotherSetUp(t *testing.T) {
 	keys := fuzzKeys(t)
-	s := &state{m: &Manager{Config{Keys: keys}}, user: "ada", now: time.Unix(1, 0)}
+	s := &userTx{m: &Manager{Config{Keys: keys}}, user: "ada", now: time.Unix(1, 0)}
 	s.m.cfg.setDefaults()
 	to := ticket{purpose: forPhone, user: "ada", expires: 2}
-	x := sent{ID: "x", Method: SMS, Attempt: "this"}
-	to.sent = x.ID
-	out := s.text(&to, &x, Phone{E164: "+41791234567"}, budgetUnconfirmed)
+	x := message{ID: "x", Method: SMS, Attempt: "this"}
+	to.messageID = x.ID
+	out := s.composeText(&to, &x, Phone{E164: "+41791234567"}, budgetUnconfirmed)
 	code := out.text.Body[:textDigits]
 	caller := Caller{Challenge: Challenge{keys.sealTicket(to)}}
-	s.Setup = &setup{ID: "another"}
-	s.Sent = []sent{x}
+	s.Pending = &pendingEnrollment{FactorID: "another"}
+	s.Messages = []message{x}
 	require.False(t, s.confirmsPhone(caller, code))
-	s.Setup.ID = "this"
+	s.Pending.FactorID = "this"
 	require.True(t, s.confirmsPhone(caller, code))
 }

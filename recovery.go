@@ -49,8 +49,8 @@ func newRecoveryCodes(n int) []string {
 	return codes
 }
 
-// showRecovery groups a code for reading.
-func showRecovery(code string) string {
+// formatRecoveryCode groups a code for reading.
+func formatRecoveryCode(code string) string {
 	var groups []string
 	for ; len(code) > 4; code = code[4:] {
 		groups = append(groups, code[:4])
@@ -58,10 +58,10 @@ func showRecovery(code string) string {
 	return strings.Join(append(groups, code), "-")
 }
 
-func shown(codes []string) []Secret {
+func asSecrets(codes []string) []Secret {
 	secrets := make([]Secret, len(codes))
 	for i, code := range codes {
-		secrets[i] = NewSecret(showRecovery(code))
+		secrets[i] = NewSecret(formatRecoveryCode(code))
 	}
 	return secrets
 }
@@ -79,7 +79,7 @@ func canonicalRecovery(code string) (string, bool) {
 var lookAlikes = strings.NewReplacer("O", "0", "I", "1", "L", "1", "-", "", " ", "")
 
 // newCodeSet makes the live set of codes that were shown and saved.
-func (s *state) newCodeSet(codes []string) *codeSet {
+func (s *userTx) newCodeSet(codes []string) *codeSet {
 	if len(codes) == 0 {
 		return nil
 	}
@@ -104,14 +104,14 @@ func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:reco
 // hashes, in the same order.
 func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
 
-// dropCodes leaves only hashes where codes are not to be kept.
-func (r *userRecord) dropCodes(viewable bool) {
+// pruneCodes leaves only hashes where codes are not to be kept.
+func (r *userRecord) pruneCodes(viewable bool) {
 	if r.Codes != nil && !viewable {
 		r.Codes.Codes = nil
 	}
 }
 
-func (s *state) codesLeft() int {
+func (s *userTx) codesLeft() int {
 	if s.Codes == nil {
 		return 0
 	}
@@ -120,7 +120,7 @@ func (s *state) codesLeft() int {
 
 // tryRecovery spends a code. Every hash of the set is looked at, whichever
 // matches.
-func (s *state) tryRecovery(code string) outcome {
+func (s *userTx) tryRecovery(code string) outcome {
 	code, ok := canonicalRecovery(code)
 	if !ok || s.Codes == nil {
 		return wrong
@@ -128,7 +128,7 @@ func (s *state) tryRecovery(code string) outcome {
 	set, found := s.Codes, -1
 	hash := string(keyedHash([]byte(set.Key), s.user, code))
 	for i := range set.left() {
-		if same(set.hash(i), hash) {
+		if constantTimeEqual(set.hash(i), hash) {
 			found = i
 		}
 	}
@@ -139,7 +139,7 @@ func (s *state) tryRecovery(code string) outcome {
 		set.Codes = slices.Delete(set.Codes, found, found+1)
 	}
 	set.Hashes = set.Hashes[:found*recoveryHashLen] + set.Hashes[(found+1)*recoveryHashLen:]
-	s.event(Event{Type: event.RecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true})
+	s.emit(Event{Type: event.RecoveryUsed, Method: RecoveryCode, Left: s.codesLeft(), Notice: true})
 	return right
 }
 
@@ -150,13 +150,13 @@ func (s *state) tryRecovery(code string) outcome {
 // Errors: [ErrNotAllowed] where they are not viewable, [ErrNotEnrolled] where
 // there are none, [*DeniedError].
 func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, err error) {
-	err = m.change(ctx, c, func(s *state, t ticket, _ User) error {
-		if err := s.mayChange(t); err != nil {
+	err = m.change(ctx, c, func(s *userTx, t ticket, _ User) error {
+		if err := s.authorizeChange(t); err != nil {
 			return err
 		}
 		codes, err = s.viewCodes()
 		if err == nil {
-			s.event(Event{Type: event.CodesViewed, Session: t.sid, Left: len(codes), Notice: true})
+			s.emit(Event{Type: event.CodesViewed, Session: t.sessionID, Left: len(codes), Notice: true})
 		}
 		return err
 	})
@@ -166,14 +166,14 @@ func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, 
 	return codes, nil
 }
 
-func (s *state) viewCodes() ([]Secret, error) {
+func (s *userTx) viewCodes() ([]Secret, error) {
 	switch {
 	case s.codesLeft() == 0:
 		return nil, ErrNotEnrolled
 	case !s.m.cfg.Recovery.Viewable || !s.Codes.viewable():
 		return nil, ErrNotAllowed
 	}
-	return shown(s.Codes.Codes), nil
+	return asSecrets(s.Codes.Codes), nil
 }
 
 // RegenerateCodes starts a new set of recovery codes: it is shown, and becomes

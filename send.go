@@ -10,9 +10,9 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// sent is a link or a texted code that left, or may have left. What it takes
+// message is a link or a texted code that left, or may have left. What it takes
 // to use it is in the challenge that was made for it.
-type sent struct {
+type message struct {
 	ID      string
 	Method  Method
 	Bucket  string // whose failures and newer messages void it; see bucket
@@ -45,11 +45,11 @@ var (
 	textAllowance = allowance{[]int64{60, 120, 300}, 5, 10}
 )
 
-// wait returns how long the next send has to wait, given when the earlier ones
+// nextSendIn returns how long the next send has to wait, given when the earlier ones
 // were claimed, oldest first.
-func (a allowance) wait(times []int64, now int64) time.Duration {
+func (a allowance) nextSendIn(times []int64, now int64) time.Duration {
 	var until int64
-	times, lastHour := within(times, now, day), within(times, now, hour)
+	times, lastHour := recentTimes(times, now, day), recentTimes(times, now, hour)
 	if n := len(lastHour); n > 0 {
 		until = lastHour[n-1] + a.coolDown[min(n, len(a.coolDown))-1]
 	}
@@ -62,26 +62,26 @@ func (a allowance) wait(times []int64, now int64) time.Duration {
 	return time.Duration(max(0, min(until-now, day))) * time.Second
 }
 
-// within returns the times not older than span. Those as far ahead come from a
+// recentTimes returns the times not older than span. Those as far ahead come from a
 // clock that was wrong, and would stop all sending until then.
-func within(times []int64, now, span int64) []int64 {
+func recentTimes(times []int64, now, span int64) []int64 {
 	return slices.DeleteFunc(slices.Clone(times), func(t int64) bool { return max(now-t, t-now) >= span })
 }
 
-// claimSend takes one send out of the user's allowance in a bucket. It is never
+// reserveUserSend takes one send out of the user's allowance in a bucket. It is never
 // given back: a gateway that failed may have sent all the same.
-func (s *state) claimSend(m Method, name string) error {
+func (s *userTx) reserveUserSend(m Method, name string) error {
 	a, now := mailAllowance, s.now.Unix()
 	if m == SMS {
 		a = textAllowance
 	}
-	if wait := a.wait(s.Sends[name], now); wait > 0 {
+	if wait := a.nextSendIn(s.SendTimes[name], now); wait > 0 {
 		return &lockedError{wait}
 	}
-	if s.Sends == nil {
-		s.Sends = map[string][]int64{}
+	if s.SendTimes == nil {
+		s.SendTimes = map[string][]int64{}
 	}
-	s.Sends[name] = append(within(s.Sends[name], now, day), now)
+	s.SendTimes[name] = append(recentTimes(s.SendTimes[name], now, day), now)
 	s.dirty = true
 	return nil
 }
@@ -94,33 +94,33 @@ func (s *state) claimSend(m Method, name string) error {
 // Errors: [ErrLocked] while the method is locked or sent too often, see
 // [RetryAfter]; [ErrExpired]; [ErrNotAllowed]; [ErrUnavailable].
 func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Method) (Result, error) {
-	t, u, err := m.resume(ctx, c, ch, forLogin, forAction)
+	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
-	var out outgoing
+	var out pendingMessage
 	var login Result
-	err = m.decide(ctx, c, t.user, t.account, func(s *state) error {
-		offered, err := s.pending(u, t)
+	err = m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+		offered, err := s.offeredMethods(u, t)
 		if err != nil {
 			return err
 		}
 		if !slices.Contains(offered, method) || (method != EmailLink && method != SMS) {
 			return ErrNotAllowed
 		}
-		known := s.known() != nil
-		if err := s.open(method, known); err != nil { // it could not be used
+		known := s.knownBrowser() != nil
+		if err := s.checkThrottle(method, known); err != nil { // it could not be used
 			return err
 		}
-		if err := s.claimSend(method, bucket(method, known)); err != nil {
+		if err := s.reserveUserSend(method, bucket(method, known)); err != nil {
 			return err
 		}
 		t.expires = s.now.Add(challengeTTL).Unix() // what is sent late is good for as long
-		if out, err = s.prepare(u, &t, method); err != nil {
+		if out, err = s.newMessage(u, &t, method); err != nil {
 			s.dirty = false
 			return err
 		}
-		s.event(Event{Type: event.Sent, Method: method, Session: t.sid, Detail: out.mask})
+		s.emit(Event{Type: event.Sent, Method: method, Session: t.sessionID, Detail: out.mask})
 		login = Result{Next: NextChallenge, Methods: offered, Challenge: Challenge{m.cfg.Keys.sealTicket(t)}, Sent: out.mask}
 		return nil
 	})
@@ -130,8 +130,8 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 	return loginOrError(login, err)
 }
 
-// outgoing is a message that was claimed and has not left yet.
-type outgoing struct {
+// pendingMessage is a message that was claimed and has not left yet.
+type pendingMessage struct {
 	user    string
 	account string
 	mask    string
@@ -141,39 +141,39 @@ type outgoing struct {
 	budget  budget // of the number
 }
 
-// prepare makes the secret of what is sent and ties it to the ticket. Of links
+// newMessage makes the secret of what is sent and ties it to the ticket. Of links
 // only the newest of each browser is good; of texts only the newest, apart in
 // known browsers, so that a stranger cannot void the owner's.
-func (s *state) prepare(u User, t *ticket, method Method) (outgoing, error) {
-	x := sent{ID: newID(), Method: method, Bucket: bucket(method, s.known() != nil), Browser: t.browser, Attempt: t.id}
-	t.sent, t.sentBy = x.ID, method
-	var out outgoing
+func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, error) {
+	x := message{ID: newID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id}
+	t.messageID, t.messageMethod = x.ID, method
+	var out pendingMessage
 	var err error
 	if method == SMS {
-		out, err = s.prepareText(t, &x)
+		out, err = s.newText(t, &x)
 	} else {
-		out = s.prepareLink(u, &x)
+		out = s.newLink(u, &x)
 	}
 	if err != nil {
 		return out, err
 	}
-	s.Sent = slices.DeleteFunc(s.Sent, func(o sent) bool {
+	s.Messages = slices.DeleteFunc(s.Messages, func(o message) bool {
 		return o.Bucket == x.Bucket && method == SMS || o.Method == method && (o.Attempt == x.Attempt || (o.Browser != "" && o.Browser == x.Browser))
 	})
-	s.Sent = append(s.Sent, x)
+	s.Messages = append(s.Messages, x)
 	out.user, out.account, out.mask = s.user, s.account, x.Mask
 	return out, nil
 }
 
 // deliver hands a message over, after the budgets that stand over all users.
-func (m *Manager) deliver(ctx context.Context, out outgoing) error {
+func (m *Manager) deliver(ctx context.Context, out pendingMessage) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, sendTimeout)
 		defer cancel()
 	}
 	if out.text != nil {
-		if err := m.claimNumber(ctx, out.number, out.budget); err != nil {
+		if err := m.reserveNumberSend(ctx, out.number, out.budget); err != nil {
 			return err
 		}
 	}
@@ -182,11 +182,11 @@ func (m *Manager) deliver(ctx context.Context, out outgoing) error {
 		if out.text != nil {
 			s.Method, s.Country, s.Unconfirmed = SMS, out.number.Country, out.budget == budgetUnconfirmed
 		}
-		if err := guarded(func() error { return m.cfg.AllowSend(ctx, s) }); err != nil {
+		if err := recoverPanic(func() error { return m.cfg.AllowSend(ctx, s) }); err != nil {
 			return unavailable("AllowSend", err)
 		}
 	}
-	err := guarded(func() error {
+	err := recoverPanic(func() error {
 		if out.text != nil {
 			return m.cfg.SMS.Sender.SendSMS(ctx, *out.text)
 		}
@@ -207,8 +207,8 @@ type SendRequest struct {
 	Unconfirmed bool   // the number is not confirmed yet
 }
 
-// guarded turns a panic of the host's code into an error.
-func guarded(f func() error) (err error) {
+// recoverPanic turns a panic of the host's code into an error.
+func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %T", errPanic, p) // the value may hold the message
@@ -217,31 +217,31 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// liveSent returns what was sent for a ticket, if it is still good.
-func (s *state) liveSent(t ticket, m Method) *sent {
-	for i := range s.Sent {
-		if x := &s.Sent[i]; t.sent != "" && x.ID == t.sent && x.Method == m && s.now.Unix() < x.Expires {
+// currentMessage returns what was sent for a ticket, if it is still good.
+func (s *userTx) currentMessage(t ticket, m Method) *message {
+	for i := range s.Messages {
+		if x := &s.Messages[i]; t.messageID != "" && x.ID == t.messageID && x.Method == m && s.now.Unix() < x.Expires {
 			return x
 		}
 	}
 	return nil
 }
 
-func (s *state) sentTo(t ticket) string {
-	if x := s.liveSent(t, t.sentBy); x != nil {
+func (s *userTx) sentTo(t ticket) string {
+	if x := s.currentMessage(t, t.messageMethod); x != nil {
 		return x.Mask
 	}
 	return ""
 }
 
-// voidSent makes what was sent in a bucket worthless.
-func (s *state) voidSent(bucket string) {
-	s.Sent = slices.DeleteFunc(s.Sent, func(x sent) bool { return x.Bucket == bucket })
+// voidMessages makes what was sent in a bucket worthless.
+func (s *userTx) voidMessages(bucket string) {
+	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == bucket })
 }
 
-// useSent takes away what has done its work.
-func (s *state) useSent(id string) {
-	s.Sent = slices.DeleteFunc(s.Sent, func(x sent) bool { return x.ID == id })
+// useMessage takes away what has done its work.
+func (s *userTx) useMessage(id string) {
+	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.ID == id })
 }
 
 var errNoSender = errors.New("twofa: no sender is configured")

@@ -44,7 +44,7 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 }
 
 // guard reads the caller's session and user, and guards.
-func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *state, error) {
+func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *userTx, error) {
 	t, s, err := m.liveSession(ctx, c)
 	if err == nil {
 		err = s.guard(t)
@@ -55,12 +55,12 @@ func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *state, error) {
 // guard is the decision of every guard: what a session has proven against what
 // the account asks for. The directory is not asked, so every user counts as
 // having a mailbox; where one has none, Resume finds out.
-func (s *state) guard(t ticket) error {
-	if !s.live(t) {
+func (s *userTx) guard(t ticket) error {
+	if !s.isCurrent(t) {
 		return s.denied(ReasonSignedOut)
 	}
-	f := facts{account: s.account, ticket: t, has: s.has(true), codes: s.codesLeft() > 0}
-	switch v := s.policy.decide(f); v.next {
+	f := facts{account: s.account, ticket: t, has: s.enrolledMethods(true), codes: s.codesLeft() > 0}
+	switch v := s.policy.evaluate(f); v.next {
 	case NextDone:
 		return nil
 	case NextEnroll:
@@ -70,7 +70,7 @@ func (s *state) guard(t ticket) error {
 	}
 }
 
-func (s *state) denied(r Reason) error { return &DeniedError{Reason: r, Account: s.account} }
+func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account: s.account} }
 
 // openSession opens the caller's session, before anything is read.
 func (m *Manager) openSession(c Caller) (ticket, error) {
@@ -82,13 +82,13 @@ func (m *Manager) openSession(c Caller) (ticket, error) {
 }
 
 // liveSession opens the caller's session and reads its user.
-func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *state, error) {
+func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *userTx, error) {
 	t, err := m.openSession(c)
 	if err != nil {
 		return t, nil, err
 	}
 	s, err := m.load(ctx, c.Client, t.user, c.Account)
-	if err == nil && !s.live(t) {
+	if err == nil && !s.isCurrent(t) {
 		err = s.denied(ReasonSignedOut)
 	}
 	return t, s, err
@@ -111,30 +111,30 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 		return Result{}, s.denied(ReasonSignedOut)
 	}
 	t.account, t.stamp = c.Account, s.Stamp
-	v := s.policy.decide(s.facts(u, t))
+	v := s.policy.evaluate(s.facts(u, t))
 	if v.next == NextEnroll {
-		if len(s.Factors) == 0 && s.mayChange(t) != nil {
-			return Result{}, s.mayChange(t)
+		if len(s.Factors) == 0 && s.authorizeChange(t) != nil {
+			return Result{}, s.authorizeChange(t)
 		}
 		// What leads to set-up has to be proven now.
-		t.proofs = slices.DeleteFunc(t.proofs, func(p proof) bool { return !s.recent(p.at) })
-		v = s.policy.decide(s.facts(u, t))
+		t.proven = slices.DeleteFunc(t.proven, func(p provenMethod) bool { return !s.isRecent(p.at) })
+		v = s.policy.evaluate(s.facts(u, t))
 	}
-	t.bind(c.Client)
+	t.bindTo(c.Client)
 	switch v.next {
 	case NextDone:
-		return Result{Next: NextDone, Session: s.session(t)}, nil
+		return Result{Next: NextDone, Session: s.issueSession(t)}, nil
 	case NextEnroll:
-		return Result{Next: NextEnroll, Challenge: s.challenge(t, forEnroll, enrollTTL)}, nil
+		return Result{Next: NextEnroll, Challenge: s.issueChallenge(t, forEnroll, enrollChallengeTTL)}, nil
 	}
-	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.challenge(t, forLogin, challengeTTL)}, nil
+	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.issueChallenge(t, forLogin, challengeTTL)}, nil
 }
 
-// challenge makes a challenge for a live session.
-func (s *state) challenge(t ticket, p purpose, ttl time.Duration) Challenge {
+// issueChallenge makes a challenge for a live session.
+func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challenge {
 	t.ends = t.expires
 	t.purpose, t.id, t.epoch, t.expires = p, newID(), s.Epoch, s.now.Add(ttl).Unix()
-	t.sent, t.sentBy, t.sentKey = "", "", ""
+	t.messageID, t.messageMethod, t.messageKey = "", "", ""
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
 
@@ -166,9 +166,9 @@ func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
 	if err != nil {
 		return SessionInfo{}, &DeniedError{Reason: ReasonSignedOut}
 	}
-	d := SessionInfo{User: t.user, Account: t.account, ID: t.sid, By: t.by, AMR: t.amr(),
+	d := SessionInfo{User: t.user, Account: t.account, ID: t.sessionID, By: t.by, AMR: t.amr(),
 		AuthTime: time.Unix(t.at, 0).UTC(), Expires: time.Unix(t.expires, 0).UTC()}
-	for _, p := range t.proofs {
+	for _, p := range t.proven {
 		d.Proofs = append(d.Proofs, ProvenMethod{p.method, time.Unix(p.at, 0).UTC()})
 	}
 	return d, nil
@@ -181,10 +181,10 @@ func (t ticket) amr() []string {
 		amr = append(amr, "pwd")
 	}
 	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery"}
-	for _, p := range t.proofs {
+	for _, p := range t.proven {
 		amr = append(amr, cmp.Or(names[p.method], "x-browser"))
 	}
-	if t.by == ByPassword && t.provenAny(TOTP, SMS) {
+	if t.by == ByPassword && t.hasProven(TOTP, SMS) {
 		amr = append(amr, "mfa")
 	}
 	return amr
@@ -223,9 +223,9 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 	if err != nil || u.ID != user {
 		u = User{ID: user} // the host may be deleting the person: revoke all the same
 	}
-	return m.decide(ctx, by.Client, user, by.Account, func(s *state) error {
+	return m.update(ctx, by.Client, user, by.Account, func(s *userTx) error {
 		switch {
-		case by.host == "" && !s.live(t):
+		case by.host == "" && !s.isCurrent(t):
 			return s.denied(ReasonSignedOut)
 		case s.Epoch == "":
 			return nil
@@ -236,19 +236,19 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 		s.Stamp = stampOf(u)
 		survivor := ""
 		if keep {
-			survivor = t.sid
+			survivor = t.sessionID
 		}
 		s.newEpoch(survivor)
-		s.event(e)
+		s.emit(e)
 		return nil
 	})
 }
 
 // newEpoch ends everything that was proven before, beside one session.
 // Factors, codes and counters stay.
-func (s *state) newEpoch(survivor string) {
-	s.Epoch, s.Keep = newID(), survivor
-	s.Grants, s.Sent, s.Setup, s.Browsers = nil, nil, nil, nil
+func (s *userTx) newEpoch(survivor string) {
+	s.Epoch, s.KeptSession = newID(), survivor
+	s.Grants, s.Messages, s.Pending, s.Browsers = nil, nil, nil, nil
 	s.dirty = true
 }
 
@@ -264,7 +264,7 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if err := checkID("user", user); err != nil {
 		return err
 	}
-	return m.rounds(ctx, func() error {
+	return m.retryOnConflict(ctx, func() error {
 		records, err := m.cfg.Store.Get(ctx, userKey(user))
 		if err != nil {
 			return unavailable("store", err)

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	textDigits  = 6
-	setupBucket = string(SMS) + "/setup" // of codes that confirm a number
+	textDigits    = 6
+	confirmBucket = string(SMS) + "/setup" // of codes that confirm a number
 )
 
 // tryText checks a texted code. The code is bound to the challenge it was sent
 // for, which holds the key its hash was made with: a copy of the database does
 // not tell it.
-func (s *state) tryText(t ticket, code string) outcome {
-	x := s.liveSent(t, SMS)
+func (s *userTx) tryText(t ticket, code string) outcome {
+	x := s.currentMessage(t, SMS)
 	code, ok := digits(code, textDigits)
 	if x == nil || !ok {
 		return wrong
@@ -33,19 +33,19 @@ func (s *state) tryText(t ticket, code string) outcome {
 	if phone == nil || x.To != digest("number", phone.Phone) {
 		return wrong
 	}
-	if !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
+	if !constantTimeEqual(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
 		if x.Tries++; x.Tries >= maxTextTries {
-			s.useSent(x.ID)
+			s.useMessage(x.ID)
 		}
 		return wrong
 	}
-	s.useSent(x.ID)
+	s.useMessage(x.ID)
 	phone.Used = s.now.Unix()
 	return right
 }
 
 // phone returns the user's phone, nil if there is none.
-func (s *state) phone() *factor {
+func (s *userTx) phone() *factor {
 	for i := range s.Factors {
 		if s.Factors[i].Method == SMS {
 			return &s.Factors[i]
@@ -64,20 +64,20 @@ func newTextCode() string {
 	return fmt.Sprintf("%0*d", textDigits, n)
 }
 
-// prepareText makes the code and message for the user's active number.
-func (s *state) prepareText(t *ticket, x *sent) (outgoing, error) {
+// newText makes the code and message for the user's active number.
+func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 	f := s.phone()
 	if f == nil {
-		return outgoing{}, ErrNotEnrolled
+		return pendingMessage{}, ErrNotEnrolled
 	}
 	phone, err := s.m.cfg.destination(f.Phone, "")
 	if err != nil {
-		return outgoing{}, err
+		return pendingMessage{}, err
 	}
-	if s.known() != nil {
-		return s.text(t, x, phone, budgetKnown), nil
+	if s.knownBrowser() != nil {
+		return s.composeText(t, x, phone, budgetKnown), nil
 	}
-	return s.text(t, x, phone, budgetUnknown), nil
+	return s.composeText(t, x, phone, budgetUnknown), nil
 }
 
 // budget names one of those a number has over all users. Each use has its own,
@@ -92,17 +92,17 @@ const (
 	budgetReplaced    budget = "/replaced"
 )
 
-// text makes a code for a number and the message that carries it.
-func (s *state) text(t *ticket, x *sent, phone Phone, b budget) outgoing {
+// composeText makes a code for a number and the message that carries it.
+func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendingMessage {
 	code := newTextCode()
-	t.sentKey = newID()
-	x.Hash, x.To, x.Mask = textHash(t.sentKey, s.user, x.ID, code), digest("number", phone.E164), maskPhone(phone.E164)
+	t.messageKey = newID()
+	x.Hash, x.To, x.Mask = textHash(t.messageKey, s.user, x.ID, code), digest("number", phone.E164), maskPhone(phone.E164)
 	x.Expires = s.now.Add(textTTL).Unix()
 	body := clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed}), 400)
 	if host := s.m.cfg.SMS.WebOTPHost; host != "" {
 		body += "\n\n@" + host + " #" + code
 	}
-	return outgoing{text: &TextMessage{To: phone.E164, Body: body}, number: phone, budget: b}
+	return pendingMessage{text: &TextMessage{To: phone.E164, Body: body}, number: phone, budget: b}
 }
 
 // CodeText is what [SMSConfig.CodeText] writes a message of.
@@ -183,29 +183,29 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 	if err != nil {
 		return Enrollment{}, err
 	}
-	var out outgoing
+	var out pendingMessage
 	var started Enrollment
-	err = m.change(ctx, c, func(s *state, t ticket, u User) error {
+	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
 		if err := s.mayEnroll(t, e); err != nil {
 			return err
 		}
-		if err := s.claimSend(SMS, setupBucket); err != nil {
+		if err := s.reserveUserSend(SMS, confirmBucket); err != nil {
 			return err
 		}
-		p := s.newSetup(t, e)
+		p := s.newPending(t, e)
 		p.Phone = phone.E164
 		if t.purpose == forSession {
 			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
-			t.bind(c.Client)
+			t.bindTo(c.Client)
 		}
-		x := sent{ID: newID(), Method: SMS, Bucket: setupBucket, Attempt: p.ID}
-		t.sent, t.sentBy = x.ID, SMS
-		out = s.text(&t, &x, phone, budgetUnconfirmed)
+		x := message{ID: newID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID}
+		t.messageID, t.messageMethod = x.ID, SMS
+		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
 		out.user, out.account, out.mask = s.user, s.account, x.Mask
-		s.voidSent(setupBucket)
-		s.Sent = append(s.Sent, x)
-		s.event(Event{Type: event.Sent, Method: SMS, Session: t.sid, Detail: "to confirm " + x.Mask})
-		started = s.enrollment(u)
+		s.voidMessages(confirmBucket)
+		s.Messages = append(s.Messages, x)
+		s.emit(Event{Type: event.Sent, Method: SMS, Session: t.sessionID, Detail: "to confirm " + x.Mask})
+		started = s.describePending(u)
 		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
 		return nil
 	})
@@ -219,51 +219,51 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 }
 
 // confirmsPhone checks the code that was texted to a pending number.
-func (s *state) confirmsPhone(c Caller, code string) bool {
+func (s *userTx) confirmsPhone(c Caller, code string) bool {
 	t, err := s.m.cfg.Keys.openTicket(c.Challenge.Secret, s.now, forPhone, forEnroll)
-	if err != nil || !t.from(c.Client) {
+	if err != nil || !t.isFrom(c.Client) {
 		return false
 	}
-	x := s.liveSent(t, SMS)
+	x := s.currentMessage(t, SMS)
 	code, ok := digits(code, textDigits)
-	if x == nil || !ok || x.Attempt != s.Setup.ID || !same(x.Hash, textHash(t.sentKey, s.user, x.ID, code)) {
+	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !constantTimeEqual(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
 		return false
 	}
-	s.useSent(x.ID)
+	s.useMessage(x.ID)
 	return true
 }
 
 // tellOldPhone texts the number that is being replaced: who takes over a login
 // should not be able to move it to another phone unnoticed.
-func (s *state) tellOldPhone(number string) {
+func (s *userTx) tellOldPhone(number string) {
 	phone, err := s.m.cfg.destination(number, "")
 	if err != nil {
 		return // it is not texted any more; the notice by mail remains
 	}
-	s.after = append(s.after, outgoing{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
+	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
 		text: &TextMessage{To: number, Body: clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
 }
 
-// claimNumber takes one text out of a budget of a number, over all users.
-func (m *Manager) claimNumber(ctx context.Context, p Phone, b budget) error {
+// reserveNumberSend takes one text out of a budget of a number, over all users.
+func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) error {
 	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164)) + string(b)
-	return m.rounds(ctx, func() error {
+	return m.retryOnConflict(ctx, func() error {
 		var b numberRecord
 		old, err := m.get(ctx, key, &b)
 		if err != nil {
 			return err
 		}
 		now := m.cfg.Now().Unix()
-		if wait := textAllowance.wait(b.Sends, now); wait > 0 {
+		if wait := textAllowance.nextSendIn(b.SendTimes, now); wait > 0 {
 			return &lockedError{wait}
 		}
-		b.Sends = append(within(b.Sends, now, day), now)
+		b.SendTimes = append(recentTimes(b.SendTimes, now, day), now)
 		return m.write(ctx, key, old.Version, &b, nil)
 	})
 }
 
 // numberRecord is what is kept under "number/<keyed hash of the number>".
-type numberRecord struct{ Sends []int64 }
+type numberRecord struct{ SendTimes []int64 }
 
-func (n *numberRecord) walk(w *wire)  { list(w, &n.Sends, w.number) }
+func (n *numberRecord) walk(w *wire)  { list(w, &n.SendTimes, w.number) }
 func (n *numberRecord) check() string { return "" }

@@ -15,12 +15,12 @@ const ActionFactors = "factors"
 
 // grant is a fresh proof for one action in one account, by one session.
 type grant struct {
-	Account  string
-	Action   string
-	Resource string
-	SID      string
-	Method   Method
-	At       int64
+	Account   string
+	Action    string
+	Resource  string
+	SessionID string
+	Method    Method
+	At        int64
 }
 
 const (
@@ -45,9 +45,9 @@ func (p Policy) Rule(action string) ActionRule {
 	return r
 }
 
-// fresh reports whether the grant is good under a rule now. A time of issue
+// isFresh reports whether the grant is good under a rule now. A time of issue
 // that lies ahead by more than clocks differ is no proof of anything.
-func (g grant) fresh(r ActionRule, now int64) bool {
+func (g grant) isFresh(r ActionRule, now int64) bool {
 	age := r.MaxAge
 	if age == 0 {
 		age = onceMaxAge
@@ -55,8 +55,8 @@ func (g grant) fresh(r ActionRule, now int64) bool {
 	return g.At <= now+issueSlack && now-g.At < int64(age/time.Second) && slices.Contains(r.Methods, g.Method)
 }
 
-func (g grant) is(account, action, resource, sid string) bool {
-	return g.Account == account && g.Action == action && g.Resource == resource && g.SID == sid
+func (g grant) matches(account, action, resource, sid string) bool {
+	return g.Account == account && g.Action == action && g.Resource == resource && g.SessionID == sid
 }
 
 // CheckAction looks whether the session may do an action now: Check, and a
@@ -67,7 +67,7 @@ func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource st
 	if err != nil {
 		return err
 	}
-	_, err = s.granted(t, action, resource)
+	_, err = s.findGrant(t, action, resource)
 	return err
 }
 
@@ -80,21 +80,21 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 	if err != nil {
 		return err
 	}
-	return m.decide(ctx, c.Client, t.user, c.Account, func(s *state) error {
+	return m.update(ctx, c.Client, t.user, c.Account, func(s *userTx) error {
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		return s.use(t, action, resource)
+		return s.useGrant(t, action, resource)
 	})
 }
 
-// use is granted, and spends a proof that serves once.
-func (s *state) use(t ticket, action, resource string) error {
-	i, err := s.granted(t, action, resource)
+// useGrant is granted, and spends a proof that serves once.
+func (s *userTx) useGrant(t ticket, action, resource string) error {
+	i, err := s.findGrant(t, action, resource)
 	if err != nil || s.policy.Rule(action).MaxAge > 0 {
 		return err
 	}
-	s.event(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sid, Detail: named(action, resource)})
+	s.emit(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sessionID, Detail: actionLabel(action, resource)})
 	s.Grants = slices.Delete(s.Grants, i, i+1)
 	return nil
 }
@@ -113,7 +113,7 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 	if err != nil {
 		return Result{}, err
 	}
-	if _, err := s.granted(t, action, resource); err == nil {
+	if _, err := s.findGrant(t, action, resource); err == nil {
 		return Result{Next: NextDone}, nil
 	}
 	u, err := m.lookup(ctx, t.user, c.Account)
@@ -125,18 +125,18 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 		return Result{}, err
 	}
 	t.account, t.stamp, t.action, t.resource = c.Account, s.Stamp, action, resource
-	t.bind(c.Client)
-	return Result{Next: NextChallenge, Methods: methods, Challenge: s.challenge(t, forAction, challengeTTL)}, nil
+	t.bindTo(c.Client)
+	return Result{Next: NextChallenge, Methods: methods, Challenge: s.issueChallenge(t, forAction, challengeTTL)}, nil
 }
 
 // acceptedFor returns the methods the user has that an action accepts.
-func (s *state) acceptedFor(action string, u User) ([]Method, error) {
+func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
 	r := s.policy.Rule(action)
 	fallback := s.policy.Fallback
 	if action == ActionFactors {
 		fallback = nil // all accounts share what it changes
 	}
-	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(s.has(len(u.Emails) > 0))
+	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(s.enrolledMethods(len(u.Emails) > 0))
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
 		methods = append(methods, RecoveryCode)
 	}
@@ -146,15 +146,15 @@ func (s *state) acceptedFor(action string, u User) ([]Method, error) {
 	return methods, nil
 }
 
-// granted returns the index of a grant that is good for this now.
-func (s *state) granted(t ticket, action, resource string) (int, error) {
+// findGrant returns the index of a grant that is good for this now.
+func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 	r := s.policy.Rule(action)
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
 	for i, g := range s.Grants {
-		if !g.is(s.account, action, resource, t.sid) {
+		if !g.matches(s.account, action, resource, t.sessionID) {
 			continue
 		}
-		if g.fresh(r, s.now.Unix()) {
+		if g.isFresh(r, s.now.Unix()) {
 			return i, nil
 		}
 		denied.Reason = ReasonStale
@@ -162,18 +162,18 @@ func (s *state) granted(t ticket, action, resource string) (int, error) {
 	return 0, denied
 }
 
-// grant writes down a fresh proof. It takes the place of an older one for the
+// recordGrant writes down a fresh proof. It takes the place of an older one for the
 // same action, so that one proof never serves twice.
-func (s *state) grant(t ticket, m Method) {
-	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SID: t.sid, Method: m, At: s.now.Unix()}
+func (s *userTx) recordGrant(t ticket, m Method) {
+	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now.Unix()}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
-		return o.is(g.Account, g.Action, g.Resource, g.SID)
+		return o.matches(g.Account, g.Action, g.Resource, g.SessionID)
 	})
 	s.Grants = append(s.Grants, g)
-	s.event(Event{Type: event.StepUp, Method: m, Session: t.sid, Detail: named(t.action, t.resource)})
+	s.emit(Event{Type: event.StepUp, Method: m, Session: t.sessionID, Detail: actionLabel(t.action, t.resource)})
 }
 
-func named(action, resource string) string {
+func actionLabel(action, resource string) string {
 	if resource == "" {
 		return action
 	}

@@ -13,49 +13,49 @@ const (
 	readBackTime = 2 * time.Second // to learn the outcome of a swap that ended in an error
 )
 
-// state is one user's record and policy as read, for one decision.
-type state struct {
+// userTx is one user's record and policy as read, for one decision.
+type userTx struct {
 	userRecord
-	m       *Manager
-	now     time.Time
-	client  Client // where the request comes from
-	browser string // hash of its browser's token, once it was asked for
-	user    string
-	account string
-	version string // as read; "" where the user has no record yet
-	policy  Policy
-	events  []Event
-	after   []outgoing // messages that may leave once all is written
-	uses    bool       // a proof for ActionFactors stands behind the change
-	dirty   bool       // there is something to write
+	m             *Manager
+	now           time.Time
+	client        Client // where the request comes from
+	browser       string // hash of its browser's token, once it was asked for
+	user          string
+	account       string
+	version       string // as read; "" where the user has no record yet
+	policy        Policy
+	events        []Event
+	deferredTexts []pendingMessage // messages that may leave once all is written
+	uses          bool             // a proof for ActionFactors stands behind the change
+	dirty         bool             // there is something to write
 }
 
-// decide is the one way anything is changed: read the user's record and the
+// update is the one way anything is changed: read the user's record and the
 // account's policy, decide in pure code, swap; when another was faster, again.
 // The verdict leaves only after what it stands on is written: a guess whose
 // counter could not be written was never answered.
-func (m *Manager) decide(ctx context.Context, c Client, user, account string, verdict func(*state) error) error {
-	return m.rounds(ctx, func() error {
+func (m *Manager) update(ctx context.Context, c Client, user, account string, fn func(*userTx) error) error {
+	return m.retryOnConflict(ctx, func() error {
 		s, err := m.load(ctx, c, user, account)
 		if err != nil {
 			return err
 		}
-		answer := verdict(s)
+		answer := fn(s)
 		if !s.dirty {
 			return answer
 		}
-		s.drop()
+		s.prune()
 		if err := m.write(ctx, userKey(user), s.version, &s.userRecord, s.events); err != nil {
 			return err
 		}
-		m.published(ctx, s)
+		m.publishAll(ctx, s)
 		return answer
 	})
 }
 
-// rounds runs once again and again while another is faster, a bounded number
+// retryOnConflict runs once again and again while another is faster, a bounded number
 // of times.
-func (m *Manager) rounds(ctx context.Context, once func() error) error {
+func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error {
 	for round := range maxRounds {
 		if err := once(); !errors.Is(err, ErrConflict) {
 			return err
@@ -73,7 +73,7 @@ func userKey(id string) string    { return "user/" + id }
 func accountKey(id string) string { return "account/" + id }
 
 // load reads a user and a policy in one round trip.
-func (m *Manager) load(ctx context.Context, c Client, user, account string) (*state, error) {
+func (m *Manager) load(ctx context.Context, c Client, user, account string) (*userTx, error) {
 	keys := []string{userKey(user)}
 	if account != "" {
 		keys = append(keys, accountKey(account))
@@ -82,7 +82,7 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*st
 	if err != nil {
 		return nil, unavailable("store", err)
 	}
-	s := &state{m: m, now: m.cfg.Now(), client: c, user: user, account: account, policy: m.cfg.Policy}
+	s := &userTx{m: m, now: m.cfg.Now(), client: c, user: user, account: account, policy: m.cfg.Policy}
 	for _, r := range records {
 		switch {
 		case r.Key == keys[0] && s.version == "" && r.Version != "":
@@ -187,21 +187,21 @@ func backOff(ctx context.Context, round int) error {
 	}
 }
 
-// drop removes what has expired, so that the record stays small without any
+// prune removes what has expired, so that the record stays small without any
 // background work.
-func (s *state) drop() {
+func (s *userTx) prune() {
 	now := s.now.Unix()
 	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now-g.At < int64(maxMaxAge/time.Second) })
 	s.Browsers = s.unexpired() // recognise bounds them
-	s.Sent = keepLast(s.Sent, maxSent, func(x sent) bool { return x.Expires > now })
-	if s.Setup != nil && s.Setup.Expires <= now {
-		s.Setup = nil
+	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
+	if s.Pending != nil && s.Pending.Expires <= now {
+		s.Pending = nil
 	}
-	s.dropCodes(s.m.cfg.Recovery.Viewable)
-	for bucket, times := range s.Sends {
-		if s.Sends[bucket] = within(times, now, day); len(s.Sends[bucket]) == 0 {
-			delete(s.Sends, bucket)
+	s.pruneCodes(s.m.cfg.Recovery.Viewable)
+	for bucket, times := range s.SendTimes {
+		if s.SendTimes[bucket] = recentTimes(times, now, day); len(s.SendTimes[bucket]) == 0 {
+			delete(s.SendTimes, bucket)
 		}
 	}
 }
@@ -218,23 +218,23 @@ func keepLast[T any](list []T, n int, pass func(T) bool) []T {
 }
 
 // spend marks an attempt as over. It reports false where it already was.
-func (s *state) spend(t ticket) bool {
+func (s *userTx) spend(t ticket) bool {
 	if s.isSpent(t) {
 		return false
 	}
 	// Challenges derived from t by sending may live longer than t.
-	s.Spent = append(s.Spent, spent{t.id, s.now.Add(enrollTTL).Unix()})
+	s.Spent = append(s.Spent, spent{t.id, s.now.Add(enrollChallengeTTL).Unix()})
 	s.dirty = true
 	return true
 }
 
-func (s *state) isSpent(t ticket) bool {
+func (s *userTx) isSpent(t ticket) bool {
 	return slices.ContainsFunc(s.Spent, func(x spent) bool { return x.ID == t.id })
 }
 
-// event adds to what is kept with the change. Detail is cleaned here, so that
+// emit adds to what is kept with the change. Detail is cleaned here, so that
 // one event is always one line wherever it is printed.
-func (s *state) event(e Event) {
+func (s *userTx) emit(e Event) {
 	e.ID, e.Time, e.User = newID(), s.now.UTC().Truncate(time.Second), s.user
 	if e.Account == "" {
 		e.Account = s.account

@@ -39,39 +39,39 @@ const (
 
 // ticket is what Challenge and Session hold inside.
 type ticket struct {
-	purpose purpose
-	id      string // of the attempt; spent by success and by cancel
-	sid     string // of the session it is or will become
-	user    string
-	account string
-	epoch   string
-	stamp   string // digest of User.SecurityStamp
-	by      FirstFactorMethod
-	sso     string // the account whose identity provider vouched
-	at      int64  // time of the first factor
-	expires int64
-	proofs  []proof
+	purpose   purpose
+	id        string // of the attempt; spent by success and by cancel
+	sessionID string // of the session it is or will become
+	user      string
+	account   string
+	epoch     string
+	stamp     string // digest of User.SecurityStamp
+	by        FirstFactorMethod
+	sso       string // the account whose identity provider vouched
+	at        int64  // time of the first factor
+	expires   int64
+	proven    []provenMethod
 
 	// Challenges only.
-	ends     int64  // expiry of the live session it is for; 0 where there is none yet
-	browser  string // browserHash of Client.Browser
-	host     string // digest of Client.HostSession, if there was one
-	action   string
-	resource string
-	sent     string // id of what was sent last
-	sentBy   Method
-	sentKey  string // keys the hash of a texted code
+	ends          int64  // expiry of the live session it is for; 0 where there is none yet
+	browser       string // browserHash of Client.Browser
+	host          string // digest of Client.HostSession, if there was one
+	action        string
+	resource      string
+	messageID     string // id of what was sent last
+	messageMethod Method
+	messageKey    string // keys the hash of a texted code
 }
 
-// proof is a method that was proven, and when.
-type proof struct {
+// provenMethod is a method that was proven, and when.
+type provenMethod struct {
 	method Method
 	at     int64
 }
 
-// byBrowser is the proof left by a remembered browser: that m was proven in it,
+// rememberedBrowserMethod is the proof left by a remembered browser: that m was proven in it,
 // and when. It stands for no other method.
-func byBrowser(m Method) Method { return "browser/" + m }
+func rememberedBrowserMethod(m Method) Method { return "browser/" + m }
 
 const (
 	maxToken   = 4096 // characters
@@ -118,7 +118,7 @@ var tokenEncoding = base64.RawURLEncoding.Strict()
 func (t *ticket) walk(w *wire) {
 	word(w, &t.purpose)
 	w.text(&t.id)
-	w.text(&t.sid)
+	w.text(&t.sessionID)
 	w.text(&t.user)
 	w.text(&t.account)
 	w.text(&t.epoch)
@@ -127,7 +127,7 @@ func (t *ticket) walk(w *wire) {
 	w.text(&t.sso)
 	w.number(&t.at)
 	w.number(&t.expires)
-	list(w, &t.proofs, func(p *proof) {
+	list(w, &t.proven, func(p *provenMethod) {
 		word(w, &p.method)
 		w.number(&p.at)
 	})
@@ -136,20 +136,20 @@ func (t *ticket) walk(w *wire) {
 	w.text(&t.host)
 	w.text(&t.action)
 	w.text(&t.resource)
-	w.text(&t.sent)
-	word(w, &t.sentBy)
-	w.text(&t.sentKey)
+	w.text(&t.messageID)
+	word(w, &t.messageMethod)
+	w.text(&t.messageKey)
 }
 
-// from reports whether the client is the one the challenge was made for.
-func (t ticket) from(c Client) bool {
-	return (t.browser == "" || same(t.browser, browserHash(c.Browser))) &&
-		(t.host == "" || same(t.host, digest("host session", c.HostSession.Reveal())))
+// isFrom reports whether the client is the one the challenge was made for.
+func (t ticket) isFrom(c Client) bool {
+	return (t.browser == "" || constantTimeEqual(t.browser, browserHash(c.Browser))) &&
+		(t.host == "" || constantTimeEqual(t.host, digest("host session", c.HostSession.Reveal())))
 }
 
-// proven returns when a method was proven, and whether it was.
-func (t ticket) proven(m Method) (at int64, ok bool) {
-	for _, p := range t.proofs {
+// provenAt returns when a method was proven, and whether it was.
+func (t ticket) provenAt(m Method) (at int64, ok bool) {
+	for _, p := range t.proven {
 		if p.method == m {
 			at, ok = max(at, p.at), true
 		}
@@ -157,20 +157,20 @@ func (t ticket) proven(m Method) (at int64, ok bool) {
 	return at, ok
 }
 
-// provenAny reports whether one of the methods was proven.
-func (t ticket) provenAny(methods ...Method) bool {
-	return slices.ContainsFunc(t.proofs, func(p proof) bool { return slices.Contains(methods, p.method) })
+// hasProven reports whether one of the methods was proven.
+func (t ticket) hasProven(methods ...Method) bool {
+	return slices.ContainsFunc(t.proven, func(p provenMethod) bool { return slices.Contains(methods, p.method) })
 }
 
-// prove returns t with a further proof; the older one of the same method goes.
-func (t ticket) prove(m Method, at int64) ticket {
-	proofs := []proof{{m, at}}
-	for _, p := range t.proofs {
+// withProof returns t with a further proof; the older one of the same method goes.
+func (t ticket) withProof(m Method, at int64) ticket {
+	proofs := []provenMethod{{m, at}}
+	for _, p := range t.proven {
 		if p.method != m {
 			proofs = append(proofs, p)
 		}
 	}
-	t.proofs = proofs
+	t.proven = proofs
 	return t
 }
 

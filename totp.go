@@ -47,7 +47,7 @@ func (c *TOTPConfig) setDefaults() {
 	c.SecretSize = cmp.Or(c.SecretSize, 20)
 }
 
-func (c *TOTPConfig) check() error {
+func (c *TOTPConfig) validate() error {
 	var errs []error
 	if _, ok := algorithms[c.Algorithm]; !ok {
 		errs = append(errs, fmt.Errorf("TOTP.Algorithm: %q is not SHA1, SHA256 or SHA512", c.Algorithm))
@@ -68,40 +68,40 @@ var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.
 
 var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// app is what an authenticator app computes codes from. It is kept whole with
+// totpParams is what an authenticator app computes codes from. It is kept whole with
 // each, so that a change of [Config.TOTP] concerns new ones only.
-type app struct {
+type totpParams struct {
 	Key       string
 	Algorithm string
 	Digits    int
 	Period    int64 // seconds
 }
 
-func (c TOTPConfig) newApp() app {
+func (c TOTPConfig) newApp() totpParams {
 	key := make([]byte, c.SecretSize)
 	rand.Read(key) // never returns short: crypto/rand ends the program instead
-	return app{string(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
+	return totpParams{string(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
 }
 
-func (a *app) walk(w *wire) {
+func (a *totpParams) walk(w *wire) {
 	w.text(&a.Key)
 	w.text(&a.Algorithm)
 	w.small(&a.Digits)
 	w.number(&a.Period)
 }
 
-func (a app) valid() bool {
+func (a totpParams) valid() bool {
 	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
-	return c.check() == nil
+	return c.validate() == nil
 }
 
 // key is as apps take it: in Base32.
-func (a app) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
+func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
 
-func (a app) step(now time.Time) int64 { return now.Unix() / a.Period }
+func (a totpParams) step(now time.Time) int64 { return now.Unix() / a.Period }
 
 // code is that of a time step: HOTP, RFC 4226, section 5.3.
-func (a app) code(step int64) []byte {
+func (a totpParams) code(step int64) []byte {
 	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
 	var buf [sha512.Size]byte
 	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
@@ -116,14 +116,14 @@ func (a app) code(step int64) []byte {
 }
 
 // is reports whether a typed code is that of a step.
-func (a app) is(code string, step int64) bool {
+func (a totpParams) codeMatches(code string, step int64) bool {
 	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
 }
 
 // match returns the step that a typed code belongs to, among those accepted at
 // now, the likeliest first. How long that takes tells only who has a right
 // code, and of that only which step it is for.
-func (a app) match(typed string, now time.Time, strict bool) (step int64, ok bool) {
+func (a totpParams) match(typed string, now time.Time, strict bool) (step int64, ok bool) {
 	code, ok := digits(typed, a.Digits)
 	if !ok {
 		return 0, false
@@ -133,7 +133,7 @@ func (a app) match(typed string, now time.Time, strict bool) (step int64, ok boo
 		steps = steps[:1]
 	}
 	for _, d := range steps {
-		if step = a.step(now) + d; a.is(code, step) {
+		if step = a.step(now) + d; a.codeMatches(code, step) {
 			return step, true
 		}
 	}
@@ -142,14 +142,14 @@ func (a app) match(typed string, now time.Time, strict bool) (step int64, ok boo
 
 // offset looks for the code within an hour and returns how far the clock that
 // made it is ahead.
-func (a app) offset(typed string, now time.Time) (time.Duration, bool) {
+func (a totpParams) offset(typed string, now time.Time) (time.Duration, bool) {
 	code, ok := digits(typed, a.Digits)
 	if !ok {
 		return 0, false
 	}
 	for d := int64(1); d <= hour/a.Period; d++ {
 		for _, ahead := range [2]int64{d, -d} {
-			if a.is(code, a.step(now)+ahead) {
+			if a.codeMatches(code, a.step(now)+ahead) {
 				return time.Duration(ahead*a.Period) * time.Second, true
 			}
 		}
@@ -179,7 +179,7 @@ var separators = strings.NewReplacer(" ", "", "-", "")
 // tryTOTP compares a code with all of the user's authenticators. The step that
 // matches, and all before it, are spent for that authenticator, whatever the
 // code was used for.
-func (s *state) tryTOTP(code string) outcome {
+func (s *userTx) tryTOTP(code string) outcome {
 	result := wrong
 	for i := range s.Factors {
 		f := &s.Factors[i]

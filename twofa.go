@@ -151,7 +151,7 @@ type Lifetimes struct {
 // all that is wrong, by field name. It keeps a copy of cfg and does no I/O.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
-	if err := errors.Join(cfg.check(), cfg.TOTP.check(), cfg.Policy.check(), cfg.supports(cfg.Policy)); err != nil {
+	if err := errors.Join(cfg.validate(), cfg.TOTP.validate(), cfg.Policy.validate(), cfg.supports(cfg.Policy)); err != nil {
 		return nil, fmt.Errorf("twofa: configuration:\n%w", err)
 	}
 	return &Manager{cfg}, nil
@@ -179,7 +179,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-func (c *Config) check() error {
+func (c *Config) validate() error {
 	var errs []error
 	want := func(ok bool, format string, args ...any) {
 		if !ok {

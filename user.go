@@ -108,9 +108,9 @@ func stampOf(u User) string {
 	return digest("stamp", u.ID, u.SecurityStamp)
 }
 
-// meet makes the record of a user who has none and notices a changed Stamp,
+// initOrCheckStamp makes the record of a user who has none and notices a changed Stamp,
 // after which nothing proven before counts.
-func (s *state) meet(u User) {
+func (s *userTx) initOrCheckStamp(u User) {
 	if s.Epoch == "" {
 		s.newEpoch("")
 		s.Stamp = stampOf(u)

@@ -60,7 +60,7 @@ func (o *oneRecord) Swap(_ context.Context, prev string, next Record, _ ...Event
 }
 
 // appOf is an app of that kind with a key that is written in Base32.
-func appOf(t *testing.T, c TOTPConfig, key string) app {
+func appOf(t *testing.T, c TOTPConfig, key string) totpParams {
 	t.Helper()
 	raw, err := secretEncoding.DecodeString(key)
 	require.NoError(t, err)
