@@ -10,71 +10,6 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// browser is one that has seen a real factor. It is known: it has counters and
-// a send allowance of its own. Where the person asked and the policy gives a
-// lifetime, it is also remembered, that is, not asked at login. It is never
-// proof of anything else.
-type browser struct {
-	ID       string
-	Hash     string
-	Prev     string // the token before the last rotation
-	Rotated  int64  // when that was
-	Device   string // see device
-	First    int64
-	Used     int64
-	Proven   int64  // when a real factor was last proven in it
-	Method   Method // and which
-	Expires  int64
-	Remember bool
-}
-
-const (
-	maxBrowsers   = 10
-	browserLife   = 90 * day // from the last proof; no use lengthens it
-	rotationGrace = 30       // seconds the token before still works: answers get lost
-)
-
-func browserHash(token Secret) string {
-	if token.IsZero() {
-		return ""
-	}
-	return digest("browser token", token.Reveal())
-}
-
-func (s *userTx) browserHash() string {
-	if s.browser == "" {
-		s.browser = browserHash(s.client.Browser)
-	}
-	return s.browser
-}
-
-// knownBrowser returns the browser a client has the token of, nil if it is none.
-func (s *userTx) knownBrowser() *browser {
-	i, ok := s.browserIndex()
-	if !ok {
-		return nil
-	}
-	return &s.Browsers[i]
-}
-
-func (s *userTx) browserIndex() (i int, current bool) {
-	hash, now := s.browserHash(), s.now.Unix()
-	if hash == "" {
-		return -1, false
-	}
-	for i := range s.Browsers {
-		b := &s.Browsers[i]
-		switch {
-		case now >= b.Expires:
-		case constantTimeEqual(b.Hash, hash):
-			return i, true
-		case b.Prev != "" && constantTimeEqual(b.Prev, hash):
-			return i, now < b.Rotated+rotationGrace
-		}
-	}
-	return -1, false
-}
-
 // rememberedProof returns what was last proven in the client's browser, if it need
 // not be asked under the policy. A token from before the last rotation that
 // comes back late is a copy: the browser is forgotten.
@@ -135,10 +70,6 @@ func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 	}
 	s.dirty = true
 	return token
-}
-
-func (s *userTx) unexpired() []browser {
-	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now.Unix() >= b.Expires })
 }
 
 func (s *userTx) forgetBrowsers() {
@@ -216,11 +147,4 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		s.emit(Event{Type: event.BrowserRevoked, Session: t.sessionID})
 		return nil
 	})
-}
-
-func unix(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
 }

@@ -1,6 +1,10 @@
 package twofa
 
-import "context"
+import (
+	"context"
+	"errors"
+	"slices"
+)
 
 // Caller is who asks: a live session in most cases, a challenge that opens
 // set-up ([NextEnroll]), or the host itself (see [Host]).
@@ -78,4 +82,112 @@ func (s *userTx) callerLives(t ticket, u User) error {
 		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}
 	return nil
+}
+
+// openSession opens the caller's session, before anything is read.
+func (m *Manager) openSession(c Caller) (ticket, error) {
+	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
+	if err != nil || (c.Account != "" && checkID("account", c.Account) != nil) {
+		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+	}
+	return t, nil
+}
+
+// liveSession opens the caller's session and reads its user.
+func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *userTx, error) {
+	t, err := m.openSession(c)
+	if err != nil {
+		return t, nil, err
+	}
+	s, err := m.load(ctx, c.Client, t.user, c.Account)
+	if err == nil && !s.isCurrent(t) {
+		err = s.denied(ReasonSignedOut)
+	}
+	return t, s, err
+}
+
+// guard reads the caller's session and user, and guards.
+func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *userTx, error) {
+	t, s, err := m.liveSession(ctx, c)
+	if err == nil {
+		err = s.guard(t)
+	}
+	return t, s, err
+}
+
+// openChallenge opens a challenge and asks the directory for its user, who must still
+// be the one it was made for.
+func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
+	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), purposes...)
+	if err != nil || !t.isFrom(c) {
+		return ticket{}, User{}, ErrExpired
+	}
+	u, err := m.lookup(ctx, t.user, t.account)
+	if err == nil && t.stamp != stampOf(u) {
+		err = ErrExpired
+	}
+	return t, u, err
+}
+
+// lookup asks the host's directory for a person who may enter the account.
+func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
+	err := checkID("user", id)
+	if account != "" {
+		err = errors.Join(err, checkID("account", account))
+	}
+	if err != nil {
+		return User{}, notAllowed("%w", err)
+	}
+	u, err := m.cfg.User(ctx, id)
+	switch {
+	case err != nil:
+		return User{}, unavailable("user directory", err)
+	case u.ID != id:
+		return User{}, notAllowed("Config.User returned a User with ID %q for %q", u.ID, id)
+	case u.Disabled:
+		return User{}, notAllowed("user %q is disabled", id)
+	case !u.in(account):
+		return User{}, notAllowed("account %q is not among the Members of user %q", account, id)
+	}
+	return u, nil
+}
+
+// loginOrError drops what was prepared if it did not come to be.
+func loginOrError(login Result, err error) (Result, error) {
+	if err != nil {
+		return Result{}, err
+	}
+	return login, nil
+}
+
+// offeredMethods returns the methods a challenge is on offer for.
+func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
+	if !s.isCurrent(t) || s.isSpent(t) {
+		return nil, ErrExpired
+	}
+	if t.purpose == forAction {
+		return s.acceptedFor(t.action, u)
+	}
+	v := s.policy.evaluate(s.facts(u, t))
+	if v.next != NextChallenge {
+		return nil, ErrExpired
+	}
+	return v.methods, nil
+}
+
+// acceptedFor returns the methods the user has that an action accepts.
+func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
+	r := s.policy.Rule(action)
+	fallback := s.policy.Fallback
+	if action == ActionFactors {
+		fallback = nil // all accounts share what it changes
+	}
+	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(s.enrolledMethods(len(u.Emails) > 0))
+	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
+		methods = append(methods, RecoveryCode)
+	}
+	if len(methods) == 0 {
+		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: action, Methods: r.Methods, MaxAge: r.MaxAge}
+	}
+	return methods, nil
 }

@@ -6,23 +6,6 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// What every method is limited by (docs/limits.md). NIST SP 800-63B-4, section
-// 3.2.2, allows 100 consecutive failures and asks for growing waits.
-const (
-	failuresToLock   = 5
-	firstLock        = time.Minute // doubles with each further failure
-	longestLock      = time.Hour
-	failuresUnknown  = 90 // in browsers not known: then the method is off there
-	failuresKnown    = 10 // in known browsers
-	failureNoticeGap = 60 * 60
-)
-
-// counter counts consecutive failures of one method in one bucket.
-type counter struct {
-	Fails int
-	Until int64 // locked until then
-}
-
 // bucket names a counter: failures in known browsers are counted apart, so
 // that who has only the password cannot lock the owner out.
 func bucket(m Method, known bool) string {

@@ -2,8 +2,10 @@ package twofa
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // Email is one message for a [Mailer]: a sign-in link or a notice.
@@ -68,3 +70,130 @@ func (m TextMessage) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalJSON fails: the body holds a code.
 func (m TextMessage) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
+
+// deliver hands a message over, after the budgets that stand over all users.
+func (m *Manager) deliver(ctx context.Context, out pendingMessage) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, sendTimeout)
+		defer cancel()
+	}
+	if out.text != nil {
+		if err := m.reserveNumberSend(ctx, out.number, out.budget); err != nil {
+			return err
+		}
+	}
+	if m.cfg.AllowSend != nil {
+		s := SendRequest{User: out.user, Account: out.account, Method: EmailLink}
+		if out.text != nil {
+			s.Method, s.Country, s.Unconfirmed = SMS, out.number.Country, out.budget == budgetUnconfirmed
+		}
+		if err := recoverPanic(func() error { return m.cfg.AllowSend(ctx, s) }); err != nil {
+			return unavailable("AllowSend", err)
+		}
+	}
+	err := recoverPanic(func() error {
+		if out.text != nil {
+			return m.cfg.SMS.Sender.SendSMS(ctx, *out.text)
+		}
+		return m.cfg.Mail.Mailer.SendMail(ctx, *out.email)
+	})
+	if err != nil {
+		return unavailable("sending", err)
+	}
+	return nil
+}
+
+// recoverPanic turns a panic of the host's code into an error.
+func recoverPanic(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %T", errPanic, p) // the value may hold the message
+		}
+	}()
+	return f()
+}
+
+// reserveNumberSend takes one text out of a budget of a number, over all users.
+func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) error {
+	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164)) + string(b)
+	return m.retryOnConflict(ctx, func() error {
+		var b numberRecord
+		old, err := m.get(ctx, key, &b)
+		if err != nil {
+			return err
+		}
+		now := m.cfg.Now().Unix()
+		if wait := textAllowance.nextSendIn(b.SendTimes, now); wait > 0 {
+			return &lockedError{wait}
+		}
+		b.SendTimes = append(recentTimes(b.SendTimes, now, day), now)
+		return m.write(ctx, key, old.Version, &b, nil)
+	})
+}
+
+// publishAll tells of what was stored: to the host, and where the person should
+// know to every verified address (NIST SP 800-63B-4, section 4.6). It cannot
+// fail what has already happened.
+func (m *Manager) publishAll(ctx context.Context, s *userTx) {
+	for _, e := range s.events {
+		m.publish(ctx, e)
+	}
+	for _, out := range s.deferredTexts {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
+		if err := m.deliver(ctx, out); err != nil {
+			m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", out.user, "error", err)
+		}
+		cancel()
+	}
+}
+
+func (m *Manager) publish(ctx context.Context, e Event) {
+	if m.cfg.OnEvent != nil {
+		if err := recoverPanic(func() error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
+			m.cfg.Logger.ErrorContext(ctx, "twofa: OnEvent", "error", err)
+		}
+	}
+	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
+	defer cancel()
+	if err := recoverPanic(func() error { return m.mailNotice(ctx, e) }); err != nil {
+		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
+	}
+}
+
+func (m *Manager) mailNotice(ctx context.Context, e Event) error {
+	u, err := m.cfg.User(ctx, e.User)
+	if err != nil || u.ID != e.User {
+		return err
+	}
+	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: device(e.Agent)})
+	if mail.Subject == "" {
+		return nil
+	}
+	mail.Subject = clean(mail.Subject, 200)
+	for _, to := range u.Emails {
+		mail.To = to
+		if failed := m.cfg.Mail.Mailer.SendMail(ctx, mail); failed != nil {
+			err = failed
+		}
+	}
+	return err
+}
+
+// destination parses a number and refuses what must not be texted.
+func (c *Config) destination(raw, region string) (Phone, error) {
+	if c.SMS.Sender == nil || c.SMS.Phone == nil {
+		return Phone{}, unavailable("SMS", errNoSender)
+	}
+	if len(raw) > 64 {
+		return Phone{}, ErrNotAllowed
+	}
+	p, err := c.SMS.Phone.ParsePhone(raw, region)
+	if err != nil || !e164(p.E164) || !p.Mobile || !slices.Contains(c.SMS.Countries, p.Country) {
+		return Phone{}, ErrNotAllowed
+	}
+	return p, nil
+}

@@ -5,33 +5,9 @@ import (
 	"context"
 	"slices"
 	"time"
-)
 
-// Set-up limits.
-const (
-	maxFactors       = 5 // authenticator apps a user
-	pendingTTL       = 10 * time.Minute
-	maxConfirmations = 5 // wrong codes, then the set-up is discarded
+	"github.com/twofa-go/twofa/event"
 )
-
-// pendingEnrollment is what is pending. It never touches what is live: the code has to be
-// confirmed and the recovery codes saved, in either order, and then everything
-// becomes active in one write.
-type pendingEnrollment struct {
-	FactorID  string // of the factor it will become
-	SessionID string // of the session that started it; no other may go on with it
-	Method    Method
-	Name      string
-	Replaces  string
-	App       totpParams
-	Phone     string
-	Codes     []string // they redeem nothing before activation
-	Step      int64    // that confirmed it
-	Confirmed bool
-	Saved     bool
-	Fails     int
-	Expires   int64
-}
 
 // EnrollRequest says what is to be set up.
 type EnrollRequest struct {
@@ -149,25 +125,6 @@ func (s *userTx) mayEnroll(t ticket, e EnrollRequest) error {
 	return nil
 }
 
-// authorizeChange is the gate before anything is done with factors and codes: a
-// fresh proof with a factor; for the very first factor, a fresh first factor.
-func (s *userTx) authorizeChange(t ticket) error {
-	if len(s.Factors) > 0 {
-		_, err := s.findGrant(t, ActionFactors, "")
-		s.uses = err == nil
-		return err
-	}
-	if !s.isRecent(t.at) || t.by == ByToken { // nobody was there just now
-		return s.firstFactorTooOld()
-	}
-	return nil
-}
-
-// firstFactorTooOld is a refusal that only a new login helps with.
-func (s *userTx) firstFactorTooOld() error {
-	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollChallengeTTL}
-}
-
 // mayReenroll reports whether a recovery code was used in this session, or a
 // method the policy no longer accepts proven on the way to set-up, just now.
 func (s *userTx) mayReenroll(t ticket) bool {
@@ -176,11 +133,6 @@ func (s *userTx) mayReenroll(t ticket) bool {
 		at, ok = t.proven[0].at, true
 	}
 	return ok && s.isRecent(at)
-}
-
-func (s *userTx) isRecent(at int64) bool {
-	now := s.now.Unix()
-	return at <= now+issueSlack && now-at < int64(enrollChallengeTTL/time.Second)
 }
 
 // Enrollment returns the caller's pending set-up, to show it again. It changes
@@ -218,6 +170,78 @@ func (s *userTx) describePending(u User) Enrollment {
 	return e
 }
 
-func (s *userTx) factorIndex(id string) int {
-	return slices.IndexFunc(s.Factors, func(f factor) bool { return f.ID == id })
+// enrollPhone starts the set-up of a number: it is claimed, then texted, and
+// what is returned alone can confirm it.
+func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
+	phone, err := m.cfg.destination(e.Phone, e.Region)
+	if err != nil {
+		return Enrollment{}, err
+	}
+	var out pendingMessage
+	var started Enrollment
+	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+		if err := s.mayEnroll(t, e); err != nil {
+			return err
+		}
+		if err := s.reserveUserSend(SMS, confirmBucket); err != nil {
+			return err
+		}
+		p := s.newPending(t, e)
+		p.Phone = phone.E164
+		if t.purpose == forSession {
+			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
+			t.bindTo(c.Client)
+		}
+		x := message{ID: newID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID}
+		t.messageID, t.messageMethod = x.ID, SMS
+		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
+		out.user, out.account, out.mask = s.user, s.account, x.Mask
+		s.voidMessages(confirmBucket)
+		s.Messages = append(s.Messages, x)
+		s.emit(Event{Type: event.Sent, Method: SMS, Session: t.sessionID, Detail: "to confirm " + x.Mask})
+		started = s.describePending(u)
+		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
+		return nil
+	})
+	if err == nil {
+		err = m.deliver(ctx, out)
+	}
+	if err != nil {
+		return Enrollment{}, err
+	}
+	return started, nil
+}
+
+// confirmsPhone checks the code that was texted to a pending number.
+func (s *userTx) confirmsPhone(c Caller, code string) bool {
+	t, err := s.m.cfg.Keys.openTicket(c.Challenge.Secret, s.now, forPhone, forEnroll)
+	if err != nil || !t.isFrom(c.Client) {
+		return false
+	}
+	x := s.currentMessage(t, SMS)
+	code, ok := digits(code, textDigits)
+	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !constantTimeEqual(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
+		return false
+	}
+	s.useMessage(x.ID)
+	return true
+}
+
+// RegenerateCodes starts a new set of recovery codes: it is shown, and becomes
+// live when [Manager.SaveCodes] acknowledges it; the old set dies in that
+// write. Until then nothing has changed, so a lost answer loses nothing. It
+// needs a fresh proof for [ActionFactors].
+func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrollment, error) {
+	return m.Enroll(ctx, c, EnrollRequest{Method: RecoveryCode})
+}
+
+// tellOldPhone texts the number that is being replaced: who takes over a login
+// should not be able to move it to another phone unnoticed.
+func (s *userTx) tellOldPhone(number string) {
+	phone, err := s.m.cfg.destination(number, "")
+	if err != nil {
+		return // it is not texted any more; the notice by mail remains
+	}
+	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
+		text: &TextMessage{To: number, Body: clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
 }

@@ -103,3 +103,34 @@ func unavailable(what string, cause error) error {
 	}
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, cause)
 }
+
+// Reason says why a request was denied.
+type Reason string
+
+// Why a request was denied, and what helps.
+const (
+	ReasonSignedOut Reason = "signed_out"             // no session, or it is dead: log in again
+	ReasonChallenge Reason = "second_factor_required" // this account asks for more than was proven: see Resume
+	ReasonEnroll    Reason = "enrollment_required"    // there is nothing to prove it with: set-up first
+	ReasonMissing   Reason = "proof_missing"          // a fresh proof is needed: see StepUp
+	ReasonStale     Reason = "proof_expired"          // the proof is older than MaxAge: see StepUp
+)
+
+// DeniedError says why a guard refused and what would do.
+type DeniedError struct {
+	Reason   Reason
+	Account  string
+	Action   string        // the step-up action, if it was about one
+	Resource string        // and its resource
+	Methods  []Method      // what would do
+	MaxAge   time.Duration // proofs older than this are too old; 0 means each serves once
+}
+
+// Error says that it was denied, and the reason.
+func (e *DeniedError) Error() string { return "twofa: denied: " + string(e.Reason) }
+
+var errBusy = errors.New("twofa: record is changed too often")
+
+var errPanic = errors.New("twofa: panic")
+
+var errNoSender = errors.New("twofa: no sender is configured")

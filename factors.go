@@ -145,12 +145,3 @@ func (s *userTx) mayRemove(i int, policies []Policy) bool {
 	left := slices.Delete(slices.Clone(s.Factors), i, i+1)
 	return !slices.ContainsFunc(policies, func(p Policy) bool { return !p.allowsRemaining(left) })
 }
-
-// allowsRemaining reports whether the person may come down to these factors: one that the
-// policy accepts is left, or it neither requires one nor keeps turning off to
-// others. A mailbox is as good where links are accepted.
-func (p Policy) allowsRemaining(left []factor) bool {
-	methods := p.methods()
-	return slices.ContainsFunc(left, func(f factor) bool { return slices.Contains(methods, f.Method) }) ||
-		(!p.Required || slices.Contains(methods, EmailLink)) && p.TurnOff == TurnOffByUser
-}

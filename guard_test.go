@@ -41,6 +41,7 @@ func goCommand(t *testing.T, args ...string) []byte {
 
 type goPackage struct {
 	ImportPath, Dir   string
+	Export            string
 	Standard, DepOnly bool
 	Module            *struct{ Path string }
 	GoFiles, Imports  []string
@@ -49,7 +50,7 @@ type goPackage struct {
 func goList(t *testing.T, args ...string) []goPackage {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(string(goCommand(t,
-		append([]string{"list", "-json=ImportPath,Dir,Standard,DepOnly,Module,GoFiles,Imports"}, args...)...))))
+		append([]string{"list", "-json=ImportPath,Dir,Export,Standard,DepOnly,Module,GoFiles,Imports"}, args...)...))))
 	var all []goPackage
 	for {
 		var p goPackage
@@ -181,7 +182,7 @@ func packageVars(decl ast.Decl) (names []string) {
 // Secrets are compared in constant time or not at all, and nothing predictable
 // is drawn. The one use of math/rand spreads out retries.
 func TestAbuse_Q06_ComparisonsAndRandomness(t *testing.T) {
-	const jitter = "swap.go"
+	const jitter = "update.go"
 	secret := regexp.MustCompile(`(?i)(secret|code|token|mac|digest|hash|sum|password|binding)$`)
 	forbidden := map[string]string{
 		"bytes.Equal": "hmac.Equal", "bytes.Compare": "hmac.Equal", "bytes.EqualFold": "hmac.Equal",
@@ -249,7 +250,12 @@ func goSources(t *testing.T, dir string) []string {
 
 func parseGo(t *testing.T, file string) *ast.File {
 	t.Helper()
-	f, err := goparser.ParseFile(token.NewFileSet(), file, nil, goparser.SkipObjectResolution)
+	return parseInto(t, token.NewFileSet(), file)
+}
+
+func parseInto(t *testing.T, fset *token.FileSet, file string) *ast.File {
+	t.Helper()
+	f, err := goparser.ParseFile(fset, file, nil, goparser.SkipObjectResolution)
 	require.NoError(t, err)
 	return f
 }

@@ -1,7 +1,6 @@
 package twofa
 
 import (
-	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -135,38 +134,6 @@ func (k KeyRing) byID(id string) (ringKey, bool) {
 		}
 	}
 	return ringKey{}, false
-}
-
-// Rekey seals the records of a user and of an account under the first of Keys,
-// where they are under another. Either may be "". Run it over all users and
-// accounts before an old key leaves the ring. It is no event, and changes
-// nothing but that codes go which are no longer kept ([RecoveryConfig.Viewable]).
-//
-// Errors: [ErrUnavailable]; [ErrNotAllowed] for what cannot be an id.
-func (m *Manager) Rekey(ctx context.Context, user, account string) error {
-	reseal := func(what, id string, v walker) error {
-		if id == "" {
-			return nil
-		}
-		if err := checkID(what, id); err != nil {
-			return notAllowed("%w", err)
-		}
-		key := what + "/" + id
-		return m.retryOnConflict(ctx, func() error {
-			old, err := m.get(ctx, key, v)
-			if err != nil || old.Version == "" || m.cfg.Keys.sealsFirst(old) {
-				return err
-			}
-			if u, ok := v.(*userRecord); ok {
-				u.pruneCodes(m.cfg.Recovery.Viewable)
-			}
-			return m.write(ctx, key, old.Version, v, nil)
-		})
-	}
-	if err := reseal("user", user, &userRecord{}); err != nil {
-		return err
-	}
-	return reseal("account", account, &accountRecord{})
 }
 
 // nonceSize is what seal wants before the plaintext. XChaCha20-Poly1305 has

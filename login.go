@@ -5,38 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
-
-	"github.com/twofa-go/twofa/event"
-)
-
-// Next says what comes next.
-type Next string
-
-// What comes next.
-const (
-	NextDone      Next = "done"      // signed in: keep Result.Session
-	NextChallenge Next = "challenge" // ask for one of Result.Methods
-	NextEnroll    Next = "enroll"    // set-up first: Result.Challenge opens that and nothing else
-)
-
-// Result is where a login, set-up or step-up stands.
-type Result struct {
-	Next      Next
-	Session   Session   // with NextDone; empty where StepUp found a good proof: keep the one you have
-	Challenge Challenge // with NextChallenge and NextEnroll; replaces the one before
-	Methods   []Method  // on offer, strongest first; the recovery code last
-	Sent      string    // where something was sent to, masked
-	Action    string    // the step-up action that was proven; "" where it was a login
-	// Browser, if not empty, replaces the token in the browser's long-lived
-	// cookie.
-	Browser Secret
-}
-
-const (
-	challengeTTL       = 10 * time.Minute
-	enrollChallengeTTL = 15 * time.Minute // also how old a first factor may be to set up the first authenticator
-	sessionTTL         = 24 * time.Hour
 )
 
 // Begin starts where the host's own login ends, whatever the door: password,
@@ -154,73 +122,6 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 	return loginOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
 }
 
-// loginOrError drops what was prepared if it did not come to be.
-func loginOrError(login Result, err error) (Result, error) {
-	if err != nil {
-		return Result{}, err
-	}
-	return login, nil
-}
-
-// openChallenge opens a challenge and asks the directory for its user, who must still
-// be the one it was made for.
-func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
-	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), purposes...)
-	if err != nil || !t.isFrom(c) {
-		return ticket{}, User{}, ErrExpired
-	}
-	u, err := m.lookup(ctx, t.user, t.account)
-	if err == nil && t.stamp != stampOf(u) {
-		err = ErrExpired
-	}
-	return t, u, err
-}
-
-// bindTo ties a challenge to the client it was made for.
-func (t *ticket) bindTo(c Client) {
-	t.browser, t.host = browserHash(c.Browser), ""
-	if !c.HostSession.IsZero() {
-		t.host = digest("host session", c.HostSession.Reveal())
-	}
-}
-
-// isCurrent reports whether a ticket belongs to the user's present epoch, or is the
-// session that outlived the last change. Its challenges did not.
-func (s *userTx) isCurrent(t ticket) bool {
-	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.KeptSession != "" && t.sessionID == s.KeptSession))
-}
-
-// offeredMethods returns the methods a challenge is on offer for.
-func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
-	if !s.isCurrent(t) || s.isSpent(t) {
-		return nil, ErrExpired
-	}
-	if t.purpose == forAction {
-		return s.acceptedFor(t.action, u)
-	}
-	v := s.policy.evaluate(s.facts(u, t))
-	if v.next != NextChallenge {
-		return nil, ErrExpired
-	}
-	return v.methods, nil
-}
-
-func (s *userTx) facts(u User, t ticket) facts {
-	return facts{account: s.account, ticket: t, has: s.enrolledMethods(len(u.Emails) > 0), codes: s.codesLeft() > 0}
-}
-
-// enrolledMethods returns what the user can prove, beside recovery codes.
-func (s *userTx) enrolledMethods(mail bool) []Method {
-	has := make([]Method, 0, maxFactors+2)
-	for i := range s.Factors {
-		has = append(has, s.Factors[i].Method)
-	}
-	if mail && s.m.cfg.Mail.LinkURL != nil { // a Mailer alone sends notices
-		has = append(has, EmailLink)
-	}
-	return has
-}
-
 // verifyProof tries the proof, whatever its method.
 func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
@@ -262,51 +163,4 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
 		login.Browser = s.markKnown(p.Method, p.Remember)
 	}
 	return login
-}
-
-// nextStep takes a ticket to where the policy wants it next.
-func (s *userTx) nextStep(u User, t ticket) Result {
-	v := s.policy.evaluate(s.facts(u, t))
-	if v.next == NextDone {
-		return s.completeLogin(t)
-	}
-	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = newID(), s.Epoch, "", "", ""
-	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
-	if v.next == NextEnroll {
-		t.purpose, t.expires = forEnroll, s.now.Add(enrollChallengeTTL).Unix()
-	}
-	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
-}
-
-// completeLogin ends a login: the ticket becomes a session.
-func (s *userTx) completeLogin(t ticket) Result {
-	s.LastLogin = s.now.Unix()
-	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.by)})
-	return Result{Next: NextDone, Session: s.issueSession(t)}
-}
-
-// issueSession seals what a ticket has proven. It carries the present epoch.
-func (s *userTx) issueSession(t ticket) Session {
-	switch {
-	case t.purpose == forSession:
-	case t.ends != 0: // it lives on; no proof lengthens it
-		t.expires = t.ends
-	default:
-		t.expires = s.now.Add(s.m.cfg.Lifetimes.Session).Unix()
-	}
-	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
-		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proven: t.proven})}
-}
-
-// strongest returns the strongest method proven, "" where there is none.
-func (t ticket) strongest() Method {
-	for _, m := range strength {
-		if t.hasProven(m) {
-			return m
-		}
-	}
-	if len(t.proven) > 0 {
-		return t.proven[0].method
-	}
-	return ""
 }

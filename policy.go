@@ -1,15 +1,12 @@
 package twofa
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/twofa-go/twofa/event"
 )
 
 // Policy says what an account asks of its members. The zero Policy is that of
@@ -89,15 +86,6 @@ func PolicySMS() Policy {
 	return Policy{Methods: []Method{TOTP, SMS}, Required: true, ExemptSSO: true, Remember: 30 * day * time.Second}
 }
 
-const (
-	day        = 24 * 60 * 60 // seconds
-	maxMaxAge  = time.Hour
-	onceMaxAge = 5 * time.Minute // a proof that serves once has to be used within this
-)
-
-// strength orders the methods a user can enroll or is given, strongest first.
-var strength = [...]Method{TOTP, SMS, EmailLink}
-
 // validate reports everything that is wrong with a policy.
 func (p Policy) validate() error {
 	var errs []error
@@ -162,146 +150,6 @@ func (p Policy) methods() []Method {
 	return p.Methods
 }
 
-// facts is what a decision stands on, beside the policy.
-type facts struct {
-	account string
-	ticket  ticket   // what has been proven
-	has     []Method // what the user has; EmailLink by having an address
-	codes   bool     // recovery codes are left
-}
-
-// verdict is what a policy asks for, given the facts.
-type policyResult struct {
-	next    Next
-	methods []Method // where next is NextChallenge: strongest first, RecoveryCode last
-}
-
-// decide is the one decision every door ends in: password, SSO, reset link,
-// remembered browser, live session, guard. It is pure.
-func (p Policy) evaluate(f facts) policyResult {
-	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
-		return policyResult{next: NextDone}
-	}
-	accepted := p.offer(f.has)
-	if len(accepted) > 0 {
-		if p.satisfied(f.ticket, accepted) {
-			return policyResult{next: NextDone}
-		}
-		return f.askFor(accepted)
-	}
-	// Nothing the user has is accepted. What there is comes first all the
-	// same: it may be all that stands between a stolen password and a new
-	// factor, or was set up by a user who is not required to.
-	if m, ok := strongestOf(f.has); ok && (p.Required || m != EmailLink) && !f.ticket.hasProven(m, RecoveryCode) {
-		return f.askFor([]Method{m})
-	}
-	if p.Required {
-		return policyResult{next: NextEnroll}
-	}
-	return policyResult{next: NextDone}
-}
-
-// offer returns the accepted methods the user has: the strongest, and those
-// the policy names as fallback.
-func (p Policy) offer(has []Method) (offered []Method) {
-	for _, m := range strength {
-		if slices.Contains(has, m) && slices.Contains(p.methods(), m) && (len(offered) == 0 || slices.Contains(p.Fallback, m)) {
-			offered = append(offered, m)
-		}
-	}
-	return offered
-}
-
-func strongestOf(has []Method) (Method, bool) {
-	for _, m := range strength {
-		if slices.Contains(has, m) {
-			return m, true
-		}
-	}
-	return "", false
-}
-
-// satisfied reports whether what was proven is enough where accepted is on
-// offer. A recovery code stands in for any; a remembered browser for as long
-// as this policy lets it.
-func (p Policy) satisfied(t ticket, accepted []Method) bool {
-	if t.hasProven(accepted...) || t.hasProven(RecoveryCode) {
-		return true
-	}
-	return slices.ContainsFunc(accepted, func(m Method) bool {
-		at, ok := t.provenAt(rememberedBrowserMethod(m))
-		return ok && p.remembers(at, t.at)
-	})
-}
-
-// remembers reports whether a browser in which a factor was proven at then is
-// still remembered at now.
-func (p Policy) remembers(then, now int64) bool {
-	return p.Remember > 0 && then <= now+issueSlack && now-then < int64(p.Remember/time.Second)
-}
-
-// issueSlack is how far, in seconds, the clocks of servers may disagree about
-// a time of issue. It never lengthens anything.
-const issueSlack = 60
-
-func (f facts) askFor(methods []Method) policyResult {
-	if f.codes {
-		methods = append(methods, RecoveryCode)
-	}
-	return policyResult{NextChallenge, methods}
-}
-
-// accountRecord is what is kept under "account/<id>".
-type accountRecord struct{ Policy Policy }
-
-func (a *accountRecord) walk(w *wire) {
-	p := &a.Policy
-	methods := func(m *[]Method) { list(w, m, func(m *Method) { word(w, m) }) }
-	methods(&p.Methods)
-	methods(&p.Fallback)
-	w.flag(&p.Required)
-	w.flag(&p.ExemptSSO)
-	w.number((*int64)(&p.Remember))
-	word(w, &p.TurnOff)
-	table(w, &p.Actions, func(r *ActionRule) {
-		w.number((*int64)(&r.MaxAge))
-		methods(&r.Methods)
-	})
-}
-
-func (a *accountRecord) check() string {
-	if a.Policy.validate() != nil {
-		return "holds a policy that this release does not understand"
-	}
-	return ""
-}
-
-// Policy returns the policy in force for an account: its own, or
-// [Config.Policy] where it has set none. The caller owns the result.
-func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
-	_, p, err := m.policy(ctx, account)
-	if err != nil {
-		return Policy{}, err
-	}
-	return p, nil
-}
-
-// policy also returns the version of the account's record, "" if it has none.
-func (m *Manager) policy(ctx context.Context, account string) (version string, p Policy, err error) {
-	if account == "" {
-		return "", m.cfg.Policy.clone(), nil
-	}
-	if err := checkID("account", account); err != nil {
-		return "", p, notAllowed("%w", err)
-	}
-	var a accountRecord
-	r, err := m.get(ctx, accountKey(account), &a)
-	if err == nil && r.Version == "" {
-		a.Policy = m.cfg.Policy.clone()
-	}
-	return r.Version, a.Policy, err
-}
-
 func (p Policy) clone() Policy {
 	p.Methods, p.Fallback, p.Actions = slices.Clone(p.Methods), slices.Clone(p.Fallback), maps.Clone(p.Actions)
 	for name, r := range p.Actions {
@@ -309,41 +157,6 @@ func (p Policy) clone() Policy {
 		p.Actions[name] = r
 	}
 	return p
-}
-
-// SetPolicy sets an account's policy. It is enforced from the next request on,
-// on every server. Setting the policy that is in force writes nothing, so that
-// a host may call it at every start. by says who does it; see [Host].
-func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Policy) error {
-	if by.host == "" {
-		return ErrNotAllowed
-	}
-	if err := errors.Join(checkID("account", account), p.validate(), m.cfg.supports(p)); err != nil {
-		return err
-	}
-	return m.retryOnConflict(ctx, func() error {
-		version, old, err := m.policy(ctx, account)
-		if err != nil {
-			return err
-		}
-		if version != "" && old.equal(p) {
-			return nil
-		}
-		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Policy,
-			Account: account, Actor: "host", Detail: clean(by.host+": "+p.String(), 200)}
-		if err := m.write(ctx, accountKey(account), version, &accountRecord{p}, []Event{e}); err != nil {
-			return err
-		}
-		m.publish(ctx, e)
-		return nil
-	})
-}
-
-func (p Policy) equal(q Policy) bool {
-	a, b := wire{}, wire{}
-	(&accountRecord{p}).walk(&a)
-	(&accountRecord{q}).walk(&b)
-	return string(a.buf) == string(b.buf)
 }
 
 // String describes the policy in a few words, for logs and audit.
@@ -383,3 +196,25 @@ func (p Policy) String() string {
 	}
 	return b.String()
 }
+
+// Rule returns what an action asks for under the policy, with the defaults
+// filled in.
+func (p Policy) Rule(action string) ActionRule {
+	r, ok := p.Actions[action]
+	if !ok && action == ActionFactors {
+		r.MaxAge = 15 * time.Minute
+	}
+	r.Methods = slices.Clone(r.Methods)
+	if len(r.Methods) == 0 {
+		r.Methods = []Method{TOTP}
+		if action == ActionFactors || slices.Contains(p.methods(), SMS) {
+			r.Methods = append(r.Methods, SMS)
+		}
+	}
+	return r
+}
+
+// ActionFactors is the built-in action that stands before showing, making,
+// changing and removing factors and recovery codes. Unless the policy has a
+// rule for it, a proof with any enrolled factor lasts 15 minutes.
+const ActionFactors = "factors"

@@ -2,16 +2,21 @@ package twofa
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/binary"
+	"hash"
 	"strings"
+	"time"
 )
 
 // schema is the number of the format written here. A release reads schema n+1
 // before any release writes it; anything newer is refused.
 const schema = "1"
-
-// maxRecord bounds what is read and written. A user's record stays far below:
-// every list in it is bounded.
-const maxRecord = 64 << 10
 
 // usualRecord is enough for most, so that writing one takes one allocation.
 const usualRecord = 768
@@ -115,8 +120,6 @@ type spent struct {
 	ID      string
 	Expires int64
 }
-
-const maxSpent = 32
 
 func (r *userRecord) walk(w *wire) {
 	w.text(&r.Epoch)
@@ -225,3 +228,172 @@ func (r *userRecord) walkTransient(w *wire) {
 	})
 	table(w, &r.SendTimes, func(times *[]int64) { list(w, times, w.number) })
 }
+
+// pendingEnrollment is what is pending. It never touches what is live: the code has to be
+// confirmed and the recovery codes saved, in either order, and then everything
+// becomes active in one write.
+type pendingEnrollment struct {
+	FactorID  string // of the factor it will become
+	SessionID string // of the session that started it; no other may go on with it
+	Method    Method
+	Name      string
+	Replaces  string
+	App       totpParams
+	Phone     string
+	Codes     []string // they redeem nothing before activation
+	Step      int64    // that confirmed it
+	Confirmed bool
+	Saved     bool
+	Fails     int
+	Expires   int64
+}
+
+// codeSet is one live set. What is stored is a hash of each code under a random
+// key of the set, so that who opens the record still has no code, unless they
+// are kept viewable; a check is one hash and a look-up.
+type codeSet struct {
+	Key    string
+	Hashes string // of the codes that are left, one after the other
+	Total  int    // when made
+	Made   int64
+	Codes  []string // where the deployment keeps them viewable
+}
+
+// counter counts consecutive failures of one method in one bucket.
+type counter struct {
+	Fails int
+	Until int64 // locked until then
+}
+
+// message is a link or a texted code that left, or may have left. What it takes
+// to use it is in the challenge that was made for it.
+type message struct {
+	ID      string
+	Method  Method
+	Bucket  string // whose failures and newer messages void it; see bucket
+	Hash    string // of the token or code
+	To      string // digest of the address or number it went to
+	Mask    string // what of it is shown
+	Browser string
+	Attempt string // id of the challenge it was sent for
+	Tries   int
+	Expires int64
+}
+
+// grant is a fresh proof for one action in one account, by one session.
+type grant struct {
+	Account   string
+	Action    string
+	Resource  string
+	SessionID string
+	Method    Method
+	At        int64
+}
+
+// browser is one that has seen a real factor. It is known: it has counters and
+// a send allowance of its own. Where the person asked and the policy gives a
+// lifetime, it is also remembered, that is, not asked at login. It is never
+// proof of anything else.
+type browser struct {
+	ID       string
+	Hash     string
+	Prev     string // the token before the last rotation
+	Rotated  int64  // when that was
+	Device   string // see device
+	First    int64
+	Used     int64
+	Proven   int64  // when a real factor was last proven in it
+	Method   Method // and which
+	Expires  int64
+	Remember bool
+}
+
+// numberRecord is what is kept under "number/<keyed hash of the number>".
+type numberRecord struct{ SendTimes []int64 }
+
+func (n *numberRecord) walk(w *wire) { list(w, &n.SendTimes, w.number) }
+
+func (n *numberRecord) check() string { return "" }
+
+// totpParams is what an authenticator app computes codes from. It is kept whole with
+// each, so that a change of [Config.TOTP] concerns new ones only.
+type totpParams struct {
+	Key       string
+	Algorithm string
+	Digits    int
+	Period    int64 // seconds
+}
+
+func (a *totpParams) walk(w *wire) {
+	w.text(&a.Key)
+	w.text(&a.Algorithm)
+	w.small(&a.Digits)
+	w.number(&a.Period)
+}
+
+func (a totpParams) valid() bool {
+	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
+	return c.validate() == nil
+}
+
+// key is as apps take it: in Base32.
+func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
+
+func (a totpParams) step(now time.Time) int64 { return now.Unix() / a.Period }
+
+// code is that of a time step: HOTP, RFC 4226, section 5.3.
+func (a totpParams) code(step int64) []byte {
+	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
+	var buf [sha512.Size]byte
+	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
+	sum := mac.Sum(buf[:0])
+	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
+	code := make([]byte, a.Digits)
+	for i := len(code) - 1; i >= 0; i-- {
+		code[i] = '0' + byte(value%10)
+		value /= 10
+	}
+	return code
+}
+
+// is reports whether a typed code is that of a step.
+func (a totpParams) codeMatches(code string, step int64) bool {
+	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
+}
+
+func (c *codeSet) left() int { return len(c.Hashes) / recoveryHashLen }
+
+func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
+
+// viewable reports whether the codes that are left are kept beside their
+// hashes, in the same order.
+func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
+
+const recoveryHashLen = 16
+
+var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.New, "SHA512": sha512.New}
+
+var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// pendingMessage is a message that was claimed and has not left yet.
+type pendingMessage struct {
+	user    string
+	account string
+	mask    string
+	email   *Email
+	text    *TextMessage
+	number  Phone
+	budget  budget // of the number
+}
+
+// budget names one of those a number has over all users. Each use has its own,
+// so that nobody can use up another's: not the owner's codes by the password
+// alone or by typing the number, nor the message that it was replaced.
+type budget string
+
+const (
+	budgetUnknown     budget = ""
+	budgetKnown       budget = "/known"
+	budgetUnconfirmed budget = "/unconfirmed"
+	budgetReplaced    budget = "/replaced"
+)

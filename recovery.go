@@ -13,28 +13,9 @@ import (
 // Recovery codes have 24 characters of Crockford's base32, 120 bits, so that a
 // keyed hash is enough (ASVS 6.5.2: 112 bits or more) and guessing hopeless.
 const (
-	crockford       = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-	recoveryLen     = 24
-	recoveryHashLen = 16
-	lowOnCodes      = 3 // a use that leaves this many or fewer is worth a notice
-	defaultCodes    = 10
-	maxCodes        = 20
+	crockford   = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	recoveryLen = 24
 )
-
-// NoRecoveryCodes in [RecoveryConfig.Codes] makes none. Who loses the only
-// authenticator is then locked out until the host helps ([Manager.Erase]).
-const NoRecoveryCodes = -1
-
-// codeSet is one live set. What is stored is a hash of each code under a random
-// key of the set, so that who opens the record still has no code, unless they
-// are kept viewable; a check is one hash and a look-up.
-type codeSet struct {
-	Key    string
-	Hashes string // of the codes that are left, one after the other
-	Total  int    // when made
-	Made   int64
-	Codes  []string // where the deployment keeps them viewable
-}
 
 func newRecoveryCodes(n int) []string {
 	codes := make([]string, n)
@@ -96,28 +77,6 @@ func (s *userTx) newCodeSet(codes []string) *codeSet {
 	return set
 }
 
-func (c *codeSet) left() int { return len(c.Hashes) / recoveryHashLen }
-
-func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
-
-// viewable reports whether the codes that are left are kept beside their
-// hashes, in the same order.
-func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
-
-// pruneCodes leaves only hashes where codes are not to be kept.
-func (r *userRecord) pruneCodes(viewable bool) {
-	if r.Codes != nil && !viewable {
-		r.Codes.Codes = nil
-	}
-}
-
-func (s *userTx) codesLeft() int {
-	if s.Codes == nil {
-		return 0
-	}
-	return s.Codes.left()
-}
-
 // tryRecovery spends a code. Every hash of the set is looked at, whichever
 // matches.
 func (s *userTx) tryRecovery(code string) outcome {
@@ -174,12 +133,4 @@ func (s *userTx) viewCodes() ([]Secret, error) {
 		return nil, ErrNotAllowed
 	}
 	return asSecrets(s.Codes.Codes), nil
-}
-
-// RegenerateCodes starts a new set of recovery codes: it is shown, and becomes
-// live when [Manager.SaveCodes] acknowledges it; the old set dies in that
-// write. Until then nothing has changed, so a lost answer loses nothing. It
-// needs a fresh proof for [ActionFactors].
-func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrollment, error) {
-	return m.Enroll(ctx, c, EnrollRequest{Method: RecoveryCode})
 }

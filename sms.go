@@ -1,18 +1,12 @@
 package twofa
 
 import (
-	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/twofa-go/twofa/event"
 )
 
 const (
@@ -44,16 +38,6 @@ func (s *userTx) tryText(t ticket, code string) outcome {
 	return right
 }
 
-// phone returns the user's phone, nil if there is none.
-func (s *userTx) phone() *factor {
-	for i := range s.Factors {
-		if s.Factors[i].Method == SMS {
-			return &s.Factors[i]
-		}
-	}
-	return nil
-}
-
 func textHash(key, user, id, code string) string {
 	return string(keyedHash([]byte(key), "text", user, id, code))
 }
@@ -80,18 +64,6 @@ func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 	return s.composeText(t, x, phone, budgetUnknown), nil
 }
 
-// budget names one of those a number has over all users. Each use has its own,
-// so that nobody can use up another's: not the owner's codes by the password
-// alone or by typing the number, nor the message that it was replaced.
-type budget string
-
-const (
-	budgetUnknown     budget = ""
-	budgetKnown       budget = "/known"
-	budgetUnconfirmed budget = "/unconfirmed"
-	budgetReplaced    budget = "/replaced"
-)
-
 // composeText makes a code for a number and the message that carries it.
 func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendingMessage {
 	code := newTextCode()
@@ -103,46 +75,6 @@ func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendi
 		body += "\n\n@" + host + " #" + code
 	}
 	return pendingMessage{text: &TextMessage{To: phone.E164, Body: body}, number: phone, budget: b}
-}
-
-// CodeText is what [SMSConfig.CodeText] writes a message of.
-type CodeText struct {
-	Issuer  string
-	Code    Secret
-	Valid   time.Duration
-	Confirm bool // the number is being set up, this is no login
-	// Replaced says that there is no code: the message tells a number that
-	// another takes its place.
-	Replaced bool
-}
-
-// englishText is the message where the host has none of its own. It carries no
-// link: people are told never to follow one from a text.
-func englishText(t CodeText) string {
-	if t.Replaced {
-		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."
-	}
-	if t.Confirm {
-		return t.Code.Reveal() + " confirms this phone for " + t.Issuer + ". It is good for " + minutes(t.Valid) + "."
-	}
-	return t.Code.Reveal() + " is your " + t.Issuer + " code, good for " + minutes(t.Valid) + ". We never ask you for it."
-}
-
-func minutes(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) + " minutes" }
-
-// destination parses a number and refuses what must not be texted.
-func (c *Config) destination(raw, region string) (Phone, error) {
-	if c.SMS.Sender == nil || c.SMS.Phone == nil {
-		return Phone{}, unavailable("SMS", errNoSender)
-	}
-	if len(raw) > 64 {
-		return Phone{}, ErrNotAllowed
-	}
-	p, err := c.SMS.Phone.ParsePhone(raw, region)
-	if err != nil || !e164(p.E164) || !p.Mobile || !slices.Contains(c.SMS.Countries, p.Country) {
-		return Phone{}, ErrNotAllowed
-	}
-	return p, nil
 }
 
 func e164(s string) bool {
@@ -175,95 +107,3 @@ func checkCountry(code string) error {
 	}
 	return nil
 }
-
-// enrollPhone starts the set-up of a number: it is claimed, then texted, and
-// what is returned alone can confirm it.
-func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
-	phone, err := m.cfg.destination(e.Phone, e.Region)
-	if err != nil {
-		return Enrollment{}, err
-	}
-	var out pendingMessage
-	var started Enrollment
-	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
-		if err := s.mayEnroll(t, e); err != nil {
-			return err
-		}
-		if err := s.reserveUserSend(SMS, confirmBucket); err != nil {
-			return err
-		}
-		p := s.newPending(t, e)
-		p.Phone = phone.E164
-		if t.purpose == forSession {
-			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
-			t.bindTo(c.Client)
-		}
-		x := message{ID: newID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID}
-		t.messageID, t.messageMethod = x.ID, SMS
-		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
-		out.user, out.account, out.mask = s.user, s.account, x.Mask
-		s.voidMessages(confirmBucket)
-		s.Messages = append(s.Messages, x)
-		s.emit(Event{Type: event.Sent, Method: SMS, Session: t.sessionID, Detail: "to confirm " + x.Mask})
-		started = s.describePending(u)
-		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
-		return nil
-	})
-	if err == nil {
-		err = m.deliver(ctx, out)
-	}
-	if err != nil {
-		return Enrollment{}, err
-	}
-	return started, nil
-}
-
-// confirmsPhone checks the code that was texted to a pending number.
-func (s *userTx) confirmsPhone(c Caller, code string) bool {
-	t, err := s.m.cfg.Keys.openTicket(c.Challenge.Secret, s.now, forPhone, forEnroll)
-	if err != nil || !t.isFrom(c.Client) {
-		return false
-	}
-	x := s.currentMessage(t, SMS)
-	code, ok := digits(code, textDigits)
-	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !constantTimeEqual(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
-		return false
-	}
-	s.useMessage(x.ID)
-	return true
-}
-
-// tellOldPhone texts the number that is being replaced: who takes over a login
-// should not be able to move it to another phone unnoticed.
-func (s *userTx) tellOldPhone(number string) {
-	phone, err := s.m.cfg.destination(number, "")
-	if err != nil {
-		return // it is not texted any more; the notice by mail remains
-	}
-	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
-		text: &TextMessage{To: number, Body: clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
-}
-
-// reserveNumberSend takes one text out of a budget of a number, over all users.
-func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) error {
-	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164)) + string(b)
-	return m.retryOnConflict(ctx, func() error {
-		var b numberRecord
-		old, err := m.get(ctx, key, &b)
-		if err != nil {
-			return err
-		}
-		now := m.cfg.Now().Unix()
-		if wait := textAllowance.nextSendIn(b.SendTimes, now); wait > 0 {
-			return &lockedError{wait}
-		}
-		b.SendTimes = append(recentTimes(b.SendTimes, now, day), now)
-		return m.write(ctx, key, old.Version, &b, nil)
-	})
-}
-
-// numberRecord is what is kept under "number/<keyed hash of the number>".
-type numberRecord struct{ SendTimes []int64 }
-
-func (n *numberRecord) walk(w *wire)  { list(w, &n.SendTimes, w.number) }
-func (n *numberRecord) check() string { return "" }

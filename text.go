@@ -1,7 +1,6 @@
 package twofa
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -79,5 +78,3 @@ func groups(s string) string {
 	}
 	return b.String()
 }
-
-var errPanic = errors.New("twofa: panic")

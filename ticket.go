@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"slices"
@@ -74,8 +75,7 @@ type provenMethod struct {
 func rememberedBrowserMethod(m Method) Method { return "browser/" + m }
 
 const (
-	maxToken   = 4096 // characters
-	usualToken = 320  // bytes, so that sealing one takes one allocation
+	usualToken = 320 // bytes, so that sealing one takes one allocation
 )
 
 // sealTicket encrypts a ticket as "key-id.base64url".
@@ -175,3 +175,47 @@ func (t ticket) withProof(m Method, at int64) ticket {
 }
 
 func newID() string { return rand.Text() }
+
+// bindTo ties a challenge to the client it was made for.
+func (t *ticket) bindTo(c Client) {
+	t.browser, t.host = browserHash(c.Browser), ""
+	if !c.HostSession.IsZero() {
+		t.host = digest("host session", c.HostSession.Reveal())
+	}
+}
+
+// strongest returns the strongest method proven, "" where there is none.
+func (t ticket) strongest() Method {
+	for _, m := range strength {
+		if t.hasProven(m) {
+			return m
+		}
+	}
+	if len(t.proven) > 0 {
+		return t.proven[0].method
+	}
+	return ""
+}
+
+// amr names what was proven. A remembered browser and a mailbox add no factor.
+func (t ticket) amr() []string {
+	var amr []string
+	if t.by == ByPassword {
+		amr = append(amr, "pwd")
+	}
+	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery"}
+	for _, p := range t.proven {
+		amr = append(amr, cmp.Or(names[p.method], "x-browser"))
+	}
+	if t.by == ByPassword && t.hasProven(TOTP, SMS) {
+		amr = append(amr, "mfa")
+	}
+	return amr
+}
+
+func browserHash(token Secret) string {
+	if token.IsZero() {
+		return ""
+	}
+	return digest("browser token", token.Reveal())
+}

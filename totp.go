@@ -2,17 +2,9 @@ package twofa
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"crypto/subtle"
-	"encoding/base32"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"strings"
 	"time"
 )
@@ -38,8 +30,6 @@ type TOTPConfig struct {
 	SecretSize int
 }
 
-const minKey = 16 // bytes: RFC 4226, section 4, R6
-
 func (c *TOTPConfig) setDefaults() {
 	c.Algorithm = cmp.Or(c.Algorithm, "SHA1")
 	c.Digits = cmp.Or(c.Digits, 6)
@@ -64,60 +54,10 @@ func (c *TOTPConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.New, "SHA512": sha512.New}
-
-var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
-
-// totpParams is what an authenticator app computes codes from. It is kept whole with
-// each, so that a change of [Config.TOTP] concerns new ones only.
-type totpParams struct {
-	Key       string
-	Algorithm string
-	Digits    int
-	Period    int64 // seconds
-}
-
 func (c TOTPConfig) newApp() totpParams {
 	key := make([]byte, c.SecretSize)
 	rand.Read(key) // never returns short: crypto/rand ends the program instead
 	return totpParams{string(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
-}
-
-func (a *totpParams) walk(w *wire) {
-	w.text(&a.Key)
-	w.text(&a.Algorithm)
-	w.small(&a.Digits)
-	w.number(&a.Period)
-}
-
-func (a totpParams) valid() bool {
-	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
-	return c.validate() == nil
-}
-
-// key is as apps take it: in Base32.
-func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
-
-func (a totpParams) step(now time.Time) int64 { return now.Unix() / a.Period }
-
-// code is that of a time step: HOTP, RFC 4226, section 5.3.
-func (a totpParams) code(step int64) []byte {
-	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
-	var buf [sha512.Size]byte
-	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
-	sum := mac.Sum(buf[:0])
-	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
-	code := make([]byte, a.Digits)
-	for i := len(code) - 1; i >= 0; i-- {
-		code[i] = '0' + byte(value%10)
-		value /= 10
-	}
-	return code
-}
-
-// is reports whether a typed code is that of a step.
-func (a totpParams) codeMatches(code string, step int64) bool {
-	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
 }
 
 // match returns the step that a typed code belongs to, among those accepted at

@@ -1,8 +1,6 @@
 package twofa
 
 import (
-	"context"
-	"errors"
 	"time"
 )
 
@@ -69,29 +67,6 @@ type FirstFactor struct {
 	Client     Client
 }
 
-// lookup asks the host's directory for a person who may enter the account.
-func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
-	err := checkID("user", id)
-	if account != "" {
-		err = errors.Join(err, checkID("account", account))
-	}
-	if err != nil {
-		return User{}, notAllowed("%w", err)
-	}
-	u, err := m.cfg.User(ctx, id)
-	switch {
-	case err != nil:
-		return User{}, unavailable("user directory", err)
-	case u.ID != id:
-		return User{}, notAllowed("Config.User returned a User with ID %q for %q", u.ID, id)
-	case u.Disabled:
-		return User{}, notAllowed("user %q is disabled", id)
-	case !u.in(account):
-		return User{}, notAllowed("account %q is not among the Members of user %q", account, id)
-	}
-	return u, nil
-}
-
 func (u User) in(account string) bool {
 	for _, member := range u.Members {
 		if member.Account == account {
@@ -99,24 +74,4 @@ func (u User) in(account string) bool {
 		}
 	}
 	return account == ""
-}
-
-func stampOf(u User) string {
-	if u.SecurityStamp == "" {
-		return ""
-	}
-	return digest("stamp", u.ID, u.SecurityStamp)
-}
-
-// initOrCheckStamp makes the record of a user who has none and notices a changed Stamp,
-// after which nothing proven before counts.
-func (s *userTx) initOrCheckStamp(u User) {
-	if s.Epoch == "" {
-		s.newEpoch("")
-		s.Stamp = stampOf(u)
-	}
-	if s.Stamp != stampOf(u) {
-		s.Stamp = stampOf(u)
-		s.newEpoch("")
-	}
 }

@@ -4,31 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
-
-const (
-	maxRounds    = 24              // of read, decide, swap, before a busy record is refused
-	readBackTime = 2 * time.Second // to learn the outcome of a swap that ended in an error
-)
-
-// userTx is one user's record and policy as read, for one decision.
-type userTx struct {
-	userRecord
-	m             *Manager
-	now           time.Time
-	client        Client // where the request comes from
-	browser       string // hash of its browser's token, once it was asked for
-	user          string
-	account       string
-	version       string // as read; "" where the user has no record yet
-	policy        Policy
-	events        []Event
-	deferredTexts []pendingMessage // messages that may leave once all is written
-	uses          bool             // a proof for ActionFactors stands behind the change
-	dirty         bool             // there is something to write
-}
 
 // update is the one way anything is changed: read the user's record and the
 // account's policy, decide in pure code, swap; when another was faster, again.
@@ -66,8 +43,6 @@ func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error 
 	}
 	return unavailable("store", errBusy)
 }
-
-var errBusy = errors.New("twofa: record is changed too often")
 
 func userKey(id string) string    { return "user/" + id }
 func accountKey(id string) string { return "account/" + id }
@@ -185,61 +160,4 @@ func backOff(ctx context.Context, round int) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// prune removes what has expired, so that the record stays small without any
-// background work.
-func (s *userTx) prune() {
-	now := s.now.Unix()
-	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
-	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now-g.At < int64(maxMaxAge/time.Second) })
-	s.Browsers = s.unexpired() // recognise bounds them
-	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
-	if s.Pending != nil && s.Pending.Expires <= now {
-		s.Pending = nil
-	}
-	s.pruneCodes(s.m.cfg.Recovery.Viewable)
-	for bucket, times := range s.SendTimes {
-		if s.SendTimes[bucket] = recentTimes(times, now, day); len(s.SendTimes[bucket]) == 0 {
-			delete(s.SendTimes, bucket)
-		}
-	}
-}
-
-// keepLast keeps the elements that pass, and of those the n newest.
-func keepLast[T any](list []T, n int, pass func(T) bool) []T {
-	kept := list[:0]
-	for _, x := range list {
-		if pass(x) {
-			kept = append(kept, x)
-		}
-	}
-	return kept[max(0, len(kept)-n):]
-}
-
-// spend marks an attempt as over. It reports false where it already was.
-func (s *userTx) spend(t ticket) bool {
-	if s.isSpent(t) {
-		return false
-	}
-	// Challenges derived from t by sending may live longer than t.
-	s.Spent = append(s.Spent, spent{t.id, s.now.Add(enrollChallengeTTL).Unix()})
-	s.dirty = true
-	return true
-}
-
-func (s *userTx) isSpent(t ticket) bool {
-	return slices.ContainsFunc(s.Spent, func(x spent) bool { return x.ID == t.id })
-}
-
-// emit adds to what is kept with the change. Detail is cleaned here, so that
-// one event is always one line wherever it is printed.
-func (s *userTx) emit(e Event) {
-	e.ID, e.Time, e.User = newID(), s.now.UTC().Truncate(time.Second), s.user
-	if e.Account == "" {
-		e.Account = s.account
-	}
-	e.IP, e.Agent, e.Detail = clean(s.client.IP, 45), clean(s.client.UserAgent, 200), clean(e.Detail, 200)
-	s.events = append(s.events, e)
-	s.dirty = true
 }

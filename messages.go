@@ -1,8 +1,8 @@
 package twofa
 
 import (
-	"context"
 	"html"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,59 +15,6 @@ type NoticeEmail struct {
 	User   User
 	Event  Event
 	Device string // a rough guess of the browser and system
-}
-
-const noticeTimeout = 5 * time.Second
-
-// publishAll tells of what was stored: to the host, and where the person should
-// know to every verified address (NIST SP 800-63B-4, section 4.6). It cannot
-// fail what has already happened.
-func (m *Manager) publishAll(ctx context.Context, s *userTx) {
-	for _, e := range s.events {
-		m.publish(ctx, e)
-	}
-	for _, out := range s.deferredTexts {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
-		if err := m.deliver(ctx, out); err != nil {
-			m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", out.user, "error", err)
-		}
-		cancel()
-	}
-}
-
-func (m *Manager) publish(ctx context.Context, e Event) {
-	if m.cfg.OnEvent != nil {
-		if err := recoverPanic(func() error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
-			m.cfg.Logger.ErrorContext(ctx, "twofa: OnEvent", "error", err)
-		}
-	}
-	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
-	defer cancel()
-	if err := recoverPanic(func() error { return m.mailNotice(ctx, e) }); err != nil {
-		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
-	}
-}
-
-func (m *Manager) mailNotice(ctx context.Context, e Event) error {
-	u, err := m.cfg.User(ctx, e.User)
-	if err != nil || u.ID != e.User {
-		return err
-	}
-	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: device(e.Agent)})
-	if mail.Subject == "" {
-		return nil
-	}
-	mail.Subject = clean(mail.Subject, 200)
-	for _, to := range u.Emails {
-		mail.To = to
-		if failed := m.cfg.Mail.Mailer.SendMail(ctx, mail); failed != nil {
-			err = failed
-		}
-	}
-	return err
 }
 
 // noticeTexts says what happened and, where it helps, what to do.
@@ -123,3 +70,63 @@ func leftText(n int) string {
 	}
 	return ""
 }
+
+// LinkEmail is what [MailConfig.LinkEmail] writes a message of.
+type LinkEmail struct {
+	Issuer string
+	User   User
+	URL    Secret        // the link; it must stand in the message as it is
+	Time   time.Time     // of the request, UTC
+	Valid  time.Duration // from Time
+	IP     string        // of the browser that asked
+	Device string        // a rough guess of the browser and system that asked
+}
+
+// englishLink is the message where the host has none of its own.
+func englishLink(l LinkEmail) Email {
+	lines := []string{
+		"Somebody, most likely you, asks for a link to prove that it is you at " + l.Issuer + ".",
+		"To go on, open it in the same browser:",
+		l.URL.Reveal(),
+		"It works once, for " + minutes(l.Valid) + ", and only in that browser.",
+		"Asked for at " + l.Time.Format("2 January 2006, 15:04 UTC") + " by " + l.Device + ", IP address " + l.IP + ".",
+		"If that was not you: do not open the link. Somebody got as far as this, so change your password at " + l.Issuer + " now.",
+	}
+	var page strings.Builder
+	page.WriteString("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"></head><body style=\"font-family:sans-serif;max-width:36em;margin:auto;padding:1em\">")
+	for i, line := range lines {
+		if i == 2 {
+			href := html.EscapeString(line)
+			page.WriteString("<p><a href=\"" + href + "\">Sign in to " + html.EscapeString(l.Issuer) + "</a></p><p style=\"word-break:break-all\">" + href + "</p>")
+			continue
+		}
+		page.WriteString("<p>" + html.EscapeString(line) + "</p>")
+	}
+	page.WriteString("</body></html>\n")
+	return Email{Subject: "Sign in to " + l.Issuer, Text: strings.Join(lines, "\n\n") + "\n", HTML: page.String()}
+}
+
+// CodeText is what [SMSConfig.CodeText] writes a message of.
+type CodeText struct {
+	Issuer  string
+	Code    Secret
+	Valid   time.Duration
+	Confirm bool // the number is being set up, this is no login
+	// Replaced says that there is no code: the message tells a number that
+	// another takes its place.
+	Replaced bool
+}
+
+// englishText is the message where the host has none of its own. It carries no
+// link: people are told never to follow one from a text.
+func englishText(t CodeText) string {
+	if t.Replaced {
+		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."
+	}
+	if t.Confirm {
+		return t.Code.Reveal() + " confirms this phone for " + t.Issuer + ". It is good for " + minutes(t.Valid) + "."
+	}
+	return t.Code.Reveal() + " is your " + t.Issuer + " code, good for " + minutes(t.Valid) + ". We never ask you for it."
+}
+
+func minutes(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) + " minutes" }
