@@ -4,16 +4,18 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // BenchmarkRecord writes and reads a typical user's record: as it is done, as
 // it is in the clear, and as JSON.
 func BenchmarkRecord(b *testing.B) {
 	keys, _ := ParseKeyRing(GenerateKeyRing().Reveal())
-	r := userRecord{Epoch: newID(), KeptSession: newID(), Stamp: digest("x"), LastLogin: 1800000000,
-		Factors:  []factor{{ID: newID(), Method: TOTP, Name: "Authenticator app", App: totpParams{strings.Repeat("x", 20), "SHA1", 6, 30}, Step: 60000000, Added: 1800000000, Used: 1800000000}},
+	r := userRecord{Epoch: seal.NewID(), KeptSession: seal.NewID(), Stamp: seal.Digest("x"), LastLogin: 1800000000,
+		Factors:  []factor{{ID: seal.NewID(), Method: TOTP, Name: "Authenticator app", App: totpParams{strings.Repeat("x", 20), "SHA1", 6, 30}, Step: 60000000, Added: 1800000000, Used: 1800000000}},
 		Codes:    &codeSet{Key: strings.Repeat("x", 32), Hashes: strings.Repeat("x", 160), Total: 10, Made: 1800000000},
-		Browsers: []browser{{ID: newID(), Hash: digest("x"), Device: "Firefox on Linux", First: 1800000000, Used: 1800000000, Proven: 1800000000, Method: TOTP, Expires: 1800000000}},
+		Browsers: []browser{{ID: seal.NewID(), Hash: seal.Digest("x"), Device: "Firefox on Linux", First: 1800000000, Used: 1800000000, Proven: 1800000000, Method: TOTP, Expires: 1800000000}},
 	}
 	b.Run("record", func(b *testing.B) {
 		b.ReportAllocs()
@@ -28,9 +30,9 @@ func BenchmarkRecord(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var back userRecord
-			w := wire{}
-			r.walk(&w)
-			back.walk(&wire{reading: true, left: string(w.buf)})
+			w := seal.NewEncoder(nil)
+			r.encodeOrDecode(w)
+			back.encodeOrDecode(seal.NewDecoder(string(w.Bytes())))
 		}
 	})
 	b.Run("JSON", func(b *testing.B) {

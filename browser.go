@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // rememberedProof returns what was last proven in the client's browser, if it need
@@ -35,7 +36,7 @@ func (s *userTx) rotateToken() Secret {
 		return Secret{}
 	}
 	b.Used = s.now.Unix()
-	if !constantTimeEqual(b.Hash, s.browserHash()) {
+	if !seal.Equal(b.Hash, s.browserHash()) {
 		return Secret{}
 	}
 	token := newBrowserToken()
@@ -52,13 +53,13 @@ func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 	}
 	now := s.now.Unix()
 	b := s.knownBrowser()
-	if b != nil && constantTimeEqual(b.Hash, s.browserHash()) {
+	if b != nil && seal.Equal(b.Hash, s.browserHash()) {
 		token = s.client.Browser
 	}
 	if b == nil {
 		token = newBrowserToken()
 		s.Browsers = keepLast(s.unexpired(), maxBrowsers-1, func(browser) bool { return true })
-		s.Browsers = append(s.Browsers, browser{ID: newID(), Hash: browserHash(token), First: now})
+		s.Browsers = append(s.Browsers, browser{ID: seal.NewID(), Hash: browserHash(token), First: now})
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
 	b.Device, b.Used, b.Proven, b.Method, b.Expires = s.client.Device(), now, now, m, now+browserLife

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Caller is who asks: a live session in most cases, a challenge that opens
@@ -87,7 +89,7 @@ func (s *userTx) callerLives(t ticket, u User) error {
 // openSession opens the caller's session, before anything is read.
 func (m *Manager) openSession(c Caller) (ticket, error) {
 	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
-	if err != nil || (c.Account != "" && checkID("account", c.Account) != nil) {
+	if err != nil || (c.Account != "" && text.ValidateID("account", c.Account) != nil) {
 		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
 	}
 	return t, nil
@@ -131,9 +133,9 @@ func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, pur
 
 // lookup asks the host's directory for a person who may enter the account.
 func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
-	err := checkID("user", id)
+	err := text.ValidateID("user", id)
 	if account != "" {
-		err = errors.Join(err, checkID("account", account))
+		err = errors.Join(err, text.ValidateID("account", account))
 	}
 	if err != nil {
 		return User{}, notAllowed("%w", err)

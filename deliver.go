@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Email is one message for a [Mailer]: a sign-in link or a notice.
@@ -116,7 +119,7 @@ func recoverPanic(f func() error) (err error) {
 
 // reserveNumberSend takes one text out of a budget of a number, over all users.
 func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) error {
-	key := "number/" + hex.EncodeToString(keyedHash(m.cfg.Keys.all()[0].lookup, p.E164)) + string(b)
+	key := "number/" + hex.EncodeToString(seal.KeyedHash(m.cfg.Keys.all()[0].Lookup, p.E164)) + string(b)
 	return m.retryOnConflict(ctx, func() error {
 		var b numberRecord
 		old, err := m.get(ctx, key, &b)
@@ -169,11 +172,11 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 	if err != nil || u.ID != e.User {
 		return err
 	}
-	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: device(e.Agent)})
+	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.Device(e.Agent)})
 	if mail.Subject == "" {
 		return nil
 	}
-	mail.Subject = clean(mail.Subject, 200)
+	mail.Subject = text.Clean(mail.Subject, 200)
 	for _, to := range u.Emails {
 		mail.To = to
 		if failed := m.cfg.Mail.Mailer.SendMail(ctx, mail); failed != nil {
@@ -192,7 +195,7 @@ func (c *Config) destination(raw, region string) (Phone, error) {
 		return Phone{}, ErrNotAllowed
 	}
 	p, err := c.SMS.Phone.ParsePhone(raw, region)
-	if err != nil || !e164(p.E164) || !p.Mobile || !slices.Contains(c.SMS.Countries, p.Country) {
+	if err != nil || !text.IsE164(p.E164) || !p.Mobile || !slices.Contains(c.SMS.Countries, p.Country) {
 		return Phone{}, ErrNotAllowed
 	}
 	return p, nil

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // EnrollRequest says what is to be set up.
@@ -77,7 +79,7 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 // newPending makes the pending set-up. New recovery codes come with it where
 // the user has none, and where they are what was asked for.
 func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
-	s.Pending = &pendingEnrollment{FactorID: newID(), SessionID: t.sessionID, Method: e.Method, Name: clean(e.Name, maxName), Replaces: e.Replaces,
+	s.Pending = &pendingEnrollment{FactorID: seal.NewID(), SessionID: t.sessionID, Method: e.Method, Name: text.Clean(e.Name, maxName), Replaces: e.Replaces,
 		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.Add(pendingTTL).Unix()}
 	if n := s.m.cfg.Recovery.Codes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
 		s.Pending.Codes, s.Pending.Saved = newRecoveryCodes(n), false
@@ -162,9 +164,9 @@ func (s *userTx) describePending(u User) Enrollment {
 	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
 	switch p.Method {
 	case TOTP:
-		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(groups(p.App.key()))
+		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(text.Groups(p.App.key()))
 	case SMS:
-		e.Phone = maskPhone(p.Phone)
+		e.Phone = text.MaskPhone(p.Phone)
 	}
 	e.Codes = asSecrets(p.Codes)
 	return e
@@ -189,10 +191,10 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 		p := s.newPending(t, e)
 		p.Phone = phone.E164
 		if t.purpose == forSession {
-			t.purpose, t.id, t.expires = forPhone, newID(), p.Expires
+			t.purpose, t.id, t.expires = forPhone, seal.NewID(), p.Expires
 			t.bindTo(c.Client)
 		}
-		x := message{ID: newID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID}
+		x := message{ID: seal.NewID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID}
 		t.messageID, t.messageMethod = x.ID, SMS
 		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
 		out.user, out.account, out.mask = s.user, s.account, x.Mask
@@ -219,8 +221,8 @@ func (s *userTx) confirmsPhone(c Caller, code string) bool {
 		return false
 	}
 	x := s.currentMessage(t, SMS)
-	code, ok := digits(code, textDigits)
-	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !constantTimeEqual(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
+	code, ok := text.Digits(code, textDigits)
+	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !seal.Equal(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
 		return false
 	}
 	s.useMessage(x.ID)
@@ -243,5 +245,5 @@ func (s *userTx) tellOldPhone(number string) {
 		return // it is not texted any more; the notice by mail remains
 	}
 	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
-		text: &TextMessage{To: number, Body: clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
+		text: &TextMessage{To: number, Body: text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
 }

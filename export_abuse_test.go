@@ -1,5 +1,11 @@
 package twofa
 
+import (
+	"strings"
+
+	"github.com/twofa-go/twofa/internal/seal"
+)
+
 // NewTextCode and NewBrowserToken are where texted codes and the tokens of
 // links and browsers come from.
 var (
@@ -9,24 +15,13 @@ var (
 
 // Seal is what every record and token goes through; here with nothing in it,
 // so that what comes out begins with the nonce.
-func Seal(k KeyRing) []byte { return seal(make([]byte, nonceSize), 0, k.all()[0].tokens) }
+func Seal(k KeyRing) []byte { return seal.Seal(make([]byte, seal.NonceSize), 0, k.all()[0].Tokens) }
 
-// Opened is what who has the keys finds in a record.
+// Opened returns the plaintext of a record, as an attacker who has the keys
+// would see it.
 func Opened(k KeyRing, r Record) (string, error) {
-	var c content
-	err := k.decode(r, &c)
-	return string(c), err
-}
-
-// content is what is sealed, as it is.
-type content []byte
-
-func (c *content) check() string { return "" }
-
-func (c *content) walk(w *wire) {
-	if w.reading {
-		*c, w.left = content(w.left), ""
-		return
-	}
-	w.buf = append(w.buf, *c...)
+	header, sealed, _ := strings.Cut(string(r.Data), "\n")
+	_, id, _ := strings.Cut(header, " ")
+	key, _ := k.byID(id)
+	return seal.Open([]byte(sealed), key.Records, header, r.Key, r.Version)
 }

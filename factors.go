@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Factors is what a user has, for a settings page. Nothing in it is secret.
@@ -48,7 +49,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		v.CodesViewable = m.cfg.Recovery.Viewable && s.Codes.viewable()
 	}
 	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.enrolledMethods(len(u.Emails) > 0), EmailLink) {
-		v.Email = maskEmail(u.Emails[0])
+		v.Email = text.MaskEmail(u.Emails[0])
 	}
 	for _, method := range []Method{TOTP, SMS} {
 		if slices.Contains(s.policy.methods(), method) && (method == TOTP || m.cfg.SMS.Sender != nil) {
@@ -63,7 +64,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		f := &s.Factors[i]
 		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used), Removable: s.mayRemove(i, policies)}
 		if f.Method == SMS {
-			shown.Phone = maskPhone(f.Phone)
+			shown.Phone = text.MaskPhone(f.Phone)
 		}
 		v.List = append(v.List, shown)
 	}
@@ -82,7 +83,7 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 			return ErrNotEnrolled
 		}
 		f := &s.Factors[i]
-		f.Name = cmp.Or(clean(name, maxName), defaultName(f.Method))
+		f.Name = cmp.Or(text.Clean(name, maxName), defaultName(f.Method))
 		s.emit(Event{Type: event.Renamed, Method: f.Method, Session: t.sessionID, Detail: f.Name})
 		return nil
 	})

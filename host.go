@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Rekey seals the records of a user and of an account under the first of Keys,
@@ -15,11 +17,11 @@ import (
 //
 // Errors: [ErrUnavailable]; [ErrNotAllowed] for what cannot be an id.
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
-	reseal := func(what, id string, v walker) error {
+	reseal := func(what, id string, v recordBody) error {
 		if id == "" {
 			return nil
 		}
-		if err := checkID(what, id); err != nil {
+		if err := text.ValidateID(what, id); err != nil {
 			return notAllowed("%w", err)
 		}
 		key := what + "/" + id
@@ -56,7 +58,7 @@ func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
 }
 
 func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool, e Event) error {
-	if err := checkID("user", user); err != nil {
+	if err := text.ValidateID("user", user); err != nil {
 		return err
 	}
 	var t ticket
@@ -103,7 +105,7 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if by.host == "" {
 		return ErrNotAllowed
 	}
-	if err := checkID("user", user); err != nil {
+	if err := text.ValidateID("user", user); err != nil {
 		return err
 	}
 	return m.retryOnConflict(ctx, func() error {
@@ -114,8 +116,8 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 		if len(records) == 0 {
 			return nil
 		}
-		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Erased, User: user,
-			Actor: "host", Detail: clean(by.host, 200)}
+		e := Event{ID: seal.NewID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Erased, User: user,
+			Actor: "host", Detail: text.Clean(by.host, 200)}
 		if err := m.swap(ctx, records[0].Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
 			return err
 		}
@@ -127,22 +129,22 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 // accountRecord is what is kept under "account/<id>".
 type accountRecord struct{ Policy Policy }
 
-func (a *accountRecord) walk(w *wire) {
+func (a *accountRecord) encodeOrDecode(w *seal.Codec) {
 	p := &a.Policy
-	methods := func(m *[]Method) { list(w, m, func(m *Method) { word(w, m) }) }
+	methods := func(m *[]Method) { seal.List(w, m, func(w *seal.Codec, m *Method) { seal.Text(w, m) }) }
 	methods(&p.Methods)
 	methods(&p.Fallback)
-	w.flag(&p.Required)
-	w.flag(&p.ExemptSSO)
-	w.number((*int64)(&p.Remember))
-	word(w, &p.TurnOff)
-	table(w, &p.Actions, func(r *ActionRule) {
-		w.number((*int64)(&r.MaxAge))
+	seal.Bool(w, &p.Required)
+	seal.Bool(w, &p.ExemptSSO)
+	seal.Int64(w, (*int64)(&p.Remember))
+	seal.Text(w, &p.TurnOff)
+	seal.Map(w, &p.Actions, func(w *seal.Codec, r *ActionRule) {
+		seal.Int64(w, (*int64)(&r.MaxAge))
 		methods(&r.Methods)
 	})
 }
 
-func (a *accountRecord) check() string {
+func (a *accountRecord) problem() string {
 	if a.Policy.validate() != nil {
 		return "holds a policy that this release does not understand"
 	}
@@ -164,7 +166,7 @@ func (m *Manager) policy(ctx context.Context, account string) (version string, p
 	if account == "" {
 		return "", m.cfg.Policy.clone(), nil
 	}
-	if err := checkID("account", account); err != nil {
+	if err := text.ValidateID("account", account); err != nil {
 		return "", p, notAllowed("%w", err)
 	}
 	var a accountRecord
@@ -182,7 +184,7 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 	if by.host == "" {
 		return ErrNotAllowed
 	}
-	if err := errors.Join(checkID("account", account), p.validate(), m.cfg.supports(p)); err != nil {
+	if err := errors.Join(text.ValidateID("account", account), p.validate(), m.cfg.supports(p)); err != nil {
 		return err
 	}
 	return m.retryOnConflict(ctx, func() error {
@@ -193,8 +195,8 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 		if version != "" && old.equal(p) {
 			return nil
 		}
-		e := Event{ID: newID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Policy,
-			Account: account, Actor: "host", Detail: clean(by.host+": "+p.String(), 200)}
+		e := Event{ID: seal.NewID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Policy,
+			Account: account, Actor: "host", Detail: text.Clean(by.host+": "+p.String(), 200)}
 		if err := m.write(ctx, accountKey(account), version, &accountRecord{p}, []Event{e}); err != nil {
 			return err
 		}
@@ -204,8 +206,8 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 }
 
 func (p Policy) equal(q Policy) bool {
-	a, b := wire{}, wire{}
-	(&accountRecord{p}).walk(&a)
-	(&accountRecord{q}).walk(&b)
-	return string(a.buf) == string(b.buf)
+	a, b := seal.NewEncoder(nil), seal.NewEncoder(nil)
+	(&accountRecord{p}).encodeOrDecode(a)
+	(&accountRecord{q}).encodeOrDecode(b)
+	return string(a.Bytes()) == string(b.Bytes())
 }

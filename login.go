@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Begin starts where the host's own login ends, whatever the door: password,
@@ -18,9 +21,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	switch f.By {
 	case ByPassword, BySSO, ByEmail, ByToken:
 	default:
-		return Result{}, notAllowed("FirstFactor.By is %q", clean(string(f.By), 20))
+		return Result{}, notAllowed("FirstFactor.By is %q", text.Clean(string(f.By), 20))
 	}
-	if f.ProviderOf != "" && checkID("account", f.ProviderOf) != nil {
+	if f.ProviderOf != "" && text.ValidateID("account", f.ProviderOf) != nil {
 		return Result{}, notAllowed("FirstFactor.ProviderOf is no account id")
 	}
 	u, err := m.lookup(ctx, f.UserID, f.Account)
@@ -30,7 +33,7 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	var login Result
 	err = m.update(ctx, f.Client, f.UserID, f.Account, func(s *userTx) error {
 		s.initOrCheckStamp(u)
-		t := ticket{id: newID(), sessionID: newID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
+		t := ticket{id: seal.NewID(), sessionID: seal.NewID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
 			by: f.By, sso: f.ProviderOf, at: s.now.Unix()}
 		t.bindTo(f.Client)
 		if p, ok := s.rememberedProof(); ok && (f.By == ByPassword || f.By == BySSO) {

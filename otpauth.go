@@ -1,16 +1,13 @@
 package twofa
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"strconv"
 	"strings"
 
-	"github.com/boombuler/barcode/qr"
+	"github.com/twofa-go/twofa/internal/qr"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // otpauth builds the URI that a QR code carries, by the rules of the Key URI
@@ -29,7 +26,7 @@ func (c *Config) otpauth(u User, a totpParams) string {
 
 // label makes a name fit for the URI's label. 64 bytes keep the QR code small
 // enough to scan from a screen.
-func label(s string) string { return clean(strings.ReplaceAll(s, ":", " "), 64) }
+func label(s string) string { return text.Clean(strings.ReplaceAll(s, ":", " "), 64) }
 
 func escape(s string) string {
 	var b strings.Builder
@@ -44,73 +41,15 @@ func escape(s string) string {
 	return b.String()
 }
 
-const quietZone = 4 // modules of white around a QR code; strict readers ask for it
-
-// qrModules returns the QR code as rows of dark modules, quiet zone included.
-func qrModules(text string) (size int, dark func(x, y int) bool, err error) {
-	code, err := qr.Encode(text, qr.M, qr.Unicode)
-	if err != nil {
-		return 0, nil, err
-	}
-	n := code.Bounds().Dx()
-	return n + 2*quietZone, func(x, y int) bool {
-		x, y = x-quietZone, y-quietZone
-		if x < 0 || y < 0 || x >= n || y >= n {
-			return false
-		}
-		r, _, _, _ := code.At(x, y).RGBA()
-		return r == 0
-	}, nil
-}
-
-// PNG draws the QR code black on white, scale pixels a module (1 to 32; 0
-// means 6), as a 1-bit PNG of less than 1 KB. It holds the authenticator's key:
-// serve it to the person only, never by way of a chart service.
+// PNG draws the QR code black on white with scale pixels per module, 1 to 32,
+// as a 1-bit PNG of less than 1 KB. If scale is zero, it defaults to 6. The
+// image contains the authenticator's key. Serve it to the user only, and never
+// send it to a chart service.
 func (e Enrollment) PNG(scale int) ([]byte, error) {
-	scale = min(max(cmp.Or(scale, 6), 1), 32)
-	size, dark, err := qrModules(e.URI.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	img := image.NewPaletted(image.Rect(0, 0, size*scale, size*scale), color.Palette{color.White, color.Black})
-	for y := range size * scale {
-		row := img.Pix[y*img.Stride:][:size*scale]
-		if y%scale != 0 {
-			copy(row, img.Pix[(y-1)*img.Stride:])
-			continue
-		}
-		for x := range row {
-			if dark(x/scale, y/scale) {
-				row[x] = 1
-			}
-		}
-	}
-	var b bytes.Buffer
-	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, img)
-	return b.Bytes(), err
+	return qr.PNG(e.URI.Reveal(), min(max(cmp.Or(scale, 6), 1), 32))
 }
 
-// SVG draws the QR code as one path on white, to be put into a page as it is.
-// It carries no text. The warning of [Enrollment.PNG] holds.
-func (e Enrollment) SVG() (string, error) {
-	size, dark, err := qrModules(e.URI.Reveal())
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges" role="img" aria-label="QR code"><path fill="#fff" d="M0 0h%dv%dH0z"/><path d="`, size, size, size, size)
-	for y := range size {
-		for x := 0; x < size; x++ {
-			run := 0
-			for dark(x+run, y) {
-				run++
-			}
-			if run > 0 {
-				fmt.Fprintf(&b, "M%d %dh%dv1h-%dz", x, y, run, run)
-				x += run
-			}
-		}
-	}
-	b.WriteString(`"/></svg>`)
-	return b.String(), nil
-}
+// SVG draws the QR code as one path on white, to be embedded in a page as it
+// is. It contains no text, but it does contain the authenticator's key; see
+// [Enrollment.PNG].
+func (e Enrollment) SVG() (string, error) { return qr.SVG(e.URI.Reveal()) }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Policy says what an account asks of its members. The zero Policy is that of
@@ -121,7 +123,7 @@ func (p Policy) validate() error {
 func (r ActionRule) validate(name string) error {
 	var errs []error
 	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("Policy.Actions[%q]"+format, append([]any{clean(name, 20)}, args...)...))
+		errs = append(errs, fmt.Errorf("Policy.Actions[%q]"+format, append([]any{text.Clean(name, 20)}, args...)...))
 	}
 	if name == "" || len(name) > maxName {
 		bad(": the name must have 1 to %d bytes", maxName)

@@ -12,6 +12,8 @@ import (
 	"hash"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // schema is the number of the format written here. A release reads schema n+1
@@ -26,14 +28,14 @@ const usualRecord = 768
 // database learns its size, and who can write it but has no key can forge
 // nothing, nor move a record to another user; putting back an old row or
 // deleting one is what such a writer can still do (docs/threat-model.md).
-func (k KeyRing) encode(key string, v walker) (Record, error) {
-	sealer, version := k.all()[0], newID()
-	header := schema + " " + sealer.id
-	w := wire{buf: append(append(make([]byte, 0, usualRecord), header...), '\n')}
-	start := len(w.buf)
-	w.buf = append(w.buf, make([]byte, nonceSize)...)
-	v.walk(&w)
-	data := seal(w.buf, start, sealer.records, header, key, version)
+func (k KeyRing) encode(key string, v recordBody) (Record, error) {
+	sealer, version := k.all()[0], seal.NewID()
+	header := schema + " " + sealer.ID
+	buf := append(append(make([]byte, 0, usualRecord), header...), '\n')
+	start := len(buf)
+	w := seal.NewEncoder(append(buf, make([]byte, seal.NonceSize)...))
+	v.encodeOrDecode(w)
+	data := seal.Seal(w.Bytes(), start, sealer.Records, header, key, version)
 	if len(data) > maxRecord {
 		return Record{}, &RecordError{key, "too large"}
 	}
@@ -41,7 +43,7 @@ func (k KeyRing) encode(key string, v walker) (Record, error) {
 }
 
 // decode opens a record and reads it into v.
-func (k KeyRing) decode(r Record, v walker) error {
+func (k KeyRing) decode(r Record, v recordBody) error {
 	if len(r.Data) > maxRecord {
 		return &RecordError{r.Key, "too large"}
 	}
@@ -58,15 +60,16 @@ func (k KeyRing) decode(r Record, v walker) error {
 	if !ok {
 		return &RecordError{r.Key, "is sealed with a key that is not in the ring"}
 	}
-	w, err := open(sealed, sealer.records, header, r.Key, r.Version)
+	plain, err := seal.Open(sealed, sealer.Records, header, r.Key, r.Version)
 	if err != nil {
 		return &RecordError{r.Key, "does not authenticate"}
 	}
-	v.walk(&w)
-	if w.end() != nil {
+	w := seal.NewDecoder(plain)
+	v.encodeOrDecode(w)
+	if w.Close() != nil {
 		return &RecordError{r.Key, "does not decode"}
 	}
-	if problem := v.check(); problem != "" {
+	if problem := v.problem(); problem != "" {
 		return &RecordError{r.Key, problem}
 	}
 	return nil
@@ -74,14 +77,14 @@ func (k KeyRing) decode(r Record, v walker) error {
 
 // sealsFirst reports whether a record is under the first key of the ring.
 func (k KeyRing) sealsFirst(r Record) bool {
-	return bytes.HasPrefix(r.Data, []byte(schema+" "+k.all()[0].id+"\n"))
+	return bytes.HasPrefix(r.Data, []byte(schema+" "+k.all()[0].ID+"\n"))
 }
 
 // walker is a kind of record. What this release does not understand may
 // restrict, so that check names it and the record is refused.
-type walker interface {
-	walk(*wire)
-	check() (problem string)
+type recordBody interface {
+	encodeOrDecode(*seal.Codec)
+	problem() (problem string)
 }
 
 // userRecord is all second-factor state of one user, under "user/<id>". Times
@@ -121,48 +124,48 @@ type spent struct {
 	Expires int64
 }
 
-func (r *userRecord) walk(w *wire) {
-	w.text(&r.Epoch)
-	w.text(&r.KeptSession)
-	w.text(&r.Stamp)
-	w.number(&r.LastLogin)
-	w.number(&r.FailureNoticeAt)
-	list(w, &r.Factors, func(f *factor) {
-		w.text(&f.ID)
-		word(w, &f.Method)
-		w.text(&f.Name)
-		f.App.walk(w)
-		w.text(&f.Phone)
-		w.number(&f.Step)
-		w.number(&f.Added)
-		w.number(&f.Used)
+func (r *userRecord) encodeOrDecode(w *seal.Codec) {
+	seal.Text(w, &r.Epoch)
+	seal.Text(w, &r.KeptSession)
+	seal.Text(w, &r.Stamp)
+	seal.Int64(w, &r.LastLogin)
+	seal.Int64(w, &r.FailureNoticeAt)
+	seal.List(w, &r.Factors, func(w *seal.Codec, f *factor) {
+		seal.Text(w, &f.ID)
+		seal.Text(w, &f.Method)
+		seal.Text(w, &f.Name)
+		f.App.encodeOrDecode(w)
+		seal.Text(w, &f.Phone)
+		seal.Int64(w, &f.Step)
+		seal.Int64(w, &f.Added)
+		seal.Int64(w, &f.Used)
 	})
-	optional(w, &r.Codes, func(c *codeSet) {
-		w.text(&c.Key)
-		w.text(&c.Hashes)
-		w.small(&c.Total)
-		w.number(&c.Made)
-		list(w, &c.Codes, w.text)
+	seal.Optional(w, &r.Codes, func(w *seal.Codec, c *codeSet) {
+		seal.Text(w, &c.Key)
+		seal.Text(w, &c.Hashes)
+		seal.Int(w, &c.Total)
+		seal.Int64(w, &c.Made)
+		seal.List(w, &c.Codes, seal.Text[string])
 	})
-	optional(w, &r.Pending, func(p *pendingEnrollment) {
-		w.text(&p.FactorID)
-		w.text(&p.SessionID)
-		word(w, &p.Method)
-		w.text(&p.Name)
-		w.text(&p.Replaces)
-		p.App.walk(w)
-		w.text(&p.Phone)
-		list(w, &p.Codes, w.text)
-		w.number(&p.Step)
-		w.flag(&p.Confirmed)
-		w.flag(&p.Saved)
-		w.small(&p.Fails)
-		w.number(&p.Expires)
+	seal.Optional(w, &r.Pending, func(w *seal.Codec, p *pendingEnrollment) {
+		seal.Text(w, &p.FactorID)
+		seal.Text(w, &p.SessionID)
+		seal.Text(w, &p.Method)
+		seal.Text(w, &p.Name)
+		seal.Text(w, &p.Replaces)
+		p.App.encodeOrDecode(w)
+		seal.Text(w, &p.Phone)
+		seal.List(w, &p.Codes, seal.Text[string])
+		seal.Int64(w, &p.Step)
+		seal.Bool(w, &p.Confirmed)
+		seal.Bool(w, &p.Saved)
+		seal.Int(w, &p.Fails)
+		seal.Int64(w, &p.Expires)
 	})
-	r.walkTransient(w)
+	r.encodeOrDecodeTransient(w)
 }
 
-func (r *userRecord) check() string {
+func (r *userRecord) problem() string {
 	for _, f := range r.Factors {
 		if !provable(f.Method, f.App, f.Phone) {
 			return "has a factor that this release does not know"
@@ -184,49 +187,49 @@ func provable(m Method, a totpParams, phone string) bool {
 }
 
 // walkTransient walks what comes and goes with logins.
-func (r *userRecord) walkTransient(w *wire) {
-	table(w, &r.Counters, func(c *counter) {
-		w.small(&c.Fails)
-		w.number(&c.Until)
+func (r *userRecord) encodeOrDecodeTransient(w *seal.Codec) {
+	seal.Map(w, &r.Counters, func(w *seal.Codec, c *counter) {
+		seal.Int(w, &c.Fails)
+		seal.Int64(w, &c.Until)
 	})
-	list(w, &r.Spent, func(x *spent) {
-		w.text(&x.ID)
-		w.number(&x.Expires)
+	seal.List(w, &r.Spent, func(w *seal.Codec, x *spent) {
+		seal.Text(w, &x.ID)
+		seal.Int64(w, &x.Expires)
 	})
-	list(w, &r.Grants, func(g *grant) {
-		w.text(&g.Account)
-		w.text(&g.Action)
-		w.text(&g.Resource)
-		w.text(&g.SessionID)
-		word(w, &g.Method)
-		w.number(&g.At)
+	seal.List(w, &r.Grants, func(w *seal.Codec, g *grant) {
+		seal.Text(w, &g.Account)
+		seal.Text(w, &g.Action)
+		seal.Text(w, &g.Resource)
+		seal.Text(w, &g.SessionID)
+		seal.Text(w, &g.Method)
+		seal.Int64(w, &g.At)
 	})
-	list(w, &r.Browsers, func(b *browser) {
-		w.text(&b.ID)
-		w.text(&b.Hash)
-		w.text(&b.Prev)
-		w.number(&b.Rotated)
-		w.text(&b.Device)
-		w.number(&b.First)
-		w.number(&b.Used)
-		w.number(&b.Proven)
-		word(w, &b.Method)
-		w.number(&b.Expires)
-		w.flag(&b.Remember)
+	seal.List(w, &r.Browsers, func(w *seal.Codec, b *browser) {
+		seal.Text(w, &b.ID)
+		seal.Text(w, &b.Hash)
+		seal.Text(w, &b.Prev)
+		seal.Int64(w, &b.Rotated)
+		seal.Text(w, &b.Device)
+		seal.Int64(w, &b.First)
+		seal.Int64(w, &b.Used)
+		seal.Int64(w, &b.Proven)
+		seal.Text(w, &b.Method)
+		seal.Int64(w, &b.Expires)
+		seal.Bool(w, &b.Remember)
 	})
-	list(w, &r.Messages, func(x *message) {
-		w.text(&x.ID)
-		word(w, &x.Method)
-		w.text(&x.Bucket)
-		w.text(&x.Hash)
-		w.text(&x.To)
-		w.text(&x.Mask)
-		w.text(&x.Browser)
-		w.text(&x.Attempt)
-		w.small(&x.Tries)
-		w.number(&x.Expires)
+	seal.List(w, &r.Messages, func(w *seal.Codec, x *message) {
+		seal.Text(w, &x.ID)
+		seal.Text(w, &x.Method)
+		seal.Text(w, &x.Bucket)
+		seal.Text(w, &x.Hash)
+		seal.Text(w, &x.To)
+		seal.Text(w, &x.Mask)
+		seal.Text(w, &x.Browser)
+		seal.Text(w, &x.Attempt)
+		seal.Int(w, &x.Tries)
+		seal.Int64(w, &x.Expires)
 	})
-	table(w, &r.SendTimes, func(times *[]int64) { list(w, times, w.number) })
+	seal.Map(w, &r.SendTimes, func(w *seal.Codec, times *[]int64) { seal.List(w, times, seal.Int64[int64]) })
 }
 
 // pendingEnrollment is what is pending. It never touches what is live: the code has to be
@@ -311,9 +314,9 @@ type browser struct {
 // numberRecord is what is kept under "number/<keyed hash of the number>".
 type numberRecord struct{ SendTimes []int64 }
 
-func (n *numberRecord) walk(w *wire) { list(w, &n.SendTimes, w.number) }
+func (n *numberRecord) encodeOrDecode(w *seal.Codec) { seal.List(w, &n.SendTimes, seal.Int64[int64]) }
 
-func (n *numberRecord) check() string { return "" }
+func (n *numberRecord) problem() string { return "" }
 
 // totpParams is what an authenticator app computes codes from. It is kept whole with
 // each, so that a change of [Config.TOTP] concerns new ones only.
@@ -324,11 +327,11 @@ type totpParams struct {
 	Period    int64 // seconds
 }
 
-func (a *totpParams) walk(w *wire) {
-	w.text(&a.Key)
-	w.text(&a.Algorithm)
-	w.small(&a.Digits)
-	w.number(&a.Period)
+func (a *totpParams) encodeOrDecode(w *seal.Codec) {
+	seal.Text(w, &a.Key)
+	seal.Text(w, &a.Algorithm)
+	seal.Int(w, &a.Digits)
+	seal.Int64(w, &a.Period)
 }
 
 func (a totpParams) valid() bool {

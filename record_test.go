@@ -1,7 +1,6 @@
 package twofa
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // filled is a value with something in every field, and never the same twice.
@@ -56,13 +56,11 @@ func fill(v reflect.Value, n *int) {
 }
 
 func TestEveryFieldIsKept(t *testing.T) {
-	kept := func(v, back interface{ walk(*wire) }) {
+	kept := func(v, back encodable) {
 		t.Helper()
-		w := wire{}
-		v.walk(&w)
-		w = wire{left: string(w.buf), reading: true}
-		back.walk(&w)
-		require.NoError(t, w.end())
+		w := seal.NewDecoder(encoded(v))
+		back.encodeOrDecode(w)
+		require.NoError(t, w.Close())
 		require.Equal(t, v, back)
 	}
 	kept(filled[userRecord](), &userRecord{})
@@ -140,41 +138,39 @@ func TestAbuse_Q04_ContextIsAuthenticated(t *testing.T) {
 	require.NoError(t, err)
 	header, sealed, _ := strings.Cut(string(r.Data), "\n")
 	require.Equal(t, "1 k1", header)
-	_, err = open([]byte(sealed), key.records, header, r.Key, r.Version)
+	_, err = seal.Open([]byte(sealed), key.Records, header, r.Key, r.Version)
 	require.NoError(t, err)
 	for _, context := range [][]string{{"2 k1", r.Key, r.Version}, {"1 k2", r.Key, r.Version}, {header, "user/bob", r.Version}, {header, r.Key, "v"},
 		{header, r.Key + r.Version}, {header + r.Key, r.Version}, {header, r.Key, r.Version, ""}, {header, r.Key}, {}} {
-		_, err = open([]byte(sealed), key.records, context...)
+		_, err = seal.Open([]byte(sealed), key.Records, context...)
 		require.Error(t, err, context)
 	}
-	_, err = open([]byte(sealed), key.tokens, header, r.Key, r.Version)
+	_, err = seal.Open([]byte(sealed), key.Tokens, header, r.Key, r.Version)
 	require.Error(t, err, "tokens have a key of their own")
 
 	_, body, _ := strings.Cut(keys.sealTicket(fullTicket()).Reveal(), ".")
 	raw, err := base64.RawURLEncoding.DecodeString(body)
 	require.NoError(t, err)
-	_, err = open(raw, key.tokens, schema, key.id)
+	_, err = seal.Open(raw, key.Tokens, schema, key.ID)
 	require.NoError(t, err)
-	for _, context := range [][]string{{"2", key.id}, {schema, "k2"}, {key.id}, {}} {
-		_, err = open(raw, key.tokens, context...)
+	for _, context := range [][]string{{"2", key.ID}, {schema, "k2"}, {key.ID}, {}} {
+		_, err = seal.Open(raw, key.Tokens, context...)
 		require.Error(t, err, context)
 	}
-	_, err = open(raw, key.records, schema, key.id)
+	_, err = seal.Open(raw, key.Records, schema, key.ID)
 	require.Error(t, err)
 }
 
 // sealed is what a release with another format, but the same keys, would write.
-func sealed(key ringKey, header, body, version string) []byte {
-	buf := append([]byte(header+"\n"), make([]byte, nonceSize)...)
-	return seal(append(buf, body...), len(header)+1, key.records, header, "user/ada", version)
+func sealed(key seal.Key, header, body, version string) []byte {
+	buf := append([]byte(header+"\n"), make([]byte, seal.NonceSize)...)
+	return seal.Seal(append(buf, body...), len(header)+1, key.Records, header, "user/ada", version)
 }
 
 func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 	keys := fuzzKeys(t)
 	key := keys.all()[0]
-	w := wire{}
-	fullRecord().walk(&w)
-	body := string(w.buf)
+	body := encoded(fullRecord())
 	for data, want := range map[string]string{
 		string(sealed(key, "1 k1", body, "v")):        "",
 		string(sealed(key, "2 k1", body, "v")):        "has a schema that this release does not read",
@@ -197,15 +193,14 @@ func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 
-	token := wire{buf: make([]byte, nonceSize)}
 	full := fullTicket()
-	full.walk(&token)
-	text := func(plain []byte) Secret {
-		return NewSecret("k1." + tokenEncoding.EncodeToString(seal(plain, 0, key.tokens, schema, "k1")))
+	token := func(plain string) Secret {
+		sealed := seal.Seal(append(make([]byte, seal.NonceSize), plain...), 0, key.Tokens, schema, "k1")
+		return NewSecret("k1." + tokenEncoding.EncodeToString(sealed))
 	}
-	_, err := keys.openTicket(text(bytes.Clone(token.buf)), time.Unix(1, 0), forAction)
+	_, err := keys.openTicket(token(encoded(&full)), time.Unix(1, 0), forAction)
 	require.NoError(t, err)
-	_, err = keys.openTicket(text(append(bytes.Clone(token.buf), 0)), time.Unix(1, 0), forAction)
+	_, err = keys.openTicket(token(encoded(&full)+"\x00"), time.Unix(1, 0), forAction)
 	require.ErrorIs(t, err, ErrExpired)
 }
 
@@ -227,14 +222,11 @@ func TestRecordOfTheFirstRelease(t *testing.T) {
 
 // A record and a ticket have one spelling each.
 func TestWireHasOneSpelling(t *testing.T) {
-	u, v := wire{}, wire{}
-	(&userRecord{Epoch: "e"}).walk(&u)
-	(&ticket{}).walk(&v)
-	record, token := string(u.buf), string(v.buf)
-	read := func(text string, v interface{ walk(*wire) }) error {
-		w := wire{left: text, reading: true}
-		v.walk(&w)
-		return w.end()
+	record, token := encoded(&userRecord{Epoch: "e"}), encoded(&ticket{})
+	read := func(text string, v encodable) error {
+		w := seal.NewDecoder(text)
+		v.encodeOrDecode(w)
+		return w.Close()
 	}
 	require.NoError(t, read(record, &userRecord{}))
 	require.NoError(t, read(token, &ticket{}))

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // Recovery codes have 24 characters of Crockford's base32, 120 bits, so that a
@@ -68,7 +69,7 @@ func (s *userTx) newCodeSet(codes []string) *codeSet {
 	rand.Read(key)
 	hashes := make([]byte, 0, recoveryHashLen*len(codes))
 	for _, code := range codes {
-		hashes = append(hashes, keyedHash(key, s.user, code)...)
+		hashes = append(hashes, seal.KeyedHash(key, s.user, code)...)
 	}
 	set := &codeSet{Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now.Unix()}
 	if s.m.cfg.Recovery.Viewable {
@@ -85,9 +86,9 @@ func (s *userTx) tryRecovery(code string) outcome {
 		return wrong
 	}
 	set, found := s.Codes, -1
-	hash := string(keyedHash([]byte(set.Key), s.user, code))
+	hash := string(seal.KeyedHash([]byte(set.Key), s.user, code))
 	for i := range set.left() {
-		if constantTimeEqual(set.hash(i), hash) {
+		if seal.Equal(set.hash(i), hash) {
 			found = i
 		}
 	}

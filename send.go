@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // reserveUserSend takes one send out of the user's allowance in a bucket. It is never
@@ -73,7 +74,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 // only the newest of each browser is good; of texts only the newest, apart in
 // known browsers, so that a stranger cannot void the owner's.
 func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, error) {
-	x := message{ID: newID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id}
+	x := message{ID: seal.NewID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id}
 	t.messageID, t.messageMethod = x.ID, method
 	var out pendingMessage
 	var err error

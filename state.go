@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // userTx is one user's record and policy as read, for one decision.
@@ -27,11 +29,11 @@ type userTx struct {
 // emit adds to what is kept with the change. Detail is cleaned here, so that
 // one event is always one line wherever it is printed.
 func (s *userTx) emit(e Event) {
-	e.ID, e.Time, e.User = newID(), s.now.UTC().Truncate(time.Second), s.user
+	e.ID, e.Time, e.User = seal.NewID(), s.now.UTC().Truncate(time.Second), s.user
 	if e.Account == "" {
 		e.Account = s.account
 	}
-	e.IP, e.Agent, e.Detail = clean(s.client.IP, 45), clean(s.client.UserAgent, 200), clean(e.Detail, 200)
+	e.IP, e.Agent, e.Detail = text.Clean(s.client.IP, 45), text.Clean(s.client.UserAgent, 200), text.Clean(e.Detail, 200)
 	s.events = append(s.events, e)
 	s.dirty = true
 }
@@ -78,7 +80,7 @@ func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account
 // newEpoch ends everything that was proven before, beside one session.
 // Factors, codes and counters stay.
 func (s *userTx) newEpoch(survivor string) {
-	s.Epoch, s.KeptSession = newID(), survivor
+	s.Epoch, s.KeptSession = seal.NewID(), survivor
 	s.Grants, s.Messages, s.Pending, s.Browsers = nil, nil, nil, nil
 	s.dirty = true
 }
@@ -101,9 +103,9 @@ func (s *userTx) browserIndex() (i int, current bool) {
 		b := &s.Browsers[i]
 		switch {
 		case now >= b.Expires:
-		case constantTimeEqual(b.Hash, hash):
+		case seal.Equal(b.Hash, hash):
 			return i, true
-		case b.Prev != "" && constantTimeEqual(b.Prev, hash):
+		case b.Prev != "" && seal.Equal(b.Prev, hash):
 			return i, now < b.Rotated+rotationGrace
 		}
 	}
@@ -155,7 +157,7 @@ func stampOf(u User) string {
 	if u.SecurityStamp == "" {
 		return ""
 	}
-	return digest("stamp", u.ID, u.SecurityStamp)
+	return seal.Digest("stamp", u.ID, u.SecurityStamp)
 }
 
 func (s *userTx) isRecent(at int64) bool {
@@ -265,7 +267,7 @@ func (s *userTx) issueSession(t ticket) Session {
 // issueChallenge makes a challenge for a live session.
 func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challenge {
 	t.ends = t.expires
-	t.purpose, t.id, t.epoch, t.expires = p, newID(), s.Epoch, s.now.Add(ttl).Unix()
+	t.purpose, t.id, t.epoch, t.expires = p, seal.NewID(), s.Epoch, s.now.Add(ttl).Unix()
 	t.messageID, t.messageMethod, t.messageKey = "", "", ""
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
@@ -276,7 +278,7 @@ func (s *userTx) nextStep(u User, t ticket) Result {
 	if v.next == NextDone {
 		return s.completeLogin(t)
 	}
-	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = newID(), s.Epoch, "", "", ""
+	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = seal.NewID(), s.Epoch, "", "", ""
 	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
 	if v.next == NextEnroll {
 		t.purpose, t.expires = forEnroll, s.now.Add(enrollChallengeTTL).Unix()

@@ -2,11 +2,12 @@ package twofa
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // Challenge is a login, set-up or step-up under way: sealed text that the
@@ -81,11 +82,11 @@ const (
 // sealTicket encrypts a ticket as "key-id.base64url".
 func (k KeyRing) sealTicket(t ticket) Secret {
 	sealer := k.all()[0]
-	w := wire{buf: make([]byte, nonceSize, usualToken)}
-	t.walk(&w)
-	sealed := seal(w.buf, 0, sealer.tokens, schema, sealer.id)
-	text := make([]byte, 0, len(sealer.id)+1+tokenEncoding.EncodedLen(len(sealed)))
-	text = append(append(text, sealer.id...), '.')
+	w := seal.NewEncoder(make([]byte, seal.NonceSize, usualToken))
+	t.encodeOrDecode(w)
+	sealed := seal.Seal(w.Bytes(), 0, sealer.Tokens, schema, sealer.ID)
+	text := make([]byte, 0, len(sealer.ID)+1+tokenEncoding.EncodedLen(len(sealed)))
+	text = append(append(text, sealer.ID...), '.')
 	return NewSecret(string(tokenEncoding.AppendEncode(text, sealed)))
 }
 
@@ -101,12 +102,13 @@ func (k KeyRing) openTicket(s Secret, now time.Time, purposes ...purpose) (t tic
 	if err != nil || len(body) != tokenEncoding.EncodedLen(len(sealed)) {
 		return ticket{}, ErrExpired
 	}
-	w, err := open(sealed, sealer.tokens, schema, sealer.id)
+	plain, err := seal.Open(sealed, sealer.Tokens, schema, sealer.ID)
 	if err != nil {
 		return ticket{}, ErrExpired
 	}
-	t.walk(&w)
-	if w.end() != nil || now.Unix() >= t.expires || !slices.Contains(purposes, t.purpose) {
+	w := seal.NewDecoder(plain)
+	t.encodeOrDecode(w)
+	if w.Close() != nil || now.Unix() >= t.expires || !slices.Contains(purposes, t.purpose) {
 		return ticket{}, ErrExpired
 	}
 	return t, nil
@@ -115,36 +117,36 @@ func (k KeyRing) openTicket(s Secret, now time.Time, purposes ...purpose) (t tic
 // tokenEncoding refuses stray bits at the end.
 var tokenEncoding = base64.RawURLEncoding.Strict()
 
-func (t *ticket) walk(w *wire) {
-	word(w, &t.purpose)
-	w.text(&t.id)
-	w.text(&t.sessionID)
-	w.text(&t.user)
-	w.text(&t.account)
-	w.text(&t.epoch)
-	w.text(&t.stamp)
-	word(w, &t.by)
-	w.text(&t.sso)
-	w.number(&t.at)
-	w.number(&t.expires)
-	list(w, &t.proven, func(p *provenMethod) {
-		word(w, &p.method)
-		w.number(&p.at)
+func (t *ticket) encodeOrDecode(w *seal.Codec) {
+	seal.Text(w, &t.purpose)
+	seal.Text(w, &t.id)
+	seal.Text(w, &t.sessionID)
+	seal.Text(w, &t.user)
+	seal.Text(w, &t.account)
+	seal.Text(w, &t.epoch)
+	seal.Text(w, &t.stamp)
+	seal.Text(w, &t.by)
+	seal.Text(w, &t.sso)
+	seal.Int64(w, &t.at)
+	seal.Int64(w, &t.expires)
+	seal.List(w, &t.proven, func(w *seal.Codec, p *provenMethod) {
+		seal.Text(w, &p.method)
+		seal.Int64(w, &p.at)
 	})
-	w.number(&t.ends)
-	w.text(&t.browser)
-	w.text(&t.host)
-	w.text(&t.action)
-	w.text(&t.resource)
-	w.text(&t.messageID)
-	word(w, &t.messageMethod)
-	w.text(&t.messageKey)
+	seal.Int64(w, &t.ends)
+	seal.Text(w, &t.browser)
+	seal.Text(w, &t.host)
+	seal.Text(w, &t.action)
+	seal.Text(w, &t.resource)
+	seal.Text(w, &t.messageID)
+	seal.Text(w, &t.messageMethod)
+	seal.Text(w, &t.messageKey)
 }
 
 // isFrom reports whether the client is the one the challenge was made for.
 func (t ticket) isFrom(c Client) bool {
-	return (t.browser == "" || constantTimeEqual(t.browser, browserHash(c.Browser))) &&
-		(t.host == "" || constantTimeEqual(t.host, digest("host session", c.HostSession.Reveal())))
+	return (t.browser == "" || seal.Equal(t.browser, browserHash(c.Browser))) &&
+		(t.host == "" || seal.Equal(t.host, seal.Digest("host session", c.HostSession.Reveal())))
 }
 
 // provenAt returns when a method was proven, and whether it was.
@@ -174,13 +176,11 @@ func (t ticket) withProof(m Method, at int64) ticket {
 	return t
 }
 
-func newID() string { return rand.Text() }
-
 // bindTo ties a challenge to the client it was made for.
 func (t *ticket) bindTo(c Client) {
 	t.browser, t.host = browserHash(c.Browser), ""
 	if !c.HostSession.IsZero() {
-		t.host = digest("host session", c.HostSession.Reveal())
+		t.host = seal.Digest("host session", c.HostSession.Reveal())
 	}
 }
 
@@ -217,5 +217,5 @@ func browserHash(token Secret) string {
 	if token.IsZero() {
 		return ""
 	}
-	return digest("browser token", token.Reveal())
+	return seal.Digest("browser token", token.Reveal())
 }

@@ -5,8 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // TOTPConfig sets the kind of code authenticator apps make (RFC 6238). The
@@ -64,7 +65,7 @@ func (c TOTPConfig) newApp() totpParams {
 // now, the likeliest first. How long that takes tells only who has a right
 // code, and of that only which step it is for.
 func (a totpParams) match(typed string, now time.Time, strict bool) (step int64, ok bool) {
-	code, ok := digits(typed, a.Digits)
+	code, ok := text.Digits(typed, a.Digits)
 	if !ok {
 		return 0, false
 	}
@@ -83,7 +84,7 @@ func (a totpParams) match(typed string, now time.Time, strict bool) (step int64,
 // offset looks for the code within an hour and returns how far the clock that
 // made it is ahead.
 func (a totpParams) offset(typed string, now time.Time) (time.Duration, bool) {
-	code, ok := digits(typed, a.Digits)
+	code, ok := text.Digits(typed, a.Digits)
 	if !ok {
 		return 0, false
 	}
@@ -96,25 +97,6 @@ func (a totpParams) offset(typed string, now time.Time) (time.Duration, bool) {
 	}
 	return 0, false
 }
-
-// digits brings a typed code into its one form: ASCII spaces and hyphens, which
-// apps show for reading, go; what is left must be exactly n ASCII digits.
-func digits(code string, n int) (string, bool) {
-	if len(code) > 4*n {
-		return "", false
-	}
-	if len(code) != n {
-		code = separators.Replace(code)
-	}
-	for i := range len(code) {
-		if code[i] < '0' || code[i] > '9' {
-			return "", false
-		}
-	}
-	return code, len(code) == n
-}
-
-var separators = strings.NewReplacer(" ", "", "-", "")
 
 // tryTOTP compares a code with all of the user's authenticators. The step that
 // matches, and all before it, are spent for that authenticator, whatever the

@@ -35,6 +35,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Manager decides. Make one with [New] and share it.
@@ -198,17 +200,17 @@ func (c *Config) validate() error {
 	want(c.SMS.Sender == nil || c.SMS.Phone != nil, "SMS.Phone: is missing, but SMS.Sender is set; adapters/phone has one")
 	want(c.SMS.Sender == nil || len(c.SMS.Countries) > 0, "SMS.Countries: is empty, which allows none; list the countries you text to")
 	for _, country := range c.SMS.Countries {
-		err := checkCountry(country)
-		want(err == nil, "SMS.Countries: %q: %w", clean(country, 40), err)
+		err := text.ValidateCountry(country)
+		want(err == nil, "SMS.Countries: %q: %w", text.Clean(country, 40), err)
 	}
-	want(clean(c.SMS.WebOTPHost, 253) == c.SMS.WebOTPHost && !strings.ContainsAny(c.SMS.WebOTPHost, " /:#@"), "SMS.WebOTPHost: must be a bare host name")
+	want(text.Clean(c.SMS.WebOTPHost, 253) == c.SMS.WebOTPHost && !strings.ContainsAny(c.SMS.WebOTPHost, " /:#@"), "SMS.WebOTPHost: must be a bare host name")
 	return errors.Join(errs...)
 }
 
 // linkSafe accepts addresses that keep the token from the wire.
 func linkSafe(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || u.User != nil || !strings.Contains(address, "token") || clean(address, len(address)) != address {
+	if err != nil || u.Hostname() == "" || u.User != nil || !strings.Contains(address, "token") || text.Clean(address, len(address)) != address {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())

@@ -80,7 +80,7 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 }
 
 // get reads one record into v and returns it, empty where there is none.
-func (m *Manager) get(ctx context.Context, key string, v walker) (found Record, err error) {
+func (m *Manager) get(ctx context.Context, key string, v recordBody) (found Record, err error) {
 	records, err := m.cfg.Store.Get(ctx, key)
 	if err != nil {
 		return Record{}, unavailable("store", err)
@@ -100,7 +100,7 @@ func (m *Manager) get(ctx context.Context, key string, v walker) (found Record, 
 // write swaps in v as the record under key. It returns nil when v is stored,
 // ErrConflict when another was faster and v was never stored, ErrUnavailable
 // otherwise.
-func (m *Manager) write(ctx context.Context, key, prev string, v walker, events []Event) error {
+func (m *Manager) write(ctx context.Context, key, prev string, v recordBody, events []Event) error {
 	next, err := m.cfg.Keys.encode(key, v)
 	if err != nil {
 		return err

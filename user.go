@@ -2,6 +2,8 @@ package twofa
 
 import (
 	"time"
+
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // User is what the host's directory says of a person now. It is asked for at
@@ -54,7 +56,7 @@ type Client struct {
 
 // Device guesses browser and system from the User-Agent, for a person to
 // recognise, as in "Firefox on Linux". No word of it is the client's own.
-func (c Client) Device() string { return device(c.UserAgent) }
+func (c Client) Device() string { return text.Device(c.UserAgent) }
 
 // FirstFactor is what the host has just checked.
 type FirstFactor struct {

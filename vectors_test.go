@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 type hotpVectors struct {
@@ -80,7 +81,7 @@ func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code str
 	m, err := New(Config{Issuer: "Acme", Store: store, Keys: keys, TOTP: c, Now: func() time.Time { return at },
 		User: func(context.Context, string) (User, error) { return User{ID: "ada"}, nil }})
 	require.NoError(t, err)
-	store.r, err = keys.encode(userKey("ada"), &userRecord{Epoch: newID(), Factors: []factor{{ID: "rfc", Method: TOTP, App: appOf(t, c, key), Step: -1}}})
+	store.r, err = keys.encode(userKey("ada"), &userRecord{Epoch: seal.NewID(), Factors: []factor{{ID: "rfc", Method: TOTP, App: appOf(t, c, key), Step: -1}}})
 	require.NoError(t, err)
 	return func(code string) error {
 		login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})

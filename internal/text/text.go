@@ -1,0 +1,147 @@
+package text
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// clean makes text from outside fit for one line of a log, a name or a
+// message: invalid UTF-8, control characters and those that turn the direction
+// of writing go, and it is cut to n bytes.
+func Clean(s string, n int) string {
+	if len(s) <= n && plain(s) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029' {
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.TrimSpace(s)
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return strings.TrimSpace(s[:n])
+}
+
+// plain reports whether s is printable ASCII without space around it, as
+// nearly everything is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s == "" || s[0] != ' ' && s[len(s)-1] != ' '
+}
+
+// checkID accepts what can be part of a record's key.
+func ValidateID(what, id string) error {
+	if id == "" || len(id) > 255 || Clean(id, 255) != id {
+		return fmt.Errorf("twofa: %s id must be 1 to 255 bytes of UTF-8 without control characters or space around it", what)
+	}
+	return nil
+}
+
+// maskPhone shows enough of a number to recognise one's own.
+func MaskPhone(e164 string) string {
+	if len(e164) < 5 {
+		return "••"
+	}
+	return "•••• " + e164[len(e164)-2:]
+}
+
+// maskEmail shows enough of an address to recognise one's own.
+func MaskEmail(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 1 {
+		return "•••"
+	}
+	_, size := utf8.DecodeRuneInString(address)
+	return address[:size] + "•••" + address[at:]
+}
+
+// groups cuts text into groups of four for reading.
+func Groups(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// device guesses a browser and system from a User-Agent, for a person to
+// recognise. Only words from here get into a message.
+func Device(agent string) string {
+	find := func(unknown string, names ...string) string {
+		for i := 0; i < len(names); i += 2 {
+			if strings.Contains(agent, names[i]) {
+				return names[i+1]
+			}
+		}
+		return unknown
+	}
+	return find("a browser", "Edg", "Edge", "OPR/", "Opera", "Firefox", "Firefox", "Chrome", "Chrome", "Safari", "Safari") + " on " +
+		find("an unknown system", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
+}
+
+// countries lists ISO 3166-1 alpha-2. A code that is none would be allowed and
+// never match.
+const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ " +
+	"BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM " +
+	"DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS " +
+	"GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN " +
+	"KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ " +
+	"MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM " +
+	"PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV " +
+	"SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI " +
+	"VN VU WF WS YE YT ZA ZM ZW"
+
+// checkCountry tells what is wrong with a code.
+func ValidateCountry(code string) error {
+	switch {
+	case code == "UK":
+		return errors.New("the United Kingdom is GB")
+	case len(code) != 2 || !slices.Contains(strings.Fields(countries), code):
+		return errors.New("not an ISO 3166-1 alpha-2 code in upper case")
+	}
+	return nil
+}
+
+func IsE164(s string) bool {
+	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return false
+	}
+	_, ok := Digits(s[1:], len(s)-1)
+	return ok
+}
+
+// digits brings a typed code into its one form: ASCII spaces and hyphens, which
+// apps show for reading, go; what is left must be exactly n ASCII digits.
+func Digits(code string, n int) (string, bool) {
+	if len(code) > 4*n {
+		return "", false
+	}
+	if len(code) != n {
+		code = separators.Replace(code)
+	}
+	for i := range len(code) {
+		if code[i] < '0' || code[i] > '9' {
+			return "", false
+		}
+	}
+	return code, len(code) == n
+}
+
+var separators = strings.NewReplacer(" ", "", "-", "")
