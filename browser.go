@@ -25,7 +25,7 @@ func (s *userTx) rememberedProof() (p provenMethod, ok bool) {
 		return provenMethod{}, false
 	}
 	b := &s.Browsers[i]
-	return provenMethod{rememberedBrowserMethod(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now.Unix())
+	return provenMethod{rememberedBrowserMethod(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now)
 }
 
 // rotateToken gives a known browser a new token. It is called at Begin only, where
@@ -35,12 +35,12 @@ func (s *userTx) rotateToken() Secret {
 	if b == nil {
 		return Secret{}
 	}
-	b.Used = s.now.Unix()
+	b.Used = s.now
 	if !seal.Equal(b.Hash, s.browserHash()) {
 		return Secret{}
 	}
 	token := newBrowserToken()
-	b.Prev, b.Hash, b.Rotated = b.Hash, browserHash(token), s.now.Unix()
+	b.Prev, b.Hash, b.Rotated = b.Hash, browserHash(token), s.now
 	return token
 }
 
@@ -51,7 +51,7 @@ func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 	if s.client.Browser.IsZero() {
 		return Secret{}
 	}
-	now := s.now.Unix()
+	now := s.now
 	b := s.knownBrowser()
 	if b != nil && seal.Equal(b.Hash, s.browserHash()) {
 		token = s.client.Browser
@@ -62,7 +62,7 @@ func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 		s.Browsers = append(s.Browsers, browser{ID: seal.NewID(), Hash: browserHash(token), First: now})
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
-	b.Device, b.Used, b.Proven, b.Method, b.Expires = s.client.Device(), now, now, m, now+browserLife
+	b.Device, b.Used, b.Proven, b.Method, b.Expires = s.client.Device(), now, now, m, now.add(browserLife)
 	if s.policy.Remember > 0 { // the last answer to the question counts
 		if remember && !b.Remember {
 			s.emit(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})
@@ -106,13 +106,13 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	own, current := s.browserIndex()
 	var list []Browser
 	for i, b := range slices.Backward(s.Browsers) {
-		if s.now.Unix() >= b.Expires {
+		if s.now >= b.Expires {
 			continue
 		}
-		v := Browser{ID: b.ID, Device: b.Device, First: unix(b.First), LastUsed: unix(b.Used), Method: b.Method,
-			Remembered: b.Remember && s.policy.remembers(b.Proven, s.now.Unix()), Current: current && i == own}
+		v := Browser{ID: b.ID, Device: b.Device, First: b.First.time(), LastUsed: b.Used.time(), Method: b.Method,
+			Remembered: b.Remember && s.policy.remembers(b.Proven, s.now), Current: current && i == own}
 		if v.Remembered {
-			v.Until = unix(b.Proven + int64(s.policy.Remember/time.Second))
+			v.Until = b.Proven.add(s.policy.Remember).time()
 		}
 		list = append(list, v)
 	}

@@ -62,7 +62,7 @@ func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *userTx, Us
 // made for and comes first, since the session it was made of has proven less;
 // else the session, which is in the account that the caller says.
 func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
-	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.cfg.Now(), forEnroll)
+	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.now(), forEnroll)
 	if err != nil || !t.isFrom(c.Client) {
 		if t, err = m.openSession(c); err != nil {
 			return t, User{}, err
@@ -88,7 +88,7 @@ func (s *userTx) callerLives(t ticket, u User) error {
 
 // openSession opens the caller's session, before anything is read.
 func (m *Manager) openSession(c Caller) (ticket, error) {
-	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.cfg.Now(), forSession)
+	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
 	if err != nil || (c.Account != "" && text.ValidateID("account", c.Account) != nil) {
 		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
 	}
@@ -120,7 +120,7 @@ func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *userTx, error) 
 // openChallenge opens a challenge and asks the directory for its user, who must still
 // be the one it was made for.
 func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
-	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), purposes...)
+	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), purposes...)
 	if err != nil || !t.isFrom(c) {
 		return ticket{}, User{}, ErrExpired
 	}

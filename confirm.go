@@ -105,7 +105,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 		return Result{}, err
 	}
 	s.newEpoch(t.sessionID)
-	t = t.withProof(p.Method, s.now.Unix())
+	t = t.withProof(p.Method, s.now)
 	login := Result{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)
@@ -124,7 +124,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 func (s *userTx) installFactor(t ticket) error {
 	p := s.Pending
 	f := factor{ID: p.FactorID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), App: p.App, Phone: p.Phone, Step: p.Step,
-		Added: s.now.Unix(), Used: s.now.Unix()}
+		Added: s.now, Used: s.now}
 	e := Event{Type: event.Enrolled, Method: f.Method, Session: t.sessionID, Detail: f.Name, Notice: true}
 	if p.Replaces == "" {
 		s.Factors = append(s.Factors, f)

@@ -37,8 +37,8 @@ func (c counter) disabled(m Method, known bool) bool {
 
 // lockRemaining returns how long the method has still to wait. A lock that is longer
 // than it can have been set for comes from a clock that was wrong.
-func (c counter) lockRemaining(m Method, now time.Time) time.Duration {
-	return max(0, min(time.Unix(c.Until, 0).Sub(now), lockFor(m, c.Fails)))
+func (c counter) lockRemaining(m Method, now unixTime) time.Duration {
+	return max(0, min(c.Until.sub(now), lockFor(m, c.Fails)))
 }
 
 // outcome is what became of one guess.
@@ -63,7 +63,7 @@ func (s *userTx) checkThrottle(m Method, known bool) error {
 	if wait == 0 {
 		return nil
 	}
-	if until := s.now.Add(wait).Unix(); until < n.Until {
+	if until := s.now.add(wait); until < n.Until {
 		n.Until = until
 		s.Counters[name], s.dirty = n, true
 	}
@@ -94,7 +94,7 @@ func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	n.Until = 0
 	failure := &codeError{left: max(0, failuresToLock-n.Fails)}
 	if lock := lockFor(m, n.Fails); lock > 0 {
-		n.Until = s.now.Add(lock).Unix()
+		n.Until = s.now.add(lock)
 		s.voidMessages(name)
 		if !n.disabled(m, known) {
 			failure.wait = n.lockRemaining(m, s.now)
@@ -120,7 +120,7 @@ func (s *userTx) recordFailure(m Method, result outcome, n counter, known bool) 
 	case result == reused:
 		e.Type = event.Reused
 	}
-	if now := s.now.Unix(); now-s.FailureNoticeAt >= failureNoticeGap || s.FailureNoticeAt > now {
+	if now := s.now; now.sub(s.FailureNoticeAt) >= failureNoticeGap || s.FailureNoticeAt > now {
 		s.FailureNoticeAt, e.Notice = now, true
 	}
 	s.emit(e)

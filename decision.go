@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"slices"
-	"time"
 )
 
 // facts is what a decision stands on, beside the policy.
@@ -79,8 +78,8 @@ func (p Policy) satisfied(t ticket, accepted []Method) bool {
 
 // remembers reports whether a browser in which a factor was proven at then is
 // still remembered at now.
-func (p Policy) remembers(then, now int64) bool {
-	return p.Remember > 0 && then <= now+issueSlack && now-then < int64(p.Remember/time.Second)
+func (p Policy) remembers(then, now unixTime) bool {
+	return p.Remember > 0 && then.within(p.Remember, now)
 }
 
 func (f facts) askFor(methods []Method) policyResult {

@@ -126,7 +126,7 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 		if err != nil {
 			return err
 		}
-		now := m.cfg.Now().Unix()
+		now := m.now()
 		if wait := textAllowance.nextSendIn(b.SendTimes, now); wait > 0 {
 			return &lockedError{wait}
 		}

@@ -80,7 +80,7 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 // the user has none, and where they are what was asked for.
 func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
 	s.Pending = &pendingEnrollment{FactorID: seal.NewID(), SessionID: t.sessionID, Method: e.Method, Name: text.Clean(e.Name, maxName), Replaces: e.Replaces,
-		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.Add(pendingTTL).Unix()}
+		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.add(pendingTTL)}
 	if n := s.m.cfg.Recovery.Codes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
 		s.Pending.Codes, s.Pending.Saved = newRecoveryCodes(n), false
 	}
@@ -152,7 +152,7 @@ func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, 
 
 // checkPending reports whether there is a pending set-up of this session's.
 func (s *userTx) checkPending(t ticket) error {
-	if s.Pending == nil || s.Pending.SessionID != t.sessionID || s.now.Unix() >= s.Pending.Expires {
+	if s.Pending == nil || s.Pending.SessionID != t.sessionID || s.now >= s.Pending.Expires {
 		return ErrExpired
 	}
 	return nil
@@ -161,7 +161,7 @@ func (s *userTx) checkPending(t ticket) error {
 // describePending shows what is pending.
 func (s *userTx) describePending(u User) Enrollment {
 	p := s.Pending
-	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: unix(p.Expires)}
+	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
 	switch p.Method {
 	case TOTP:
 		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(text.Groups(p.App.key()))

@@ -45,7 +45,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	}
 	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, PendingEnrollment: s.checkPending(t) == nil}
 	if s.Codes != nil {
-		v.CodesTotal, v.CodesGenerated = s.Codes.Total, unix(s.Codes.Made)
+		v.CodesTotal, v.CodesGenerated = s.Codes.Total, s.Codes.Made.time()
 		v.CodesViewable = m.cfg.Recovery.Viewable && s.Codes.viewable()
 	}
 	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.enrolledMethods(len(u.Emails) > 0), EmailLink) {
@@ -62,7 +62,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	}
 	for i := range s.Factors {
 		f := &s.Factors[i]
-		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: unix(f.Added), LastUsed: unix(f.Used), Removable: s.mayRemove(i, policies)}
+		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: f.Added.time(), LastUsed: f.Used.time(), Removable: s.mayRemove(i, policies)}
 		if f.Method == SMS {
 			shown.Phone = text.MaskPhone(f.Phone)
 		}

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -46,9 +45,9 @@ func FuzzRecoveryCode(f *testing.F) {
 func FuzzTicket(f *testing.F) {
 	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(f, err)
-	now := time.Unix(1_700_000_000, 0)
+	now := unixTime(1_700_000_000)
 	want := ticket{purpose: forLogin, id: "id", sessionID: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
-		at: 1, expires: now.Unix() + 1, proven: []provenMethod{{TOTP, -7}, {rememberedBrowserMethod(TOTP), 9}}, browser: "b", action: "a\x00", messageKey: "k"}
+		at: 1, expires: now + 1, proven: []provenMethod{{TOTP, -7}, {rememberedBrowserMethod(TOTP), 9}}, browser: "b", action: "a\x00", messageKey: "k"}
 	token := keys.sealTicket(want).Reveal()
 	for _, text := range []string{"", token, token + "=", token + "\n", " " + token, token[:20] + "\r\n" + token[20:], token[:len(token)-1],
 		strings.ToLower(token), "k2" + token[2:], "k1.", ".", token + token} {
@@ -67,7 +66,7 @@ func FuzzTicket(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 		}
-		_, err := keys.openTicket(NewSecret(token), now.Add(time.Second), forLogin)
+		_, err := keys.openTicket(NewSecret(token), now+1, forLogin)
 		require.ErrorIs(t, err, ErrExpired)
 		_, err = keys.openTicket(NewSecret(token), now, forSession, forEnroll, forAction)
 		require.ErrorIs(t, err, ErrExpired)
@@ -252,21 +251,21 @@ func FuzzAllowance(f *testing.F) {
 		if texts {
 			a = textAllowance
 		}
-		now := int64(1_700_000_000)
-		var kept, all []int64
+		now := unixTime(1_700_000_000)
+		var kept, all []unixTime
 		for _, gap := range gaps {
-			now += int64(gap) * 7
+			now += unixTime(gap) * 7
 			wait := a.nextSendIn(kept, now)
-			require.True(t, wait >= 0 && wait <= day*time.Second)
+			require.True(t, wait >= 0 && wait <= day)
 			if wait > 0 {
-				require.Zero(t, a.nextSendIn(kept, now+int64(wait/time.Second)), "who waits as told is served")
+				require.Zero(t, a.nextSendIn(kept, now.add(wait)), "who waits as told is served")
 				continue
 			}
 			kept, all = append(recentTimes(kept, now, day), now), append(all, now)
 			require.LessOrEqual(t, len(recentTimes(all, now, hour)), a.perHour)
 			require.LessOrEqual(t, len(recentTimes(all, now, day)), a.perDay)
 			if n := len(all); n > 1 {
-				require.GreaterOrEqual(t, now-all[n-2], a.coolDown[0])
+				require.GreaterOrEqual(t, now.sub(all[n-2]), a.coolDown[0])
 			}
 		}
 	})

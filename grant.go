@@ -2,19 +2,18 @@ package twofa
 
 import (
 	"slices"
-	"time"
 
 	"github.com/twofa-go/twofa/event"
 )
 
 // isFresh reports whether the grant is good under a rule now. A time of issue
 // that lies ahead by more than clocks differ is no proof of anything.
-func (g grant) isFresh(r ActionRule, now int64) bool {
+func (g grant) isFresh(r ActionRule, now unixTime) bool {
 	age := r.MaxAge
 	if age == 0 {
 		age = onceMaxAge
 	}
-	return g.At <= now+issueSlack && now-g.At < int64(age/time.Second) && slices.Contains(r.Methods, g.Method)
+	return g.At.within(age, now) && slices.Contains(r.Methods, g.Method)
 }
 
 func (g grant) matches(account, action, resource, sid string) bool {
@@ -29,7 +28,7 @@ func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 		if !g.matches(s.account, action, resource, t.sessionID) {
 			continue
 		}
-		if g.isFresh(r, s.now.Unix()) {
+		if g.isFresh(r, s.now) {
 			return i, nil
 		}
 		denied.Reason = ReasonStale
@@ -40,7 +39,7 @@ func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 // recordGrant writes down a fresh proof. It takes the place of an older one for the
 // same action, so that one proof never serves twice.
 func (s *userTx) recordGrant(t ticket, m Method) {
-	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now.Unix()}
+	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
 		return o.matches(g.Account, g.Action, g.Resource, g.SessionID)
 	})

@@ -3,7 +3,6 @@ package twofa
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -116,7 +115,7 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 		if len(records) == 0 {
 			return nil
 		}
-		e := Event{ID: seal.NewID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Erased, User: user,
+		e := Event{ID: seal.NewID(), Time: m.now().time(), Type: event.Erased, User: user,
 			Actor: "host", Detail: text.Clean(by.host, 200)}
 		if err := m.swap(ctx, records[0].Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
 			return err
@@ -195,7 +194,7 @@ func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Po
 		if version != "" && old.equal(p) {
 			return nil
 		}
-		e := Event{ID: seal.NewID(), Time: m.cfg.Now().UTC().Truncate(time.Second), Type: event.Policy,
+		e := Event{ID: seal.NewID(), Time: m.now().time(), Type: event.Policy,
 			Account: account, Actor: "host", Detail: text.Clean(by.host+": "+p.String(), 200)}
 		if err := m.write(ctx, accountKey(account), version, &accountRecord{p}, []Event{e}); err != nil {
 			return err

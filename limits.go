@@ -7,8 +7,8 @@ import (
 
 const (
 	maxBrowsers   = 10
-	browserLife   = 90 * day // from the last proof; no use lengthens it
-	rotationGrace = 30       // seconds the token before still works: answers get lost
+	browserLife   = 90 * day         // from the last proof; no use lengthens it
+	rotationGrace = 30 * time.Second // how long the previous token still works, because answers get lost
 )
 
 // Set-up limits.
@@ -26,9 +26,9 @@ const (
 
 const noticeTimeout = 5 * time.Second
 
-// issueSlack is how far, in seconds, the clocks of servers may disagree about
-// a time of issue. It never lengthens anything.
-const issueSlack = 60
+// issueSlack is how far the clocks of servers may disagree about a time of
+// issue. It never lengthens anything.
+const issueSlack = time.Minute
 
 // maxRecord bounds what is read and written. A user's record stays far below:
 // every list in it is bounded.
@@ -52,11 +52,11 @@ const (
 	textTTL      = 5 * time.Minute
 	maxTextTries = 5
 	sendTimeout  = 20 * time.Second // where the context has no deadline of its own
-	hour         = 60 * 60
+	hour         = time.Hour
 )
 
 const (
-	day        = 24 * 60 * 60 // seconds
+	day        = 24 * time.Hour
 	maxMaxAge  = time.Hour
 	onceMaxAge = 5 * time.Minute // a proof that serves once has to be used within this
 )
@@ -83,46 +83,40 @@ const (
 	longestLock      = time.Hour
 	failuresUnknown  = 90 // in browsers not known: then the method is off there
 	failuresKnown    = 10 // in known browsers
-	failureNoticeGap = 60 * 60
+	failureNoticeGap = time.Hour
 )
 
-// allowance is how often something may be sent.
+// allowance limits how often messages may be sent.
 type allowance struct {
-	coolDown        []int64 // seconds to wait after the 1st, 2nd, … within the hour; the last holds from there on
+	coolDown        []time.Duration // wait after the 1st, 2nd, … message within an hour; the last one applies from there on
 	perHour, perDay int
 }
 
 var (
-	mailAllowance = allowance{[]int64{60}, 5, 20}
-	textAllowance = allowance{[]int64{60, 120, 300}, 5, 10}
+	mailAllowance = allowance{[]time.Duration{time.Minute}, 5, 20}
+	textAllowance = allowance{[]time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute}, 5, 10}
 )
 
-// nextSendIn returns how long the next send has to wait, given when the earlier ones
-// were claimed, oldest first.
-func (a allowance) nextSendIn(times []int64, now int64) time.Duration {
-	var until int64
+// nextSendIn returns how long the next message has to wait, given when earlier
+// ones were reserved, oldest first.
+func (a allowance) nextSendIn(times []unixTime, now unixTime) time.Duration {
+	var until unixTime
 	times, lastHour := recentTimes(times, now, day), recentTimes(times, now, hour)
 	if n := len(lastHour); n > 0 {
-		until = lastHour[n-1] + a.coolDown[min(n, len(a.coolDown))-1]
+		until = lastHour[n-1].add(a.coolDown[min(n, len(a.coolDown))-1])
 	}
 	if n := len(lastHour); n >= a.perHour {
-		until = max(until, lastHour[n-a.perHour]+hour)
+		until = max(until, lastHour[n-a.perHour].add(hour))
 	}
 	if n := len(times); n >= a.perDay {
-		until = max(until, times[n-a.perDay]+day)
+		until = max(until, times[n-a.perDay].add(day))
 	}
-	return time.Duration(max(0, min(until-now, day))) * time.Second
+	return max(0, min(until.sub(now), day))
 }
 
-// recentTimes returns the times not older than span. Those as far ahead come from a
-// clock that was wrong, and would stop all sending until then.
-func recentTimes(times []int64, now, span int64) []int64 {
-	return slices.DeleteFunc(slices.Clone(times), func(t int64) bool { return max(now-t, t-now) >= span })
-}
-
-func unix(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
+// recentTimes returns the times that are less than span ago. A time that lies
+// as far ahead was set by a wrong clock and would stop all sending until then,
+// so it is left out.
+func recentTimes(times []unixTime, now unixTime, span time.Duration) []unixTime {
+	return slices.DeleteFunc(slices.Clone(times), func(t unixTime) bool { return now.sub(t).Abs() >= span })
 }

@@ -34,7 +34,7 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	err = m.update(ctx, f.Client, f.UserID, f.Account, func(s *userTx) error {
 		s.initOrCheckStamp(u)
 		t := ticket{id: seal.NewID(), sessionID: seal.NewID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
-			by: f.By, sso: f.ProviderOf, at: s.now.Unix()}
+			by: f.By, sso: f.ProviderOf, at: s.now}
 		t.bindTo(f.Client)
 		if p, ok := s.rememberedProof(); ok && (f.By == ByPassword || f.By == BySSO) {
 			t.proven = []provenMethod{p}
@@ -98,7 +98,7 @@ func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 // Cancel ends a login or step-up that is not wanted any more; its challenge,
 // and everything sent for it, is dead.
 func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
-	t, err := m.cfg.Keys.openTicket(ch.Secret, m.cfg.Now(), forLogin, forAction, forEnroll)
+	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), forLogin, forAction, forEnroll)
 	if err != nil || !t.isFrom(c) {
 		return ErrExpired
 	}
@@ -148,7 +148,7 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 
 // completeProof says what a right proof leads to.
 func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
-	now := s.now.Unix()
+	now := s.now
 	if t.purpose == forAction {
 		s.recordGrant(t, p.Method)
 		if p.Method == TOTP || p.Method == SMS {

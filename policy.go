@@ -85,7 +85,7 @@ func PolicyEmailLink() Policy {
 // PolicySMS texts a code, unless the user has an authenticator, and does not
 // ask in a browser remembered for up to 30 days.
 func PolicySMS() Policy {
-	return Policy{Methods: []Method{TOTP, SMS}, Required: true, ExemptSSO: true, Remember: 30 * day * time.Second}
+	return Policy{Methods: []Method{TOTP, SMS}, Required: true, ExemptSSO: true, Remember: 30 * day}
 }
 
 // validate reports everything that is wrong with a policy.
@@ -108,7 +108,7 @@ func (p Policy) validate() error {
 	if slices.Contains(p.Methods, EmailLink) && !p.Required {
 		bad("Policy.Required: must be set where EmailLink is among Methods, since every member has it")
 	}
-	if p.Remember != 0 && (p.Remember < day*time.Second || p.Remember > 90*day*time.Second) {
+	if p.Remember != 0 && (p.Remember < day || p.Remember > 90*day) {
 		bad("Policy.Remember: %v is not 0 or 1 to 90 days", p.Remember)
 	}
 	if !slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff) {
@@ -182,7 +182,7 @@ func (p Policy) String() string {
 		b.WriteString(", or " + string(m))
 	}
 	if p.Remember > 0 {
-		fmt.Fprintf(&b, ", browsers %d days", p.Remember/(day*time.Second))
+		fmt.Fprintf(&b, ", browsers %d days", p.Remember/day)
 	}
 	if p.TurnOff != TurnOffByUser {
 		b.WriteString(", turned off by " + string(p.TurnOff))

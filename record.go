@@ -90,11 +90,11 @@ type recordBody interface {
 // userRecord is all second-factor state of one user, under "user/<id>". Times
 // are Unix seconds. Every list in it is bounded.
 type userRecord struct {
-	Epoch           string // replaced when credentials change; what carries another is dead
-	KeptSession     string // id of the one session that outlived the last change
-	Stamp           string // digest of User.SecurityStamp as last seen
-	LastLogin       int64  // last completed login
-	FailureNoticeAt int64  // last notice of failures
+	Epoch           string   // replaced when credentials change; what carries another is dead
+	KeptSession     string   // id of the one session that outlived the last change
+	Stamp           string   // digest of User.SecurityStamp as last seen
+	LastLogin       unixTime // last completed login
+	FailureNoticeAt unixTime // last notice of failures
 	Factors         []factor
 	Codes           *codeSet
 	Pending         *pendingEnrollment
@@ -103,7 +103,7 @@ type userRecord struct {
 	Grants          []grant
 	Browsers        []browser
 	Messages        []message
-	SendTimes       map[string][]int64 // when something was sent, by method and bucket
+	SendTimes       map[string][]unixTime // when something was sent, by method and bucket
 }
 
 // factor is an authenticator app or a phone.
@@ -114,14 +114,14 @@ type factor struct {
 	App    totpParams
 	Phone  string // number, in E.164
 	Step   int64  // last accepted time step: codes of it and before are spent
-	Added  int64
-	Used   int64
+	Added  unixTime
+	Used   unixTime
 }
 
 // spent is the id of an attempt that is over, kept until it would have expired.
 type spent struct {
 	ID      string
-	Expires int64
+	Expires unixTime
 }
 
 func (r *userRecord) encodeOrDecode(w *seal.Codec) {
@@ -229,7 +229,7 @@ func (r *userRecord) encodeOrDecodeTransient(w *seal.Codec) {
 		seal.Int(w, &x.Tries)
 		seal.Int64(w, &x.Expires)
 	})
-	seal.Map(w, &r.SendTimes, func(w *seal.Codec, times *[]int64) { seal.List(w, times, seal.Int64[int64]) })
+	seal.Map(w, &r.SendTimes, func(w *seal.Codec, times *[]unixTime) { seal.List(w, times, seal.Int64[unixTime]) })
 }
 
 // pendingEnrollment is what is pending. It never touches what is live: the code has to be
@@ -248,7 +248,7 @@ type pendingEnrollment struct {
 	Confirmed bool
 	Saved     bool
 	Fails     int
-	Expires   int64
+	Expires   unixTime
 }
 
 // codeSet is one live set. What is stored is a hash of each code under a random
@@ -258,14 +258,14 @@ type codeSet struct {
 	Key    string
 	Hashes string // of the codes that are left, one after the other
 	Total  int    // when made
-	Made   int64
+	Made   unixTime
 	Codes  []string // where the deployment keeps them viewable
 }
 
 // counter counts consecutive failures of one method in one bucket.
 type counter struct {
 	Fails int
-	Until int64 // locked until then
+	Until unixTime // locked until then
 }
 
 // message is a link or a texted code that left, or may have left. What it takes
@@ -280,7 +280,7 @@ type message struct {
 	Browser string
 	Attempt string // id of the challenge it was sent for
 	Tries   int
-	Expires int64
+	Expires unixTime
 }
 
 // grant is a fresh proof for one action in one account, by one session.
@@ -290,7 +290,7 @@ type grant struct {
 	Resource  string
 	SessionID string
 	Method    Method
-	At        int64
+	At        unixTime
 }
 
 // browser is one that has seen a real factor. It is known: it has counters and
@@ -300,21 +300,23 @@ type grant struct {
 type browser struct {
 	ID       string
 	Hash     string
-	Prev     string // the token before the last rotation
-	Rotated  int64  // when that was
-	Device   string // see device
-	First    int64
-	Used     int64
-	Proven   int64  // when a real factor was last proven in it
-	Method   Method // and which
-	Expires  int64
+	Prev     string   // the token before the last rotation
+	Rotated  unixTime // when that was
+	Device   string   // see device
+	First    unixTime
+	Used     unixTime
+	Proven   unixTime // when a real factor was last proven in it
+	Method   Method   // and which
+	Expires  unixTime
 	Remember bool
 }
 
 // numberRecord is what is kept under "number/<keyed hash of the number>".
-type numberRecord struct{ SendTimes []int64 }
+type numberRecord struct{ SendTimes []unixTime }
 
-func (n *numberRecord) encodeOrDecode(w *seal.Codec) { seal.List(w, &n.SendTimes, seal.Int64[int64]) }
+func (n *numberRecord) encodeOrDecode(w *seal.Codec) {
+	seal.List(w, &n.SendTimes, seal.Int64[unixTime])
+}
 
 func (n *numberRecord) problem() string { return "" }
 
@@ -342,7 +344,7 @@ func (a totpParams) valid() bool {
 // key is as apps take it: in Base32.
 func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
 
-func (a totpParams) step(now time.Time) int64 { return now.Unix() / a.Period }
+func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
 
 // code is that of a time step: HOTP, RFC 4226, section 5.3.
 func (a totpParams) code(step int64) []byte {

@@ -123,10 +123,10 @@ func TestAbuse_D16_PhoneIsNoAuthenticator(t *testing.T) {
 	cfg := TOTPConfig{}
 	cfg.setDefaults()
 	now := time.Unix(1_700_000_000, 0)
-	s := &userTx{m: &Manager{Config{TOTP: cfg}}, now: now}
+	s := &userTx{m: &Manager{Config{TOTP: cfg}}, now: unixTimeOf(now)}
 	empty := totpParams{"", "SHA1", 6, 30}
 	s.Factors = []factor{{ID: "f", Method: SMS, App: empty, Phone: "+41791234567"}}
-	require.Equal(t, wrong, s.tryTOTP(string(empty.code(empty.step(now)))))
+	require.Equal(t, wrong, s.tryTOTP(string(empty.code(empty.step(unixTimeOf(now))))))
 }
 
 // Nothing of what stands in the clear can be changed, and nothing made for one
@@ -198,9 +198,9 @@ func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 		sealed := seal.Seal(append(make([]byte, seal.NonceSize), plain...), 0, key.Tokens, schema, "k1")
 		return NewSecret("k1." + tokenEncoding.EncodeToString(sealed))
 	}
-	_, err := keys.openTicket(token(encoded(&full)), time.Unix(1, 0), forAction)
+	_, err := keys.openTicket(token(encoded(&full)), unixTime(1), forAction)
 	require.NoError(t, err)
-	_, err = keys.openTicket(token(encoded(&full)+"\x00"), time.Unix(1, 0), forAction)
+	_, err = keys.openTicket(token(encoded(&full)+"\x00"), unixTime(1), forAction)
 	require.ErrorIs(t, err, ErrExpired)
 }
 
@@ -254,7 +254,7 @@ func TestWireHasOneSpelling(t *testing.T) {
 // What a key holder finds of a texted code or a recovery code does not tell it
 // without a key that is another for each.
 func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
-	s := &userTx{m: &Manager{}, user: "ada", now: time.Unix(1, 0)}
+	s := &userTx{m: &Manager{}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
 	seen := map[string]bool{"": true}
 	fresh := func(key string) {
@@ -277,7 +277,7 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 // A number is confirmed by the code that was texted for this set-up.
 func TestAbuse_J07_CodeOfAnotherSetUp(t *testing.T) {
 	keys := fuzzKeys(t)
-	s := &userTx{m: &Manager{Config{Keys: keys}}, user: "ada", now: time.Unix(1, 0)}
+	s := &userTx{m: &Manager{Config{Keys: keys}}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
 	to := ticket{purpose: forPhone, user: "ada", expires: 2}
 	x := message{ID: "x", Method: SMS, Attempt: "this"}

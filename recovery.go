@@ -71,7 +71,7 @@ func (s *userTx) newCodeSet(codes []string) *codeSet {
 	for _, code := range codes {
 		hashes = append(hashes, seal.KeyedHash(key, s.user, code)...)
 	}
-	set := &codeSet{Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now.Unix()}
+	set := &codeSet{Key: string(key), Hashes: string(hashes), Total: len(codes), Made: s.now}
 	if s.m.cfg.Recovery.Viewable {
 		set.Codes = codes
 	}

@@ -11,7 +11,7 @@ import (
 // reserveUserSend takes one send out of the user's allowance in a bucket. It is never
 // given back: a gateway that failed may have sent all the same.
 func (s *userTx) reserveUserSend(m Method, name string) error {
-	a, now := mailAllowance, s.now.Unix()
+	a, now := mailAllowance, s.now
 	if m == SMS {
 		a = textAllowance
 	}
@@ -19,7 +19,7 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 		return &lockedError{wait}
 	}
 	if s.SendTimes == nil {
-		s.SendTimes = map[string][]int64{}
+		s.SendTimes = map[string][]unixTime{}
 	}
 	s.SendTimes[name] = append(recentTimes(s.SendTimes[name], now, day), now)
 	s.dirty = true
@@ -55,7 +55,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if err := s.reserveUserSend(method, bucket(method, known)); err != nil {
 			return err
 		}
-		t.expires = s.now.Add(challengeTTL).Unix() // what is sent late is good for as long
+		t.expires = s.now.add(challengeTTL) // what is sent late is good for as long
 		if out, err = s.newMessage(u, &t, method); err != nil {
 			s.dirty = false
 			return err

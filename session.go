@@ -75,14 +75,14 @@ type ProvenMethod struct {
 // Describe returns what a session says of itself. It reads nothing: whether
 // the session is still live is Check's to say.
 func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
-	t, err := m.cfg.Keys.openTicket(session.Secret, m.cfg.Now(), forSession)
+	t, err := m.cfg.Keys.openTicket(session.Secret, m.now(), forSession)
 	if err != nil {
 		return SessionInfo{}, &DeniedError{Reason: ReasonSignedOut}
 	}
 	d := SessionInfo{User: t.user, Account: t.account, ID: t.sessionID, By: t.by, AMR: t.amr(),
-		AuthTime: time.Unix(t.at, 0).UTC(), Expires: time.Unix(t.expires, 0).UTC()}
+		AuthTime: t.at.time(), Expires: t.expires.time()}
 	for _, p := range t.proven {
-		d.Proofs = append(d.Proofs, ProvenMethod{p.method, time.Unix(p.at, 0).UTC()})
+		d.Proofs = append(d.Proofs, ProvenMethod{p.method, p.at.time()})
 	}
 	return d, nil
 }

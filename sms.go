@@ -34,7 +34,7 @@ func (s *userTx) tryText(t ticket, code string) outcome {
 		return wrong
 	}
 	s.useMessage(x.ID)
-	phone.Used = s.now.Unix()
+	phone.Used = s.now
 	return right
 }
 
@@ -69,7 +69,7 @@ func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendi
 	code := newTextCode()
 	t.messageKey = seal.NewID()
 	x.Hash, x.To, x.Mask = textHash(t.messageKey, s.user, x.ID, code), seal.Digest("number", phone.E164), text.MaskPhone(phone.E164)
-	x.Expires = s.now.Add(textTTL).Unix()
+	x.Expires = s.now.add(textTTL)
 	body := text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed}), 400)
 	if host := s.m.cfg.SMS.WebOTPHost; host != "" {
 		body += "\n\n@" + host + " #" + code

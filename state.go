@@ -13,7 +13,7 @@ import (
 type userTx struct {
 	userRecord
 	m             *Manager
-	now           time.Time
+	now           unixTime
 	client        Client // where the request comes from
 	browser       string // hash of its browser's token, once it was asked for
 	user          string
@@ -29,7 +29,7 @@ type userTx struct {
 // emit adds to what is kept with the change. Detail is cleaned here, so that
 // one event is always one line wherever it is printed.
 func (s *userTx) emit(e Event) {
-	e.ID, e.Time, e.User = seal.NewID(), s.now.UTC().Truncate(time.Second), s.user
+	e.ID, e.Time, e.User = seal.NewID(), s.now.time(), s.user
 	if e.Account == "" {
 		e.Account = s.account
 	}
@@ -44,7 +44,7 @@ func (s *userTx) spend(t ticket) bool {
 		return false
 	}
 	// Challenges derived from t by sending may live longer than t.
-	s.Spent = append(s.Spent, spent{t.id, s.now.Add(enrollChallengeTTL).Unix()})
+	s.Spent = append(s.Spent, spent{t.id, s.now.add(enrollChallengeTTL)})
 	s.dirty = true
 	return true
 }
@@ -95,7 +95,7 @@ func (s *userTx) knownBrowser() *browser {
 }
 
 func (s *userTx) browserIndex() (i int, current bool) {
-	hash, now := s.browserHash(), s.now.Unix()
+	hash, now := s.browserHash(), s.now
 	if hash == "" {
 		return -1, false
 	}
@@ -106,7 +106,7 @@ func (s *userTx) browserIndex() (i int, current bool) {
 		case seal.Equal(b.Hash, hash):
 			return i, true
 		case b.Prev != "" && seal.Equal(b.Prev, hash):
-			return i, now < b.Rotated+rotationGrace
+			return i, now < b.Rotated.add(rotationGrace)
 		}
 	}
 	return -1, false
@@ -160,15 +160,14 @@ func stampOf(u User) string {
 	return seal.Digest("stamp", u.ID, u.SecurityStamp)
 }
 
-func (s *userTx) isRecent(at int64) bool {
-	now := s.now.Unix()
-	return at <= now+issueSlack && now-at < int64(enrollChallengeTTL/time.Second)
+func (s *userTx) isRecent(at unixTime) bool {
+	return at.within(enrollChallengeTTL, s.now)
 }
 
 // currentMessage returns what was sent for a ticket, if it is still good.
 func (s *userTx) currentMessage(t ticket, m Method) *message {
 	for i := range s.Messages {
-		if x := &s.Messages[i]; t.messageID != "" && x.ID == t.messageID && x.Method == m && s.now.Unix() < x.Expires {
+		if x := &s.Messages[i]; t.messageID != "" && x.ID == t.messageID && x.Method == m && s.now < x.Expires {
 			return x
 		}
 	}
@@ -193,15 +192,15 @@ func (s *userTx) sentTo(t ticket) string {
 }
 
 func (s *userTx) unexpired() []browser {
-	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now.Unix() >= b.Expires })
+	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now >= b.Expires })
 }
 
 // prune removes what has expired, so that the record stays small without any
 // background work.
 func (s *userTx) prune() {
-	now := s.now.Unix()
+	now := s.now
 	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
-	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now-g.At < int64(maxMaxAge/time.Second) })
+	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
 	s.Browsers = s.unexpired() // recognise bounds them
 	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
 	if s.Pending != nil && s.Pending.Expires <= now {
@@ -258,7 +257,7 @@ func (s *userTx) issueSession(t ticket) Session {
 	case t.ends != 0: // it lives on; no proof lengthens it
 		t.expires = t.ends
 	default:
-		t.expires = s.now.Add(s.m.cfg.Lifetimes.Session).Unix()
+		t.expires = s.now.add(s.m.cfg.Lifetimes.Session)
 	}
 	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
 		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proven: t.proven})}
@@ -267,7 +266,7 @@ func (s *userTx) issueSession(t ticket) Session {
 // issueChallenge makes a challenge for a live session.
 func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challenge {
 	t.ends = t.expires
-	t.purpose, t.id, t.epoch, t.expires = p, seal.NewID(), s.Epoch, s.now.Add(ttl).Unix()
+	t.purpose, t.id, t.epoch, t.expires = p, seal.NewID(), s.Epoch, s.now.add(ttl)
 	t.messageID, t.messageMethod, t.messageKey = "", "", ""
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
@@ -279,16 +278,16 @@ func (s *userTx) nextStep(u User, t ticket) Result {
 		return s.completeLogin(t)
 	}
 	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = seal.NewID(), s.Epoch, "", "", ""
-	t.purpose, t.expires = forLogin, s.now.Add(challengeTTL).Unix()
+	t.purpose, t.expires = forLogin, s.now.add(challengeTTL)
 	if v.next == NextEnroll {
-		t.purpose, t.expires = forEnroll, s.now.Add(enrollChallengeTTL).Unix()
+		t.purpose, t.expires = forEnroll, s.now.add(enrollChallengeTTL)
 	}
 	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
 }
 
 // completeLogin ends a login: the ticket becomes a session.
 func (s *userTx) completeLogin(t ticket) Result {
-	s.LastLogin = s.now.Unix()
+	s.LastLogin = s.now
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.by)})
 	return Result{Next: NextDone, Session: s.issueSession(t)}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twofa-go/twofa/internal/seal"
 )
@@ -49,15 +48,15 @@ type ticket struct {
 	epoch     string
 	stamp     string // digest of User.SecurityStamp
 	by        FirstFactorMethod
-	sso       string // the account whose identity provider vouched
-	at        int64  // time of the first factor
-	expires   int64
+	sso       string   // the account whose identity provider vouched
+	at        unixTime // time of the first factor
+	expires   unixTime
 	proven    []provenMethod
 
 	// Challenges only.
-	ends          int64  // expiry of the live session it is for; 0 where there is none yet
-	browser       string // browserHash of Client.Browser
-	host          string // digest of Client.HostSession, if there was one
+	ends          unixTime // expiry of the live session it is for; 0 where there is none yet
+	browser       string   // browserHash of Client.Browser
+	host          string   // digest of Client.HostSession, if there was one
 	action        string
 	resource      string
 	messageID     string // id of what was sent last
@@ -68,7 +67,7 @@ type ticket struct {
 // provenMethod is a method that was proven, and when.
 type provenMethod struct {
 	method Method
-	at     int64
+	at     unixTime
 }
 
 // rememberedBrowserMethod is the proof left by a remembered browser: that m was proven in it,
@@ -90,7 +89,7 @@ func (k KeyRing) sealTicket(t ticket) Secret {
 	return NewSecret(string(tokenEncoding.AppendEncode(text, sealed)))
 }
 
-func (k KeyRing) openTicket(s Secret, now time.Time, purposes ...purpose) (t ticket, err error) {
+func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (t ticket, err error) {
 	id, body, _ := strings.Cut(s.Reveal(), ".")
 	sealer, ok := k.byID(id)
 	if !ok || len(body) > maxToken {
@@ -108,7 +107,7 @@ func (k KeyRing) openTicket(s Secret, now time.Time, purposes ...purpose) (t tic
 	}
 	w := seal.NewDecoder(plain)
 	t.encodeOrDecode(w)
-	if w.Close() != nil || now.Unix() >= t.expires || !slices.Contains(purposes, t.purpose) {
+	if w.Close() != nil || now >= t.expires || !slices.Contains(purposes, t.purpose) {
 		return ticket{}, ErrExpired
 	}
 	return t, nil
@@ -150,7 +149,7 @@ func (t ticket) isFrom(c Client) bool {
 }
 
 // provenAt returns when a method was proven, and whether it was.
-func (t ticket) provenAt(m Method) (at int64, ok bool) {
+func (t ticket) provenAt(m Method) (at unixTime, ok bool) {
 	for _, p := range t.proven {
 		if p.method == m {
 			at, ok = max(at, p.at), true
@@ -165,7 +164,7 @@ func (t ticket) hasProven(methods ...Method) bool {
 }
 
 // withProof returns t with a further proof; the older one of the same method goes.
-func (t ticket) withProof(m Method, at int64) ticket {
+func (t ticket) withProof(m Method, at unixTime) ticket {
 	proofs := []provenMethod{{m, at}}
 	for _, p := range t.proven {
 		if p.method != m {

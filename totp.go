@@ -64,7 +64,7 @@ func (c TOTPConfig) newApp() totpParams {
 // match returns the step that a typed code belongs to, among those accepted at
 // now, the likeliest first. How long that takes tells only who has a right
 // code, and of that only which step it is for.
-func (a totpParams) match(typed string, now time.Time, strict bool) (step int64, ok bool) {
+func (a totpParams) match(typed string, now unixTime, strict bool) (step int64, ok bool) {
 	code, ok := text.Digits(typed, a.Digits)
 	if !ok {
 		return 0, false
@@ -83,12 +83,12 @@ func (a totpParams) match(typed string, now time.Time, strict bool) (step int64,
 
 // offset looks for the code within an hour and returns how far the clock that
 // made it is ahead.
-func (a totpParams) offset(typed string, now time.Time) (time.Duration, bool) {
+func (a totpParams) offset(typed string, now unixTime) (time.Duration, bool) {
 	code, ok := text.Digits(typed, a.Digits)
 	if !ok {
 		return 0, false
 	}
-	for d := int64(1); d <= hour/a.Period; d++ {
+	for d := int64(1); d <= int64(hour/time.Second)/a.Period; d++ {
 		for _, ahead := range [2]int64{d, -d} {
 			if a.codeMatches(code, a.step(now)+ahead) {
 				return time.Duration(ahead*a.Period) * time.Second, true
@@ -110,7 +110,7 @@ func (s *userTx) tryTOTP(code string) outcome {
 		}
 		switch step, ok := f.App.match(code, s.now, s.m.cfg.TOTP.Strict); {
 		case ok && step > f.Step:
-			f.Step, f.Used = step, s.now.Unix()
+			f.Step, f.Used = step, s.now
 			result = right
 		case ok:
 			result = reused

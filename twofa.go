@@ -194,7 +194,7 @@ func (c *Config) validate() error {
 	want(c.User != nil, "User: is missing; it must return who an id is now")
 	want(c.Recovery.Codes == NoRecoveryCodes || c.Recovery.Codes >= 1 && c.Recovery.Codes <= maxCodes,
 		"Recovery.Codes: %d is not 1 to %d or NoRecoveryCodes", c.Recovery.Codes, maxCodes)
-	want(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day*time.Second, "Lifetimes.Session: %v is not 5 minutes to 90 days", c.Lifetimes.Session)
+	want(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day, "Lifetimes.Session: %v is not 5 minutes to 90 days", c.Lifetimes.Session)
 	want(c.Mail.Mailer != nil || c.Mail.LinkURL == nil, "Mail.Mailer: is missing, but Mail.LinkURL is set")
 	want(c.Mail.LinkURL == nil || linkSafe(c.Mail.LinkURL(LinkRequest{Token: NewSecret("token")})), "Mail.LinkURL: must give an absolute https address (http on localhost only) with the token in it")
 	want(c.SMS.Sender == nil || c.SMS.Phone != nil, "SMS.Phone: is missing, but SMS.Sender is set; adapters/phone has one")

@@ -57,7 +57,7 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 	if err != nil {
 		return nil, unavailable("store", err)
 	}
-	s := &userTx{m: m, now: m.cfg.Now(), client: c, user: user, account: account, policy: m.cfg.Policy}
+	s := &userTx{m: m, now: m.now(), client: c, user: user, account: account, policy: m.cfg.Policy}
 	for _, r := range records {
 		switch {
 		case r.Key == keys[0] && s.version == "" && r.Version != "":

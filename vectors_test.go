@@ -101,7 +101,7 @@ func TestAbuse_S07_Vectors(t *testing.T) {
 		c.Strict = true
 		c.setDefaults()
 		a := appOf(t, c, key)
-		require.Equal(t, code, string(a.code(a.step(at))))
+		require.Equal(t, code, string(a.code(a.step(unixTimeOf(at)))))
 		verify := planted(t, c, key, at)
 		require.NoError(t, verify(code))
 		require.ErrorIs(t, verify(code), ErrInvalidCode)
