@@ -69,14 +69,7 @@ func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 		}
 		b.Remember = remember
 	}
-	s.dirty = true
 	return token
-}
-
-func (s *userTx) forgetBrowsers() {
-	if len(s.Browsers) > 0 {
-		s.Browsers, s.dirty = nil, true
-	}
 }
 
 func newBrowserToken() Secret {
@@ -99,7 +92,7 @@ type Browser struct {
 
 // Browsers lists the caller's known browsers, newest first.
 func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
-	_, s, err := m.guard(ctx, c)
+	_, s, err := m.loadSession(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -27,41 +27,20 @@ func Host(reason string) Caller {
 	return Caller{host: reason}
 }
 
-// change opens the caller, asks the directory, and decides.
-func (m *Manager) change(ctx context.Context, c Caller, decide func(*userTx, ticket, User) error) error {
-	t, u, err := m.caller(ctx, c)
-	if err != nil {
-		return err
+// openSession opens the caller's session. It does not read the record.
+func (m *Manager) openSession(c Caller) (ticket, error) {
+	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
+	if err != nil || (c.Account != "" && text.ValidateID("account", c.Account) != nil) {
+		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
 	}
-	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
-		if err := s.callerLives(t, u); err != nil {
-			return err
-		}
-		err := decide(s, t, u)
-		if err == nil && s.uses {
-			_ = s.useGrant(t, ActionFactors, "") // gone already where the change ended all grants
-		}
-		return err
-	})
+	return t, nil
 }
 
-// openChange is change for what only looks.
-func (m *Manager) openChange(ctx context.Context, c Caller) (ticket, *userTx, User, error) {
-	t, u, err := m.caller(ctx, c)
-	if err != nil {
-		return t, nil, u, err
-	}
-	s, err := m.load(ctx, c.Client, t.user, t.account)
-	if err == nil {
-		err = s.callerLives(t, u)
-	}
-	return t, s, u, err
-}
-
-// caller opens a challenge that leads to set-up, which is in the account it was
-// made for and comes first, since the session it was made of has proven less;
-// else the session, which is in the account that the caller says.
-func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
+// openCaller opens the caller's enrollment challenge if it is valid, and the
+// caller's session otherwise, and looks up the user. The challenge comes first
+// because it records a newer proof. It belongs to the account that it was
+// issued for; a session is used in c.Account.
+func (m *Manager) openCaller(ctx context.Context, c Caller) (ticket, User, error) {
 	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.now(), forEnroll)
 	if err != nil || !t.isFrom(c.Client) {
 		if t, err = m.openSession(c); err != nil {
@@ -69,13 +48,53 @@ func (m *Manager) caller(ctx context.Context, c Caller) (ticket, User, error) {
 		}
 		t.account = c.Account
 	}
-	u, err := m.lookup(ctx, t.user, t.account)
+	u, err := m.lookUp(ctx, t.user, t.account)
 	return t, u, err
 }
 
-// callerLives checks a caller against the record: a session must satisfy the
-// policy, as at any guard; a challenge that leads to set-up must not be spent.
-func (s *userTx) callerLives(t ticket, u User) error {
+// loadSession reads the user of the caller's session and applies the guard.
+func (m *Manager) loadSession(ctx context.Context, c Caller) (ticket, *userTx, error) {
+	t, err := m.openSession(c)
+	if err != nil {
+		return t, nil, err
+	}
+	s, err := m.load(ctx, c.Client, t.user, c.Account)
+	if err == nil {
+		err = s.guard(t)
+	}
+	return t, s, err
+}
+
+// loadCaller reads the user of a caller who asks about factors.
+func (m *Manager) loadCaller(ctx context.Context, c Caller) (ticket, *userTx, User, error) {
+	t, u, err := m.openCaller(ctx, c)
+	if err != nil {
+		return t, nil, u, err
+	}
+	s, err := m.load(ctx, c.Client, t.user, t.account)
+	if err == nil {
+		err = s.guardCaller(t, u)
+	}
+	return t, s, u, err
+}
+
+// change updates the user of a caller who changes factors.
+func (m *Manager) change(ctx context.Context, c Caller, fn func(*userTx, ticket, User) error) error {
+	t, u, err := m.openCaller(ctx, c)
+	if err != nil {
+		return err
+	}
+	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
+		if err := s.guardCaller(t, u); err != nil {
+			return err
+		}
+		return fn(s, t, u)
+	})
+}
+
+// guardCaller applies the guard to a session, and to an enrollment challenge
+// requires that it has not been used up.
+func (s *userTx) guardCaller(t ticket, u User) error {
 	if !s.isCurrent(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
 		return s.denied(ReasonSignedOut)
 	}
@@ -86,37 +105,6 @@ func (s *userTx) callerLives(t ticket, u User) error {
 	return nil
 }
 
-// openSession opens the caller's session, before anything is read.
-func (m *Manager) openSession(c Caller) (ticket, error) {
-	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
-	if err != nil || (c.Account != "" && text.ValidateID("account", c.Account) != nil) {
-		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
-	}
-	return t, nil
-}
-
-// liveSession opens the caller's session and reads its user.
-func (m *Manager) liveSession(ctx context.Context, c Caller) (ticket, *userTx, error) {
-	t, err := m.openSession(c)
-	if err != nil {
-		return t, nil, err
-	}
-	s, err := m.load(ctx, c.Client, t.user, c.Account)
-	if err == nil && !s.isCurrent(t) {
-		err = s.denied(ReasonSignedOut)
-	}
-	return t, s, err
-}
-
-// guard reads the caller's session and user, and guards.
-func (m *Manager) guard(ctx context.Context, c Caller) (ticket, *userTx, error) {
-	t, s, err := m.liveSession(ctx, c)
-	if err == nil {
-		err = s.guard(t)
-	}
-	return t, s, err
-}
-
 // openChallenge opens a challenge and asks the directory for its user, who must still
 // be the one it was made for.
 func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
@@ -124,7 +112,7 @@ func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, pur
 	if err != nil || !t.isFrom(c) {
 		return ticket{}, User{}, ErrExpired
 	}
-	u, err := m.lookup(ctx, t.user, t.account)
+	u, err := m.lookUp(ctx, t.user, t.account)
 	if err == nil && t.stamp != stampOf(u) {
 		err = ErrExpired
 	}
@@ -132,7 +120,7 @@ func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, pur
 }
 
 // lookup asks the host's directory for a person who may enter the account.
-func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) {
+func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) {
 	err := text.ValidateID("user", id)
 	if account != "" {
 		err = errors.Join(err, text.ValidateID("account", account))
@@ -155,7 +143,7 @@ func (m *Manager) lookup(ctx context.Context, id, account string) (User, error) 
 }
 
 // loginOrError drops what was prepared if it did not come to be.
-func loginOrError(login Result, err error) (Result, error) {
+func resultOrError(login Result, err error) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}

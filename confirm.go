@@ -18,9 +18,8 @@ import (
 func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, t ticket) error {
 		if s.Pending.Confirmed {
-			return nil
+			return errUnchanged
 		}
-		s.dirty = true
 		err := s.checkPendingCode(c, code)
 		if err == nil {
 			s.Pending.Confirmed = true
@@ -31,7 +30,7 @@ func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, e
 		if s.Pending.Fails >= maxConfirmations {
 			s.Pending = nil
 		}
-		return err
+		return keep(err)
 	})
 }
 
@@ -59,7 +58,7 @@ func (s *userTx) checkPendingCode(c Caller, code string) error {
 // dies.
 func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, _ ticket) error {
-		s.Pending.Saved, s.dirty = true, true
+		s.Pending.Saved = true
 		return nil
 	})
 }
@@ -71,18 +70,18 @@ func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, step func(*us
 		if err := s.checkPending(t); err != nil {
 			return err
 		}
-		if err := step(s, t); err != nil {
+		err := step(s, t)
+		if err != nil && err != errUnchanged {
 			return err
 		}
 		if !s.Pending.Confirmed || !s.Pending.Saved {
 			login = Result{Next: NextEnroll, Challenge: c.Challenge}
-			return nil
+			return err
 		}
-		var err error
 		login, err = s.activate(u, t, c)
 		return err
 	})
-	return loginOrError(login, err)
+	return resultOrError(login, err)
 }
 
 // activate makes the pending set-up live, in the write that everything else
@@ -101,7 +100,6 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 		return Result{Next: NextDone, Session: c.Session}, nil
 	}
 	if err := s.installFactor(t); err != nil {
-		s.dirty = false
 		return Result{}, err
 	}
 	s.newEpoch(t.sessionID)

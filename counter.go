@@ -65,7 +65,8 @@ func (s *userTx) checkThrottle(m Method, known bool) error {
 	}
 	if until := s.now.add(wait); until < n.Until {
 		n.Until = until
-		s.Counters[name], s.dirty = n, true
+		s.Counters[name] = n
+		return keep(&lockedError{wait})
 	}
 	return &lockedError{wait}
 }
@@ -82,7 +83,6 @@ func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	name := bucket(m, known)
 	n := s.Counters[name]
 	result := compare()
-	s.dirty = true
 	if result == right {
 		delete(s.Counters, name)
 		if other := bucket(m, !known); s.Counters[other].disabled(m, !known) {
@@ -105,7 +105,7 @@ func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	}
 	s.Counters[name] = n
 	s.recordFailure(m, result, n, known)
-	return failure
+	return keep(failure)
 }
 
 // recordFailure writes down a failure; the person is told of failures at most once an

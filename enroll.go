@@ -84,7 +84,6 @@ func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
 	if n := s.m.cfg.Recovery.Codes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
 		s.Pending.Codes, s.Pending.Saved = newRecoveryCodes(n), false
 	}
-	s.dirty = true
 	return s.Pending
 }
 
@@ -140,7 +139,7 @@ func (s *userTx) mayReenroll(t ticket) bool {
 // Enrollment returns the caller's pending set-up, to show it again. It changes
 // nothing. [ErrExpired] says that there is none, or none of this session's.
 func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, error) {
-	t, s, u, err := m.openChange(ctx, c)
+	t, s, u, err := m.loadCaller(ctx, c)
 	if err != nil {
 		return Enrollment{}, err
 	}

@@ -39,7 +39,7 @@ type Factor struct {
 
 // Factors lists what the caller has set up. It needs no fresh proof.
 func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
-	t, s, u, err := m.openChange(ctx, c)
+	t, s, u, err := m.loadCaller(ctx, c)
 	if err != nil {
 		return Factors{}, err
 	}

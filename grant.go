@@ -58,19 +58,22 @@ func (s *userTx) useGrant(t ticket, action, resource string) error {
 	return nil
 }
 
-// authorizeChange is the gate before anything is done with factors and codes: a
-// fresh proof with a factor; for the very first factor, a fresh first factor.
+// authorizeChange is the gate before factors and recovery codes are shown or
+// changed. It requires a fresh proof with a factor, which it uses up if the
+// policy says so. Before the very first factor it requires a fresh first factor.
 func (s *userTx) authorizeChange(t ticket) error {
 	if len(s.Factors) > 0 {
-		_, err := s.findGrant(t, ActionFactors, "")
-		s.uses = err == nil
-		return err
+		return s.useGrant(t, ActionFactors, "")
 	}
-	if !s.isRecent(t.at) || t.by == ByToken { // nobody was there just now
+	if !s.hasFreshFirstFactor(t) {
 		return s.firstFactorTooOld()
 	}
 	return nil
 }
+
+// hasFreshFirstFactor reports whether the user signed in just now. An API token
+// does not count, because its user need not be present.
+func (s *userTx) hasFreshFirstFactor(t ticket) bool { return s.isRecent(t.at) && t.by != ByToken }
 
 // firstFactorTooOld is a refusal that only a new login helps with.
 func (s *userTx) firstFactorTooOld() error {

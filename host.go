@@ -79,7 +79,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 		case by.host == "" && !s.isCurrent(t):
 			return s.denied(ReasonSignedOut)
 		case s.Epoch == "":
-			return nil
+			return errUnchanged
 		}
 		if by.host != "" {
 			e.Actor, e.Detail = "host", by.host

@@ -26,13 +26,13 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	if f.ProviderOf != "" && text.ValidateID("account", f.ProviderOf) != nil {
 		return Result{}, notAllowed("FirstFactor.ProviderOf is no account id")
 	}
-	u, err := m.lookup(ctx, f.UserID, f.Account)
+	u, err := m.lookUp(ctx, f.UserID, f.Account)
 	if err != nil {
 		return Result{}, err
 	}
 	var login Result
 	err = m.update(ctx, f.Client, f.UserID, f.Account, func(s *userTx) error {
-		s.initOrCheckStamp(u)
+		changed := s.initOrCheckStamp(u)
 		t := ticket{id: seal.NewID(), sessionID: seal.NewID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
 			by: f.By, sso: f.ProviderOf, at: s.now}
 		t.bindTo(f.Client)
@@ -40,12 +40,15 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 			t.proven = []provenMethod{p}
 		}
 		login = s.nextStep(u, t)
-		if login.Next == NextDone {
+		switch {
+		case login.Next == NextDone:
 			login.Browser = s.rotateToken()
+		case !changed && len(s.events) == 0:
+			return errUnchanged
 		}
 		return nil
 	})
-	return loginOrError(login, err)
+	return resultOrError(login, err)
 }
 
 // Verify checks a proof against a challenge. Success spends the challenge and
@@ -74,7 +77,7 @@ func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (
 		login = s.completeProof(u, t, p)
 		return nil
 	})
-	return loginOrError(login, err)
+	return resultOrError(login, err)
 }
 
 // Proof is what a person typed or clicked.
@@ -122,7 +125,7 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 		return Result{}, err
 	}
 	offered, err := s.offeredMethods(u, t)
-	return loginOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
+	return resultOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
 }
 
 // verifyProof tries the proof, whatever its method.
@@ -160,7 +163,7 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
 	login := s.nextStep(u, t)
 	switch {
 	case p.Method == RecoveryCode:
-		s.forgetBrowsers()
+		s.Browsers = nil
 	case login.Next == NextDone && p.Method != EmailLink:
 		// Not on the way to set-up: its challenge is bound to the old token.
 		login.Browser = s.markKnown(p.Method, p.Remember)

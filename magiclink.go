@@ -17,7 +17,6 @@ func (s *userTx) tryLink(u User, t ticket, token string) error {
 		return &codeError{}
 	}
 	s.useMessage(t.messageID)
-	s.dirty = true
 	return nil
 }
 

@@ -22,7 +22,6 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 		s.SendTimes = map[string][]unixTime{}
 	}
 	s.SendTimes[name] = append(recentTimes(s.SendTimes[name], now, day), now)
-	s.dirty = true
 	return nil
 }
 
@@ -57,7 +56,6 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		}
 		t.expires = s.now.add(challengeTTL) // what is sent late is good for as long
 		if out, err = s.newMessage(u, &t, method); err != nil {
-			s.dirty = false
 			return err
 		}
 		s.emit(Event{Type: event.Sent, Method: method, Session: t.sessionID, Detail: out.mask})
@@ -67,7 +65,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 	if err == nil {
 		err = m.deliver(ctx, out)
 	}
-	return loginOrError(login, err)
+	return resultOrError(login, err)
 }
 
 // newMessage makes the secret of what is sent and ties it to the ticket. Of links

@@ -11,7 +11,7 @@ import (
 // [ErrUnavailable] where that cannot be known. It costs one read and writes
 // nothing. Whether the person may enter the account is the host's to know.
 func (m *Manager) Check(ctx context.Context, c Caller) error {
-	_, _, err := m.guard(ctx, c)
+	_, _, err := m.loadSession(ctx, c)
 	return err
 }
 
@@ -20,11 +20,18 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 // ReasonChallenge or ReasonEnroll; the first factor it was made with counts, for
 // set-up only while it is at most 15 minutes old, else ReasonSignedOut.
 func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
-	t, s, err := m.liveSession(ctx, c)
+	t, err := m.openSession(c)
 	if err != nil {
 		return Result{}, err
 	}
-	u, err := m.lookup(ctx, t.user, c.Account)
+	s, err := m.load(ctx, c.Client, t.user, c.Account)
+	if err != nil {
+		return Result{}, err
+	}
+	if !s.isCurrent(t) {
+		return Result{}, s.denied(ReasonSignedOut)
+	}
+	u, err := m.lookUp(ctx, t.user, c.Account)
 	if err != nil {
 		return Result{}, err
 	}
@@ -34,8 +41,8 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	t.account, t.stamp = c.Account, s.Stamp
 	v := s.policy.evaluate(s.facts(u, t))
 	if v.next == NextEnroll {
-		if len(s.Factors) == 0 && s.authorizeChange(t) != nil {
-			return Result{}, s.authorizeChange(t)
+		if len(s.Factors) == 0 && !s.hasFreshFirstFactor(t) {
+			return Result{}, s.firstFactorTooOld()
 		}
 		// What leads to set-up has to be proven now.
 		t.proven = slices.DeleteFunc(t.proven, func(p provenMethod) bool { return !s.isRecent(p.at) })

@@ -22,8 +22,6 @@ type userTx struct {
 	policy        Policy
 	events        []Event
 	deferredTexts []pendingMessage // messages that may leave once all is written
-	uses          bool             // a proof for ActionFactors stands behind the change
-	dirty         bool             // there is something to write
 }
 
 // emit adds to what is kept with the change. Detail is cleaned here, so that
@@ -35,7 +33,6 @@ func (s *userTx) emit(e Event) {
 	}
 	e.IP, e.Agent, e.Detail = text.Clean(s.client.IP, 45), text.Clean(s.client.UserAgent, 200), text.Clean(e.Detail, 200)
 	s.events = append(s.events, e)
-	s.dirty = true
 }
 
 // spend marks an attempt as over. It reports false where it already was.
@@ -45,7 +42,6 @@ func (s *userTx) spend(t ticket) bool {
 	}
 	// Challenges derived from t by sending may live longer than t.
 	s.Spent = append(s.Spent, spent{t.id, s.now.add(enrollChallengeTTL)})
-	s.dirty = true
 	return true
 }
 
@@ -82,7 +78,6 @@ func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account
 func (s *userTx) newEpoch(survivor string) {
 	s.Epoch, s.KeptSession = seal.NewID(), survivor
 	s.Grants, s.Messages, s.Pending, s.Browsers = nil, nil, nil, nil
-	s.dirty = true
 }
 
 // knownBrowser returns the browser a client has the token of, nil if it is none.
@@ -142,15 +137,14 @@ func (s *userTx) factorIndex(id string) int {
 
 // initOrCheckStamp makes the record of a user who has none and notices a changed Stamp,
 // after which nothing proven before counts.
-func (s *userTx) initOrCheckStamp(u User) {
-	if s.Epoch == "" {
-		s.newEpoch("")
-		s.Stamp = stampOf(u)
+func (s *userTx) initOrCheckStamp(u User) (changed bool) {
+	stamp := stampOf(u)
+	if s.Epoch != "" && s.Stamp == stamp {
+		return false
 	}
-	if s.Stamp != stampOf(u) {
-		s.Stamp = stampOf(u)
-		s.newEpoch("")
-	}
+	s.Stamp = stamp
+	s.newEpoch("")
+	return true
 }
 
 func stampOf(u User) string {

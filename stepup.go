@@ -8,7 +8,7 @@ import (
 // fresh proof for exactly this account, action and resource ("" is a resource
 // like any other), by this session, with an accepted method. It spends nothing.
 func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
-	t, s, err := m.guard(ctx, c)
+	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,13 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		return s.useGrant(t, action, resource)
+		if err := s.useGrant(t, action, resource); err != nil {
+			return err
+		}
+		if len(s.events) == 0 { // the proof remains valid until it is too old
+			return errUnchanged
+		}
+		return nil
 	})
 }
 
@@ -43,14 +49,14 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 	if action == "" || len(action) > maxName || len(resource) > maxName {
 		return Result{}, ErrNotAllowed
 	}
-	t, s, err := m.guard(ctx, c)
+	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
 		return Result{}, err
 	}
 	if _, err := s.findGrant(t, action, resource); err == nil {
 		return Result{Next: NextDone}, nil
 	}
-	u, err := m.lookup(ctx, t.user, c.Account)
+	u, err := m.lookUp(ctx, t.user, c.Account)
 	if err != nil {
 		return Result{}, err
 	}

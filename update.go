@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// update is the one way anything is changed: read the user's record and the
-// account's policy, decide in pure code, swap; when another was faster, again.
-// The verdict leaves only after what it stands on is written: a guess whose
-// counter could not be written was never answered.
+// update is the only way to change a user's record. It reads the record and the
+// account's policy, calls fn, and swaps in the result, starting over if another
+// writer was faster. The record is stored if fn returns nil or an error wrapped
+// by keep. update returns fn's error only after the record is stored, so a
+// guess is never answered before it has been counted.
 func (m *Manager) update(ctx context.Context, c Client, user, account string, fn func(*userTx) error) error {
 	return m.retryOnConflict(ctx, func() error {
 		s, err := m.load(ctx, c, user, account)
@@ -18,7 +19,13 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 			return err
 		}
 		answer := fn(s)
-		if !s.dirty {
+		kept, isKept := answer.(keptError)
+		switch {
+		case answer == errUnchanged:
+			return nil
+		case isKept:
+			answer = kept.refusal
+		case answer != nil:
 			return answer
 		}
 		s.prune()
@@ -30,8 +37,20 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 	})
 }
 
-// retryOnConflict runs once again and again while another is faster, a bounded number
-// of times.
+// errUnchanged, returned by the function passed to update, means success with
+// nothing to store.
+var errUnchanged = errors.New("twofa: unchanged")
+
+// keptError is a refusal that leaves something to store, such as a counter.
+type keptError struct{ refusal error }
+
+func (e keptError) Error() string { return e.refusal.Error() }
+
+// keep makes update store the record before it returns the refusal.
+func keep(refusal error) error { return keptError{refusal} }
+
+// retryOnConflict calls once, again while another writer is faster, but only a
+// bounded number of times.
 func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error {
 	for round := range maxRounds {
 		if err := once(); !errors.Is(err, ErrConflict) {
