@@ -165,7 +165,7 @@ func TestAbuse_L03_NoRuleLetsATextChangeTheAuthenticator(t *testing.T) {
 	p := smsFallback()
 	p.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {Methods: []twofa.Method{twofa.SMS}}}
 	err := w.SetPolicy(t.Context(), twofa.Host("test"), "acme", p)
-	require.ErrorContains(t, err, `Policy.Actions["factors"].Methods: must name TOTP`)
+	require.ErrorContains(t, err, `Policy.Actions["factors"].Methods: must include TOTP`)
 	p.Actions[twofa.ActionFactors] = twofa.ActionRule{Methods: []twofa.Method{twofa.SMS, twofa.TOTP}}
 	w.policy("acme", p)
 }

@@ -221,7 +221,7 @@ func TestAbuse_S08_OtherKindsOfCodes(t *testing.T) {
 	}
 	for field, c := range map[string]twofa.TOTPConfig{
 		"TOTP.Algorithm": {Algorithm: "MD5"}, "SHA1, SHA256": {Algorithm: "sha1"},
-		"TOTP.Digits": {Digits: 5}, "6 to 8": {Digits: 9}, "TOTP.Digits: -6": {Digits: -6},
+		"TOTP.Digits": {Digits: 5}, "6 to 8": {Digits: 9}, "is -6": {Digits: -6},
 		"TOTP.Period": {Period: 10 * time.Second}, "15s to 2m": {Period: 3 * time.Minute}, "whole seconds": {Period: 30*time.Second + 1},
 	} {
 		cfg := newWorld(t).cfg

@@ -263,7 +263,7 @@ func TestAbuse_E13_Downgrade(t *testing.T) {
 		}
 	}
 	onlyLink := twofa.Policy{Methods: []twofa.Method{twofa.EmailLink}, Required: true}
-	require.ErrorContains(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", onlyLink), "need TOTP")
+	require.ErrorContains(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", onlyLink), "must include TOTP")
 }
 
 // What was let in under a lenient policy is asked again under a strict one, at

@@ -134,3 +134,16 @@ var errBusy = errors.New("twofa: record is changed too often")
 var errPanic = errors.New("twofa: panic")
 
 var errNoSender = errors.New("twofa: no sender is configured")
+
+// problems collects everything that is wrong with a configuration or a policy.
+// Each problem names the field, the rule and the value.
+type problems []error
+
+// require adds a problem unless ok.
+func (p *problems) require(ok bool, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Errorf(format, args...))
+	}
+}
+
+func (p problems) err() error { return errors.Join(p...) }

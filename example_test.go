@@ -73,11 +73,11 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// twofa: configuration:
-	// Issuer: must be 1 to 64 bytes without a colon or control characters
+	// Issuer: must be 1 to 64 bytes without a colon or control characters, is "Acme: the app"
 	// Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests
 	// Keys: is missing; see ParseKeyRing
-	// User: is missing; it must return who an id is now
-	// Recovery.Codes: 50 is not 1 to 20 or NoRecoveryCodes
+	// User: is missing; it must look up a user by ID
+	// Recovery.Codes: must be 1 to 20 or NoRecoveryCodes, is 50
 }
 
 // A ring is read from one line. To rotate, the new key comes in at the end
@@ -561,7 +561,7 @@ func ExampleManager_SetPolicy() {
 	// Output:
 	// <nil>
 	// totp required, SSO exempt, turned off by admin, reports by [totp] within 10m0s
-	// Policy.Methods: SMS is restricted and EmailLink no factor: both need TOTP beside them
+	// Policy.Methods: must include TOTP, because SMS is restricted and EmailLink is not a factor; is ["sms"]
 }
 
 // The presets are what most accounts ask for.

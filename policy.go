@@ -1,7 +1,6 @@
 package twofa
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,59 +89,36 @@ func PolicySMS() Policy {
 
 // validate reports everything that is wrong with a policy.
 func (p Policy) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	var bad problems
 	for _, m := range p.Methods {
-		if !slices.Contains(strength[:], m) {
-			bad("Policy.Methods: %q cannot be accepted at login; use TOTP, SMS or EmailLink", m)
-		}
+		bad.require(slices.Contains(strength[:], m), "Policy.Methods: must be TOTP, SMS or EmailLink, is %q", m)
 	}
-	if len(p.Methods) > 0 && !slices.Contains(p.Methods, TOTP) {
-		bad("Policy.Methods: SMS is restricted and EmailLink no factor: both need TOTP beside them")
-	}
+	bad.require(len(p.Methods) == 0 || slices.Contains(p.Methods, TOTP),
+		"Policy.Methods: must include TOTP, because SMS is restricted and EmailLink is not a factor; is %q", p.Methods)
 	for _, m := range p.Fallback {
-		if !slices.Contains(p.methods(), m) {
-			bad("Policy.Fallback: %q is not among Methods", m)
-		}
+		bad.require(slices.Contains(p.methods(), m), "Policy.Fallback: must be among Methods, is %q", m)
 	}
-	if slices.Contains(p.Methods, EmailLink) && !p.Required {
-		bad("Policy.Required: must be set where EmailLink is among Methods, since every member has it")
-	}
-	if p.Remember != 0 && (p.Remember < day || p.Remember > 90*day) {
-		bad("Policy.Remember: %v is not 0 or 1 to 90 days", p.Remember)
-	}
-	if !slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff) {
-		bad("Policy.TurnOff: %q is not known", p.TurnOff)
-	}
+	bad.require(p.Required || !slices.Contains(p.Methods, EmailLink), "Policy.Required: must be set if Methods has EmailLink, because every member has an address")
+	bad.require(p.Remember == 0 || p.Remember >= day && p.Remember <= 90*day, "Policy.Remember: must be 0 or 1 to 90 days, is %v", p.Remember)
+	bad.require(slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff),
+		"Policy.TurnOff: must be TurnOffByUser, TurnOffByAdmin or TurnOffBySupport, is %q", p.TurnOff)
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
-		errs = append(errs, p.Actions[name].validate(name))
+		p.Actions[name].validate(&bad, name)
 	}
-	return errors.Join(errs...)
+	return bad.err()
 }
 
-func (r ActionRule) validate(name string) error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("Policy.Actions[%q]"+format, append([]any{text.Clean(name, 20)}, args...)...))
-	}
-	if name == "" || len(name) > maxName {
-		bad(": the name must have 1 to %d bytes", maxName)
-	}
-	if r.MaxAge < 0 || r.MaxAge > maxMaxAge {
-		bad(".MaxAge: %v is not 0 to %v", r.MaxAge, maxMaxAge)
-	}
-	if name == ActionFactors && len(r.Methods) > 0 && !slices.Contains(r.Methods, TOTP) {
-		bad(".Methods: must name TOTP: who has an authenticator shall not change it by less")
-	}
+func (r ActionRule) validate(bad *problems, name string) {
+	field := fmt.Sprintf("Policy.Actions[%q]", text.Clean(name, 20))
+	bad.require(name != "" && len(name) <= maxName, "%s: must have a name of 1 to %d bytes, has %d", field, maxName, len(name))
+	bad.require(r.MaxAge >= 0 && r.MaxAge <= maxMaxAge, "%s.MaxAge: must be 0 to %v, is %v", field, maxMaxAge, r.MaxAge)
 	for _, m := range r.Methods {
-		switch {
-		case m != RecoveryCode && !slices.Contains(strength[:], m):
-			bad(".Methods: %q is not known", m)
-		case name == ActionFactors && m != TOTP && m != SMS:
-			bad(".Methods: %q is weaker than the factors it would change, which all accounts share", m)
-		}
+		bad.require(m == RecoveryCode || slices.Contains(strength[:], m), "%s.Methods: must be TOTP, SMS, EmailLink or RecoveryCode, is %q", field, m)
+		bad.require(name != ActionFactors || m == TOTP || m == SMS,
+			"%s.Methods: must be TOTP or SMS, because all accounts share the factors that it changes; is %q", field, m)
 	}
-	return errors.Join(errs...)
+	bad.require(name != ActionFactors || len(r.Methods) == 0 || slices.Contains(r.Methods, TOTP),
+		"%s.Methods: must include TOTP, because an authenticator must not be changed by anything weaker; is %q", field, r.Methods)
 }
 
 func (p Policy) methods() []Method {

@@ -2,16 +2,7 @@ package twofa
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"crypto/subtle"
-	"encoding/base32"
-	"encoding/binary"
-	"hash"
 	"strings"
-	"time"
 
 	"github.com/twofa-go/twofa/internal/seal"
 )
@@ -320,52 +311,6 @@ func (n *numberRecord) encodeOrDecode(w *seal.Codec) {
 
 func (n *numberRecord) problem() string { return "" }
 
-// totpParams is what an authenticator app computes codes from. It is kept whole with
-// each, so that a change of [Config.TOTP] concerns new ones only.
-type totpParams struct {
-	Key       string
-	Algorithm string
-	Digits    int
-	Period    int64 // seconds
-}
-
-func (a *totpParams) encodeOrDecode(w *seal.Codec) {
-	seal.Text(w, &a.Key)
-	seal.Text(w, &a.Algorithm)
-	seal.Int(w, &a.Digits)
-	seal.Int64(w, &a.Period)
-}
-
-func (a totpParams) valid() bool {
-	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
-	return c.validate() == nil
-}
-
-// key is as apps take it: in Base32.
-func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
-
-func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
-
-// code is that of a time step: HOTP, RFC 4226, section 5.3.
-func (a totpParams) code(step int64) []byte {
-	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
-	var buf [sha512.Size]byte
-	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
-	sum := mac.Sum(buf[:0])
-	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
-	code := make([]byte, a.Digits)
-	for i := len(code) - 1; i >= 0; i-- {
-		code[i] = '0' + byte(value%10)
-		value /= 10
-	}
-	return code
-}
-
-// is reports whether a typed code is that of a step.
-func (a totpParams) codeMatches(code string, step int64) bool {
-	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
-}
-
 func (c *codeSet) left() int { return len(c.Hashes) / recoveryHashLen }
 
 func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
@@ -375,10 +320,6 @@ func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:reco
 func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
 
 const recoveryHashLen = 16
-
-var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.New, "SHA512": sha512.New}
-
-var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 // pendingMessage is a message that was claimed and has not left yet.
 type pendingMessage struct {

@@ -2,11 +2,18 @@ package twofa
 
 import (
 	"cmp"
+	"crypto/hmac"
 	"crypto/rand"
-	"errors"
-	"fmt"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/binary"
+	"hash"
 	"time"
 
+	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
@@ -39,20 +46,14 @@ func (c *TOTPConfig) setDefaults() {
 }
 
 func (c *TOTPConfig) validate() error {
-	var errs []error
-	if _, ok := algorithms[c.Algorithm]; !ok {
-		errs = append(errs, fmt.Errorf("TOTP.Algorithm: %q is not SHA1, SHA256 or SHA512", c.Algorithm))
-	}
-	if c.Digits < 6 || c.Digits > 8 {
-		errs = append(errs, fmt.Errorf("TOTP.Digits: %d is not 6 to 8", c.Digits))
-	}
-	if c.Period < 15*time.Second || c.Period > 2*time.Minute || c.Period%time.Second != 0 {
-		errs = append(errs, fmt.Errorf("TOTP.Period: %v is not 15s to 2m in whole seconds", c.Period))
-	}
-	if c.SecretSize < minKey || c.SecretSize > 64 {
-		errs = append(errs, fmt.Errorf("TOTP.SecretSize: %d is not %d to 64", c.SecretSize, minKey))
-	}
-	return errors.Join(errs...)
+	var p problems
+	_, known := algorithms[c.Algorithm]
+	p.require(known, "TOTP.Algorithm: must be SHA1, SHA256 or SHA512, is %q", c.Algorithm)
+	p.require(c.Digits >= 6 && c.Digits <= 8, "TOTP.Digits: must be 6 to 8, is %d", c.Digits)
+	p.require(c.Period >= 15*time.Second && c.Period <= 2*time.Minute && c.Period%time.Second == 0,
+		"TOTP.Period: must be 15s to 2m in whole seconds, is %v", c.Period)
+	p.require(c.SecretSize >= minKey && c.SecretSize <= 64, "TOTP.SecretSize: must be %d to 64, is %d", minKey, c.SecretSize)
+	return p.err()
 }
 
 func (c TOTPConfig) newApp() totpParams {
@@ -118,3 +119,53 @@ func (s *userTx) tryTOTP(code string) outcome {
 	}
 	return result
 }
+
+// totpParams is what an authenticator app computes codes from. It is kept whole with
+// each, so that a change of [Config.TOTP] concerns new ones only.
+type totpParams struct {
+	Key       string
+	Algorithm string
+	Digits    int
+	Period    int64 // seconds
+}
+
+func (a *totpParams) encodeOrDecode(w *seal.Codec) {
+	seal.Text(w, &a.Key)
+	seal.Text(w, &a.Algorithm)
+	seal.Int(w, &a.Digits)
+	seal.Int64(w, &a.Period)
+}
+
+func (a totpParams) valid() bool {
+	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
+	return c.validate() == nil
+}
+
+// key is as apps take it: in Base32.
+func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
+
+func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
+
+// code is that of a time step: HOTP, RFC 4226, section 5.3.
+func (a totpParams) code(step int64) []byte {
+	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
+	var buf [sha512.Size]byte
+	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
+	sum := mac.Sum(buf[:0])
+	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
+	code := make([]byte, a.Digits)
+	for i := len(code) - 1; i >= 0; i-- {
+		code[i] = '0' + byte(value%10)
+		value /= 10
+	}
+	return code
+}
+
+// is reports whether a typed code is that of a step.
+func (a totpParams) codeMatches(code string, step int64) bool {
+	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
+}
+
+var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.New, "SHA512": sha512.New}
+
+var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)

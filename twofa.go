@@ -28,15 +28,10 @@ package twofa
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Manager decides. Make one with [New] and share it.
@@ -153,7 +148,7 @@ type Lifetimes struct {
 // all that is wrong, by field name. It keeps a copy of cfg and does no I/O.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
-	if err := errors.Join(cfg.validate(), cfg.TOTP.validate(), cfg.Policy.validate(), cfg.supports(cfg.Policy)); err != nil {
+	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("twofa: configuration:\n%w", err)
 	}
 	return &Manager{cfg}, nil
@@ -179,56 +174,6 @@ func (c *Config) setDefaults() {
 	if c.SMS.CodeText == nil {
 		c.SMS.CodeText = englishText
 	}
-}
-
-func (c *Config) validate() error {
-	var errs []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	want(c.Issuer != "" && label(c.Issuer) == c.Issuer, "Issuer: must be 1 to 64 bytes without a colon or control characters")
-	want(c.Store != nil, "Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests")
-	want(len(c.Keys.all()) > 0, "Keys: is missing; see ParseKeyRing")
-	want(c.User != nil, "User: is missing; it must return who an id is now")
-	want(c.Recovery.Codes == NoRecoveryCodes || c.Recovery.Codes >= 1 && c.Recovery.Codes <= maxCodes,
-		"Recovery.Codes: %d is not 1 to %d or NoRecoveryCodes", c.Recovery.Codes, maxCodes)
-	want(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day, "Lifetimes.Session: %v is not 5 minutes to 90 days", c.Lifetimes.Session)
-	want(c.Mail.Mailer != nil || c.Mail.LinkURL == nil, "Mail.Mailer: is missing, but Mail.LinkURL is set")
-	want(c.Mail.LinkURL == nil || linkSafe(c.Mail.LinkURL(LinkRequest{Token: NewSecret("token")})), "Mail.LinkURL: must give an absolute https address (http on localhost only) with the token in it")
-	want(c.SMS.Sender == nil || c.SMS.Phone != nil, "SMS.Phone: is missing, but SMS.Sender is set; adapters/phone has one")
-	want(c.SMS.Sender == nil || len(c.SMS.Countries) > 0, "SMS.Countries: is empty, which allows none; list the countries you text to")
-	for _, country := range c.SMS.Countries {
-		err := text.ValidateCountry(country)
-		want(err == nil, "SMS.Countries: %q: %w", text.Clean(country, 40), err)
-	}
-	want(text.Clean(c.SMS.WebOTPHost, 253) == c.SMS.WebOTPHost && !strings.ContainsAny(c.SMS.WebOTPHost, " /:#@"), "SMS.WebOTPHost: must be a bare host name")
-	return errors.Join(errs...)
-}
-
-// linkSafe accepts addresses that keep the token from the wire.
-func linkSafe(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || u.User != nil || !strings.Contains(address, "token") || text.Clean(address, len(address)) != address {
-		return false
-	}
-	return u.Scheme == "https" || u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
-}
-
-// supports reports what a policy asks for that is not configured.
-func (c *Config) supports(p Policy) error {
-	var errs []error
-	if slices.Contains(p.Methods, EmailLink) && c.Mail.Mailer == nil {
-		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.Mail.Mailer"))
-	}
-	if slices.Contains(p.Methods, EmailLink) && c.Mail.LinkURL == nil {
-		errs = append(errs, errors.New("Policy.Methods: EmailLink needs Config.Mail.LinkURL"))
-	}
-	if slices.Contains(p.Methods, SMS) && c.SMS.Sender == nil {
-		errs = append(errs, errors.New("Policy.Methods: SMS needs Config.SMS.Sender, with Phone and Countries"))
-	}
-	return errors.Join(errs...)
 }
 
 // Format writes a placeholder: a Manager holds keys and the host's parts.

@@ -1,0 +1,65 @@
+package twofa
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twofa-go/twofa/internal/text"
+)
+
+func (c *Config) validate() error {
+	var p problems
+	p.require(c.Issuer != "" && label(c.Issuer) == c.Issuer, "Issuer: must be 1 to 64 bytes without a colon or control characters, is %q", text.Clean(c.Issuer, 80))
+	p.require(c.Store != nil, "Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests")
+	p.require(len(c.Keys.all()) > 0, "Keys: is missing; see ParseKeyRing")
+	p.require(c.User != nil, "User: is missing; it must look up a user by ID")
+	p.require(c.Recovery.Codes == NoRecoveryCodes || c.Recovery.Codes >= 1 && c.Recovery.Codes <= maxCodes,
+		"Recovery.Codes: must be 1 to %d or NoRecoveryCodes, is %d", maxCodes, c.Recovery.Codes)
+	p.require(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day, "Lifetimes.Session: must be 5 minutes to 90 days, is %v", c.Lifetimes.Session)
+	return errors.Join(p.err(), c.Mail.validate(), c.SMS.validate(), c.TOTP.validate(), c.Policy.validate(), c.supports(c.Policy))
+}
+
+func (c *MailConfig) validate() error {
+	var p problems
+	p.require(c.Mailer != nil || c.LinkURL == nil, "Mail.Mailer: is missing, but Mail.LinkURL is set")
+	if c.LinkURL != nil {
+		address := c.LinkURL(LinkRequest{Token: NewSecret("token")})
+		p.require(linkSafe(address), "Mail.LinkURL: must return an absolute https address (http on localhost only) with the token in it, returns %q", text.Clean(address, 200))
+	}
+	return p.err()
+}
+
+// linkSafe reports whether an address keeps its token off the wire.
+func linkSafe(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.User != nil || !strings.Contains(address, "token") || text.Clean(address, len(address)) != address {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+}
+
+func (c *SMSConfig) validate() error {
+	var p problems
+	p.require(c.Sender == nil || c.Phone != nil, "SMS.Phone: is missing, but SMS.Sender is set; adapters/phone has one")
+	p.require(c.Sender == nil || len(c.Countries) > 0, "SMS.Countries: is empty, which allows none; list the countries that you send text messages to")
+	for _, country := range c.Countries {
+		err := text.ValidateCountry(country)
+		p.require(err == nil, "SMS.Countries: %q: %w", text.Clean(country, 40), err)
+	}
+	p.require(text.Clean(c.WebOTPHost, 253) == c.WebOTPHost && !strings.ContainsAny(c.WebOTPHost, " /:#@"),
+		"SMS.WebOTPHost: must be a bare host name, is %q", text.Clean(c.WebOTPHost, 253))
+	return p.err()
+}
+
+// supports reports what a policy asks for that is not configured.
+func (c *Config) supports(policy Policy) error {
+	var p problems
+	link, sms := slices.Contains(policy.Methods, EmailLink), slices.Contains(policy.Methods, SMS)
+	p.require(!link || c.Mail.Mailer != nil, "Policy.Methods: EmailLink needs Config.Mail.Mailer")
+	p.require(!link || c.Mail.LinkURL != nil, "Policy.Methods: EmailLink needs Config.Mail.LinkURL")
+	p.require(!sms || c.SMS.Sender != nil, "Policy.Methods: SMS needs Config.SMS.Sender, with Phone and Countries")
+	return p.err()
+}
