@@ -334,7 +334,7 @@ func TestAbuse_Q02_StoreHoldsNoSecretInTheClear(t *testing.T) {
 			}
 			require.True(t, strings.HasPrefix(stored, "1 test1\n"), "sealed under the id of the key")
 		}
-		require.Contains(t, w.opened("ada"), string(raw), "and it is there")
+		require.Contains(t, w.opened("ada"), key, "and it is there")
 	}
 }
 

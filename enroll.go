@@ -65,7 +65,7 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 		}
 		p := s.newPending(t, e)
 		if e.Method == TOTP {
-			p.App = m.cfg.TOTP.newApp()
+			p.App = m.cfg.TOTP.newParams()
 		}
 		started = s.describePending(u)
 		return nil
@@ -163,7 +163,7 @@ func (s *userTx) describePending(u User) Enrollment {
 	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
 	switch p.Method {
 	case TOTP:
-		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(text.Groups(p.App.key()))
+		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(text.Groups(p.App.typedKey()))
 	case SMS:
 		e.Phone = text.MaskPhone(p.Phone)
 	}

@@ -137,9 +137,9 @@ func FuzzParseKeys(f *testing.F) {
 // fullRecord uses every field, with another value in each.
 func fullRecord() *userRecord {
 	r := filled[userRecord]()
-	r.Factors[0].Method, r.Factors[0].App = TOTP, totpParams{"0123456789abcdef\x00\xff", "SHA256", 8, 60}
+	r.Factors[0].Method, r.Factors[0].App = TOTP, totpParams{"GAYTEMZUGU3DOOBZMFRGGZDFMYAP6===", "SHA256", 8, 60}
 	r.Factors[1].Method = SMS
-	r.Pending.Method, r.Pending.App = TOTP, totpParams{"a key of 16 bytes", "SHA512", 7, 15}
+	r.Pending.Method, r.Pending.App = TOTP, totpParams{"MEQGWZLZEBXWMIBRGYQGE6LUMVZQ====", "SHA512", 7, 15}
 	return r
 }
 
@@ -220,7 +220,7 @@ func FuzzOTPAuth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, issuer, name, id string) {
 		cfg := Config{Issuer: issuer}
 		cfg.TOTP.setDefaults()
-		raw := cfg.otpauth(User{ID: id, Name: name}, totpParams{"1234567890", "SHA1", 6, 30})
+		raw := cfg.otpauth(User{ID: id, Name: name}, totpParams{"GEZDGNBVGY3TQOJQ", "SHA1", 6, 30})
 		account := label(name)
 		if account == "" {
 			account = label(id)

@@ -20,7 +20,7 @@ func (c *Config) otpauth(u User, a totpParams) string {
 		account = label(u.ID)
 	}
 	return "otpauth://totp/" + escape(issuer) + ":" + escape(account) +
-		"?secret=" + a.key() + "&issuer=" + escape(issuer) + "&algorithm=" + a.Algorithm +
+		"?secret=" + a.typedKey() + "&issuer=" + escape(issuer) + "&algorithm=" + a.Algorithm +
 		"&digits=" + strconv.Itoa(a.Digits) + "&period=" + strconv.FormatInt(a.Period, 10)
 }
 

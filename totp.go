@@ -2,39 +2,39 @@ package twofa
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"crypto/subtle"
 	"encoding/base32"
-	"encoding/binary"
-	"hash"
+	"strings"
 	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// TOTPConfig sets the kind of code authenticator apps make (RFC 6238). The
-// zero value, SHA-1 with 6 digits every 30 seconds, is what every app does;
-// several apps show wrong codes for anything else, silently (docs/standards.md).
-// A change concerns authenticators that are set up from then on, but for
-// Strict, which concerns all.
+// TOTPConfig sets the kind of codes that authenticator apps generate (RFC
+// 6238). The zero value means SHA-1 with 6 digits every 30 seconds. Every app
+// supports it, and several apps silently show wrong codes for anything else
+// (docs/standards.md). A change affects only authenticators enrolled
+// afterwards, except Strict, which affects all of them.
 type TOTPConfig struct {
-	// Algorithm is "SHA1", "SHA256" or "SHA512"; "" means "SHA1".
+	// Algorithm is "SHA1", "SHA256" or "SHA512". If empty, it defaults to
+	// "SHA1".
 	Algorithm string
-	// Digits is 6, 7 or 8; 0 means 6. Fewer would be guessed.
+	// Digits is 6, 7 or 8. If zero, it defaults to 6. Fewer could be guessed.
 	Digits int
-	// Period is 15 to 120 s in whole seconds; 0 means 30 s. A longer one gives
-	// a phisher more time.
+	// Period is 15 to 120 seconds, in whole seconds. If zero, it defaults to 30
+	// seconds. A longer period gives a phisher more time.
 	Period time.Duration
-	// Strict accepts the code of the present period only, as ASVS 6.5.5 has
-	// it, not also the one before and after, as RFC 6238, section 5.2, allows.
+	// Strict accepts only the code of the current period, as ASVS 6.5.5 asks.
+	// Otherwise the codes of the previous and the next period are accepted as
+	// well, as RFC 6238, section 5.2, allows.
 	Strict bool
-	// SecretSize is the key's length in bytes, 16 to 64; 0 means 20 (RFC 4226,
-	// section 4, R6: at least 16, 20 recommended).
+	// SecretSize is the length of the key in bytes, 16 to 64. If zero, it
+	// defaults to 20 (RFC 4226, section 4, R6, requires at least 16 and
+	// recommends 20).
 	SecretSize int
 }
 
@@ -56,15 +56,59 @@ func (c *TOTPConfig) validate() error {
 	return p.err()
 }
 
-func (c TOTPConfig) newApp() totpParams {
+func (c TOTPConfig) newParams() totpParams {
 	key := make([]byte, c.SecretSize)
-	rand.Read(key) // never returns short: crypto/rand ends the program instead
-	return totpParams{string(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
+	rand.Read(key) // crypto/rand ends the program instead of failing
+	return totpParams{base32.StdEncoding.EncodeToString(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
 }
 
+// totpParams is what the codes of one authenticator are computed from. It is
+// stored with each authenticator, so that a change of [Config.TOTP] affects
+// only new ones.
+type totpParams struct {
+	Key       string // Base32 with padding, as package hotp takes it
+	Algorithm string
+	Digits    int
+	Period    int64 // seconds
+}
+
+func (a *totpParams) encodeOrDecode(w *seal.Codec) {
+	seal.Text(w, &a.Key)
+	seal.Text(w, &a.Algorithm)
+	seal.Int(w, &a.Digits)
+	seal.Int64(w, &a.Period)
+}
+
+func (a totpParams) valid() bool {
+	key := a.typedKey()
+	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(key) * 5 / 8}
+	return len(a.Key)%8 == 0 && strings.Trim(key, base32Alphabet) == "" && c.validate() == nil
+}
+
+const base32Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+// typedKey returns the key without padding, as users type it and apps scan it.
+func (a totpParams) typedKey() string { return strings.TrimRight(a.Key, "=") }
+
+func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
+
+// code returns the code of a time step (RFC 4226, section 5.3). It returns an
+// empty string, which no typed code equals, for what package hotp accepts and
+// we must not: no key, which anybody could compute codes from, and steps before
+// 1970, which wrap around.
+func (a totpParams) code(step int64) string {
+	if a.Key == "" || step < 0 {
+		return ""
+	}
+	code, _ := hotp.GenerateCodeCustom(a.Key, uint64(step), hotp.ValidateOpts{Digits: otp.Digits(a.Digits), Algorithm: algorithms[a.Algorithm]})
+	return code
+}
+
+var algorithms = map[string]otp.Algorithm{"SHA1": otp.AlgorithmSHA1, "SHA256": otp.AlgorithmSHA256, "SHA512": otp.AlgorithmSHA512}
+
 // match returns the step that a typed code belongs to, among those accepted at
-// now, the likeliest first. How long that takes tells only who has a right
-// code, and of that only which step it is for.
+// now, the likeliest first. The time it takes reveals only to a user who has a
+// valid code which of the steps it belongs to.
 func (a totpParams) match(typed string, now unixTime, strict bool) (step int64, ok bool) {
 	code, ok := text.Digits(typed, a.Digits)
 	if !ok {
@@ -75,15 +119,15 @@ func (a totpParams) match(typed string, now unixTime, strict bool) (step int64, 
 		steps = steps[:1]
 	}
 	for _, d := range steps {
-		if step = a.step(now) + d; a.codeMatches(code, step) {
+		if step = a.step(now) + d; seal.Equal(a.code(step), code) {
 			return step, true
 		}
 	}
 	return 0, false
 }
 
-// offset looks for the code within an hour and returns how far the clock that
-// made it is ahead.
+// offset searches for the code within an hour of now and returns how far the
+// clock that generated it is ahead.
 func (a totpParams) offset(typed string, now unixTime) (time.Duration, bool) {
 	code, ok := text.Digits(typed, a.Digits)
 	if !ok {
@@ -91,7 +135,7 @@ func (a totpParams) offset(typed string, now unixTime) (time.Duration, bool) {
 	}
 	for d := int64(1); d <= int64(hour/time.Second)/a.Period; d++ {
 		for _, ahead := range [2]int64{d, -d} {
-			if a.codeMatches(code, a.step(now)+ahead) {
+			if seal.Equal(a.code(a.step(now)+ahead), code) {
 				return time.Duration(ahead*a.Period) * time.Second, true
 			}
 		}
@@ -100,8 +144,8 @@ func (a totpParams) offset(typed string, now unixTime) (time.Duration, bool) {
 }
 
 // tryTOTP compares a code with all of the user's authenticators. The step that
-// matches, and all before it, are spent for that authenticator, whatever the
-// code was used for.
+// matches and all steps before it are used up for that authenticator, whatever
+// the code was used for.
 func (s *userTx) tryTOTP(code string) outcome {
 	result := wrong
 	for i := range s.Factors {
@@ -119,53 +163,3 @@ func (s *userTx) tryTOTP(code string) outcome {
 	}
 	return result
 }
-
-// totpParams is what an authenticator app computes codes from. It is kept whole with
-// each, so that a change of [Config.TOTP] concerns new ones only.
-type totpParams struct {
-	Key       string
-	Algorithm string
-	Digits    int
-	Period    int64 // seconds
-}
-
-func (a *totpParams) encodeOrDecode(w *seal.Codec) {
-	seal.Text(w, &a.Key)
-	seal.Text(w, &a.Algorithm)
-	seal.Int(w, &a.Digits)
-	seal.Int64(w, &a.Period)
-}
-
-func (a totpParams) valid() bool {
-	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(a.Key)}
-	return c.validate() == nil
-}
-
-// key is as apps take it: in Base32.
-func (a totpParams) key() string { return secretEncoding.EncodeToString([]byte(a.Key)) }
-
-func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
-
-// code is that of a time step: HOTP, RFC 4226, section 5.3.
-func (a totpParams) code(step int64) []byte {
-	mac := hmac.New(algorithms[a.Algorithm], []byte(a.Key))
-	var buf [sha512.Size]byte
-	mac.Write(binary.BigEndian.AppendUint64(buf[:0], uint64(step)))
-	sum := mac.Sum(buf[:0])
-	value := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&0xf:]) & 0x7fffffff
-	code := make([]byte, a.Digits)
-	for i := len(code) - 1; i >= 0; i-- {
-		code[i] = '0' + byte(value%10)
-		value /= 10
-	}
-	return code
-}
-
-// is reports whether a typed code is that of a step.
-func (a totpParams) codeMatches(code string, step int64) bool {
-	return step >= 0 && subtle.ConstantTimeCompare(a.code(step), []byte(code)) == 1
-}
-
-var algorithms = map[string]func() hash.Hash{"SHA1": sha1.New, "SHA256": sha256.New, "SHA512": sha512.New}
-
-var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
