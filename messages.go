@@ -54,11 +54,24 @@ func englishNotice(n NoticeEmail) Email {
 	}
 	lines = append(lines, when+".",
 		"If it was you, there is nothing to do. If not: sign in at "+n.Issuer+", change your password, look through your security settings, and tell "+n.Issuer+"'s support.")
-	page := "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"></head><body style=\"font-family:sans-serif;max-width:36em;margin:auto;padding:1em\">"
+	return newEmail("Security notice from "+n.Issuer, lines, "", "")
+}
+
+// newEmail lays out lines as paragraphs of text and HTML. The line that is the
+// link, if there is one, gets its label in HTML.
+func newEmail(subject string, lines []string, link, label string) Email {
+	var page strings.Builder
+	page.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"></head><body style="font-family:sans-serif;max-width:36em;margin:auto;padding:1em">`)
 	for _, line := range lines {
-		page += "<p>" + html.EscapeString(line) + "</p>"
+		escaped := html.EscapeString(line)
+		if line == link {
+			page.WriteString(`<p><a href="` + escaped + `">` + html.EscapeString(label) + `</a></p><p style="word-break:break-all">` + escaped + `</p>`)
+			continue
+		}
+		page.WriteString("<p>" + escaped + "</p>")
 	}
-	return Email{Subject: "Security notice from " + n.Issuer, Text: strings.Join(lines, "\n\n") + "\n", HTML: page + "</body></html>\n"}
+	page.WriteString("</body></html>\n")
+	return Email{Subject: subject, Text: strings.Join(lines, "\n\n") + "\n", HTML: page.String()}
 }
 
 func leftText(n int) string {
@@ -84,26 +97,15 @@ type LinkEmail struct {
 
 // englishLink is the message where the host has none of its own.
 func englishLink(l LinkEmail) Email {
-	lines := []string{
+	subject := "Sign in to " + l.Issuer
+	return newEmail(subject, []string{
 		"Somebody, most likely you, asks for a link to prove that it is you at " + l.Issuer + ".",
 		"To go on, open it in the same browser:",
 		l.URL.Reveal(),
 		"It works once, for " + minutes(l.Valid) + ", and only in that browser.",
 		"Asked for at " + l.Time.Format("2 January 2006, 15:04 UTC") + " by " + l.Device + ", IP address " + l.IP + ".",
 		"If that was not you: do not open the link. Somebody got as far as this, so change your password at " + l.Issuer + " now.",
-	}
-	var page strings.Builder
-	page.WriteString("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"></head><body style=\"font-family:sans-serif;max-width:36em;margin:auto;padding:1em\">")
-	for i, line := range lines {
-		if i == 2 {
-			href := html.EscapeString(line)
-			page.WriteString("<p><a href=\"" + href + "\">Sign in to " + html.EscapeString(l.Issuer) + "</a></p><p style=\"word-break:break-all\">" + href + "</p>")
-			continue
-		}
-		page.WriteString("<p>" + html.EscapeString(line) + "</p>")
-	}
-	page.WriteString("</body></html>\n")
-	return Email{Subject: "Sign in to " + l.Issuer, Text: strings.Join(lines, "\n\n") + "\n", HTML: page.String()}
+	}, l.URL.Reveal(), subject)
 }
 
 // CodeText is what [SMSConfig.CodeText] writes a message of.
