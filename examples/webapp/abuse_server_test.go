@@ -73,6 +73,7 @@ func TestAbuse_P07_SlowClientIsCutOff(t *testing.T) {
 		{"idle", "GET /static/style.css HTTP/1.1\r\nHost: localhost\r\n\r\n", "", func(s *http.Server) *time.Duration { return &s.IdleTimeout }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			conn, err := net.Dial("tcp", listen(t, func(s *http.Server) { *c.timeout(s) = 100 * time.Millisecond }))
 			require.NoError(t, err)
 			defer conn.Close()

@@ -38,6 +38,7 @@ func (s *site) state() (versions []string) {
 }
 
 func TestAbuse_F02_SetupFromAPendingLogin(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	before := s.state()
@@ -57,6 +58,7 @@ func TestAbuse_F02_SetupFromAPendingLogin(t *testing.T) {
 }
 
 func TestAbuse_F09_SecondFactorByLongLivedSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
 	s.advance(15 * time.Minute)
@@ -75,6 +77,7 @@ func TestAbuse_F09_SecondFactorByLongLivedSession(t *testing.T) {
 }
 
 func TestAbuse_F11_DestinationFromTheRequest(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	b.login(ada)
@@ -95,6 +98,7 @@ func TestAbuse_F11_DestinationFromTheRequest(t *testing.T) {
 
 // F-16: a user comes to be only by a link that was mailed to the address.
 func TestAbuse_F16_UnverifiedAddress(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.as(ada).post("/members", "/members/invite", "email", "gil@example.com", "role", "member")
 	thief := s.browser()
@@ -108,6 +112,7 @@ func TestAbuse_F16_UnverifiedAddress(t *testing.T) {
 }
 
 func TestAbuse_G01_TurningOffByCookieOnly(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
 	b.setUpApp(jon)
@@ -158,18 +163,22 @@ func forged(t *testing.T, with bool, header ...string) {
 }
 
 func TestAbuse_G02_ForgedByAnotherSite(t *testing.T) {
+	t.Parallel()
 	forged(t, true, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
 }
 
 func TestAbuse_G03_ForgedInAnOldBrowser(t *testing.T) {
+	t.Parallel()
 	forged(t, false)
 }
 
 func TestAbuse_G04_ForgedBySubdomain(t *testing.T) {
+	t.Parallel()
 	forged(t, true, "Origin", "https://sub.127.0.0.1", "Sec-Fetch-Site", "same-site")
 }
 
 func TestAbuse_G10_ChangeOfFactorsEndsOtherSessions(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	here := s.as(jon)
 	change := func(name string, do func()) {
@@ -208,6 +217,7 @@ func (s *site) remembered(email string) *browser {
 const finn = "finn@meadow.example"
 
 func TestAbuse_K01_ForgedBrowser(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	good := s.remembered(eva).cookie(browserCookie)
 	_, value, _ := strings.Cut(good, "=")
@@ -227,6 +237,7 @@ func TestAbuse_K01_ForgedBrowser(t *testing.T) {
 }
 
 func TestAbuse_K02_BrowserOfAnother(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.enter(finn)
 	b := s.remembered(eva)
@@ -235,6 +246,7 @@ func TestAbuse_K02_BrowserOfAnother(t *testing.T) {
 }
 
 func TestAbuse_K03_BrowserPastItsTime(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.remembered(eva)
 	s.advance(30*24*time.Hour - time.Second)
@@ -246,6 +258,7 @@ func TestAbuse_K03_BrowserPastItsTime(t *testing.T) {
 }
 
 func TestAbuse_K04_EventsThatForgetBrowsers(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		do   func(s *site, other *browser)
@@ -289,6 +302,7 @@ func TestAbuse_K04_EventsThatForgetBrowsers(t *testing.T) {
 }
 
 func TestAbuse_K11_StricterAccountAsks(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.remembered(finn)
 	require.Equal(t, "/contacts", b.typePassword(finn).location)
@@ -303,6 +317,7 @@ func TestAbuse_K11_StricterAccountAsks(t *testing.T) {
 const gus = "gus@summit.example"
 
 func TestAbuse_L01_ExportWithoutProof(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.enter(gus)
 	before := s.state()
@@ -319,6 +334,7 @@ func TestAbuse_L01_ExportWithoutProof(t *testing.T) {
 }
 
 func TestAbuse_L02_ProofTooOld(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.enter(gus)
 	b.stepUp(gus, "contacts.export")
@@ -332,6 +348,7 @@ func TestAbuse_L02_ProofTooOld(t *testing.T) {
 }
 
 func TestAbuse_L03_ProofOfAnotherSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	one := s.enter(gus)
 	two, token := s.as(gus), s.token(gus, "")
@@ -342,6 +359,7 @@ func TestAbuse_L03_ProofOfAnotherSession(t *testing.T) {
 }
 
 func TestAbuse_L05_ProofThatIsOnlyClaimed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.enter(gus)
 	token := b.csrf("/contacts")
@@ -356,6 +374,7 @@ func TestAbuse_L05_ProofThatIsOnlyClaimed(t *testing.T) {
 }
 
 func TestAbuse_L06_NothingToProveItWith(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(ada)
 	got := b.follow(b.post("/contacts", "/contacts/export"))
@@ -368,6 +387,7 @@ func TestAbuse_L06_NothingToProveItWith(t *testing.T) {
 }
 
 func TestAbuse_L08_ProofDiesWithWhatItStoodOn(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		do   func(b *browser)
@@ -408,6 +428,7 @@ func TestAbuse_L08_ProofDiesWithWhatItStoodOn(t *testing.T) {
 }
 
 func TestAbuse_L12_OtherMethodsOnTheExport(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.enter(gus)
 	token := "Bearer " + s.token(gus, "")
@@ -425,6 +446,7 @@ func TestAbuse_L12_OtherMethodsOnTheExport(t *testing.T) {
 }
 
 func TestAbuse_L13_OneProofTwoExports(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.enter(eva)
 	b.stepUp(eva, "contacts.export")
@@ -439,6 +461,7 @@ func TestAbuse_L13_OneProofTwoExports(t *testing.T) {
 }
 
 func TestAbuse_P02_EveryCookie(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	seen := map[string]bool{}
 	look := func(got answer) answer {
@@ -470,6 +493,7 @@ func TestAbuse_P02_EveryCookie(t *testing.T) {
 }
 
 func TestAbuse_Q08_AuditStaysOnItsLine(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
 	b.post("/settings", "/settings/profile", "name", "Jon \x1b[31m")

@@ -29,6 +29,7 @@ import (
 // Every answer of the second factor's, and every redirect to it, is kept by
 // nobody, framed by nobody and read by no other site.
 func TestAbuse_P01_P04_HeadersOfEveryAnswer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	in := s.as(ida)
 	in.setUpApp(ida)
@@ -98,6 +99,7 @@ func TestAbuse_P01_P04_HeadersOfEveryAnswer(t *testing.T) {
 }
 
 func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(ida)
 	b.setUpApp(ida)
@@ -200,6 +202,7 @@ func tornSite(t *testing.T) (*site, *torn) {
 // Wherever the store panics, the answer says no more than that, and nobody is
 // signed in by half.
 func TestAbuse_P05_PanicInTheStore(t *testing.T) {
+	t.Parallel()
 	s, d := tornSite(t)
 	in := s.half(jon)
 	require.Equal(t, "/contacts", in.prove(jon).location)
@@ -239,6 +242,7 @@ var triesLeft = regexp.MustCompile(`You have (?:\d more tries|one more try)\.|"a
 // What is wrong with a code is not told, nor whether one was right while
 // nothing is looked at. At any one moment all answers are the same.
 func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	alike := func(what string, status int, answers ...answer) {
 		t.Helper()
@@ -300,6 +304,7 @@ func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
 // http every cookie is Secure all the same, so that a browser sends none of
 // them back; who sends them by hand gets no other ones.
 func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, func(c *app.Config) {
 		c.BaseURL = "http://contacts.example"
 		_, err := app.New(*c)

@@ -48,6 +48,7 @@ func (s *site) challenge(email string) string {
 // Whoever guesses names another address with each guess. What counts is the
 // address of the connection, and for a code the account.
 func TestAbuse_C05_HeadersThatNameAnotherAddress(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	s.advance(time.Minute) // what the set-up took out of the address's allowance is back
@@ -88,6 +89,7 @@ func another(code string) string {
 }
 
 func TestAbuse_C12_ResendWhileLocked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.browser().setUpPhone(eva, "202 555 0101")
 	b := s.browser()
@@ -118,6 +120,7 @@ func TestAbuse_C12_ResendWhileLocked(t *testing.T) {
 }
 
 func TestAbuse_C16_GuessedLinkTokens(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	b.login(ada)
@@ -157,6 +160,7 @@ func TestAbuse_C16_GuessedLinkTokens(t *testing.T) {
 
 // Of many values for one field none is tried, or the first alone.
 func TestAbuse_D03_ThousandValues(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	code, before := s.code(jon), s.state()
@@ -178,6 +182,7 @@ func TestAbuse_D03_ThousandValues(t *testing.T) {
 }
 
 func TestAbuse_D10_LargeBodies(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	door := s.browser()
@@ -231,6 +236,7 @@ func (s *site) lastTook(t *testing.T) time.Duration {
 }
 
 func TestAbuse_D11_MethodIsDecidedByTheServer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	pending, code := s.challenge(jon), s.code(jon)
@@ -261,6 +267,7 @@ func TestAbuse_D11_MethodIsDecidedByTheServer(t *testing.T) {
 // What stands in the query is neither looked at nor written down, and the time
 // is the server's, whatever the request says.
 func TestAbuse_D12_D13_SecretsAndTimesBesideTheForm(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	codes := s.as(jon).setUpApp(jon)
 	b := s.half(jon)
@@ -299,6 +306,7 @@ func TestAbuse_D12_D13_SecretsAndTimesBesideTheForm(t *testing.T) {
 }
 
 func TestAbuse_D14_OtherWaysToSayPOST(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(ida)
 	b.setUpApp(ida)

@@ -38,6 +38,7 @@ const hana = "hana@summit.example"
 // A key is in the answers of its own set-up, until that is confirmed, and in
 // no other.
 func TestAbuse_F03_F04_KeyIsNeverShownAgain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	owner := s.as(jon)
 	codes := owner.setUpApp(jon)
@@ -61,6 +62,7 @@ func TestAbuse_F03_F04_KeyIsNeverShownAgain(t *testing.T) {
 
 // A visit that another site causes makes no key and changes none.
 func TestAbuse_F05_VisitFromElsewhereChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
 	visitAll := func() {
@@ -91,6 +93,7 @@ var elsewhere = regexp.MustCompile(`(?i)(?:src|href|action|srcset|url\()["'=(\s]
 // A set-up belongs to the session that began it. Its QR code stands in the
 // page itself, and is drawn by nobody else.
 func TestAbuse_F06_S05_SetupBelongsToItsSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, c := range []struct {
 		name, email, another string
@@ -139,6 +142,7 @@ func TestAbuse_F06_S05_SetupBelongsToItsSession(t *testing.T) {
 // What the account requires does not go, by whatever address or method, nor
 // where two requests remove two of two at once.
 func TestAbuse_G06_LastFactorWhereOneIsRequired(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.enter(gus)
 	b.stepUp(gus, twofa.ActionFactors)
@@ -184,6 +188,7 @@ func TestAbuse_G06_LastFactorWhereOneIsRequired(t *testing.T) {
 }
 
 func TestAbuse_G09_NumberUnderChange(t *testing.T) {
+	t.Parallel()
 	const before, after = "+12025550101", "+12025550177"
 	s := newSite(t)
 	b := s.browser()
@@ -221,6 +226,7 @@ func TestAbuse_G09_NumberUnderChange(t *testing.T) {
 // and none that a browser would keep; where a deployment keeps them viewable it
 // is an answer to a POST with a fresh proof.
 func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
+	t.Parallel()
 	for name, viewable := range map[string]bool{"kept": true, "not kept": false} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, func(c *app.Config) { c.ViewableCodes = viewable })
@@ -254,6 +260,7 @@ func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 // Who has only the password is shown no codes and makes none, and says of none
 // that it is to go.
 func TestAbuse_H07_H12_CodesBeforeTheProof(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	codes := s.as(jon).setUpApp(jon)
 	b, held := s.half(jon), s.browser()
@@ -283,6 +290,7 @@ func TestAbuse_H07_H12_CodesBeforeTheProof(t *testing.T) {
 // Who has an app is not asked for less: not at login, where texts are accepted
 // of those without one, and not before an action.
 func TestAbuse_E13_WeakerMethodIsNotOnOffer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	owner := s.enter(finn)
 	owner.stepUp(finn, twofa.ActionFactors)

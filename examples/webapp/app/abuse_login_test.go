@@ -97,6 +97,7 @@ func (b *browser) verifyForm(method, code string) string {
 }
 
 func TestAbuse_B02_ParallelVerify(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	before := s.rows(`SELECT count(*) FROM signins`)
@@ -109,6 +110,7 @@ func TestAbuse_B02_ParallelVerify(t *testing.T) {
 }
 
 func TestAbuse_B04_ParallelLinkConfirmations(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	b.login(ada)
@@ -123,6 +125,7 @@ func TestAbuse_B04_ParallelLinkConfirmations(t *testing.T) {
 }
 
 func TestAbuse_B07_BurstOverManyLogins(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.half(jon)
 	browsers := make([]*browser, 50)
@@ -145,6 +148,7 @@ func TestAbuse_B07_BurstOverManyLogins(t *testing.T) {
 }
 
 func TestAbuse_C04_NewLoginDoesNotResetFailures(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	statuses := []int{}
 	for range 2 {
@@ -157,6 +161,7 @@ func TestAbuse_C04_NewLoginDoesNotResetFailures(t *testing.T) {
 }
 
 func TestAbuse_C06_SpellingsShareOneCounter(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.half(jon)
 	last := 0
@@ -169,6 +174,7 @@ func TestAbuse_C06_SpellingsShareOneCounter(t *testing.T) {
 }
 
 func TestAbuse_C07_FailuresOfOneDoNotTouchAnother(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	attacker := s.half(jon)
 	attacker.address = "203.0.113.66"
@@ -184,6 +190,7 @@ func TestAbuse_C07_FailuresOfOneDoNotTouchAnother(t *testing.T) {
 }
 
 func TestAbuse_C14_LockLeavesLiveSessionsAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	owner := s.as(jon)
 	owner.setUpApp(jon)
@@ -200,6 +207,7 @@ func TestAbuse_C14_LockLeavesLiveSessionsAlone(t *testing.T) {
 }
 
 func TestAbuse_D02_JSONTypes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.half(jon)
 	s.advance(30 * time.Second)
@@ -237,6 +245,7 @@ func TestAbuse_D02_JSONTypes(t *testing.T) {
 }
 
 func TestAbuse_D15_HeadersThatClaimSomething(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	for _, header := range [][]string{
@@ -252,6 +261,7 @@ func TestAbuse_D15_HeadersThatClaimSomething(t *testing.T) {
 // E-01, E-02: who has typed only the password gets nothing of any route, by
 // cookie or with anything it holds in place of a bearer token.
 func TestAbuse_E01_PendingRouteMatrix(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	for _, rt := range s.app.Routes() {
@@ -285,6 +295,7 @@ func TestAbuse_E01_PendingRouteMatrix(t *testing.T) {
 }
 
 func TestAbuse_E02_PendingTokenAsBearer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	_, out := s.call("/api/login", "", "email", jon, "password", app.DemoPassword)
@@ -307,6 +318,7 @@ func TestAbuse_E02_PendingTokenAsBearer(t *testing.T) {
 }
 
 func TestAbuse_E03_ProofOfOneForAnother(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b, other := s.half(jon), s.half(ida)
 	got := b.do("POST", "/2fa/verify?user_id=ida&user=ida", b.verifyForm("totp", s.code(jon))+"&user_id=ida&user=ida&account=harbor",
@@ -324,6 +336,7 @@ func TestAbuse_E03_ProofOfOneForAnother(t *testing.T) {
 }
 
 func TestAbuse_E05_PendingLoginExpires(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	token := b.csrf("/2fa/challenge")
@@ -336,6 +349,7 @@ func TestAbuse_E05_PendingLoginExpires(t *testing.T) {
 }
 
 func TestAbuse_E06_SessionIDChangesAtEachStep(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.half(jon)
 	b := s.browser()
@@ -363,6 +377,7 @@ func TestAbuse_E06_SessionIDChangesAtEachStep(t *testing.T) {
 }
 
 func TestAbuse_E07_PlantedSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.half(jon)
 	attacker, victim := s.browser(), s.browser()
@@ -379,6 +394,7 @@ func TestAbuse_E07_PlantedSession(t *testing.T) {
 }
 
 func TestAbuse_E09_KnownBrowserAfterTheSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
 	b.setUpApp(jon)
@@ -396,6 +412,7 @@ func TestAbuse_E09_KnownBrowserAfterTheSession(t *testing.T) {
 }
 
 func TestAbuse_E10_EveryDoorAsks(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, c := range []struct {
 		door string
@@ -439,6 +456,7 @@ func TestAbuse_E10_EveryDoorAsks(t *testing.T) {
 }
 
 func TestAbuse_E11_ResetByMailboxOnly(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.half(jon)
 	thief := s.browser()
@@ -458,6 +476,7 @@ func TestAbuse_E11_ResetByMailboxOnly(t *testing.T) {
 }
 
 func TestAbuse_E12_WrongCodeThenThePage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", s.wrongCode(jon)).status)
@@ -470,6 +489,7 @@ func TestAbuse_E12_WrongCodeThenThePage(t *testing.T) {
 }
 
 func TestAbuse_E14_Logout(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	pending := s.half(jon)
 	challenge, session := pending.cookie(challengeCookie), pending.cookie(sessionCookie)
@@ -486,6 +506,7 @@ func TestAbuse_E14_Logout(t *testing.T) {
 }
 
 func TestAbuse_I02_LinkOfTheAttackersLogin(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	attacker, victim := s.browser(), s.browser()
 	attacker.login(ada)
@@ -498,6 +519,7 @@ func TestAbuse_I02_LinkOfTheAttackersLogin(t *testing.T) {
 }
 
 func TestAbuse_I03_LinkForwardedToAVictim(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	attacker, victim := s.browser(), s.browser()
 	attacker.login(dan)
@@ -512,6 +534,7 @@ func TestAbuse_I03_LinkForwardedToAVictim(t *testing.T) {
 }
 
 func TestAbuse_I08_HostHeaders(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, header := range [][]string{
 		{"Host", "evil.example"}, {"X-Forwarded-Host", "evil.example"}, {"Forwarded", "host=evil.example"}, {"X-Forwarded-Proto", "http"},
@@ -541,6 +564,7 @@ func TestAbuse_I08_HostHeaders(t *testing.T) {
 // Nobody learns from an answer who has an account, and without the password
 // nothing can be sent again.
 func TestAbuse_I14_J09_AnswersTellNothingOfAccounts(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	before := len(s.outbox())
 	var answers []answer

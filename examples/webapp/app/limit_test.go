@@ -9,6 +9,7 @@ import (
 )
 
 func TestLimiter(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	l := newLimiter(func() time.Time { return now })
 	spend := func(ip, user string, n int) (ok bool) {

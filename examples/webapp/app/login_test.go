@@ -12,6 +12,7 @@ import (
 )
 
 func TestLogin(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	require.Equal(t, "/login?next=%2Fsettings", b.get("/settings").location)
@@ -27,6 +28,7 @@ func TestLogin(t *testing.T) {
 }
 
 func TestWrongPasswordLooksLikeUnknownUser(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	wrong := s.browser().post("/login", "/login", "email", "ada@harbor.example", "password", "wrong")
 	nobody := s.browser().post("/login", "/login", "email", "zoe@harbor.example", "password", "wrong")
@@ -37,6 +39,7 @@ func TestWrongPasswordLooksLikeUnknownUser(t *testing.T) {
 }
 
 func TestTooManyPasswords(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	for range 10 {
@@ -50,6 +53,7 @@ func TestTooManyPasswords(t *testing.T) {
 }
 
 func TestSignInEndsAfterItsLifetime(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	token := s.token("ada@harbor.example", "")
 	b := s.as("ada@harbor.example")
@@ -62,6 +66,7 @@ func TestSignInEndsAfterItsLifetime(t *testing.T) {
 }
 
 func TestResetLink(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	other, b := s.as("dan@harbor.example"), s.browser()
 	require.Equal(t, "/login", b.post("/forgot", "/forgot", "email", "dan@harbor.example").location)
@@ -83,6 +88,7 @@ func TestResetLink(t *testing.T) {
 }
 
 func TestResetLinkExpires(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.browser().post("/forgot", "/forgot", "email", "dan@harbor.example")
 	link := s.linkIn(s.lastMessage("dan@harbor.example", "/reset/"))
@@ -91,6 +97,7 @@ func TestResetLinkExpires(t *testing.T) {
 }
 
 func TestSSO(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	require.Equal(t, http.StatusNotFound, b.post("/sso", "/sso", "account", "meadow").status)
@@ -112,6 +119,7 @@ func (b *browser) askProvider(account, user string) string {
 }
 
 func TestInvitation(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ben := s.as("ben@harbor.example")
 	ben.post("/members", "/members/invite", "email", "gil@example.com", "role", "member")
@@ -132,6 +140,7 @@ func TestInvitation(t *testing.T) {
 }
 
 func TestAPI(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	got := b.do("POST", "/api/login", `{"email":"ada@harbor.example","password":"wrong"}`, "Content-Type", "application/json")

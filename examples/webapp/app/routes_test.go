@@ -17,6 +17,7 @@ func pathOf(rt app.Route) string {
 
 // Every route that is not open turns strangers away, and its sensitive part does too.
 func TestRoutes_Strangers(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, rt := range s.app.Routes() {
 		t.Run(rt.Method+" "+rt.Path, func(t *testing.T) {
@@ -38,6 +39,7 @@ func TestRoutes_Strangers(t *testing.T) {
 // A session cookie is nothing to the API, and no door of a signed-in page lets
 // a bearer token in.
 func TestRoutes_CredentialsStayApart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada, token := s.as("ada@harbor.example"), s.token("ada@harbor.example", "")
 	for _, rt := range s.app.Routes() {
@@ -56,6 +58,7 @@ func TestRoutes_CredentialsStayApart(t *testing.T) {
 // No form works without the token of its session, from another origin, or
 // from a sister site.
 func TestRoutes_ForgedForms(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada := s.as("ada@harbor.example")
 	token := csrfField.FindStringSubmatch(ada.get("/contacts").body)[1]
@@ -84,6 +87,7 @@ func TestRoutes_ForgedForms(t *testing.T) {
 }
 
 func TestRoutes_Roles(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	cleo, ben := s.as("cleo@harbor.example"), s.as("ben@harbor.example")
 	for _, rt := range s.app.Routes() {
@@ -112,6 +116,7 @@ func TestRoutes_Roles(t *testing.T) {
 }
 
 func TestTenancy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada, cleo := s.as("ada@harbor.example"), s.as("cleo@harbor.example")
 	cleo.setUpApp("cleo@harbor.example") // meadow asks for more than harbor
@@ -136,6 +141,7 @@ func TestTenancy(t *testing.T) {
 }
 
 func TestOutboxOnlyInDemo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	require.Equal(t, "[]\n", s.browser().get("/dev/outbox.json").body)
 	require.NoError(t, s.app.Sweep(t.Context()))
@@ -151,6 +157,7 @@ func TestOutboxOnlyInDemo(t *testing.T) {
 }
 
 func TestOutboxRefuses(t *testing.T) {
+	t.Parallel()
 	o := &app.Outbox{}
 	require.Error(t, o.SendMail(t.Context(), twofa.Email{To: "a@b.example\r\nBcc: c@d.example"}))
 	require.Error(t, o.SendMail(t.Context(), twofa.Email{To: "a@b.example", Subject: "x\ny"}))
@@ -159,6 +166,7 @@ func TestOutboxRefuses(t *testing.T) {
 }
 
 func TestConfigProblems(t *testing.T) {
+	t.Parallel()
 	_, err := app.New(app.Config{BaseURL: "localhost"})
 	require.ErrorContains(t, err, "DB")
 	require.ErrorContains(t, err, "Mailer")

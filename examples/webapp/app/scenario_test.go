@@ -20,6 +20,7 @@ import (
 // scenarios that the library was built for.
 
 func TestScenario_S01_VoluntarySetup(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
 	require.Contains(t, jon.get("/settings").body, "A password alone protects you")
@@ -50,6 +51,7 @@ func TestScenario_S01_VoluntarySetup(t *testing.T) {
 }
 
 func TestScenario_S01_ForcedSetup(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	hana := s.browser()
 	hana.get("/login?next=/members")
@@ -70,6 +72,7 @@ func TestScenario_S01_ForcedSetup(t *testing.T) {
 }
 
 func TestScenario_S02_LoginWithCodes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	codes := s.as("jon@brook.example").setUpApp("jon@brook.example")
 
@@ -99,6 +102,7 @@ func TestScenario_S02_LoginWithCodes(t *testing.T) {
 }
 
 func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
 	codes := jon.setUpApp("jon@brook.example")
@@ -128,6 +132,7 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 }
 
 func TestScenario_S04_MailedLink(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada, other := s.browser(), s.browser()
 	require.Contains(t, ada.follow(ada.login("ada@harbor.example")).body, "a•••@harbor.example")
@@ -153,6 +158,7 @@ func TestScenario_S04_MailedLink(t *testing.T) {
 }
 
 func TestScenario_S06_SSOIsNotAsked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.as("ben@harbor.example").setUpApp("ben@harbor.example")
 	ben := s.browser()
@@ -177,6 +183,7 @@ func (b *browser) setUpPhone(email, number string) {
 }
 
 func TestScenario_S09_TextedCodes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	eva := s.browser()
 	eva.setUpPhone("eva@meadow.example", "202 555 0101")
@@ -216,6 +223,7 @@ func idAfter(page, word string) string {
 }
 
 func TestScenario_S10_ExportAsksEveryTime(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.enter("eva@meadow.example")
 	eva := s.browser()
@@ -238,6 +246,7 @@ func TestScenario_S10_ExportAsksEveryTime(t *testing.T) {
 }
 
 func TestScenario_S11_TurningItOff(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, email string
 		policy      twofa.Policy
@@ -264,6 +273,7 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 }
 
 func TestScenario_S12_SingleRecoveryCode(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, func(c *app.Config) { c.RecoveryCodes = 1 })
 	jon := s.as("jon@brook.example")
 	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
@@ -282,6 +292,7 @@ func TestScenario_S12_SingleRecoveryCode(t *testing.T) {
 }
 
 func TestScenario_S14_NewPhoneWithoutGap(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
 	codes := jon.setUpApp("jon@brook.example")
@@ -313,6 +324,7 @@ func TestScenario_S14_NewPhoneWithoutGap(t *testing.T) {
 }
 
 func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	eva := s.enter("eva@meadow.example")
 	remembered := s.browser()
@@ -342,6 +354,7 @@ func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
 // The product and its second factor on PostgreSQL: one walk that writes every
 // table and races for one proof.
 func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
 	db := openDB(t, engines.PostgreSQL(t))
 	s := newSite(t, func(c *app.Config) { c.DB = db })
 	b := s.enter(eva)
@@ -363,6 +376,7 @@ func TestPostgreSQL(t *testing.T) {
 
 // Sign-ins from before the second factor have proven nothing.
 func TestTablesFromBeforeTheSecondFactor(t *testing.T) {
+	t.Parallel()
 	db := testDB(t)
 	s := newSite(t, func(c *app.Config) { c.DB = db })
 	b := s.as(jon)
@@ -376,6 +390,7 @@ func TestTablesFromBeforeTheSecondFactor(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	_, err := app.LoadKeys("", dir, false)
 	require.ErrorContains(t, err, "TWOFA_KEYS")

@@ -16,6 +16,7 @@ import (
 var revokePath = regexp.MustCompile(`/settings/sessions/[^/"]+/revoke`)
 
 func TestSessionsRevoke(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	laptop, phone, jon := s.as("ada@harbor.example"), s.as("ada@harbor.example"), s.as("jon@brook.example")
 	paths := revokePath.FindAllString(laptop.get("/settings").body, -1)
@@ -34,6 +35,7 @@ func TestSessionsRevoke(t *testing.T) {
 }
 
 func TestSessionsNameTheDevice(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(ada)
 	page := b.get("/settings").body
@@ -44,6 +46,7 @@ func TestSessionsNameTheDevice(t *testing.T) {
 }
 
 func TestPasswordChange(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	here, there := s.as("dan@harbor.example"), s.as("dan@harbor.example")
 	s.browser().post("/forgot", "/forgot", "email", "dan@harbor.example")
@@ -61,6 +64,7 @@ func TestPasswordChange(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada := s.as("ada@harbor.example")
 	ada.setUpApp("ada@harbor.example")
@@ -79,6 +83,7 @@ func TestExport(t *testing.T) {
 
 // Q-01: passwords, codes, keys, tokens, cookies and links do not reach the log.
 func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as("dan@harbor.example")
 	signIn := s.mailedLink("dan@harbor.example")

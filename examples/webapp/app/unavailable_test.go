@@ -59,6 +59,7 @@ func (s *site) without(table string, do func()) {
 }
 
 func TestUnavailable_MissingTables(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b, token := s.as(ada), s.token(ada, "")
 	csrf := b.csrf("/contacts")
@@ -102,6 +103,7 @@ func TestUnavailable_MissingTables(t *testing.T) {
 }
 
 func TestUnavailable_TriesAgainAtTheSameAddress(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
 	csrf := b.csrf("/contacts")
@@ -119,6 +121,7 @@ func TestUnavailable_TriesAgainAtTheSameAddress(t *testing.T) {
 
 // Nothing has left yet when the first row cannot be read.
 func TestUnavailable_Export(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.as(ada)
 	b.setUpApp(ada)
@@ -134,6 +137,7 @@ func TestUnavailable_Export(t *testing.T) {
 
 // A link that is spent once is not spent by a try that failed.
 func TestUnavailable_LinksStayGood(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	b.post("/forgot", "/forgot", "email", dan)
@@ -158,6 +162,7 @@ func TestUnavailable_LinksStayGood(t *testing.T) {
 }
 
 func TestUnavailable_SingleSignOn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	callback := b.askProvider("harbor", "dan")
@@ -171,6 +176,7 @@ func TestUnavailable_SingleSignOn(t *testing.T) {
 // The callback is a GET that does something: once its code is spent, trying
 // again by the same address would not do.
 func TestUnavailable_SingleSignOnSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, onSQLite(t))
 	b := s.browser()
 	callback := b.askProvider("harbor", "dan")
@@ -182,6 +188,7 @@ func TestUnavailable_SingleSignOnSession(t *testing.T) {
 
 // What a password change has done already is not called undone.
 func TestUnavailable_HalfWay(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
 	b.post("/forgot", "/forgot", "email", dan)
@@ -198,6 +205,7 @@ func TestUnavailable_HalfWay(t *testing.T) {
 // The session is the last thing a request writes. Where that fails the answer
 // has to be another one, not a second one behind it.
 func TestUnavailable_SessionCannotBeKept(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, onSQLite(t))
 	b := s.as(jon)
 	csrf := b.csrf("/contacts")
@@ -220,6 +228,7 @@ func TestUnavailable_SessionCannotBeKept(t *testing.T) {
 // Another process that holds SQLite's one lock: pages that write nothing are
 // served, the others say that it did not work.
 func TestUnavailable_LockedFile(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, onSQLite(t))
 	b := s.as(jon)
 	csrf := b.csrf("/contacts")
@@ -236,6 +245,7 @@ func TestUnavailable_LockedFile(t *testing.T) {
 
 // A database that is gone altogether, for every route there is.
 func TestUnavailable_EveryRoute(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b, token := s.as(jon), s.token(ada, "")
 	require.NoError(t, s.db.Close())
@@ -256,6 +266,7 @@ func TestUnavailable_EveryRoute(t *testing.T) {
 
 // A mistake in the program is no outage: nobody is told to try again.
 func TestUnavailable_NotAPanic(t *testing.T) {
+	t.Parallel()
 	var wrong atomic.Bool
 	s := newSite(t, func(c *app.Config) {
 		clock := c.Now
