@@ -8,7 +8,7 @@ import (
 	"github.com/twofa-go/twofa/adapters/memstore"
 )
 
-// The store of a test is also the place to look up what was written.
+// A test can also read from the store the events that were written.
 func Example() {
 	ctx, store := context.Background(), memstore.New()
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())

@@ -1,7 +1,11 @@
-// Package memstore keeps second-factor state in the memory of one process: for
-// tests, examples and trying things out. Nothing survives a restart, and a user
-// without a record is a user without a second factor, so it is not for
-// production.
+// Package memstore implements [twofa.Store] in the memory of one process. It is
+// meant for tests, examples and trying things out:
+//
+//	m, err := twofa.New(twofa.Config{Store: memstore.New(), …})
+//
+// Do not use it in production. Nothing survives a restart, and a user without a
+// record has no second factor. After a restart, a password alone would be enough
+// to sign in.
 package memstore
 
 import (
@@ -13,15 +17,17 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Events are kept in chunks, so that keeping one never copies the others.
+// Events are stored in chunks so that adding one never copies the others.
 const (
 	chunk  = 500
 	chunks = 200
 )
 
-// Store is a [twofa.Store] and a [twofa.EventReader]. It keeps the newest
-// 99,500 events at least and 100,000 at most. Use [New]; methods may be called
-// concurrently.
+// Store is a [twofa.Store] and a [twofa.EventReader]. It stores up to 100,000
+// events. When it is full, it drops the 500 oldest to make room for the next.
+//
+// The zero Store is not usable. Create a Store with [New]. Its methods may be
+// called concurrently.
 type Store struct {
 	mu      sync.RWMutex
 	records map[string]record
@@ -38,7 +44,7 @@ func New() *Store {
 	return &Store{records: make(map[string]record)}
 }
 
-// Get implements [twofa.Store]. Its only error is that of ctx.
+// Get implements [twofa.Store]. The only error it returns is ctx.Err().
 func (s *Store) Get(ctx context.Context, keys ...string) ([]twofa.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -54,15 +60,15 @@ func (s *Store) Get(ctx context.Context, keys ...string) ([]twofa.Record, error)
 	return found, nil
 }
 
-// Swap implements [twofa.Store]. Its only errors are that of ctx, before
-// anything was done, and [twofa.ErrConflict].
+// Swap implements [twofa.Store]. The only errors it returns are ctx.Err() and
+// [twofa.ErrConflict]. In both cases, nothing has changed.
 func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events ...twofa.Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stored := s.records[next.Key] // version "" where there is none
+	stored := s.records[next.Key] // version is "" if there is no record
 	switch {
 	case stored.version == next.Version:
 		return nil
@@ -71,7 +77,8 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 	case next.Version == "":
 		delete(s.records, next.Key)
 	default:
-		// The old array is written over: Get copies under the lock, so nobody else has it.
+		// The array of the old data can be reused because Get returns copies,
+		// made under the lock.
 		s.records[next.Key] = record{next.Version, append(stored.data[:0], next.Data...)}
 	}
 	for _, e := range events {
@@ -92,9 +99,10 @@ func (s *Store) keep(e twofa.Event) {
 	*last = append(*last, e)
 }
 
-// Events implements [twofa.EventReader], newest first in the order of the
-// swaps that wrote them. Nothing is older than an event that is not kept. Its
-// only error is that of ctx.
+// Events implements [twofa.EventReader]. It returns the event that was written
+// last first, regardless of the times in the events. If q.Before is the ID of
+// an event that is not stored, the result is empty. The only error it returns
+// is ctx.Err().
 func (s *Store) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
