@@ -9,10 +9,11 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Dialect names the SQL that a database speaks.
+// Dialect is the variant of SQL that a database understands. The zero Dialect is
+// not valid.
 type Dialect string
 
-// The dialects.
+// The supported dialects, with the oldest versions of their databases.
 const (
 	SQLite     Dialect = "sqlite"   // 3.24 or newer
 	PostgreSQL Dialect = "postgres" // 10 or newer
@@ -24,28 +25,30 @@ func (d Dialect) check() error {
 	case SQLite, PostgreSQL, MySQL:
 		return nil
 	}
-	return fmt.Errorf("sqlstore: unknown dialect %q", string(d))
+	return fmt.Errorf("sqlstore: unknown dialect %q: must be %q, %q or %q", string(d), string(SQLite), string(PostgreSQL), string(MySQL))
 }
 
-// The statements. "key" is a reserved word in MySQL, but not behind a dot.
+// "key" is a reserved word in MySQL, except after a dot.
 const (
 	selectRecords = "SELECT twofa_records.key, version, data FROM twofa_records WHERE twofa_records.key IN "
 	selectVersion = "SELECT version FROM twofa_records WHERE twofa_records.key = ?"
 	updateRecord  = "UPDATE twofa_records SET version = ?, data = ? WHERE twofa_records.key = ? AND version = ?"
 	deleteRecord  = "DELETE FROM twofa_records WHERE twofa_records.key = ? AND version = ?"
 	insertRecord  = "INSERT INTO twofa_records (key, version, data) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
-	// IGNORE passes over more than a key that is there, such as values too long
-	// for their column, but lengths are checked before. ON DUPLICATE KEY UPDATE
-	// would not do: with clientFoundRows it counts a row that was there as changed.
+	// IGNORE does more than ignore a duplicate key. It also truncates values that
+	// are too long for their column, which checkLengths rules out. ON DUPLICATE KEY
+	// UPDATE does not work, because with clientFoundRows it counts an existing row
+	// as changed.
 	insertIgnore = "INSERT IGNORE INTO twofa_records (`key`, version, data) VALUES (?, ?, ?)"
 )
 
 type statement struct {
-	query string // with a ? for each argument
+	query string // has a ? for each argument
 	args  []any
 }
 
-// write returns the statement that changes one row if prev is stored, else none.
+// write returns a statement that changes one row if the stored version is prev,
+// and no row otherwise.
 func (d Dialect) write(prev string, next twofa.Record) statement {
 	switch {
 	case next.Version == "":
@@ -58,8 +61,8 @@ func (d Dialect) write(prev string, next twofa.Record) statement {
 	return statement{insertRecord, []any{next.Key, next.Version, next.Data}}
 }
 
-// bind numbers the placeholders where the dialect wants that.
-func (d Dialect) bind(query string) string {
+// rebind replaces each ? in query by $1, $2, … if the dialect is PostgreSQL.
+func (d Dialect) rebind(query string) string {
 	if d != PostgreSQL {
 		return query
 	}
@@ -76,37 +79,43 @@ func (d Dialect) bind(query string) string {
 	return string(b)
 }
 
-// What the columns hold. Some modes of MySQL cut what is longer.
+// The longest values, in bytes. The limits are those of the columns, except
+// maxData, which is that of [twofa.Record]. They are checked here because MySQL
+// outside strict mode truncates longer values without an error: two long keys
+// could become the same.
 const (
-	maxKey     = 512 // of a record's key, of an event's user and account
+	maxKey     = 512 // key of a record, user and account of an event
 	maxVersion = 32
 	maxData    = 64 << 10
-	maxName    = 64 // of an event's ID and type
+	maxName    = 64 // ID and type of an event
 )
 
-var errTooLong = errors.New("longer than a column")
+var errTooLong = errors.New("longer than a column allows")
 
 func checkLengths(next twofa.Record, events []twofa.Event) error {
 	if len(next.Key) > maxKey || len(next.Version) > maxVersion || len(next.Data) > maxData {
-		return fmt.Errorf("%w: key of %d bytes, version of %d, data of %d", errTooLong, len(next.Key), len(next.Version), len(next.Data))
+		return fmt.Errorf("%w: key, version and data must be at most %d, %d and %d bytes, are %d, %d and %d bytes",
+			errTooLong, maxKey, maxVersion, maxData, len(next.Key), len(next.Version), len(next.Data))
 	}
 	for _, e := range events {
 		if max(len(e.User), len(e.Account)) > maxKey || max(len(e.ID), len(e.Type)) > maxName {
-			return fmt.Errorf("%w: event with user of %d bytes, account of %d, ID of %d, type of %d", errTooLong, len(e.User), len(e.Account), len(e.ID), len(e.Type))
+			return fmt.Errorf("%w: event: user and account must be at most %d bytes, are %d and %d bytes; ID and type must be at most %d bytes, are %d and %d bytes",
+				errTooLong, maxKey, len(e.User), len(e.Account), maxName, len(e.ID), len(e.Type))
 		}
 	}
 	return nil
 }
 
-// rolledBack reports whether the database says that it has undone a change
-// because of another: a deadlock, or a serialization that failed.
+// rolledBack reports whether the database has rolled a change back because of
+// another transaction: a deadlock or a serialization failure.
 func rolledBack(err error) bool {
-	if e, ok := errors.AsType[sqlStateError](err); ok { // PostgreSQL, by pgx or pq
+	if e, ok := errors.AsType[sqlStateError](err); ok { // PostgreSQL, with pgx or pq
 		return e.SQLState() == "40001" || e.SQLState() == "40P01"
 	}
 	for ; err != nil; err = errors.Unwrap(err) {
-		// The error of go-sql-driver/mysql has no method that tells its number.
-		// This much of its text is neither the server's nor translated.
+		// The error type of go-sql-driver/mysql has no method that returns the
+		// number. This prefix of its text comes from the driver, not from the
+		// server, and is not translated.
 		if strings.HasPrefix(err.Error(), "Error 1213 (40001): ") {
 			return true
 		}

@@ -13,8 +13,8 @@ import (
 
 const insertEvents = "INSERT INTO twofa_events (id, time, type, user_id, account_id, data) "
 
-// eventRows returns a list of rows for insertEvents: the columns that queries
-// select by, and the event.
+// eventRows returns a VALUES list for insertEvents. Each row has the columns
+// that queries select by and the whole event as JSON.
 func eventRows(events []twofa.Event) (statement, error) {
 	var rows statement
 	for _, e := range events {
@@ -32,8 +32,9 @@ func insert(rows statement) statement {
 	return statement{insertEvents + rows.query, rows.args}
 }
 
-// writeAndInsert inserts the rows if write changes anything. PostgreSQL needs to be
-// told the one type that is not text.
+// writeAndInsert returns a statement that runs write and inserts the rows if
+// write changed a row. PostgreSQL takes the type of a placeholder in VALUES to be
+// text, so the one that is not text needs a cast.
 func writeAndInsert(write, rows statement) statement {
 	typed := strings.ReplaceAll(rows.query, "(?, ?,", "(?, ?::bigint,")
 	return statement{
@@ -42,12 +43,13 @@ func writeAndInsert(write, rows statement) statement {
 	}
 }
 
-// Events implements [twofa.EventReader], newest first, those of one second in
-// the order in which they were written. Nothing is older than an event that
-// has been deleted.
+// Events implements [twofa.EventReader]. It returns the newest event first. Of
+// events in the same second, the one inserted last comes first. If q.Before is
+// the ID of an event that is not stored, perhaps because the host has deleted it,
+// the result is empty.
 func (s *Store) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
 	st := selectEvents(q)
-	rows, err := s.db.QueryContext(ctx, s.dialect.bind(st.query), st.args...)
+	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(st.query), st.args...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: events: %w", err)
 	}
@@ -88,10 +90,11 @@ func selectEvents(q twofa.EventQuery) statement {
 		and("type = ?", q.Type)
 	}
 	if !q.Since.IsZero() {
-		and("time >= ?", q.Since.Add(time.Second-1).Unix()) // rounded up
+		and("time >= ?", q.Since.Add(time.Second-1).Unix()) // rounded up, because stored times are whole seconds
 	}
 	if q.Before != "" {
-		// The first condition follows from the second, which MySQL does not look up in an index.
+		// The second condition implies the first, but MySQL uses an index only
+		// for the first.
 		and("time <= (SELECT time FROM twofa_events WHERE id = ?)", q.Before)
 		and("(time, seq) < (SELECT time, seq FROM twofa_events WHERE id = ?)", q.Before)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/twofa-go/twofa/adapters/sqlstore"
 )
 
-// The pool is the product's own, with the driver that it has anyway.
+// The host uses the connection pool and driver that it already has.
 func Example() {
 	db, err := sql.Open("pgx", "postgres://app@db.internal/app")
 	if err != nil {

@@ -16,9 +16,10 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrations returns the files that [Migrate] runs, numbered from 00001, for
-// hosts whose own tool (goose, Atlas, …) is to run them. Use that or Migrate,
-// not both. The file system of an unknown dialect is empty.
+// Migrations returns the SQL files that [Migrate] runs, numbered from 00001. It
+// is for hosts that run migrations with a tool of their own, such as goose or
+// Atlas. Use either that tool or Migrate, not both. If the dialect is unknown, the
+// file system is empty.
 func Migrations(dialect Dialect) fs.FS {
 	files, err := fs.Sub(migrations, "migrations/"+string(dialect))
 	if err != nil || dialect.check() != nil {
@@ -27,18 +28,23 @@ func Migrations(dialect Dialect) fs.FS {
 	return files
 }
 
-// Migrate makes the tables, or brings them up to this release. Any number of
-// processes may call it at once: one works while the others wait, for as long
-// as their ctx allows. Tables that a newer release has made are left alone, so
-// that releases can overlap. On a Galera cluster run it on one node.
+// Migrate creates the tables or upgrades them to this release. Any number of
+// processes may call it at once. One of them migrates while the others wait, each
+// until its ctx ends, but on MySQL for at most an hour. If a newer release has
+// already migrated the database, Migrate changes nothing, so that old and new
+// releases can run side by side.
+//
+// On a Galera cluster, run it on one node only, because the lock is not
+// replicated. After an error on MySQL, some files may have been run, because
+// MySQL commits each CREATE TABLE at once. Migrate can then be called again.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	if err := dialect.check(); err != nil {
 		return err
 	}
 	err := migrate(ctx, db, dialect)
 	for err != nil && dialect == SQLite && strings.Contains(err.Error(), "database is locked") {
-		// SQLite does not always wait for busy_timeout: of the first connections
-		// to a new file, which all switch it to WAL, some fail at once.
+		// SQLite does not always wait for busy_timeout. If several connections
+		// open a new file, each switches it to WAL, and some fail at once.
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("sqlstore: migrate: %w", errors.Join(ctx.Err(), err))
@@ -52,7 +58,7 @@ func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	return nil
 }
 
-// migrate holds the lock on a connection of its own.
+// migrate uses one connection, because the lock belongs to it.
 func migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -65,14 +71,15 @@ func migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	return unlock(ctx, conn, dialect, apply(ctx, conn, dialect))
 }
 
-// lock returns when no other process migrates, in a transaction except on
-// MySQL, which would commit it at the first table it makes.
+// lock waits until no other process is migrating. It begins a transaction, except
+// on MySQL, which would commit it at the first CREATE TABLE.
 func lock(ctx context.Context, conn *sql.Conn, dialect Dialect) error {
 	switch dialect {
 	case SQLite:
 		return exec(ctx, conn, "BEGIN IMMEDIATE")
 	case PostgreSQL:
-		// Not at a stricter level, where what others did while this waited would be out of sight.
+		// At a stricter isolation level, this transaction would not see changes
+		// that another process committed while this one waited for the lock.
 		if err := exec(ctx, conn, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
 			return err
 		}
@@ -86,15 +93,17 @@ func lock(ctx context.Context, conn *sql.Conn, dialect Dialect) error {
 		return err
 	}
 	if got.Int64 != 1 {
-		return errors.New("another process has been at it for an hour")
+		return errors.New("migration lock not acquired: another process has held it for an hour, or GET_LOCK failed")
 	}
 	return nil
 }
 
-// mysqlLock is for one database: names of locks are the server's.
+// mysqlLock includes the database because the names of locks are shared by all
+// databases on the server.
 const mysqlLock = "CONCAT('twofa/', SHA1(DATABASE()))"
 
-// unlock ends what lock began, even after ctx, and keeps the work if err is nil.
+// unlock releases the lock, even after ctx has ended. It commits the transaction
+// if err is nil and rolls it back otherwise. MySQL has no transaction to end.
 func unlock(ctx context.Context, conn *sql.Conn, dialect Dialect, err error) error {
 	end := "COMMIT"
 	switch {
@@ -105,14 +114,15 @@ func unlock(ctx context.Context, conn *sql.Conn, dialect Dialect, err error) err
 	}
 	failed := exec(context.WithoutCancel(ctx), conn, end)
 	if failed != nil {
-		// The pool must not get a connection back that may still hold the lock.
+		// The connection may still hold the lock, so it must not return to the
+		// pool.
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	return errors.Join(err, failed)
 }
 
-// apply runs what the database has not had yet. What has run is counted in a
-// table of its own.
+// apply runs the files that have not yet been run in this database. The table
+// twofa_migrations records the others.
 func apply(ctx context.Context, conn *sql.Conn, dialect Dialect) error {
 	if err := exec(ctx, conn, "CREATE TABLE IF NOT EXISTS twofa_migrations (version INTEGER NOT NULL PRIMARY KEY)"); err != nil {
 		return err
@@ -135,7 +145,8 @@ func apply(ctx context.Context, conn *sql.Conn, dialect Dialect) error {
 	return nil
 }
 
-// run runs one file, statement by statement: not every driver takes several at once.
+// run runs the statements of one file one by one, because not every driver
+// accepts several at once.
 func run(ctx context.Context, conn *sql.Conn, dialect Dialect, file string, version int) error {
 	text, err := fs.ReadFile(Migrations(dialect), file)
 	if err != nil {

@@ -1,35 +1,42 @@
-// Package sqlstore keeps second-factor state in a SQL database through
-// database/sql. The host brings the driver and the [sql.DB], and makes the
-// tables with [Migrate] or from [Migrations]:
+// Package sqlstore implements [twofa.Store] in a SQL database, through
+// database/sql. The host brings the driver and the [sql.DB], and creates the
+// tables with [Migrate] or from the files in [Migrations]:
 //
 //	err := sqlstore.Migrate(ctx, db, sqlstore.PostgreSQL)
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //
-// A Get is one round trip and so is a Swap without events. A Swap with events
-// is one on PostgreSQL, a transaction elsewhere. No statement leaves anything
-// behind on its connection, so poolers such as PgBouncer may share them out.
+// A Get of up to 500 keys takes one round trip. So does a Swap without events,
+// and on PostgreSQL a Swap with events. On the other databases, a Swap with events
+// is a transaction. A Swap that finds another version than it expects takes one
+// round trip more, to distinguish a conflict from a repeat.
 //
-// Whatever stands between must read where it writes: a proxy that sends
-// SELECTs to a replica breaks single use. And the database must flush before it
-// says that it has committed, or a crash revives a code that was used.
+// A [Store] leaves no session state on a connection, so a pooler such as
+// PgBouncer may give each transaction another connection. Migrate on MySQL holds
+// a lock of its session until it returns.
 //
-// PostgreSQL: keep synchronous_commit on. With pgx behind a pooler that cannot
-// keep prepared statements, add default_query_exec_mode=exec.
+// Reads must go to the server that accepts the writes. If a proxy sends SELECTs
+// to a replica, then [twofa.Manager.Check] accepts revoked sessions, and
+// CheckAction accepts proofs that have been used up, until the replica has caught
+// up. The database must also flush a commit to disk before it acknowledges it.
+// Otherwise a crash makes a used code valid again.
+//
+// PostgreSQL: keep synchronous_commit on. With pgx behind a pooler that does not
+// support prepared statements, add default_query_exec_mode=exec.
 //
 // MySQL and MariaDB: keep innodb_flush_log_at_trx_commit=1. Add
-// interpolateParams=true to the DSN, which saves a round trip for each
-// statement. On a Galera cluster that is written to on several nodes, set
+// interpolateParams=true to the DSN to save a round trip for each statement. On
+// a Galera cluster with more than one node that accepts writes, set
 // wsrep_sync_wait=1.
 //
-// SQLite: several processes on one machine may share a file, on a local disk,
-// if each waits for the others. With modernc.org/sqlite:
+// SQLite: several processes on one machine may share a file on a local disk, if
+// each waits for the others. With modernc.org/sqlite:
 //
 //	file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate
 //
-// synchronous=NORMAL, which is often recommended with WAL, loses the last
-// commits when the power fails.
+// Do not use synchronous=NORMAL, which is often recommended with WAL: a power
+// failure can lose the last commits.
 //
-// Events stay until the host deletes them:
+// Events are stored until the host deletes them:
 //
 //	DELETE FROM twofa_events WHERE time < 1767225600 -- Unix seconds
 package sqlstore
@@ -45,18 +52,21 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// maxKeys is how many keys go into one query: below the limit of variables of
-// every database.
+// maxKeys is the largest number of keys in one query. Every database limits the
+// number of arguments. The lowest limit is 999, in SQLite before 3.32.
 const maxKeys = 500
 
-// Store is a [twofa.Store] and a [twofa.EventReader]. Its methods may be
-// called concurrently, and in any number of processes on one database.
+// Store is a [twofa.Store] and a [twofa.EventReader]. The zero Store is not
+// usable. Create a Store with [New]. Its methods may be called concurrently, by
+// any number of processes that share the database.
 type Store struct {
 	db      *sql.DB
 	dialect Dialect
 }
 
-// New returns the store in db, whose tables exist already. It does not connect.
+// New returns a Store that uses the tables in db. They must already exist, see
+// [Migrate]. New does not connect. It returns an error if db is nil or the
+// dialect is unknown.
 func New(db *sql.DB, dialect Dialect) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: db is nil")
@@ -67,7 +77,8 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 	return &Store{db: db, dialect: dialect}, nil
 }
 
-// Get implements [twofa.Store]. It refuses keys of more than 512 bytes.
+// Get implements [twofa.Store]. It returns an error if a key is longer than 512
+// bytes.
 func (s *Store) Get(ctx context.Context, keys ...string) ([]twofa.Record, error) {
 	var found []twofa.Record
 	for some := range slices.Chunk(keys, maxKeys) {
@@ -83,12 +94,12 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 	args := make([]any, len(keys))
 	for i, key := range keys {
 		if len(key) > maxKey {
-			return nil, fmt.Errorf("%w: key of %d bytes", errTooLong, len(key))
+			return nil, fmt.Errorf("%w: key must be at most %d bytes, is %d bytes", errTooLong, maxKey, len(key))
 		}
 		args[i] = key
 	}
 	query := selectRecords + "(?" + strings.Repeat(", ?", len(keys)-1) + ")"
-	rows, err := s.db.QueryContext(ctx, s.dialect.bind(query), args...)
+	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(query), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +114,15 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 	return found, rows.Err()
 }
 
-// Swap implements [twofa.Store]. It refuses keys of more than 512 bytes,
-// versions of more than 32, data of more than 64 KB, and events whose user or
-// account has more than 512 bytes or whose ID or type has more than 64.
+// Swap implements [twofa.Store]. It returns an error, and changes nothing, if the
+// key is longer than 512 bytes, the version longer than 32 bytes or the data
+// longer than 64 KB, or if an event has a user or account longer than 512 bytes
+// or an ID or type longer than 64 bytes.
 //
-// Where the database has rolled the change back because of another, as for a
-// deadlock or a failed serialization, that is ErrConflict too. Other errors of
-// the database are returned as they are: the outcome is open.
+// If the database rolls the change back because of another transaction (a
+// deadlock or a serialization failure), Swap returns ErrConflict. After any other
+// error of the database, the change may or may not have been made. The returned
+// error wraps the driver's error.
 func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events ...twofa.Event) error {
 	if err := checkLengths(next, events); err != nil {
 		return fmt.Errorf("sqlstore: swap: %w", err)
@@ -121,7 +134,7 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 	case rolledBack(err):
 		err = fmt.Errorf("%w: %w", twofa.ErrConflict, err)
 	case err == nil:
-		err = s.explain(ctx, next)
+		err = s.conflictOrRepeat(ctx, next)
 	}
 	if err != nil {
 		return fmt.Errorf("sqlstore: swap: %w", err)
@@ -129,10 +142,10 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 	return nil
 }
 
-// change makes the change and reports whether there was one to make.
+// change writes next and the events, and reports whether it changed anything.
 func (s *Store) change(ctx context.Context, prev string, next twofa.Record, events []twofa.Event) (bool, error) {
 	if prev == next.Version {
-		return false, nil // whatever is stored
+		return false, nil // a repeat or a conflict, never a change
 	}
 	write := s.dialect.write(prev, next)
 	if len(events) == 0 {
@@ -148,9 +161,12 @@ func (s *Store) change(ctx context.Context, prev string, next twofa.Record, even
 	return s.inTx(ctx, write, insert(rows))
 }
 
-// inTx writes before it reads anything: so a transaction on SQLite waits for
-// its turn where it would fail later, and one on MySQL sees what is stored now.
-func (s *Store) inTx(ctx context.Context, write, tell statement) (bool, error) {
+// inTx runs both statements in one transaction, the second only if the first
+// changed something. The transaction begins with a write, not with a read. On
+// SQLite it therefore waits for other writers, although after a read it would
+// fail at once. On MySQL it therefore sees the latest version, not an older
+// snapshot.
+func (s *Store) inTx(ctx context.Context, write, insertion statement) (bool, error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
@@ -159,20 +175,20 @@ func (s *Store) inTx(ctx context.Context, write, tell statement) (bool, error) {
 	if changed, err := s.exec(ctx, tx, write); err != nil || !changed {
 		return false, err
 	}
-	if _, err := s.exec(ctx, tx, tell); err != nil {
+	if _, err := s.exec(ctx, tx, insertion); err != nil {
 		return false, err
 	}
 	return true, tx.Commit()
 }
 
-// execer is a [sql.DB] or a [sql.Tx].
+// execer is implemented by [sql.DB] and [sql.Tx].
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 // exec reports whether the statement changed anything.
 func (s *Store) exec(ctx context.Context, db execer, st statement) (bool, error) {
-	result, err := db.ExecContext(ctx, s.dialect.bind(st.query), st.args...)
+	result, err := db.ExecContext(ctx, s.dialect.rebind(st.query), st.args...)
 	if err != nil {
 		return false, err
 	}
@@ -180,12 +196,14 @@ func (s *Store) exec(ctx context.Context, db execer, st statement) (bool, error)
 	return n > 0, err
 }
 
-// explain tells why nothing was changed: nil if it was before, by the same Swap.
-// The version that is looked for is no one else's, so it does not matter that
-// the record may have changed since.
-func (s *Store) explain(ctx context.Context, next twofa.Record) error {
+// conflictOrRepeat is called if a Swap changed nothing. It returns nil if the
+// same Swap has succeeded before, and ErrConflict otherwise. It reads outside the
+// transaction, which is safe: a version is used only once, so no other Swap can
+// have stored next.Version. For a delete, it does not matter which Swap deleted
+// the record.
+func (s *Store) conflictOrRepeat(ctx context.Context, next twofa.Record) error {
 	var stored string
-	err := s.db.QueryRowContext(ctx, s.dialect.bind(selectVersion), next.Key).Scan(&stored)
+	err := s.db.QueryRowContext(ctx, s.dialect.rebind(selectVersion), next.Key).Scan(&stored)
 	switch {
 	case err != nil && !errors.Is(err, sql.ErrNoRows):
 		return err

@@ -1,5 +1,5 @@
 -- +goose Up
--- Binary columns: every collation for text ignores trailing spaces, most ignore case.
+-- The columns are binary because most collations of text ignore case and trailing spaces.
 CREATE TABLE IF NOT EXISTS twofa_records (
 	`key`   VARBINARY(512) NOT NULL PRIMARY KEY,
 	version VARBINARY(32)  NOT NULL,
