@@ -8,7 +8,7 @@ import (
 )
 
 func Example() {
-	var parser twofa.PhoneParser = phone.Parser{} // goes into the host's twofa.Config
+	var parser twofa.PhoneParser = phone.Parser{} // set as SMS.Phone of twofa.Config
 
 	p, err := parser.ParsePhone("079 123 45 67", "CH")
 	fmt.Println(p.E164, p.Country, p.Mobile, err)
@@ -17,5 +17,5 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// +41791234567 CH true <nil>
-	// phone: not one whole, valid telephone number
+	// phone: must be exactly one complete, valid telephone number
 }

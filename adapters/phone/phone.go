@@ -1,6 +1,9 @@
-// Package phone understands telephone numbers: it is a [twofa.PhoneParser]
-// over the numbering plans of libphonenumber. It is a module of its own because
-// those plans add about 6 MB to a binary.
+// Package phone implements [twofa.PhoneParser] with the numbering plans of
+// libphonenumber:
+//
+//	cfg := twofa.Config{SMS: twofa.SMSConfig{Phone: phone.Parser{}, …}}
+//
+// Package phone is a separate module because the plans add about 6 MB to a binary.
 package phone
 
 import (
@@ -12,43 +15,48 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Parser is a [twofa.PhoneParser]. The zero Parser is ready to use, holds no
-// state, and may be used by many goroutines at once.
+// Parser is a [twofa.PhoneParser]. The zero Parser is ready to use. It has no
+// state, so it may be used by many goroutines at once.
 type Parser struct{}
 
 var _ twofa.PhoneParser = Parser{}
 
-// ErrNumber is what ParsePhone returns for everything that is not one whole,
-// valid number. It does not quote the input: that is personal data, and may be
-// another secret typed into the wrong field.
-var ErrNumber = errors.New("phone: not one whole, valid telephone number")
+// ErrNumber is returned by [Parser.ParsePhone] if the input is not exactly one
+// complete, valid number. It does not quote the input, because a phone number is
+// personal data and the user may have typed another secret into the wrong field.
+var ErrNumber = errors.New("phone: must be exactly one complete, valid telephone number")
 
-// maxRaw is above every form that people write (about 25 characters with
-// access code, trunk prefix and separators). What is longer is not parsed.
+// maxRaw is the longest input that is parsed, in bytes. The longest usual form
+// has about 25 characters, including access code, trunk prefix and separators.
 const maxRaw = 32
 
-// separators may stand between the digits; "+" may only come first. All else is
-// refused before the numbering plans see it: letters (1-800-FLOWERS, and with
-// them "ext", "x", "tel:" and ";ext="), "," ";" and "#" (pauses, dialled
-// extensions, lists), and digits that are not ASCII, which look like one number
-// to a person and are another to a system that reads them differently.
+// separators are the characters allowed between digits. A "+" is allowed only as
+// the first character. Other characters are rejected before the numbering plans are
+// used:
+//
+//   - letters, as in 1-800-FLOWERS, "ext", "x", "tel:" and ";ext="
+//   - "," ";" and "#", which mean pauses, extensions and lists
+//   - digits that are not ASCII, which another system may read as another number
 const separators = " -.()/"
 
-// ParsePhone turns what a person typed into E.164. region is the country to
-// assume where no "+" was typed, as in CH; "" requires the "+". Access codes
-// (00, 011), trunk prefixes and the leading zero of Italian numbers are treated
-// as the numbering plan of the region says. Short codes, emergency numbers,
-// extensions and more than one number are errors.
+// ParsePhone implements [twofa.PhoneParser]. It converts a number as a user typed
+// it to E.164. region is the country to assume if the number has no "+", as an ISO
+// 3166-1 alpha-2 code in upper case such as CH. If region is empty or unknown, the
+// "+" is required. The access codes (00, 011), the trunk prefix and the leading
+// zero of Italian numbers are interpreted by the numbering plan of the region.
+// The only error is [ErrNumber]. It is also returned for short codes, emergency
+// numbers, numbers with an extension and more than one number.
 //
-// Mobile is true where the plan says that the number belongs to a mobile phone,
-// or cannot tell (as in North America). It is false for land lines, premium
-// rate, shared cost, toll-free, personal, universal access, pager, voicemail
-// and internet (VoIP) numbers, and for every number of no country: satellite
-// networks (+870, +881), international networks (+882, +883) and services
-// (+800, +808, +979), for which Country is "". Texts to such numbers do not
-// arrive, or cost what an attacker who owns the number earns.
+// Mobile is true if the plan assigns the number to mobile phones or, as in North
+// America, does not distinguish them from land lines. It is false for land lines
+// and for premium-rate, shared-cost, toll-free, personal, universal-access, pager,
+// voicemail and internet (VoIP) numbers. It is also false for numbers without a
+// country, for which Country is "": satellite networks (+870, +881), international
+// networks (+882, +883) and international services (+800, +808, +979). A text
+// message to such a number does not arrive, or its price is revenue for an
+// attacker who owns the number.
 //
-// What is accepted is canonical: parsing E164 again gives the same Phone.
+// The result is canonical: parsing E164 again returns the same Phone.
 func (Parser) ParsePhone(raw, region string) (twofa.Phone, error) {
 	raw = strings.Trim(raw, " \t\r\n")
 	if !plain(raw) {
@@ -59,9 +67,10 @@ func (Parser) ParsePhone(raw, region string) (twofa.Phone, error) {
 		return twofa.Phone{}, ErrNumber
 	}
 	p := read(typed)
-	// Limits per number count by E164: a number that had two names would be
-	// counted twice. Checked rather than trusted, because the plans rewrite
-	// numbers (trunk prefixes, old mobile tokens) and change with each release.
+	// The limits for each number are counted by E164. With two forms of one
+	// number, an attacker would have twice the limit. This is checked because the
+	// plans rewrite numbers (trunk prefixes, old mobile prefixes) and change with
+	// each release.
 	again, err := phonenumbers.Parse(p.E164, "")
 	if err != nil || read(again) != p {
 		return twofa.Phone{}, ErrNumber
@@ -71,7 +80,7 @@ func (Parser) ParsePhone(raw, region string) (twofa.Phone, error) {
 
 func read(n *phonenumbers.PhoneNumber) twofa.Phone {
 	p := twofa.Phone{E164: phonenumbers.Format(n, phonenumbers.E164)}
-	if region := phonenumbers.GetRegionCodeForNumber(n); len(region) == 2 { // "001" is no country
+	if region := phonenumbers.GetRegionCodeForNumber(n); len(region) == 2 { // "001" is not a country
 		p.Country = region
 		p.Mobile = textable(phonenumbers.GetNumberType(n))
 	}
@@ -82,7 +91,8 @@ func textable(t phonenumbers.PhoneNumberType) bool {
 	return t == phonenumbers.MOBILE || t == phonenumbers.FIXED_LINE_OR_MOBILE
 }
 
-// plain reports whether raw is written with what belongs into one number.
+// plain reports whether raw is short enough and contains only characters that are
+// allowed in a number.
 func plain(raw string) bool {
 	if len(raw) > maxRaw {
 		return false

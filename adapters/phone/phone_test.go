@@ -24,8 +24,8 @@ func TestParsePhone(t *testing.T) {
 		"national without trunk":     {"791234567", "CH", twofa.Phone{E164: "+41791234567", Country: "CH", Mobile: true}},
 		"access code 00":             {"0041 79 123 45 67", "DE", twofa.Phone{E164: "+41791234567", Country: "CH", Mobile: true}},
 		"access code 011":            {"011 41 79 123 45 67", "US", twofa.Phone{E164: "+41791234567", Country: "CH", Mobile: true}},
-		"trunk zero in brackets":     {"+41 (0)79 123 45 67", "", twofa.Phone{E164: "+41791234567", Country: "CH", Mobile: true}},
-		"slash as the Germans write": {"0151/23456789", "DE", twofa.Phone{E164: "+4915123456789", Country: "DE", Mobile: true}},
+		"trunk zero in parentheses":  {"+41 (0)79 123 45 67", "", twofa.Phone{E164: "+41791234567", Country: "CH", Mobile: true}},
+		"slash, as in Germany":       {"0151/23456789", "DE", twofa.Phone{E164: "+4915123456789", Country: "DE", Mobile: true}},
 		"dots and hyphens":           {"+33 6.12-34.56-78", "", twofa.Phone{E164: "+33612345678", Country: "FR", Mobile: true}},
 		"white space around":         {"\t+41791234567 \r\n", "", twofa.Phone{E164: "+41791234567", Country: "CH", Mobile: true}},
 		"shared code, US":            {"(202) 555-0143", "US", twofa.Phone{E164: "+12025550143", Country: "US", Mobile: true}},
@@ -48,7 +48,7 @@ func TestParsePhone(t *testing.T) {
 	}
 }
 
-// What is one valid number, but not a phone that gets texts at an ordinary rate.
+// Each number is valid but does not receive text messages at an ordinary rate.
 func TestAbuse_J10_NumbersThatCost(t *testing.T) {
 	for name, tc := range map[string]struct{ raw, country string }{
 		"premium, US":                 {"+1 900 234 5678", "US"},
@@ -85,7 +85,7 @@ func TestAbuse_J10_NotOneWholeNumber(t *testing.T) {
 		"separators alone":            {"+()-./", "CH"},
 		"forty digits":                {"+" + strings.Repeat("4", 40), "CH"},
 		"sixteen digits":              {"+4915123456789012", ""},
-		"longer than anyone writes":   {"+41" + strings.Repeat(" ", 40) + "791234567", ""},
+		"longer than any usual form":  {"+41" + strings.Repeat(" ", 40) + "791234567", ""},
 		"a megabyte":                  {strings.Repeat("0", 1<<20), "CH"},
 		"RFC 3966 extension":          {"+1;ext=9", ""},
 		"extension of a valid number": {"+12025550143;ext=9", ""},
@@ -140,7 +140,7 @@ func TestAbuse_J10_NotOneWholeNumber(t *testing.T) {
 	}
 }
 
-// The plans' own example of each kind of number, in every country they know.
+// The numbering plans contain an example of each kind of number in each country.
 func TestEveryCountry(t *testing.T) {
 	ordinary := []phonenumbers.PhoneNumberType{phonenumbers.MOBILE, phonenumbers.FIXED_LINE_OR_MOBILE}
 	for region := range phonenumbers.GetSupportedRegions() {
@@ -160,7 +160,8 @@ func TestEveryCountry(t *testing.T) {
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
-// Whatever is accepted is canonical: ASCII, at most 15 digits, and itself again.
+// Every accepted number is canonical: it is ASCII, has at most 15 digits and is
+// unchanged if it is parsed again.
 func FuzzParsePhone(f *testing.F) {
 	for _, raw := range []string{
 		"+41791234567", "079 123 45 67", "0041791234567", "06 698 83145", "011 15-2345-6789", "+52 1 55 1234 5678",
