@@ -9,20 +9,21 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// Error says at which step the server did not take a message, or was no longer
-// there to say so. Its text is safe to log: servers quote addresses, links and
-// failed logins in their answers, so of an answer it holds the code only. The
-// whole answer is in the chain, as a [*textproto.Error].
+// Error reports the step of the SMTP conversation at which a message could not be
+// delivered to the server. Its text is safe to log. Servers quote addresses, links
+// and failed logins in their replies, so the text contains only the code of a
+// reply. The whole reply is in the error chain, as a [*textproto.Error].
 //
-// At the step DATA without a Code the outcome is unknown: the message may have
-// been taken. [errors.Is] finds [context.DeadlineExceeded] or
-// [context.Canceled] where that ended the attempt.
+// If Step is DATA and Code is 0, the outcome is unknown: the server may have
+// accepted the message. If the context or Config.Timeout ended the attempt,
+// [errors.Is] reports [context.DeadlineExceeded] or [context.Canceled].
 type Error struct {
-	// Step is connect, greeting (with ImplicitTLS the handshake too), EHLO,
-	// STARTTLS (offer and handshake), AUTH, MAIL, RCPT or DATA.
+	// Step is connect, greeting (including the TLS handshake with ImplicitTLS),
+	// EHLO, STARTTLS (including the handshake), AUTH, MAIL, RCPT or DATA.
 	Step string
-	// Code is what the server answered, 4xx for "not now" and 5xx for "no"; 0
-	// if it did not answer.
+	// Code is the SMTP code of the server's reply, usually 4xx for a temporary
+	// and 5xx for a permanent refusal. It is 0 if there was no valid reply, or if
+	// the Mailer gave up because the server does not offer what it needs.
 	Code int
 
 	err error
@@ -33,22 +34,24 @@ func failure(ctx context.Context, step string, err error) error {
 		return &Error{step, answer.Code, err}
 	}
 	if ended := ctx.Err(); ended != nil {
-		err = ended // the cause, where err is its effect: a closed connection
+		err = ended // err is only the effect: a closed connection
 	}
 	return &Error{step, 0, err}
 }
 
-// Error returns one line that holds nothing secret.
+// Error returns the step, and either the code of the reply or the cause. It never
+// quotes the server's reply.
 func (e *Error) Error() string {
-	_, garbled := errors.AsType[textproto.ProtocolError](e.err) // quotes the answer
+	_, garbled := errors.AsType[textproto.ProtocolError](e.err) // its text quotes the reply
 	switch {
 	case e.Code != 0:
-		return fmt.Sprintf("smtpmail: %s: the server answered %d", e.Step, e.Code)
+		return fmt.Sprintf("smtpmail: %s: the server replied with code %d", e.Step, e.Code)
 	case garbled || errors.Is(e.err, smtp.ErrUnexpectedServerResponse):
-		return fmt.Sprintf("smtpmail: %s: the server's answer is not SMTP", e.Step)
+		return fmt.Sprintf("smtpmail: %s: the server's reply is not valid SMTP", e.Step)
 	}
 	return fmt.Sprintf("smtpmail: %s: %v", e.Step, e.err)
 }
 
-// Unwrap returns the cause. Its text is the server's: see [Error].
+// Unwrap returns the cause. Do not log its text: it may be the server's reply, and
+// quote an address, a link or a login.
 func (e *Error) Unwrap() error { return e.err }

@@ -18,14 +18,14 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	var _ twofa.Mailer = mailer // goes into the host's twofa.Config
+	var _ twofa.Mailer = mailer // set as Mail.Mailer of twofa.Config
 }
 
 func ExampleNew_problems() {
 	_, err := smtpmail.New(smtpmail.Config{Host: "smtp.acme.example:587", Password: twofa.NewSecret("x")})
 	fmt.Println(err)
 	// Output:
-	// smtpmail: config: Host: want a name or an IP address, without a port
+	// smtpmail: config: Host: must be a host name or IP address without a port
 	// Username: required with Password
-	// From: want one address with an ASCII mailbox and domain, as in Acme <login@acme.example>
+	// From: must be one address with an ASCII mailbox and domain, as in Acme <login@acme.example>, is ""
 }

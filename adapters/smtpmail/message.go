@@ -16,13 +16,14 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// errTo and errSubject do not quote what they refuse: an attacker chose it.
+// errTo and errSubject do not quote the value, because an attacker may have chosen
+// it.
 var (
-	errTo      = errors.New("smtpmail: To is not one bare address")
-	errSubject = errors.New("smtpmail: Subject is not one line of text")
+	errTo      = errors.New("smtpmail: To: must be one bare address, such as user@acme.example, of at most 254 bytes")
+	errSubject = errors.New("smtpmail: Subject: must be one line of UTF-8 without control characters")
 )
 
-// message is a mail ready to be sent.
+// message is an email ready to be sent.
 type message struct {
 	to   mail.Address
 	data []byte // headers and body
@@ -43,7 +44,7 @@ func (m *Mailer) compose(e twofa.Email) (message, error) {
 	msg.Subject(encodeSubject(e.Subject))
 	msg.SetDate()
 	msg.SetMessageIDWithValue(rand.Text() + "@" + m.domain)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nobody's out-of-office note answers it
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: keeps automatic replies away
 	msg.SetBodyString(gomail.TypeTextPlain, newlines(e.Text))
 	if e.HTML != "" {
 		msg.AddAlternativeString(gomail.TypeTextHTML, newlines(e.HTML))
@@ -53,12 +54,13 @@ func (m *Mailer) compose(e twofa.Email) (message, error) {
 	return message{to, data.Bytes()}, err
 }
 
-// bareAddress accepts nothing but an address written as it goes over the wire:
-// no name, comment, list or angle brackets, which other systems read
-// differently, and would send the link elsewhere.
+// bareAddress parses an address that is written exactly as in an SMTP command,
+// without name, comment, list or angle brackets. Another system may read those
+// differently and send the link to another recipient.
 func bareAddress(s string) (mail.Address, error) {
-	// RFC 5321, section 4.5.3.1.3, less the angle brackets; looked at first,
-	// because parsers of addresses have been slow on long ones.
+	// RFC 5321, section 4.5.3.1.3, allows 256 bytes including the angle brackets.
+	// The length is checked first because address parsers have been slow on long
+	// input.
 	const longest = 254
 	if len(s) > longest || !oneLine(s) {
 		return mail.Address{}, errTo
@@ -70,16 +72,16 @@ func bareAddress(s string) (mail.Address, error) {
 	return *a, nil
 }
 
-// oneLine reports whether s is text without anything that ends a line or
-// controls a terminal.
+// oneLine reports whether s is valid UTF-8 without line separators and control
+// characters. The latter could also control the terminal on which a log is read.
 func oneLine(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp)
 	})
 }
 
-// newlines makes every way to end a line the same: mime/quotedprintable, on its
-// way to CR LF, loses a line end that follows a bare CR.
+// newlines replaces each CR LF and each CR by LF. mime/quotedprintable converts
+// line endings to CR LF, but loses one that follows a bare CR.
 func newlines(s string) string {
 	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s)
 }
@@ -88,10 +90,11 @@ func ascii(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// encodeSubject leaves plain words as they are and writes all else as encoded
-// words (RFC 2047) that fit a line. The mail library encodes only what is not
-// ASCII: a long word would break the line limit, a run of spaces would fold into
-// blank lines, and "=?…?=" in a subject would be read as another text.
+// encodeSubject returns s unchanged if it consists of short ASCII words, each
+// separated by one space. Otherwise it returns all of s as encoded words (RFC
+// 2047) that fit into a line. The mail library encodes only subjects that are not
+// ASCII. Without encoding, a long word would exceed the line limit, a run of
+// spaces would be folded into blank lines, and readers would decode "=?…?=".
 func encodeSubject(s string) string {
 	const fits = 60
 	plain := func(word string) bool { return word != "" && len(word) <= fits && ascii(word) }
@@ -101,14 +104,14 @@ func encodeSubject(s string) string {
 	}
 	words = nil
 	for chunk := ""; s != ""; s = s[len(chunk):] {
-		chunk = upTo(s, 36) // 60 characters with what is around it: fits beside "Subject:"
+		chunk = upTo(s, 36) // 60 characters when encoded: fits into a line after "Subject:"
 		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(chunk))+"?=")
 	}
 	return strings.Join(words, " ")
 }
 
-// upTo returns the longest start of s that is at most n bytes and ends with a
-// whole character, as an encoded word must.
+// upTo returns the longest prefix of s that has at most n bytes and does not split
+// a character, which RFC 2047, section 5, requires of an encoded word.
 func upTo(s string, n int) string {
 	if len(s) <= n {
 		return s

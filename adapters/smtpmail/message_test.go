@@ -24,8 +24,8 @@ func composer(t testing.TB) *Mailer {
 	return m
 }
 
-// read takes a message apart with the standard library, not with the one that
-// put it together.
+// read parses a message with the standard library, not with the library that
+// wrote it.
 func read(t testing.TB, data []byte) (h mail.Header, subject, text, html string) {
 	t.Helper()
 	for line := range bytes.SplitSeq(data, []byte("\r\n")) {
@@ -89,7 +89,7 @@ func TestCompose(t *testing.T) {
 
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-func TestCompose_TextAlone(t *testing.T) {
+func TestCompose_TextOnly(t *testing.T) {
 	msg, err := composer(t).compose(twofa.Email{To: "jo@example.com", Subject: "s", Text: "t"})
 	require.NoError(t, err)
 	parsed, err := mail.ReadMessage(bytes.NewReader(msg.data))
@@ -107,10 +107,10 @@ func TestCompose_Subjects(t *testing.T) {
 		"long unicode":        strings.Repeat("日本語の件名", 200),
 		"emoji with joiners":  strings.Repeat("👩‍💻", 50),
 		"runs of spaces":      "a" + strings.Repeat(" ", 500) + "b" + strings.Repeat(" ", 500) + strings.Repeat("c", 80),
-		"spaces around":       "  a  ",
-		"spaces alone":        strings.Repeat(" ", 200),
+		"spaces at both ends": "  a  ",
+		"only spaces":         strings.Repeat(" ", 200),
 		"encoded word":        "=?utf-8?q?=0D=0ABcc:_x@y.example?= hello",
-		"half an encoded one": "=? ?=",
+		"half encoded word":   "=? ?=",
 		"tags and templates":  `<script>alert(1)</script> {{.}} "quoted" \n`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,17 +118,18 @@ func TestCompose_Subjects(t *testing.T) {
 			require.NoError(t, err)
 			_, got, _, _ := read(t, msg.data)
 			require.Equal(t, subject, got)
-			require.NotContains(t, string(msg.data), "Subject:\r\n ", "some readers take the fold for a space")
+			require.NotContains(t, string(msg.data), "Subject:\r\n ", "some readers decode the fold as a space")
 			head, _, _ := bytes.Cut(msg.data, []byte("\r\n\r\n"))
 			for line := range bytes.SplitSeq(head, []byte("\r\n")) {
 				require.LessOrEqual(t, len(line), 78, "%s", line)
-				require.NotEmpty(t, bytes.TrimSpace(line), "a blank line in the header ends it for some readers")
+				require.NotEmpty(t, bytes.TrimSpace(line), "some readers take a blank line as the end of the header")
 			}
 		})
 	}
 }
 
-// what an attacker types as name, e-mail address or name of an account
+// hostile has strings that an attacker may enter as a name, an email address or the
+// name of an account.
 var hostile = []string{
 	"a@b.example\r\nBcc: evil@x.example", "a@b.example\nBcc: evil@x.example", "a@b.example\rBcc: evil@x.example",
 	"a@b.example\r\n", "\r\na@b.example", "a@b.example\x00", "a@b.example\x0b", "a@b.example\u0085x", "a@b.example\u2028x", "a@b.example\u2029x",
@@ -162,7 +163,7 @@ func TestAbuse_I16_NotOneBareAddress(t *testing.T) {
 	}
 }
 
-// Whatever is put in comes out again, in its own place and nowhere else.
+// Every field of the email is found again in the message, and only in its place.
 func FuzzCompose(f *testing.F) {
 	f.Add("jo@example.com", "Your link", "text", "<p>html</p>")
 	f.Add(`"a b"@c.example`, "日本語 "+strings.Repeat("x", 80), ".\r\n.\r\nQUIT\r\n", "--boundary\r\n")

@@ -16,12 +16,14 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// SendMail hands the message to the server; nil means that the server took it
-// for delivery, also where the connection broke after that. The end of ctx, and
-// that of Config.Timeout, closes the connection, whatever it waits for.
-// To is one bare address and Subject one line; all else is refused before a
-// connection is made. An address that is not ASCII needs a server that takes it
-// (SMTPUTF8). Where it is about the server the error is an [*Error].
+// SendMail sends e through the server. It returns nil if the server accepted the
+// message for delivery, even if the connection broke afterwards. If ctx ends or
+// Config.Timeout passes before that, SendMail closes the connection and returns an
+// error at once.
+//
+// If e.To is not one bare address or e.Subject is not one line, SendMail returns an
+// error before it connects. If e.To is not ASCII, the server must support
+// SMTPUTF8. Errors of the connection and the server are of type [*Error].
 func (m *Mailer) SendMail(ctx context.Context, e twofa.Email) error {
 	msg, err := m.compose(e)
 	if err != nil {
@@ -35,8 +37,8 @@ func (m *Mailer) SendMail(ctx context.Context, e twofa.Email) error {
 		return failure(ctx, "connect", err)
 	}
 	defer conn.Close()
-	// The mail library knows deadlines of its own only, and waits for the
-	// greeting without one. A closed connection ends every wait.
+	// The mail library ignores contexts and waits for the greeting without a
+	// deadline. Closing the connection ends every wait.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	return m.deliver(ctx, conn, msg)
 }
@@ -59,14 +61,14 @@ func (m *Mailer) deliver(ctx context.Context, conn net.Conn, msg message) error 
 			return failure(ctx, step.name, err)
 		}
 	}
-	// The message is accepted, so nothing can fail any more. A server that is
-	// slow to say goodbye is not worth the user's time.
-	_ = conn.SetDeadline(time.Now().Add(farewell))
+	// The server has accepted the message, so errors no longer matter. The user is
+	// waiting, so QUIT must not take long.
+	_ = conn.SetDeadline(time.Now().Add(quitTimeout))
 	_ = c.Quit()
 	return nil
 }
 
-const farewell = time.Second
+const quitTimeout = time.Second
 
 func (m *Mailer) greet(ctx context.Context, conn net.Conn) (*smtp.Client, error) {
 	if m.cfg.ImplicitTLS {
@@ -84,7 +86,7 @@ func (m *Mailer) startTLS(c *smtp.Client) error {
 		return nil
 	}
 	if offered, _ := c.Extension("STARTTLS"); !offered {
-		return errors.New("the server does not offer it, and nothing is sent without TLS")
+		return errors.New("not offered by the server; nothing is sent without TLS")
 	}
 	return c.StartTLS(m.cfg.TLSConfig)
 }
@@ -106,11 +108,11 @@ func (m *Mailer) login(c *smtp.Client) error {
 }
 
 func (m *Mailer) envelope(c *smtp.Client, msg message) error {
-	// Said of a message that does not need it, SMTPUTF8 makes it bounce at the
-	// first server on the way that lacks it.
+	// SMTPUTF8 is requested only for addresses that need it. A message that
+	// requests it bounces at the first server that does not support it.
 	plain := ascii(msg.to.Address)
 	if able, _ := c.Extension("SMTPUTF8"); !able && !plain {
-		return errors.New("the server takes ASCII addresses only")
+		return errors.New("To is not ASCII, and the server does not offer SMTPUTF8")
 	}
 	c.SkipSMTPUTF8(plain)
 	sender := mail.Address{Address: m.from.Address}
@@ -125,5 +127,5 @@ func write(c *smtp.Client, data []byte) error {
 	if _, err := w.Write(data); err != nil {
 		return err
 	}
-	return w.Close() // waits for the server's yes or no
+	return w.Close() // waits for the server's reply
 }

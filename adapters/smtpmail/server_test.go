@@ -38,27 +38,28 @@ func email() twofa.Email {
 }
 
 // server is a small SMTP server that can misbehave at any step: greeting, EHLO,
-// STARTTLS, AUTH, MAIL, RCPT, DATA, message (before reading it), end (of it),
-// QUIT. Real servers are in the integration tests; they do not hang on demand.
+// STARTTLS, AUTH, MAIL, RCPT, DATA, message (before reading it), end (after reading
+// it) and QUIT. The integration tests use real servers, which do not hang on
+// demand.
 type server struct {
-	offer    []string          // extensions; nil means STARTTLS, and AUTH PLAIN inside TLS
-	replies  map[string]string // in place of the usual answer to a step; "" closes the connection
-	hang     string            // the step that gets no answer
+	offer    []string          // extensions; nil means STARTTLS, and AUTH PLAIN and LOGIN inside TLS
+	replies  map[string]string // replies that replace the usual ones; "" closes the connection
+	hang     string            // step that gets no reply
 	reached  chan struct{}     // closed when hang is reached
-	deaf     bool              // hangs without reading on
-	implicit bool              // TLS from the first byte
+	deaf     bool              // does not read while it hangs
+	implicit bool              // starts TLS with the first byte
 
 	port      int
 	cert      tls.Certificate
 	roots     *x509.CertPool
 	ended     chan struct{} // closed when the test ends
 	mu        sync.Mutex
-	heard     []string // commands, in order
-	delivered []string // messages, as they came
+	commands  []string // commands received, in order
+	delivered []string // messages accepted, as received
 }
 
-// start serves until the test ends, which waits for every connection to end:
-// a client that leaves one open hangs the test.
+// start serves until the test ends. The end of the test waits for every connection
+// to close, so a client that leaves one open hangs the test.
 func (s *server) start(t *testing.T) *server {
 	t.Helper()
 	pki := httptest.NewTLSServer(nil) // a certificate for 127.0.0.1, and its root
@@ -106,7 +107,7 @@ func (s *server) send(t *testing.T, ctx context.Context, e twofa.Email) error {
 	return m.SendMail(ctx, e)
 }
 
-// untilReached is a context that is cancelled when the server hangs.
+// untilReached returns a context that is canceled when the server hangs.
 func (s *server) untilReached(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -119,12 +120,12 @@ func (s *server) untilReached(t *testing.T) context.Context {
 	return ctx
 }
 
-// verbs are the steps that were heard.
+// verbs returns the verbs of the commands received.
 func (s *server) verbs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var verbs []string
-	for _, line := range s.heard {
+	for _, line := range s.commands {
 		verb, _, _ := strings.Cut(line, " ")
 		verbs = append(verbs, verb)
 	}
@@ -137,14 +138,14 @@ func (s *server) messages() []string {
 	return slices.Clone(s.delivered)
 }
 
-// What becomes of the conversation after an answer.
+// The next step of the server after a reply.
 const (
-	goOn    = iota // as the protocol says
-	refused        // the client hears another answer, the server listens on
-	over           // the connection is to be closed
+	goOn    = iota // continues with the protocol
+	refused        // sent another reply than usual, and waits for the next command
+	over           // closes the connection
 )
 
-func (s *server) answer(conn net.Conn, step, usual string) int {
+func (s *server) reply(conn net.Conn, step, usual string) int {
 	if step == s.hang {
 		close(s.reached)
 		if s.deaf {
@@ -154,14 +155,14 @@ func (s *server) answer(conn net.Conn, step, usual string) int {
 		}
 		return over
 	}
-	reply, other := s.replies[step]
+	line, other := s.replies[step]
 	if !other {
-		reply = usual
+		line = usual
 	}
-	if reply == "" {
+	if line == "" {
 		return over
 	}
-	if _, err := io.WriteString(conn, reply+"\r\n"); err != nil {
+	if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
 		return over
 	}
 	if other {
@@ -175,7 +176,7 @@ func (s *server) serve(conn net.Conn) {
 	if secure {
 		conn = s.tls(conn)
 	}
-	if s.answer(conn, "greeting", "220 here") == over {
+	if s.reply(conn, "greeting", "220 here") == over {
 		return
 	}
 	in := bufio.NewReader(conn)
@@ -184,11 +185,11 @@ func (s *server) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		verb := s.hear(strings.TrimSpace(line))
+		verb := s.record(strings.TrimSpace(line))
 		usual := map[string]string{
 			"EHLO": s.extensions(secure), "STARTTLS": "220 go", "AUTH": "235 in", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go", "QUIT": "221 bye",
 		}[verb]
-		next := s.answer(conn, verb, cmp.Or(usual, "500 what?"))
+		next := s.reply(conn, verb, cmp.Or(usual, "500 what?"))
 		switch {
 		case next == over || verb == "QUIT":
 			return
@@ -206,14 +207,14 @@ func (s *server) serve(conn net.Conn) {
 
 func (s *server) receive(conn net.Conn, in *bufio.Reader) bool {
 	if s.hang == "message" {
-		s.answer(conn, "message", "")
+		s.reply(conn, "message", "")
 		return false
 	}
 	message, err := io.ReadAll(textproto.NewReader(in).DotReader())
 	if err != nil {
 		return false
 	}
-	next := s.answer(conn, "end", "250 taken")
+	next := s.reply(conn, "end", "250 taken")
 	if next == goOn {
 		s.mu.Lock()
 		s.delivered = append(s.delivered, string(message))
@@ -222,9 +223,9 @@ func (s *server) receive(conn net.Conn, in *bufio.Reader) bool {
 	return next != over
 }
 
-func (s *server) hear(line string) (verb string) {
+func (s *server) record(line string) (verb string) {
 	s.mu.Lock()
-	s.heard = append(s.heard, line)
+	s.commands = append(s.commands, line)
 	s.mu.Unlock()
 	verb, _, _ = strings.Cut(line, " ")
 	return verb

@@ -1,5 +1,11 @@
-// Package smtpmail sends mail through an SMTP server: it is a [twofa.Mailer]
-// over the server that a product already sends through.
+// Package smtpmail implements [twofa.Mailer] with the SMTP server through which a
+// product already sends its mail:
+//
+//	mailer, err := smtpmail.New(smtpmail.Config{
+//		Host: "smtp.acme.example", Username: "login", Password: password,
+//		From: "Acme <login@acme.example>",
+//	})
+//	cfg := twofa.Config{Mail: twofa.MailConfig{Mailer: mailer, …}}
 package smtpmail
 
 import (
@@ -15,51 +21,57 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Config says through which server mail goes, and from whom.
+// Config configures a [Mailer]. Host and From are required.
 type Config struct {
-	// Host is the server's name or IP address, without a port. Required. The
-	// server's certificate must be for it.
+	// Host is the name or IP address of the server, without a port. The server's
+	// certificate must be valid for it, or for TLSConfig.ServerName if that is
+	// set.
 	Host string
-	// Port is a TCP port; 0 means 587, with ImplicitTLS 465, with
-	// InsecurePlaintext 25.
+	// Port is the TCP port of the server. If zero, it defaults to 465 with
+	// ImplicitTLS, to 25 with InsecurePlaintext and to 587 otherwise.
 	Port int
 
-	// Username and Password log in by AUTH PLAIN or LOGIN, inside TLS only.
-	// Both empty means that the server takes mail without a login.
+	// Username is the name for AUTH PLAIN or AUTH LOGIN, which are used only
+	// inside TLS. If empty, mail is sent without a login.
 	Username string
+	// Password is required with Username.
 	Password twofa.Secret
 
-	// From is the sender, as in "Acme <login@acme.example>". Required. The
-	// address is ASCII; its domain also ends each Message-ID and is the default
-	// of HELO, so that neither tells the name of the machine.
+	// From is the sender, as in "Acme <login@acme.example>". The address must be
+	// ASCII. Its domain is also the end of each Message-ID and the default of
+	// HELO, so neither reveals the name of the machine.
 	From string
 
-	// ImplicitTLS starts TLS with the first byte (RFC 8314), in place of
-	// STARTTLS. Without it a server that does not offer STARTTLS is refused
-	// before login, address and message: who took the offer out of its answer
-	// wants to read the link.
+	// ImplicitTLS starts TLS with the first byte (RFC 8314) instead of using
+	// STARTTLS. If it and InsecurePlaintext are false and the server does not
+	// offer STARTTLS, nothing is sent, not even the login or the address. An
+	// attacker between client and server could have removed the offer to read the
+	// link.
 	ImplicitTLS bool
-	// TLSConfig is for roots and client certificates; nil means the system's
-	// roots. It is copied; ServerName defaults to Host, and versions below 1.2
-	// are not spoken. Its InsecureSkipVerify gives password and links to
-	// whoever stands in the way.
+	// TLSConfig sets root and client certificates. If nil, the roots of the
+	// system are used. It is copied. In the copy, ServerName defaults to Host, and
+	// MinVersion is at least TLS 1.2. With InsecureSkipVerify, an attacker
+	// between client and server can read the password and the links.
 	TLSConfig *tls.Config
-	// InsecurePlaintext speaks no TLS at all. It MUST NOT be used outside
-	// tests: everyone on the way can read the link and change the message. It
-	// excludes a login and ImplicitTLS.
+	// InsecurePlaintext sends mail without TLS. It MUST NOT be used outside
+	// tests, because everyone on the network path can read the link and change
+	// the message. It cannot be combined with Username or ImplicitTLS.
 	InsecurePlaintext bool
 
-	// HELO is how this client names itself; "" means the domain of From.
+	// HELO is the host name that this client sends in EHLO. If empty, it defaults
+	// to the domain of From.
 	HELO string
-	// Timeout bounds one SendMail from dialling to the server's acceptance,
-	// beside the context; 0 means 15 s. A user waits for it.
+	// Timeout is the longest time that one SendMail may take, in addition to the
+	// deadline of its context. If zero, it defaults to 15 seconds. A user is
+	// waiting meanwhile.
 	Timeout time.Duration
 }
 
-// Mailer is a [twofa.Mailer]. It opens a connection for each message, keeps
-// none, and may be used by many goroutines at once.
+// Mailer is a [twofa.Mailer]. It opens one connection for each message and closes
+// it again. The zero Mailer is not usable. Create a Mailer with [New]. It may be
+// used by many goroutines at once.
 type Mailer struct {
-	cfg    Config // checked, defaults filled in, the TLSConfig its own
+	cfg    Config // checked, with defaults, and with its own TLSConfig
 	from   mail.Address
 	domain string // of from
 }
@@ -68,12 +80,12 @@ var _ twofa.Mailer = (*Mailer)(nil)
 
 const defaultTimeout = 15 * time.Second
 
-// New returns a Mailer, or an error that names every field that is wrong. It
-// makes no connection.
+// New returns a Mailer, or an error that names every invalid field of cfg. It does
+// not connect to the server.
 func New(cfg Config) (*Mailer, error) {
 	from, err := mail.ParseAddress(cfg.From)
 	if err != nil || !oneLine(cfg.From) || !ascii(from.Address) {
-		from = new(mail.Address) // check tells
+		from = new(mail.Address) // check reports it
 	}
 	domain := from.Address[strings.LastIndexByte(from.Address, '@')+1:]
 	cfg.HELO = cmp.Or(cfg.HELO, domain)
@@ -92,15 +104,15 @@ func (cfg Config) check(from string) error {
 		wrong bool
 		text  string
 	}{
-		{!hostname(cfg.Host), "Host: want a name or an IP address, without a port"},
-		{cfg.Port < 1 || cfg.Port > 65535, "Port: want 1 to 65535, or 0 for the usual one"},
+		{!hostname(cfg.Host), "Host: must be a host name or IP address without a port"}, // not quoted: a URL may contain a password
+		{cfg.Port < 1 || cfg.Port > 65535, fmt.Sprintf("Port: must be 1 to 65535, or 0 for the default, is %d", cfg.Port)},
 		{cfg.Username == "" && !cfg.Password.IsZero(), "Username: required with Password"},
 		{cfg.Username != "" && cfg.Password.IsZero(), "Password: required with Username"},
-		{cfg.Username != "" && cfg.InsecurePlaintext, "InsecurePlaintext: not with Username, a password is sent inside TLS only"},
-		{cfg.ImplicitTLS && cfg.InsecurePlaintext, "InsecurePlaintext: not with ImplicitTLS"},
-		{from == "", "From: want one address with an ASCII mailbox and domain, as in Acme <login@acme.example>"},
-		{from != "" && !hostname(cfg.HELO), "HELO: want a host name"},
-		{cfg.Timeout < 0, "Timeout: want 0 or more"},
+		{cfg.Username != "" && cfg.InsecurePlaintext, "InsecurePlaintext: not allowed with Username, because a password is sent only inside TLS"},
+		{cfg.ImplicitTLS && cfg.InsecurePlaintext, "InsecurePlaintext: not allowed with ImplicitTLS"},
+		{from == "", fmt.Sprintf("From: must be one address with an ASCII mailbox and domain, as in Acme <login@acme.example>, is %q", cfg.From)},
+		{from != "" && !hostname(cfg.HELO), fmt.Sprintf("HELO: must be a host name, is %q", cfg.HELO)},
+		{cfg.Timeout < 0, fmt.Sprintf("Timeout: must be 0 or more, is %v", cfg.Timeout)},
 	} {
 		if p.wrong {
 			problems = append(problems, errors.New(p.text))
@@ -112,8 +124,9 @@ func (cfg Config) check(from string) error {
 	return nil
 }
 
-// hostname is not a check of names, which DNS does, but of what people write in
-// their place: a URL, a port, a list, nothing.
+// hostname reports whether s may be a host name or an IP address. It does not
+// check names, which DNS does. It finds common mistakes: a URL, a port, a list or
+// nothing.
 func hostname(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true

@@ -40,9 +40,9 @@ func TestNew_AllProblemsAtOnce(t *testing.T) {
 		"host with line break":    {with(func(c *smtpmail.Config) { c.Host = "acme.example\r\n" }), []string{"Host:"}},
 		"port":                    {with(func(c *smtpmail.Config) { c.Port = 65536 }), []string{"Port:"}},
 		"negative port":           {with(func(c *smtpmail.Config) { c.Port = -1 }), []string{"Port:"}},
-		"password alone":          {with(func(c *smtpmail.Config) { c.Password = secret }), []string{"Username:"}},
-		"user name alone":         {with(func(c *smtpmail.Config) { c.Username = username }), []string{"Password:"}},
-		"login in the clear":      {with(func(c *smtpmail.Config) { c.Username, c.Password, c.InsecurePlaintext = username, secret, true }), []string{"InsecurePlaintext:"}},
+		"password only":           {with(func(c *smtpmail.Config) { c.Password = secret }), []string{"Username:"}},
+		"user name only":          {with(func(c *smtpmail.Config) { c.Username = username }), []string{"Password:"}},
+		"login without TLS":       {with(func(c *smtpmail.Config) { c.Username, c.Password, c.InsecurePlaintext = username, secret, true }), []string{"InsecurePlaintext:"}},
 		"TLS and no TLS":          {with(func(c *smtpmail.Config) { c.ImplicitTLS, c.InsecurePlaintext = true, true }), []string{"InsecurePlaintext:"}},
 		"from: no address":        {with(func(c *smtpmail.Config) { c.From = "Acme" }), []string{"From:"}},
 		"from: two addresses":     {with(func(c *smtpmail.Config) { c.From = "a@acme.example, b@acme.example" }), []string{"From:"}},
@@ -63,11 +63,11 @@ func TestNew_AllProblemsAtOnce(t *testing.T) {
 		})
 	}
 	for name, cfg := range map[string]smtpmail.Config{
-		"name":             good,
-		"IPv6":             with(func(c *smtpmail.Config) { c.Host = "::1" }),
-		"bare sender":      with(func(c *smtpmail.Config) { c.From = "login@acme.example" }),
-		"name not ASCII":   with(func(c *smtpmail.Config) { c.From = "Ácme <login@acme.example>" }),
-		"TLS of the first": with(func(c *smtpmail.Config) { c.ImplicitTLS = true }),
+		"name":           good,
+		"IPv6":           with(func(c *smtpmail.Config) { c.Host = "::1" }),
+		"bare sender":    with(func(c *smtpmail.Config) { c.From = "login@acme.example" }),
+		"name not ASCII": with(func(c *smtpmail.Config) { c.From = "Ácme <login@acme.example>" }),
+		"implicit TLS":   with(func(c *smtpmail.Config) { c.ImplicitTLS = true }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := smtpmail.New(cfg)
@@ -87,9 +87,9 @@ func TestNew_CopiesTLSConfig(t *testing.T) {
 func TestSendMail(t *testing.T) {
 	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + username + "\x00" + password))
 	for name, tc := range map[string]struct {
-		srv    *server
-		change func(*smtpmail.Config)
-		heard  []string
+		srv      *server
+		change   func(*smtpmail.Config)
+		commands []string
 	}{
 		"STARTTLS and login": {&server{}, func(*smtpmail.Config) {}, []string{
 			"EHLO acme.example", "STARTTLS", "EHLO acme.example", "AUTH PLAIN " + plain,
@@ -110,7 +110,7 @@ func TestSendMail(t *testing.T) {
 		}, []string{
 			"EHLO acme.example", "MAIL FROM:<login@acme.example> BODY=8BITMIME", "RCPT TO:<jo@example.com>", "DATA", "QUIT",
 		}},
-		"no SMTPUTF8 where it is not needed": {&server{implicit: true, offer: []string{"SMTPUTF8", "AUTH PLAIN"}}, func(*smtpmail.Config) {}, []string{
+		"no SMTPUTF8 for an ASCII address": {&server{implicit: true, offer: []string{"SMTPUTF8", "AUTH PLAIN"}}, func(*smtpmail.Config) {}, []string{
 			"EHLO acme.example", "AUTH PLAIN " + plain,
 			"MAIL FROM:<login@acme.example>", "RCPT TO:<jo@example.com>", "DATA", "QUIT",
 		}},
@@ -123,7 +123,7 @@ func TestSendMail(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, m.SendMail(t.Context(), email()))
 			require.Len(t, srv.messages(), 1)
-			require.Equal(t, tc.heard, srv.heard)
+			require.Equal(t, tc.commands, srv.commands)
 		})
 	}
 }
@@ -136,7 +136,7 @@ func TestSendMail_LoginMechanisms(t *testing.T) {
 		}}
 		require.NoError(t, srv.start(t).send(t, t.Context(), email()))
 	})
-	t.Run("none we speak", func(t *testing.T) {
+	t.Run("no supported mechanism", func(t *testing.T) {
 		srv := (&server{implicit: true, offer: []string{"AUTH CRAM-MD5 NTLM"}}).start(t)
 		requireFailure(t, srv.send(t, t.Context(), email()), "AUTH", 0)
 		require.Equal(t, []string{"EHLO"}, srv.verbs())
@@ -148,24 +148,24 @@ func TestSendMail_LoginMechanisms(t *testing.T) {
 	})
 }
 
-func TestSendMail_AddressThatIsNotASCII(t *testing.T) {
+func TestSendMail_NonASCIIAddress(t *testing.T) {
 	e := email()
 	e.To = "jö@example.com"
-	t.Run("taken", func(t *testing.T) {
+	t.Run("SMTPUTF8 offered", func(t *testing.T) {
 		srv := (&server{implicit: true, offer: []string{"SMTPUTF8", "AUTH PLAIN"}}).start(t)
 		require.NoError(t, srv.send(t, t.Context(), e))
-		require.Contains(t, srv.heard, "MAIL FROM:<login@acme.example> SMTPUTF8")
-		require.Contains(t, srv.heard, "RCPT TO:<jö@example.com>")
+		require.Contains(t, srv.commands, "MAIL FROM:<login@acme.example> SMTPUTF8")
+		require.Contains(t, srv.commands, "RCPT TO:<jö@example.com>")
 	})
-	t.Run("not taken", func(t *testing.T) {
+	t.Run("SMTPUTF8 not offered", func(t *testing.T) {
 		srv := (&server{}).start(t)
 		requireFailure(t, srv.send(t, t.Context(), e), "MAIL", 0)
 		require.NotContains(t, srv.verbs(), "MAIL")
 	})
 }
 
-// Nothing is said before TLS stands, whatever the server or who sits in front
-// of it would like.
+// Neither the login nor the message is sent before TLS is established, even if the
+// server or an attacker in front of it tries to prevent TLS.
 func TestSendMail_TLSRequired(t *testing.T) {
 	for name, tc := range map[string]struct {
 		srv    *server
@@ -174,7 +174,7 @@ func TestSendMail_TLSRequired(t *testing.T) {
 	}{
 		"no STARTTLS, but a login": {&server{offer: []string{"AUTH PLAIN LOGIN"}}, func(*smtpmail.Config) {}, 0},
 		"STARTTLS refused":         {&server{replies: map[string]string{"STARTTLS": "454 4.7.0 not now"}}, func(*smtpmail.Config) {}, 454},
-		"garbage for a handshake":  {&server{replies: map[string]string{"STARTTLS": "220 go\r\n250 AUTH PLAIN\r\n235 in"}}, func(*smtpmail.Config) {}, 0},
+		"garbage as handshake":     {&server{replies: map[string]string{"STARTTLS": "220 go\r\n250 AUTH PLAIN\r\n235 in"}}, func(*smtpmail.Config) {}, 0},
 		"unknown root":             {&server{}, func(c *smtpmail.Config) { c.TLSConfig = nil }, 0},
 		"other name":               {&server{}, func(c *smtpmail.Config) { c.TLSConfig.ServerName = "smtp.acme.example" }, 0},
 	} {
@@ -219,7 +219,7 @@ func requireNothingSecret(t *testing.T, printed string) {
 }
 
 func TestSendMail_Refused(t *testing.T) {
-	// What servers like to quote.
+	// Servers quote addresses, links and logins in their replies.
 	const no = "550 5.7.1 <jo@example.com>: https://acme.example/login?token=tok-0123456789 is listed, Y29ycmVjdCBob3JzZQ=="
 	for _, tc := range []struct {
 		at, step, reply string
@@ -243,7 +243,7 @@ func TestSendMail_Refused(t *testing.T) {
 		{"MAIL", "MAIL", "", 0},
 		{"RCPT", "RCPT", "", 0},
 		{"DATA", "DATA", "", 0},
-		{"end", "DATA", "", 0}, // taken or not, nobody knows
+		{"end", "DATA", "", 0}, // the message may have been accepted
 	} {
 		t.Run(tc.at+" "+tc.reply, func(t *testing.T) {
 			t.Parallel()
@@ -267,13 +267,13 @@ func TestSendMail_Refused(t *testing.T) {
 	})
 }
 
-func TestSendMail_AcceptedIsAccepted(t *testing.T) {
+func TestSendMail_FailedQuitIsNoError(t *testing.T) {
 	for name, srv := range map[string]*server{
-		"QUIT refused":  {replies: map[string]string{"QUIT": "500 no"}},
-		"QUIT dropped":  {replies: map[string]string{"QUIT": ""}},
-		"QUIT garbled":  {replies: map[string]string{"QUIT": "?"}},
-		"QUIT hangs":    {hang: "QUIT"},
-		"QUIT deafness": {hang: "QUIT", deaf: true},
+		"QUIT refused": {replies: map[string]string{"QUIT": "500 no"}},
+		"QUIT dropped": {replies: map[string]string{"QUIT": ""}},
+		"QUIT garbled": {replies: map[string]string{"QUIT": "?"}},
+		"QUIT hangs":   {hang: "QUIT"},
+		"QUIT ignored": {hang: "QUIT", deaf: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,7 +281,7 @@ func TestSendMail_AcceptedIsAccepted(t *testing.T) {
 			start := time.Now()
 			require.NoError(t, srv.send(t, t.Context(), email()))
 			require.Len(t, srv.messages(), 1)
-			require.Less(t, time.Since(start), 10*time.Second, "a goodbye may not use up the timeout of 15 s")
+			require.Less(t, time.Since(start), 10*time.Second, "QUIT must not use up the timeout of 15 s")
 		})
 	}
 	t.Run("ctx ends while QUIT hangs", func(t *testing.T) {
@@ -306,16 +306,16 @@ func TestAbuse_R04_ServerHangs(t *testing.T) {
 	t.Run("at every step", func(t *testing.T) {
 		for _, stage := range stages {
 			for _, deaf := range []bool{false, true} {
-				t.Run(fmt.Sprintf("cancel, %s, deaf %v", stage.hang, deaf), func(t *testing.T) {
+				t.Run(fmt.Sprintf("cancel at %s, deaf %v", stage.hang, deaf), func(t *testing.T) {
 					t.Parallel()
 					srv := (&server{hang: stage.hang, deaf: deaf}).start(t)
 					err := srv.send(t, srv.untilReached(t), email())
 					require.ErrorIs(t, err, context.Canceled)
-					if stage.hang != "greeting" { // else the dialler may not have returned yet
+					if stage.hang != "greeting" { // at the greeting, the dialer may not have returned yet
 						requireFailure(t, err, stage.step, 0)
 					}
 				})
-				t.Run(fmt.Sprintf("deadline, %s, deaf %v", stage.hang, deaf), func(t *testing.T) {
+				t.Run(fmt.Sprintf("deadline at %s, deaf %v", stage.hang, deaf), func(t *testing.T) {
 					t.Parallel()
 					srv := (&server{hang: stage.hang, deaf: deaf}).start(t)
 					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -328,7 +328,7 @@ func TestAbuse_R04_ServerHangs(t *testing.T) {
 			t.Parallel()
 			srv := (&server{hang: "message", deaf: true}).start(t)
 			e := email()
-			e.Text = strings.Repeat("more than fits into what the kernel holds\n", 400_000)
+			e.Text = strings.Repeat("more than fits into the buffers of the kernel\n", 400_000)
 			require.ErrorIs(t, srv.send(t, srv.untilReached(t), e), context.Canceled)
 		})
 		t.Run("in the handshake", func(t *testing.T) {
@@ -340,7 +340,7 @@ func TestAbuse_R04_ServerHangs(t *testing.T) {
 			require.NoError(t, err)
 			require.ErrorIs(t, m.SendMail(srv.untilReached(t), email()), context.Canceled)
 		})
-		t.Run("own timeout", func(t *testing.T) {
+		t.Run("Config.Timeout", func(t *testing.T) {
 			t.Parallel()
 			srv := (&server{hang: "greeting"}).start(t)
 			cfg := srv.config()
@@ -352,7 +352,8 @@ func TestAbuse_R04_ServerHangs(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		})
 	})
-	// That no connection stays, each server has waited for; and no goroutine:
+	// Each server has waited for its connections to close. No goroutine may be left
+	// either.
 	require.Eventually(t, func() bool {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
@@ -360,7 +361,7 @@ func TestAbuse_R04_ServerHangs(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
-func TestAbuse_R09_CancelledBefore(t *testing.T) {
+func TestAbuse_R09_AlreadyCanceled(t *testing.T) {
 	srv := (&server{}).start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
