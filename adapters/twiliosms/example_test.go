@@ -23,12 +23,12 @@ func Example() {
 		APIKey:     "SKbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
 		APISecret:  twofa.NewSecret(os.Getenv("TWILIO_API_SECRET") + "…"),
 		From:       "Acme",
-		BaseURL:    gateway.URL, // leave it out for Twilio
+		BaseURL:    gateway.URL, // omit it to use Twilio
 	})
 	if err != nil {
 		panic(err)
 	}
-	// twofa.Config{SMS: sender, …} is all a host does; this is what happens then.
+	// The host sets sender as SMS.Sender of twofa.Config. The library then calls:
 	err = sender.SendSMS(context.Background(), twofa.TextMessage{To: "+41791234567", Body: "Your code is 123456."})
 	fmt.Println(err)
 	// Output:

@@ -1,6 +1,10 @@
-// Package twiliosms sends text messages through Twilio: it is a
-// [twofa.SMSSender] over one REST call, for Twilio and for gateways that speak
-// its protocol.
+// Package twiliosms implements [twofa.SMSSender] for Twilio, and for gateways that
+// have the same API. It uses one REST call:
+//
+//	sender, err := twiliosms.New(twiliosms.Config{
+//		AccountSID: "AC…", APIKey: "SK…", APISecret: secret, From: "Acme",
+//	})
+//	cfg := twofa.Config{SMS: twofa.SMSConfig{Sender: sender, …}}
 package twiliosms
 
 import (
@@ -19,45 +23,50 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Config says which account sends, and as whom.
+// Config configures a [Sender]. AccountSID, one credential (AuthToken, or APIKey
+// with APISecret) and one sender (From or MessagingServiceSID) are required.
 type Config struct {
-	// AccountSID names the account: AC and 32 hexadecimal digits. Required.
+	// AccountSID is the ID of the account: AC and 32 hexadecimal digits.
 	AccountSID string
-	// AuthToken is the account's own password. Either it or APIKey and
-	// APISecret is required. It opens the whole account: prefer a key.
+	// AuthToken is the password of the account. It gives access to everything in
+	// the account, so an APIKey is safer. It cannot be combined with one.
 	AuthToken twofa.Secret
-	// APIKey (SK and 32 hexadecimal digits) and APISecret are a key that can
-	// be restricted to sending messages and revoked by itself.
-	APIKey    string
+	// APIKey is the ID of an API key: SK and 32 hexadecimal digits. Such a key can
+	// be restricted to sending messages, and can be revoked separately.
+	APIKey string
+	// APISecret is the secret of APIKey.
 	APISecret twofa.Secret
 
-	// From is what the message comes from: a number in E.164, a short code or
-	// an alphanumeric sender. Either it or MessagingServiceSID is required.
+	// From is the sender of the messages: a number in E.164, a short code or an
+	// alphanumeric sender ID. It cannot be combined with MessagingServiceSID.
 	From string
-	// MessagingServiceSID (MG and 32 hexadecimal digits) leaves the choice of
-	// sender to a messaging service of the account.
+	// MessagingServiceSID is the ID of a messaging service, which chooses the
+	// sender: MG and 32 hexadecimal digits.
 	MessagingServiceSID string
 
-	// BaseURL is what stands in front of Twilio's paths; "" means
-	// https://api.twilio.com. It is https, because credentials, number and code
-	// go over it; plain http is accepted for a loopback address only, where a
-	// test keeps its peer.
+	// BaseURL is the URL of the gateway, without Twilio's path. If empty, it
+	// defaults to https://api.twilio.com. It must be https, because it is sent
+	// credentials, phone numbers and codes. For tests, http is allowed if the host
+	// is a loopback IP address, but not if it is a name such as localhost.
 	BaseURL string
-	// Client makes the calls; nil means one over [http.DefaultTransport]. It is
-	// copied, and its CheckRedirect and Jar are not used: a redirect is an
-	// error, else credentials, number and code would go where it points.
+	// Client makes the HTTP requests. If nil, a client with
+	// [http.DefaultTransport] is used. It is copied, without its CheckRedirect and
+	// Jar. A redirect is an error, because following one could send the
+	// credentials, the phone number and the code to another server.
 	Client *http.Client
-	// Timeout bounds one SendSMS with all its attempts, beside the context;
-	// 0 means 10 s. A user waits for it.
+	// Timeout is the longest time that one SendSMS may take, including retries, in
+	// addition to the deadline of its context. If zero, it defaults to 10 seconds.
+	// A user is waiting meanwhile.
 	Timeout time.Duration
 }
 
-// Sender is a [twofa.SMSSender]. It may be used by many goroutines at once.
+// Sender is a [twofa.SMSSender]. The zero Sender is not usable. Create a Sender
+// with [New]. It may be used by many goroutines at once.
 type Sender struct {
 	endpoint string
 	user     string
 	secret   twofa.Secret
-	origin   url.Values // the parameters that name the sender
+	origin   url.Values // parameters that select the sender
 	client   http.Client
 	timeout  time.Duration
 }
@@ -74,8 +83,8 @@ var (
 	e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 )
 
-// New returns a Sender, or an error that names every field that is wrong. It
-// makes no call.
+// New returns a Sender, or an error that names every invalid field of cfg. It
+// makes no request.
 func New(cfg Config) (*Sender, error) {
 	cfg.BaseURL = cmp.Or(cfg.BaseURL, defaultBaseURL)
 	if err := cfg.check(); err != nil {
@@ -112,16 +121,17 @@ func (cfg Config) check() error {
 		}
 	}
 	key := cfg.APIKey != "" || !cfg.APISecret.IsZero()
-	problem(!isSID(cfg.AccountSID, "AC"), "AccountSID: want AC and 32 hexadecimal digits")
-	problem(cfg.AuthToken.IsZero() && !key, "AuthToken: required, unless there is an APIKey")
-	problem(!cfg.AuthToken.IsZero() && key, "AuthToken: not beside APIKey and APISecret")
-	problem(key && !isSID(cfg.APIKey, "SK"), "APIKey: want SK and 32 hexadecimal digits")
+	// IDs and BaseURL are not quoted, because they may contain a secret by mistake.
+	problem(!isSID(cfg.AccountSID, "AC"), "AccountSID: must be AC and 32 hexadecimal digits")
+	problem(cfg.AuthToken.IsZero() && !key, "AuthToken: required without APIKey")
+	problem(!cfg.AuthToken.IsZero() && key, "AuthToken: not allowed with APIKey or APISecret")
+	problem(key && !isSID(cfg.APIKey, "SK"), "APIKey: must be SK and 32 hexadecimal digits")
 	problem(key && cfg.APISecret.IsZero(), "APISecret: required with APIKey")
-	problem(cfg.From == "" && cfg.MessagingServiceSID == "", "From: required, unless there is a MessagingServiceSID")
-	problem(cfg.From != "" && cfg.MessagingServiceSID != "", "From: not beside MessagingServiceSID")
-	problem(cfg.MessagingServiceSID != "" && !isSID(cfg.MessagingServiceSID, "MG"), "MessagingServiceSID: want MG and 32 hexadecimal digits")
-	problem(!safeBase(cfg.BaseURL), "BaseURL: want https://host, or http:// and a loopback address, without user, query and fragment")
-	problem(cfg.Timeout < 0, "Timeout: want 0 or more")
+	problem(cfg.From == "" && cfg.MessagingServiceSID == "", "From: required without MessagingServiceSID")
+	problem(cfg.From != "" && cfg.MessagingServiceSID != "", "From: not allowed with MessagingServiceSID")
+	problem(cfg.MessagingServiceSID != "" && !isSID(cfg.MessagingServiceSID, "MG"), "MessagingServiceSID: must be MG and 32 hexadecimal digits")
+	problem(!safeBase(cfg.BaseURL), "BaseURL: must be https, or http with a loopback IP address, and have a host, but no user, query or fragment")
+	problem(cfg.Timeout < 0, fmt.Sprintf("Timeout: must be 0 or more, is %v", cfg.Timeout))
 	if len(problems) > 0 {
 		return fmt.Errorf("twiliosms: config: %w", errors.Join(problems...))
 	}
@@ -138,18 +148,25 @@ func safeBase(base string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && net.ParseIP(u.Hostname()).IsLoopback()
 }
 
-// SendSMS hands a message to the gateway; nil means that the gateway took it
-// for delivery, not that it arrived. A message is sent again only where the
-// gateway said that it had not taken it (status 429), at most twice, after the
-// wait the gateway asked for, and if ctx leaves time for that. Every other
-// failure may have been a success whose answer was lost, and is not repeated.
+// SendSMS sends m through the gateway. It returns nil if the gateway accepted the
+// message for delivery, which does not mean that it has arrived.
 //
-// Errors are [*Error] where the gateway answered. None holds the number, the
-// text or a credential. A number that is not E.164 is refused without a call:
-// Twilio reads prefixes such as whatsapp: as other channels.
+// If the gateway reports that it has not accepted the message because of too many
+// requests (status 429), SendSMS tries again, at most twice. It waits 0.5 and then
+// 2 seconds, or longer if Retry-After asks for that. It returns the error at once
+// if ctx or Config.Timeout would end before. It does not retry after any other
+// failure, because the message may have been accepted and the user would get it
+// twice.
+//
+// If the gateway responded, the error is an [*Error]. Errors contain neither the
+// phone number nor the text nor a credential. The gateway's own error text may
+// quote them, but its digits are replaced, so that no number or code remains.
+//
+// If m.To is not in E.164, SendSMS returns an error without a request, because
+// Twilio interprets a prefix such as whatsapp: as another channel.
 func (s *Sender) SendSMS(ctx context.Context, m twofa.TextMessage) error {
 	if !e164.MatchString(m.To) {
-		return errors.New("twiliosms: To is not a number in E.164")
+		return errors.New("twiliosms: To: must be a phone number in E.164, + and 7 to 15 digits") // not quoted: personal data
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -162,10 +179,11 @@ func (s *Sender) SendSMS(ctx context.Context, m twofa.TextMessage) error {
 	}
 }
 
-// backoff is the least wait before the second and the third attempt.
+// backoff is the shortest wait before the second and before the third attempt.
 var backoff = [...]time.Duration{500 * time.Millisecond, 2 * time.Second}
 
-// pause waits, unless ctx would end first: then it returns false, mostly at once.
+// pause waits for d and returns true. It returns false if ctx ends first, without
+// waiting if the deadline of ctx is before that.
 func pause(ctx context.Context, d time.Duration) bool {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return false
@@ -194,11 +212,11 @@ func (s *Sender) post(ctx context.Context, m twofa.TextMessage) error {
 	req.Header.Set("Accept", "application/json")
 	res, err := s.client.Do(req)
 	if err != nil {
-		return unanswered(err)
+		return noResponse(err)
 	}
 	defer res.Body.Close()
-	// What the gateway says is read even where nothing depends on it, or the
-	// connection could not be used again; but never more than that.
+	// The body is read even if it is not needed, because otherwise the connection
+	// could not be reused. The limit is for a gateway that never stops sending.
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxBody))
 	if res.StatusCode == http.StatusCreated {
 		return nil

@@ -43,7 +43,7 @@ func open(t *testing.T, cfg twiliosms.Config) *twiliosms.Sender {
 	return s
 }
 
-// gateway answers every call with h and counts the calls.
+// gateway starts a gateway that responds with h. calls counts the requests.
 func gateway(t *testing.T, h http.HandlerFunc) (base string, calls *atomic.Int32) {
 	t.Helper()
 	calls = new(atomic.Int32)
@@ -55,7 +55,7 @@ func gateway(t *testing.T, h http.HandlerFunc) (base string, calls *atomic.Int32
 	return srv.URL, calls
 }
 
-func answer(status int, body string) http.HandlerFunc {
+func respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
@@ -71,7 +71,7 @@ func TestNew_AllProblemsAtOnce(t *testing.T) {
 		"malformed ids":       {twiliosms.Config{AccountSID: "AC1/../x", APIKey: account, MessagingServiceSID: apiKey}, []string{"AccountSID:", "APIKey:", "APISecret:", "MessagingServiceSID:"}},
 		"secret without key":  {twiliosms.Config{AccountSID: account, APISecret: twofa.NewSecret("s"), From: "Acme"}, []string{"APIKey:"}},
 		"two credentials":     {twiliosms.Config{AccountSID: account, AuthToken: twofa.NewSecret("t"), APIKey: apiKey, APISecret: twofa.NewSecret("s"), From: "Acme"}, []string{"AuthToken:"}},
-		"two origins":         {twiliosms.Config{AccountSID: account, AuthToken: twofa.NewSecret("t"), From: "Acme", MessagingServiceSID: service}, []string{"From:"}},
+		"two senders":         {twiliosms.Config{AccountSID: account, AuthToken: twofa.NewSecret("t"), From: "Acme", MessagingServiceSID: service}, []string{"From:"}},
 		"negative timeout":    {twiliosms.Config{AccountSID: account, AuthToken: twofa.NewSecret("t"), From: "Acme", Timeout: -1}, []string{"Timeout:"}},
 		"plain http":          {config("http://api.twilio.com"), []string{"BaseURL:"}},
 		"http by name":        {config("http://localhost:4010"), []string{"BaseURL:"}},
@@ -80,7 +80,7 @@ func TestNew_AllProblemsAtOnce(t *testing.T) {
 		"no host":             {config("https://"), []string{"BaseURL:"}},
 		"other scheme":        {config("ftp://127.0.0.1"), []string{"BaseURL:"}},
 		"not a URL":           {config("https://%zz"), []string{"BaseURL:"}},
-		"line break in a sid": {twiliosms.Config{AccountSID: account + "\n", AuthToken: twofa.NewSecret("t"), From: "Acme"}, []string{"AccountSID:"}},
+		"line break in a SID": {twiliosms.Config{AccountSID: account + "\n", AuthToken: twofa.NewSecret("t"), From: "Acme"}, []string{"AccountSID:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := twiliosms.New(tc.cfg)
@@ -104,7 +104,7 @@ func TestSendSMS_Request(t *testing.T) {
 			c.AuthToken, c.APIKey, c.APISecret = twofa.Secret{}, apiKey, twofa.NewSecret("s3cret")
 			c.From, c.MessagingServiceSID = "", service
 		}, apiKey, "s3cret", url.Values{"MessagingServiceSid": {service}}},
-		"base with a slash": {func(c *twiliosms.Config) { c.BaseURL += "/" }, account, token, url.Values{"From": {"+14155552345"}}},
+		"base URL with a slash": {func(c *twiliosms.Config) { c.BaseURL += "/" }, account, token, url.Values{"From": {"+14155552345"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, calls := gateway(t, func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func TestSendSMS_Request(t *testing.T) {
 					w.WriteHeader(http.StatusTeapot)
 					return
 				}
-				answer(http.StatusCreated, `{"sid":"SM1","status":"queued"}`)(w, r)
+				respond(http.StatusCreated, `{"sid":"SM1","status":"queued"}`)(w, r)
 			})
 			cfg := config(base)
 			tc.change(&cfg)
@@ -137,22 +137,22 @@ func TestSendSMS_Refused(t *testing.T) {
 		body   string
 		want   twiliosms.Error
 	}{
-		"bad number":             {400, quoting, twiliosms.Error{Code: 21211, Permanent: true, Message: "The 'To' number +########### is not a valid phone number.  Body: ######"}},
-		"wrong credential":       {401, `{"code":20003,"message":"Authenticate"}`, twiliosms.Error{Code: 20003, Permanent: true, Message: "Authenticate"}},
-		"not JSON":               {404, `<html>`, twiliosms.Error{Permanent: true}},
-		"JSON of another kind":   {422, `["1"]`, twiliosms.Error{Permanent: true}},
-		"long message":           {400, long, twiliosms.Error{Code: 20001, Permanent: true, Message: strings.Repeat("é", 200)}},
-		"request timeout":        {408, ``, twiliosms.Error{}},
-		"server error":           {500, `{"code":20500,"message":"Internal"}`, twiliosms.Error{Code: 20500, Message: "Internal"}},
-		"unavailable":            {503, ``, twiliosms.Error{}},
-		"success of another way": {200, `{"sid":"SM1"}`, twiliosms.Error{}},
-		"nothing":                {204, ``, twiliosms.Error{}},
-		"not modified":           {304, ``, twiliosms.Error{}},
+		"bad number":           {400, quoting, twiliosms.Error{Code: 21211, Permanent: true, Message: "The 'To' number +########### is not a valid phone number.  Body: ######"}},
+		"wrong credential":     {401, `{"code":20003,"message":"Authenticate"}`, twiliosms.Error{Code: 20003, Permanent: true, Message: "Authenticate"}},
+		"not JSON":             {404, `<html>`, twiliosms.Error{Permanent: true}},
+		"JSON of another kind": {422, `["1"]`, twiliosms.Error{Permanent: true}},
+		"long message":         {400, long, twiliosms.Error{Code: 20001, Permanent: true, Message: strings.Repeat("é", 200)}},
+		"request timeout":      {408, ``, twiliosms.Error{}},
+		"server error":         {500, `{"code":20500,"message":"Internal"}`, twiliosms.Error{Code: 20500, Message: "Internal"}},
+		"unavailable":          {503, ``, twiliosms.Error{}},
+		"other success":        {200, `{"sid":"SM1"}`, twiliosms.Error{}},
+		"no content":           {204, ``, twiliosms.Error{}},
+		"not modified":         {304, ``, twiliosms.Error{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, calls := gateway(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Retry-After", "0")
-				answer(tc.status, tc.body)(w, r)
+				respond(tc.status, tc.body)(w, r)
 			})
 			err := open(t, config(base)).SendSMS(t.Context(), text)
 			got, ok := errors.AsType[*twiliosms.Error](err)
@@ -160,12 +160,12 @@ func TestSendSMS_Refused(t *testing.T) {
 			tc.want.Status = tc.status
 			require.Equal(t, tc.want, *got)
 			require.ErrorContains(t, err, fmt.Sprint(tc.status))
-			require.EqualValues(t, 1, calls.Load(), "an answer other than 429 must not be retried")
+			require.EqualValues(t, 1, calls.Load(), "only status 429 may be retried")
 		})
 	}
 }
 
-func TestSendSMS_EndlessAnswer(t *testing.T) {
+func TestSendSMS_EndlessResponse(t *testing.T) {
 	var written int
 	done := make(chan struct{})
 	base, _ := gateway(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -182,11 +182,11 @@ func TestSendSMS_EndlessAnswer(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, http.StatusBadRequest, got.Status)
 	<-done
-	require.Less(t, written, 100<<20, "what the kernel holds, not what the gateway would like to say")
+	require.Less(t, written, 100<<20, "SendSMS must stop reading; the rest is in buffers of the kernel")
 }
 
 func TestSendSMS_FollowsNoRedirect(t *testing.T) {
-	other, reached := gateway(t, answer(http.StatusCreated, "{}"))
+	other, reached := gateway(t, respond(http.StatusCreated, "{}"))
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		base, _ := gateway(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other+r.URL.Path, status) })
 		cfg := config(base)
@@ -195,12 +195,12 @@ func TestSendSMS_FollowsNoRedirect(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, status, got.Status)
 		require.Zero(t, reached.Load())
-		require.NoError(t, cfg.Client.CheckRedirect(nil, nil), "the host's client is not written to")
+		require.NoError(t, cfg.Client.CheckRedirect(nil, nil), "the host's client must not be changed")
 	}
 }
 
-func TestAbuse_J10_DestinationsThatAreNoNumber(t *testing.T) {
-	base, calls := gateway(t, answer(http.StatusCreated, "{}"))
+func TestAbuse_J10_DestinationNotANumber(t *testing.T) {
+	base, calls := gateway(t, respond(http.StatusCreated, "{}"))
 	s := open(t, config(base))
 	for _, to := range []string{
 		"", "+", "41791234567", "+0791234567", "+1;ext=9", "+" + strings.Repeat("4", 40), "+4179CALLME", "whatsapp:+41791234567",
@@ -213,7 +213,7 @@ func TestAbuse_J10_DestinationsThatAreNoNumber(t *testing.T) {
 	require.Zero(t, calls.Load())
 }
 
-func TestSendSMS_TakenThoughTheBodyBreaksOff(t *testing.T) {
+func TestSendSMS_AcceptedWithTruncatedBody(t *testing.T) {
 	base, _ := gateway(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		w.WriteHeader(http.StatusCreated)
@@ -223,19 +223,19 @@ func TestSendSMS_TakenThoughTheBodyBreaksOff(t *testing.T) {
 	require.NoError(t, open(t, config(base)).SendSMS(t.Context(), text))
 }
 
-func TestSendSMS_NoAnswer(t *testing.T) {
+func TestSendSMS_NoResponse(t *testing.T) {
 	t.Run("connection refused", func(t *testing.T) {
 		srv := httptest.NewServer(nil)
 		srv.Close()
 		err := open(t, config(srv.URL)).SendSMS(t.Context(), text)
 		require.ErrorContains(t, err, "connection refused")
 	})
-	t.Run("broken off before the status", func(t *testing.T) {
+	t.Run("connection closed before the status", func(t *testing.T) {
 		base, calls := gateway(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		require.ErrorIs(t, open(t, config(base)).SendSMS(t.Context(), text), io.EOF)
 		require.EqualValues(t, 1, calls.Load())
 	})
-	t.Run("the request comes back as the answer", func(t *testing.T) {
+	t.Run("response echoes the request", func(t *testing.T) {
 		base, _ := gateway(t, func(w http.ResponseWriter, r *http.Request) {
 			sent, _ := io.ReadAll(r.Body)
 			conn, _, _ := w.(http.Hijacker).Hijack()
@@ -255,15 +255,15 @@ func requireNothingSecret(t *testing.T, printed string) {
 	}
 }
 
-// hang holds every call until the test ends.
+// hang starts a gateway that does not respond until the test ends.
 func hang(t *testing.T) (base string, reached <-chan struct{}) {
 	t.Helper()
-	arrived, over := make(chan struct{}, 1), make(chan struct{})
+	arrived, done := make(chan struct{}, 1), make(chan struct{})
 	base, _ = gateway(t, func(http.ResponseWriter, *http.Request) {
 		arrived <- struct{}{}
-		<-over
+		<-done
 	})
-	t.Cleanup(func() { close(over) }) // runs before the gateway closes
+	t.Cleanup(func() { close(done) }) // runs before the cleanup that closes the gateway
 	return base, arrived
 }
 
@@ -280,14 +280,14 @@ func TestAbuse_R04_GatewayHangs(t *testing.T) {
 		go func() { <-reached; cancel() }()
 		require.ErrorIs(t, open(t, config(base)).SendSMS(ctx, text), context.Canceled)
 	})
-	t.Run("own timeout", func(t *testing.T) {
+	t.Run("Config.Timeout", func(t *testing.T) {
 		base, _ := hang(t)
 		cfg := config(base)
 		cfg.Timeout = 50 * time.Millisecond
 		require.ErrorIs(t, open(t, cfg).SendSMS(t.Context(), text), context.DeadlineExceeded)
 	})
-	t.Run("cancelled before", func(t *testing.T) {
-		base, calls := gateway(t, answer(http.StatusCreated, "{}"))
+	t.Run("already canceled", func(t *testing.T) {
+		base, calls := gateway(t, respond(http.StatusCreated, "{}"))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, open(t, config(base)).SendSMS(ctx, text), context.Canceled)
@@ -295,14 +295,15 @@ func TestAbuse_R04_GatewayHangs(t *testing.T) {
 	})
 }
 
-// script is a gateway inside the process: it gives its answers one after another.
+// script is an http.RoundTripper that returns its responses one after another. It
+// repeats the last one.
 type script struct {
-	answers []http.Response
-	calls   int
+	responses []http.Response
+	calls     int
 }
 
 func (s *script) RoundTrip(*http.Request) (*http.Response, error) {
-	res := s.answers[min(s.calls, len(s.answers)-1)]
+	res := s.responses[min(s.calls, len(s.responses)-1)]
 	s.calls++
 	res.Body = io.NopCloser(strings.NewReader(`{"code":20429}`))
 	return &res, nil
@@ -312,28 +313,28 @@ func busy(after string) http.Response {
 	return http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {after}}}
 }
 
-func TestSendSMS_RetriesOnlyWhatWasNotTaken(t *testing.T) {
-	taken := http.Response{StatusCode: 201}
+func TestSendSMS_RetriesOnlyIfNotAccepted(t *testing.T) {
+	accepted := http.Response{StatusCode: 201}
 	for name, tc := range map[string]struct {
-		answers []http.Response
-		timeout time.Duration // of the caller
-		calls   int
-		took    time.Duration
-		status  int // of the error; 0: no error
+		responses []http.Response
+		timeout   time.Duration // timeout of the caller's context
+		calls     int
+		took      time.Duration
+		status    int // status of the error, 0 for success
 	}{
-		"busy once":                        {[]http.Response{busy(""), taken}, time.Minute, 2, 500 * time.Millisecond, 0},
-		"busy twice":                       {[]http.Response{busy(""), busy(""), taken}, time.Minute, 3, 2500 * time.Millisecond, 0},
-		"busy for good":                    {[]http.Response{busy("")}, time.Minute, 3, 2500 * time.Millisecond, 429},
-		"as long as the gateway asks":      {[]http.Response{busy("3"), taken}, time.Minute, 2, 3 * time.Second, 0},
-		"no wait beyond the caller's time": {[]http.Response{busy("3"), taken}, 2 * time.Second, 1, 0, 429},
-		"no wait beyond the own timeout":   {[]http.Response{busy("3600"), taken}, time.Hour, 1, 0, 429},
-		"a wait that cannot be read":       {[]http.Response{busy("-7"), taken}, time.Minute, 2, 500 * time.Millisecond, 0},
-		"a wait that overflows":            {[]http.Response{busy("99999999999999999999"), taken}, time.Minute, 2, 500 * time.Millisecond, 0},
-		"busy, then unknown":               {[]http.Response{busy(""), {StatusCode: 503}}, time.Minute, 2, 500 * time.Millisecond, 503},
+		"busy once":                     {[]http.Response{busy(""), accepted}, time.Minute, 2, 500 * time.Millisecond, 0},
+		"busy twice":                    {[]http.Response{busy(""), busy(""), accepted}, time.Minute, 3, 2500 * time.Millisecond, 0},
+		"always busy":                   {[]http.Response{busy("")}, time.Minute, 3, 2500 * time.Millisecond, 429},
+		"longer wait in Retry-After":    {[]http.Response{busy("3"), accepted}, time.Minute, 2, 3 * time.Second, 0},
+		"no wait beyond the context":    {[]http.Response{busy("3"), accepted}, 2 * time.Second, 1, 0, 429},
+		"no wait beyond Config.Timeout": {[]http.Response{busy("3600"), accepted}, time.Hour, 1, 0, 429},
+		"invalid Retry-After":           {[]http.Response{busy("-7"), accepted}, time.Minute, 2, 500 * time.Millisecond, 0},
+		"Retry-After overflows":         {[]http.Response{busy("99999999999999999999"), accepted}, time.Minute, 2, 500 * time.Millisecond, 0},
+		"busy, then outcome unknown":    {[]http.Response{busy(""), {StatusCode: 503}}, time.Minute, 2, 500 * time.Millisecond, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				gw := &script{answers: tc.answers}
+				gw := &script{responses: tc.responses}
 				cfg := config("")
 				cfg.Client = &http.Client{Transport: gw}
 				ctx, cancel := context.WithTimeout(t.Context(), tc.timeout)
@@ -356,7 +357,7 @@ func TestSendSMS_RetriesOnlyWhatWasNotTaken(t *testing.T) {
 
 func TestSendSMS_CancelEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gw := &script{answers: []http.Response{busy("5")}}
+		gw := &script{responses: []http.Response{busy("5")}}
 		cfg := config("")
 		cfg.Client = &http.Client{Transport: gw}
 		ctx, cancel := context.WithCancel(t.Context())
