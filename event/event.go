@@ -1,33 +1,39 @@
-// Package event names the types of [twofa.Event]. They are data: stores keep
-// them, rules of a SIEM and reports are written against them, so that none
-// changes its name or meaning.
+// Package event defines the types of [twofa.Event]. They are strings that stores
+// keep and that SIEM rules and reports match, so no type ever changes its name or
+// meaning:
+//
+//	if e.Type == event.BrowserReplay {
+//		alert(e.User)
+//	}
 //
 // [twofa.Event]: https://pkg.go.dev/github.com/twofa-go/twofa#Event
 package event
 
-// Beside each stands what happened. Method and Detail of the event say more.
+// The types of events. The fields Method and Detail of an event have more
+// information. A failed attempt is recorded as one event. Its type is the last one
+// of Failed, Reused, Locked and Disabled that applies.
 const (
-	Login          = "login"           // a login ended, with or without a challenge
-	Failed         = "failed"          // a wrong, used or expired code
-	Reused         = "reused"          // a right code that had been used before
-	Locked         = "locked"          // a method became locked after failures
-	Disabled       = "disabled"        // a method was switched off after too many failures
-	Sent           = "sent"            // a link or code was claimed for sending
-	Enrolled       = "enrolled"        // an authenticator or phone became active
-	Replaced       = "replaced"        // an authenticator or phone took the place of another
-	Renamed        = "renamed"         // an authenticator was renamed
+	Login          = "login"           // a login was completed, with or without a challenge
+	Failed         = "failed"          // a wrong, expired or used code was entered, at sign-in or to confirm an enrollment
+	Reused         = "reused"          // a TOTP code that had already been used was entered
+	Locked         = "locked"          // a method was locked for a time after several failures
+	Disabled       = "disabled"        // a method was disabled after too many failures
+	Sent           = "sent"            // a link or code was counted against the limits and is sent next
+	Enrolled       = "enrolled"        // an authenticator or phone was added
+	Replaced       = "replaced"        // an authenticator or phone replaced another
+	Renamed        = "renamed"         // an authenticator or phone was renamed
 	Removed        = "removed"         // an authenticator or phone was removed
-	TurnedOff      = "turned_off"      // the last factor is gone; codes and browsers went with it
-	CodesGenerated = "codes_generated" // a new set of recovery codes is live, the old one is dead
+	TurnedOff      = "turned_off"      // the last factor was removed, and with it the recovery codes and known browsers
+	CodesGenerated = "codes_generated" // new recovery codes replaced any earlier ones
 	CodesViewed    = "codes_viewed"    // recovery codes were shown again
-	RecoveryUsed   = "recovery_used"   // a recovery code was spent; Left says how many remain
-	BrowserTrusted = "browser_trusted" // a browser is remembered
-	BrowserRevoked = "browser_revoked" // one or all browsers were revoked
-	BrowserReplay  = "browser_replay"  // an outdated browser token came back: a copy exists
-	StepUp         = "step_up"         // fresh proof for one action
-	ActionUsed     = "action_used"     // a once-only grant was spent
-	Policy         = "policy"          // an account's policy was set
-	Revoked        = "revoked"         // sessions, browsers and grants were revoked
+	RecoveryUsed   = "recovery_used"   // a recovery code was used up, and Left is the number of unused ones
+	BrowserTrusted = "browser_trusted" // a browser became a remembered browser
+	BrowserRevoked = "browser_revoked" // one or all known browsers were revoked
+	BrowserReplay  = "browser_replay"  // an outdated browser token was used, so a copy of it exists
+	StepUp         = "step_up"         // a fresh proof for one action was given
+	ActionUsed     = "action_used"     // a single-use proof for an action was used up
+	Policy         = "policy"          // an account's policy was changed
+	Revoked        = "revoked"         // all of a user's sessions, browsers and proofs for actions were revoked
 	Erased         = "erased"          // all second-factor state of a user was deleted
-	Credentials    = "credentials"     // the host's first factor changed
+	Credentials    = "credentials"     // the host reported a changed first factor
 )

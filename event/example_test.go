@@ -9,9 +9,9 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// An operator is told of what a person alone cannot judge.
+// The host alerts an operator to events that a user cannot judge alone.
 func Example() {
-	worth := func(e twofa.Event) bool {
+	suspicious := func(e twofa.Event) bool {
 		switch e.Type {
 		case event.Disabled, event.Reused, event.BrowserReplay:
 			return true
@@ -22,7 +22,7 @@ func Example() {
 	m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: keys,
 		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id}, nil },
 		OnEvent: func(_ context.Context, e twofa.Event) {
-			fmt.Println(e.Type, e.User, worth(e))
+			fmt.Println(e.Type, e.User, suspicious(e))
 		}})
 	if err != nil {
 		fmt.Println(err)
