@@ -11,8 +11,8 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// A test sets an app up as a person does, by the code that it shows, and reads
-// what was mailed. No time passes but what the test adds.
+// The test enrolls an authenticator app as a user would, reads the mail that was
+// sent, and signs in. Time passes only when the test moves the clock.
 func Example() {
 	ctx, clock, out := context.Background(), twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), &twofatest.Outbox{}
 	m := must(twofa.New(twofa.Config{
@@ -44,7 +44,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// tb stands where a test of yours has its t.
+// tb replaces the t that a real test has.
 var tb testing.TB = exampleTB{}
 
 type exampleTB struct{ testing.TB }
