@@ -8,9 +8,8 @@ import (
 	"github.com/twofa-go/twofa/storetest"
 )
 
-// The line for a TestStore of your own, with your store in the place of this
-// one.
+// Write a TestStore like this for your own store.
 func ExampleRun() {
-	var t *testing.T // TestStore's
+	var t *testing.T // the t of TestStore
 	storetest.Run(t, func(*testing.T) twofa.Store { return memstore.New() })
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// mapped hands out memory that can only be read, as a store over a file that is
-// mapped into memory may do.
-func mapped(t *testing.T) *planted {
+// mapped returns a store whose Get returns read-only memory, as a store that maps a
+// file into memory may do.
+func mapped(t *testing.T) *faulty {
 	return onGet(func(found []twofa.Record) []twofa.Record {
 		for i, r := range found {
 			memory, err := syscall.Mmap(-1, 0, len(r.Data), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
@@ -26,9 +26,9 @@ func mapped(t *testing.T) *planted {
 	})
 }
 
-func TestPlantedMappedMemoryIsRejected(t *testing.T) {
+func TestMappedMemoryIsRejected(t *testing.T) {
 	store := mapped(t)
-	message := broken(t, "data out", store, store)
-	require.Contains(t, message, "memory of the store's own")
-	require.Contains(t, message, "The rule: "+ruleNamed(t, "data out").text)
+	message := broken(t, "get ownership", store, store)
+	require.Contains(t, message, "read-only memory of the store")
+	require.Contains(t, message, "The rule: "+ruleNamed(t, "get ownership").text)
 }

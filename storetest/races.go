@@ -12,34 +12,34 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Enough to see a store that is slow between its check and its write, few
-// enough for a database that flushes to disk on every swap. A store in memory
-// has a few instructions there: that takes many more swaps than rounds, see
-// [storeProbe.countUp].
+// These numbers are large enough to catch a store that is slow between comparing
+// and writing, and small enough for a database that flushes to disk on every Swap.
+// In a store in memory, only a few instructions are in between. Catching it takes
+// many more swaps, see [storeProbe.countUp].
 const (
 	racers = 8
 	rounds = 25
 )
 
 var raceRules = []storeRule{
-	{name: "create race", text: "of several concurrent Swaps that create one record exactly one returns nil, and its record is stored", check: func(p *storeProbe) {
+	{name: "create race", text: "of several concurrent Swaps that create the same record, exactly one returns nil, and its record is stored", check: func(p *storeProbe) {
 		for i := range rounds {
 			p.race("", func(int) (twofa.Record, []twofa.Event) {
 				return p.record(p.key(strconv.Itoa(i))), nil
 			})
 		}
 	}},
-	{name: "swap race", text: "of several concurrent Swaps from one version exactly one returns nil, and its record is stored", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "swap race", text: "of several concurrent Swaps with the same prev, exactly one returns nil, and its record is stored", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		for range rounds {
 			r = p.race(r.Version, func(int) (twofa.Record, []twofa.Event) {
 				return p.record(r.Key), nil
 			})
 		}
 	}},
-	{name: "delete race", text: "of a delete and changes from one version exactly one returns nil", check: func(p *storeProbe) {
+	{name: "delete race", text: "of a delete and several changes with the same prev, exactly one returns nil", check: func(p *storeProbe) {
 		for i := range rounds {
-			r := p.created(p.key(strconv.Itoa(i)))
+			r := p.create(p.key(strconv.Itoa(i)))
 			p.race(r.Version, func(racer int) (twofa.Record, []twofa.Event) {
 				if racer == i%racers {
 					return twofa.Record{Key: r.Key}, nil
@@ -48,18 +48,18 @@ var raceRules = []storeRule{
 			})
 		}
 	}},
-	{name: "counter race", text: "no Swap that returned nil is lost, and none that returned ErrConflict is kept", check: func(p *storeProbe) {
+	{name: "counter race", text: "a Swap that returned nil is never lost, and one that returned ErrConflict is never stored", check: func(p *storeProbe) {
 		p.countUp(p.key(""))
 	}},
-	{name: "read after write", text: "Get sees every Swap that returned nil before Get was called, on whatever server", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "read after write", text: "Get sees every Swap that returned nil before Get was called, on any server", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		for range rounds {
 			next := p.record(r.Key)
 			p.swap(r.Version, next)
 			p.inParallel(func(_ int, s twofa.Store) error {
 				found, err := s.Get(p.Context(), r.Key)
 				if err == nil && (len(found) != 1 || found[0].Version != next.Version) {
-					err = fmt.Errorf("found %d records, not the version just stored", len(found))
+					err = fmt.Errorf("found %d records, want 1 with the version just stored", len(found))
 				}
 				return err
 			})
@@ -68,8 +68,8 @@ var raceRules = []storeRule{
 	}},
 }
 
-// inParallel runs f in several goroutines that start together, half of them on
-// either handle. Any error breaks the rule.
+// inParallel runs f in several goroutines that start together, half of them with
+// each handle. If f returns an error, the rule fails.
 func (p *storeProbe) inParallel(f func(racer int, s twofa.Store) error) {
 	p.Helper()
 	var (
@@ -90,12 +90,12 @@ func (p *storeProbe) inParallel(f func(racer int, s twofa.Store) error) {
 	close(start)
 	wg.Wait()
 	if err := errors.Join(errs[:]...); err != nil {
-		p.failf("%d goroutines at once: %v", racers, err)
+		p.failf("%d concurrent goroutines: %v", racers, err)
 	}
 }
 
-// race lets several goroutines swap from one version to what next gives each
-// of them, and returns the record of the only winner.
+// race calls Swap in several goroutines, all with the same prev and each with its
+// own record from next. Exactly one must succeed. race returns its record.
 func (p *storeProbe) race(prev string, next func(racer int) (twofa.Record, []twofa.Event)) twofa.Record {
 	p.Helper()
 	var (
@@ -117,16 +117,17 @@ func (p *storeProbe) race(prev string, next func(racer int) (twofa.Record, []two
 		p.failf("%d of %d concurrent Swaps from version %q returned nil, want 1", len(winners), racers, prev)
 	}
 	if winners[0].Version == "" {
-		p.gone(winners[0].Key)
+		p.wantMissing(winners[0].Key)
 	} else {
-		p.holds(winners[0])
+		p.wantStored(winners[0])
 	}
 	return winners[0]
 }
 
-// countUp lets racers increment one number, each for as many rounds as in any
-// race, and on until the time is up. It does not matter when an update is lost:
-// the number stays behind the Swaps that returned nil, however many follow.
+// countUp lets racers increment one number, each for at least as many rounds as in
+// the other races, until countingTime has passed. A lost update is found whenever
+// it happens, because the number then stays lower than the count of Swaps that
+// returned nil.
 func (p *storeProbe) countUp(key string) {
 	p.Helper()
 	count := p.record(key)
@@ -143,13 +144,14 @@ func (p *storeProbe) countUp(key string) {
 		return nil
 	})
 	if _, got, err := p.number(p.b, key); err != nil || got != swaps.Load() {
-		p.failf("after %d increments the counter is %d (error: %v)", swaps.Load(), got, err)
+		p.failf("after %d increments, the counter is %d (error: %v)", swaps.Load(), got, err)
 	}
 }
 
-// countingTime is long enough to interrupt some racer between a check and a
-// write that follows at once. One processor takes longer: there racers are
-// interrupted a hundred times a second, and run side by side never.
+// countingTime returns a duration that is long enough to interrupt a racer between
+// comparing and writing, even if these are only a few instructions apart. It is
+// longer with one processor, because there racers never run in parallel, and are
+// interrupted only about a hundred times a second.
 func countingTime() time.Duration {
 	if runtime.GOMAXPROCS(0) == 1 {
 		return time.Second
@@ -157,9 +159,9 @@ func countingTime() time.Duration {
 	return 300 * time.Millisecond
 }
 
-// increment adds one to the number under key, as often as it takes. Each
-// conflict is another racer's success, or a transaction that the database gave
-// up because of another, hence the bound.
+// increment adds one to the number for key, and tries again after a conflict. Each
+// conflict is caused by another racer's success, or by a transaction that the
+// database rolled back because of another. Their number is therefore bounded.
 func (p *storeProbe) increment(s twofa.Store, key string, swaps *atomic.Int64) error {
 	for tries := int64(0); tries < 2*racers*rounds+swaps.Load(); tries++ {
 		version, n, err := p.number(s, key)
@@ -174,10 +176,10 @@ func (p *storeProbe) increment(s twofa.Store, key string, swaps *atomic.Int64) e
 			return err
 		}
 	}
-	return errors.New("more conflicts than there are swaps to conflict with")
+	return errors.New("more conflicts than concurrent Swaps can cause")
 }
 
-// number reads what increment writes.
+// number returns the version and the value of the number for key.
 func (p *storeProbe) number(s twofa.Store, key string) (version string, n int64, err error) {
 	found, err := s.Get(p.Context(), key)
 	if err != nil {
@@ -190,8 +192,8 @@ func (p *storeProbe) number(s twofa.Store, key string) (version string, n int64,
 	return found[0].Version, n, err
 }
 
-// quickVersion mints a version in less time than randomness takes, so that
-// racers spend more of theirs in the store.
+// quickVersion returns a new version. It is faster than rand.Text, so that racers
+// can spend more of their time in the store.
 func (p *storeProbe) quickVersion() string {
-	return p.id[:16] + strconv.FormatInt(p.minted.Add(1), 36)
+	return p.id[:16] + strconv.FormatInt(p.versions.Add(1), 36)
 }

@@ -12,59 +12,59 @@ import (
 )
 
 var readRules = []storeRule{
-	{name: "get missing", text: "Get returns nothing for a key that has no record", check: func(p *storeProbe) {
-		p.created(p.key("other"))
-		p.gone(p.key(""))
-		p.same(nil, p.get())
-		p.same(nil, p.get(p.key("1"), p.key("2")))
+	{name: "get missing", text: "Get returns no record for a key that has none", check: func(p *storeProbe) {
+		p.create(p.key("other"))
+		p.wantMissing(p.key(""))
+		p.wantSame(nil, p.get())
+		p.wantSame(nil, p.get(p.key("1"), p.key("2")))
 	}},
-	{name: "get several", text: "Get returns the records that exist under keys, in any order, and nothing for those that do not", check: func(p *storeProbe) {
-		one, two := p.created(p.key("1")), p.created(p.key("2"))
-		p.created(p.key("3"))
-		p.same([]twofa.Record{one, two}, p.get(two.Key, p.key("none"), one.Key))
+	{name: "get several", text: "Get returns the existing records for the keys, in any order, and skips keys without a record", check: func(p *storeProbe) {
+		one, two := p.create(p.key("1")), p.create(p.key("2"))
+		p.create(p.key("3"))
+		p.wantSame([]twofa.Record{one, two}, p.get(two.Key, p.key("none"), one.Key))
 	}},
-	{name: "get many", text: "Get takes any number of keys", check: func(p *storeProbe) {
+	{name: "get many", text: "Get accepts any number of keys", check: func(p *storeProbe) {
 		var keys []string
 		for i := range 2500 {
 			keys = append(keys, p.key(strconv.Itoa(i)))
 		}
-		first, last := p.created(keys[0]), p.created(keys[2499])
-		p.same([]twofa.Record{first, last}, p.get(keys...))
+		first, last := p.create(keys[0]), p.create(keys[2499])
+		p.wantSame([]twofa.Record{first, last}, p.get(keys...))
 	}},
 }
 
 var swapRules = []storeRule{
-	{name: "create", text: `where there is no record, Swap from prev "" stores next`, check: func(p *storeProbe) {
-		p.holds(p.created(p.key("")))
+	{name: "create", text: `if prev is empty and there is no record, Swap stores next`, check: func(p *storeProbe) {
+		p.wantStored(p.create(p.key("")))
 	}},
-	{name: "create conflict", text: `where there is a record, Swap from prev "" is ErrConflict and changes nothing`, check: func(p *storeProbe) {
-		r := p.created(p.key(""))
-		p.conflict("", p.record(r.Key))
-		p.holds(r)
+	{name: "create conflict", text: `if prev is empty and there is a record of another version than next, Swap returns ErrConflict and changes nothing`, check: func(p *storeProbe) {
+		r := p.create(p.key(""))
+		p.wantConflict("", p.record(r.Key))
+		p.wantStored(r)
 	}},
-	{name: "swap", text: "Swap from the stored version makes next the record", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "swap", text: "if prev is the stored version, Swap replaces the record with next", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		for range 3 {
 			next := p.record(r.Key)
 			p.swap(r.Version, next)
-			p.holds(next)
+			p.wantStored(next)
 			r = next
 		}
 	}},
-	{name: "swap conflict", text: "Swap from a version that is not the stored one is ErrConflict and changes nothing", check: func(p *storeProbe) {
-		old := p.created(p.key(""))
+	{name: "swap conflict", text: "if the stored version is neither prev nor next.Version, Swap returns ErrConflict and changes nothing", check: func(p *storeProbe) {
+		old := p.create(p.key(""))
 		r := p.record(old.Key)
 		p.swap(old.Version, r)
-		p.conflict(old.Version, p.record(r.Key))
-		p.conflict(rand.Text(), p.record(r.Key))
-		p.holds(r)
+		p.wantConflict(old.Version, p.record(r.Key))
+		p.wantConflict(rand.Text(), p.record(r.Key))
+		p.wantStored(r)
 	}},
-	{name: "swap missing", text: "Swap from a version where there is no record is ErrConflict and stores nothing", check: func(p *storeProbe) {
-		p.conflict(rand.Text(), p.record(p.key("")))
-		p.gone(p.key(""))
+	{name: "swap missing", text: "if prev and next.Version are not empty and there is no record, Swap returns ErrConflict and stores nothing", check: func(p *storeProbe) {
+		p.wantConflict(rand.Text(), p.record(p.key("")))
+		p.wantMissing(p.key(""))
 	}},
-	{name: "repeated swap", text: "if the stored version already is next.Version, Swap returns nil and does nothing", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "repeated swap", text: "if the stored version already equals next.Version, Swap returns nil and changes nothing", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		p.swap("", r)
 		next := p.record(r.Key)
 		p.swap(r.Version, next)
@@ -72,77 +72,77 @@ var swapRules = []storeRule{
 		for _, prev := range []string{"", rand.Text(), next.Version} {
 			p.swap(prev, twofa.Record{Key: next.Key, Version: next.Version, Data: []byte("other data")})
 			if found := p.get(next.Key); len(found) == 1 && string(found[0].Data) != string(next.Data) {
-				p.failf("Swap from version %q to %q, which is stored already, changed Data", prev, next.Version)
+				p.failf("Swap from version %q to %q, which is already stored, changed Data", prev, next.Version)
 			}
 		}
-		p.holds(next)
+		p.wantStored(next)
 	}},
-	{name: "late repeat", text: "a Swap that is repeated after another has changed the record is ErrConflict and changes nothing", check: func(p *storeProbe) {
-		old := p.created(p.key(""))
+	{name: "late repeat", text: "a Swap repeated after another Swap has changed the record returns ErrConflict and changes nothing", check: func(p *storeProbe) {
+		old := p.create(p.key(""))
 		mine, theirs := p.record(old.Key), p.record(old.Key)
 		p.swap(old.Version, mine)
 		p.swap(mine.Version, theirs)
-		p.conflict(old.Version, mine)
-		p.conflict("", old)
-		p.holds(theirs)
+		p.wantConflict(old.Version, mine)
+		p.wantConflict("", old)
+		p.wantStored(theirs)
 	}},
-	{name: "delete", text: `Swap to next.Version "" removes the record`, check: func(p *storeProbe) {
-		r, other := p.created(p.key("")), p.created(p.key("other"))
+	{name: "delete", text: `if next.Version is empty, Swap deletes the record`, check: func(p *storeProbe) {
+		r, other := p.create(p.key("")), p.create(p.key("other"))
 		p.swap(r.Version, twofa.Record{Key: r.Key})
-		p.gone(r.Key)
-		p.holds(other)
+		p.wantMissing(r.Key)
+		p.wantStored(other)
 	}},
-	{name: "delete conflict", text: `Swap to next.Version "" from a version that is not the stored one is ErrConflict and removes nothing`, check: func(p *storeProbe) {
-		r := p.created(p.key(""))
-		p.conflict(rand.Text(), twofa.Record{Key: r.Key})
-		p.conflict("", twofa.Record{Key: r.Key})
-		p.holds(r)
+	{name: "delete conflict", text: `if next.Version is empty and there is a record of another version than prev, Swap returns ErrConflict and deletes nothing`, check: func(p *storeProbe) {
+		r := p.create(p.key(""))
+		p.wantConflict(rand.Text(), twofa.Record{Key: r.Key})
+		p.wantConflict("", twofa.Record{Key: r.Key})
+		p.wantStored(r)
 	}},
-	{name: "repeated delete", text: `where there is no record, Swap to next.Version "" returns nil and does nothing`, check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "repeated delete", text: `if next.Version is empty and there is no record, Swap returns nil and changes nothing`, check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		for range 2 {
 			p.swap(r.Version, twofa.Record{Key: r.Key})
 		}
 		p.swap("", twofa.Record{Key: r.Key})
 		p.swap(rand.Text(), twofa.Record{Key: p.key("never")})
-		p.gone(r.Key)
+		p.wantMissing(r.Key)
 	}},
-	{name: "recreate", text: `after a record is gone, only Swap from prev "" stores another, and what went before stays dead`, check: func(p *storeProbe) {
-		old := p.created(p.key(""))
+	{name: "recreate", text: `after a record has been deleted, a Swap stores another only if prev is empty, and earlier versions never match again`, check: func(p *storeProbe) {
+		old := p.create(p.key(""))
 		p.swap(old.Version, twofa.Record{Key: old.Key})
-		p.conflict(old.Version, p.record(old.Key))
-		r := p.created(old.Key)
-		p.conflict(old.Version, p.record(old.Key))
-		p.conflict(old.Version, twofa.Record{Key: old.Key})
-		p.holds(r)
+		p.wantConflict(old.Version, p.record(old.Key))
+		r := p.create(old.Key)
+		p.wantConflict(old.Version, p.record(old.Key))
+		p.wantConflict(old.Version, twofa.Record{Key: old.Key})
+		p.wantStored(r)
 	}},
 }
 
 var exactRules = []storeRule{
 	distinctKeys("key case", "keys are case-sensitive", "a", "A", "é", "É", "ı", "i", "I", "ß", "SS"),
-	distinctKeys("key spaces", "keys differ if one byte differs: trailing spaces count", "", " ", "  ", "\t", "\u00a0", " x", "x"),
-	distinctKeys("key unicode", "keys are compared byte for byte, not by what they look like", "é", "e\u0301", "ﬁ", "fi", "Å", "\u212b", "ａ", "a\u200b", "👩‍💻", "👩💻"),
-	distinctKeys("key prefix", "a key is found by the whole of it, and no character in it is a wildcard", "", "1", "10", "%", "_", "*", "?", "[1]", ":1", "/1", `\`, `\1`, "'", `"`, "{1}"),
-	distinctKeys("key length", "keys of 512 bytes are kept whole", longKey("1"), longKey("2"), longKey(""), longKey("é")),
-	{name: "version exact", text: "versions of up to 32 characters are compared whole and with their case", check: func(p *storeProbe) {
+	distinctKeys("key spaces", "keys are compared byte for byte, including trailing spaces", "", " ", "  ", "\t", "\u00a0", " x", "x"),
+	distinctKeys("key unicode", "keys are compared byte for byte, without Unicode normalization", "é", "e\u0301", "ﬁ", "fi", "Å", "\u212b", "ａ", "a\u200b", "👩‍💻", "👩💻"),
+	distinctKeys("key prefix", "keys are compared as a whole, and no character is a wildcard", "", "1", "10", "%", "_", "*", "?", "[1]", ":1", "/1", `\`, `\1`, "'", `"`, "{1}"),
+	distinctKeys("key length", "keys of 512 bytes are stored without truncation", longKey("1"), longKey("2"), longKey(""), longKey("é")),
+	{name: "version exact", text: "versions of up to 32 characters are compared as a whole and are case-sensitive", check: func(p *storeProbe) {
 		r := p.record(p.key(""))
 		r.Version += "abcdef"
 		p.swap("", r)
 		near := []string{r.Version[:31], r.Version[:31] + "F", r.Version[:31] + "g", strings.ToLower(r.Version), strings.ToUpper(r.Version), r.Version[:1]}
 		for _, v := range near {
-			p.conflict(v, p.record(r.Key))
-			p.conflict(v, twofa.Record{Key: r.Key})
+			p.wantConflict(v, p.record(r.Key))
+			p.wantConflict(v, twofa.Record{Key: r.Key})
 		}
 		for _, v := range near {
 			next := p.record(r.Key)
 			next.Version = v
 			p.swap(r.Version, next)
-			p.holds(next)
+			p.wantStored(next)
 			r = next
 		}
 	}},
-	{name: "data exact", text: "Data is any bytes, kept as they are: a column for text does not do", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "data exact", text: "Data is arbitrary bytes, stored unchanged; this needs a binary column, not a text column", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		for _, data := range []string{
 			everyByte(), "\x00", "\x00\x00a\x00", "a\x80\xff", "\xef\xbb", "\xc0\xaf", "\xed\xa0\x80", "\x1f\x8b\b\x00",
 			`{"a":"'; DROP TABLE twofa_records; --","b":"\\ \" \u0000 $1 ? :name @p1 %s %% {{.}}"}`,
@@ -153,18 +153,18 @@ var exactRules = []storeRule{
 			next := p.record(r.Key)
 			next.Data = []byte(data)
 			p.swap(r.Version, next)
-			p.holds(next)
+			p.wantStored(next)
 			r = next
 		}
 	}},
-	{name: "data large", text: "Data of 64 KB is kept whole", check: func(p *storeProbe) {
+	{name: "data large", text: "Data of 64 KB is stored without truncation", check: func(p *storeProbe) {
 		large := p.record(p.key(""))
 		large.Data = []byte(strings.Repeat(everyByte(), 64<<10/256))
 		p.swap("", large)
-		p.holds(large)
+		p.wantStored(large)
 		small := p.record(large.Key)
 		p.swap(large.Version, small)
-		p.holds(small)
+		p.wantStored(small)
 	}},
 }
 
@@ -176,71 +176,71 @@ func everyByte() string {
 	return string(b)
 }
 
-// longKey is a suffix that makes a key of 512 bytes which ends in tail.
+// longKey returns a suffix for a key of 512 bytes that ends in tail.
 func longKey(tail string) string {
 	return strings.Repeat("k", 512-len("user/")-len(rand.Text())-len(tail)) + tail
 }
 
-// distinctKeys proves that changing one of several similar keys leaves the
-// others alone.
+// distinctKeys returns a rule that creates, changes and deletes a record for each
+// of several similar keys, and checks that the other records are unchanged.
 func distinctKeys(name, text string, suffixes ...string) storeRule {
 	return storeRule{name: name, text: text, check: func(p *storeProbe) {
 		var all []twofa.Record
 		for _, s := range suffixes {
-			p.gone(p.key(s))
-			all = append(all, p.created(p.key(s)))
+			p.wantMissing(p.key(s))
+			all = append(all, p.create(p.key(s)))
 		}
-		p.holds(all...)
+		p.wantStored(all...)
 		for i, r := range all {
 			all[i] = p.record(r.Key)
 			p.swap(r.Version, all[i])
 		}
-		p.holds(all...)
+		p.wantStored(all...)
 		for len(all) > 0 {
 			p.swap(all[0].Version, twofa.Record{Key: all[0].Key})
-			p.gone(all[0].Key)
+			p.wantMissing(all[0].Key)
 			all = all[1:]
-			p.holds(all...)
+			p.wantStored(all...)
 		}
 	}}
 }
 
 var ownershipRules = []storeRule{
-	{name: "data in", text: "Swap keeps no reference to next.Data", check: func(p *storeProbe) {
+	{name: "swap ownership", text: "Swap does not keep a reference to next.Data", check: func(p *storeProbe) {
 		r := p.record(p.key(""))
 		want := string(r.Data)
 		p.swap("", r)
-		p.scribble(r.Data)
-		p.holds(twofa.Record{Key: r.Key, Version: r.Version, Data: []byte(want)})
+		p.overwrite(r.Data)
+		p.wantStored(twofa.Record{Key: r.Key, Version: r.Version, Data: []byte(want)})
 	}},
-	{name: "data out", text: "the caller owns the result of Get: no slice in it is shared with the store or with another caller", check: func(p *storeProbe) {
-		one, two := p.created(p.key("1")), p.created(p.key("2"))
+	{name: "get ownership", text: "the caller owns the result of Get; it shares no memory with the store or another caller", check: func(p *storeProbe) {
+		one, two := p.create(p.key("1")), p.create(p.key("2"))
 		mine, theirs := p.get(one.Key, two.Key), p.get(one.Key, two.Key)
 		for _, r := range mine {
-			p.scribble(r.Data)
+			p.overwrite(r.Data)
 		}
-		p.same([]twofa.Record{one, two}, theirs)
-		p.holds(one, two)
+		p.wantSame([]twofa.Record{one, two}, theirs)
+		p.wantStored(one, two)
 	}},
-	{name: "data apart", text: "the caller owns each slice in the result of Get: appending to one leaves the others alone", check: func(p *storeProbe) {
-		one, two := p.created(p.key("1")), p.created(p.key("2"))
+	{name: "get separate slices", text: "the caller owns each slice in the result of Get; appending to one does not change another", check: func(p *storeProbe) {
+		one, two := p.create(p.key("1")), p.create(p.key("2"))
 		found := p.get(one.Key, two.Key)
 		for i, r := range found {
 			found[i].Data = append(r.Data, '#')[:len(r.Data)]
 		}
-		p.same([]twofa.Record{one, two}, found)
-		p.holds(one, two)
+		p.wantSame([]twofa.Record{one, two}, found)
+		p.wantStored(one, two)
 	}},
 }
 
-// scribble writes over data. Memory that must not be written to, such as the
-// map of a file that a store hands out, ends the rule and not the program.
-func (p *storeProbe) scribble(data []byte) {
+// overwrite overwrites data. If the memory is read-only, such as a mapped file that
+// the store returned, the rule fails and the program does not crash.
+func (p *storeProbe) overwrite(data []byte) {
 	p.Helper()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if recover() != nil {
-			p.failf("writing to Data failed: it is memory of the store's own, as of a file mapped to read")
+			p.failf("writing to Data failed: it is read-only memory of the store, such as a mapped file")
 		}
 	}()
 	for i := range data {
@@ -249,34 +249,35 @@ func (p *storeProbe) scribble(data []byte) {
 }
 
 var contextRules = []storeRule{
-	{name: "cancelled get", text: "Get under a context that is cancelled returns an error", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
-		if found, err := p.b.Get(cancelled(p), r.Key); err == nil {
-			p.failf("Get under a cancelled context returned %d records and no error", len(found))
+	{name: "canceled get", text: "if the context is canceled, Get returns an error", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
+		if found, err := p.b.Get(canceled(p), r.Key); err == nil {
+			p.failf("Get with a canceled context returned %d records and no error", len(found))
 		}
 	}},
-	{name: "cancelled swap", text: "Swap under a context that is cancelled returns an error and changes nothing", check: func(p *storeProbe) {
-		r := p.created(p.key(""))
+	{name: "canceled swap", text: "if the context is canceled, Swap returns an error other than ErrConflict and changes nothing", check: func(p *storeProbe) {
+		r := p.create(p.key(""))
 		for prev, next := range map[string]twofa.Record{
 			"":        p.record(p.key("new")),
 			r.Version: p.record(r.Key),
 		} {
-			p.refusesCancelled(prev, next)
+			p.wantCanceled(prev, next)
 		}
-		p.refusesCancelled(r.Version, twofa.Record{Key: r.Key})
-		p.holds(r)
-		p.gone(p.key("new"))
+		p.wantCanceled(r.Version, twofa.Record{Key: r.Key})
+		p.wantStored(r)
+		p.wantMissing(p.key("new"))
 	}},
 }
 
-func (p *storeProbe) refusesCancelled(prev string, next twofa.Record, events ...twofa.Event) {
+// wantCanceled calls Swap with a canceled context, which must return an error.
+func (p *storeProbe) wantCanceled(prev string, next twofa.Record, events ...twofa.Event) {
 	p.Helper()
-	if err := p.a.Swap(cancelled(p), prev, next, events...); err == nil || errors.Is(err, twofa.ErrConflict) {
-		p.failf("Swap from version %q to %q under a cancelled context returned %v, want an error that is not ErrConflict", prev, next.Version, err)
+	if err := p.a.Swap(canceled(p), prev, next, events...); err == nil || errors.Is(err, twofa.ErrConflict) {
+		p.failf("Swap from version %q to %q with a canceled context returned %v, want an error other than ErrConflict", prev, next.Version, err)
 	}
 }
 
-func cancelled(p *storeProbe) context.Context {
+func canceled(p *storeProbe) context.Context {
 	ctx, cancel := context.WithCancel(p.Context())
 	cancel()
 	return ctx

@@ -12,34 +12,39 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// MailerPeer is a [twofa.Mailer] under test and its peer: a server that the
-// author of the test controls, in the place of the real one.
+// MailerPeer is a [twofa.Mailer] under test together with its peer, a fake server
+// that the test controls. All fields are required. The suite calls the functions
+// while the Mailer may be sending.
 type MailerPeer struct {
+	// Mailer is the implementation under test. It sends to the peer.
 	Mailer twofa.Mailer
-	// Taken returns the messages that the peer received whole and did not
-	// refuse, decoded, in any order. A message is among them before the peer
-	// answers. HTML may be left out.
+	// Taken returns the messages that the peer has received completely and did not
+	// refuse, decoded, in any order. The peer must add a message before it replies
+	// to the client. The field HTML of a message is not compared.
 	Taken func() []twofa.Email
 	// Refuse makes the peer refuse every message from now on.
 	Refuse func()
-	// Hang makes the peer receive messages from now on and answer none, until
-	// the client goes or the test ends.
+	// Hang makes the peer receive messages from now on without replying, until the
+	// client disconnects or the test ends.
 	Hang func()
 }
 
-// SMSPeer is a [twofa.SMSSender] under test and its peer; the hooks are those
-// of [MailerPeer].
+// SMSPeer is a [twofa.SMSSender] under test together with its peer, a fake gateway
+// that the test controls. All fields are required.
 type SMSPeer struct {
-	Sender       twofa.SMSSender
-	Taken        func() []twofa.TextMessage
+	// Sender is the implementation under test. It sends to the peer.
+	Sender twofa.SMSSender
+	// Taken is like the field of [MailerPeer].
+	Taken func() []twofa.TextMessage
+	// Refuse and Hang are like the fields of [MailerPeer].
 	Refuse, Hang func()
 }
 
-// RunMailer proves that a mailer keeps the contract of [twofa.Mailer]. Each
-// rule of it is a subtest, and a failure cites the rule. open is called once
-// for each rule and returns a fresh peer that answers.
+// RunMailer tests a mailer against the contract of [twofa.Mailer]. Each rule of the
+// contract is a subtest, and a failure message includes the rule. RunMailer calls
+// open once for each rule. open must return a new peer that accepts messages.
 //
-// Run it with the race detector on.
+// Run the test with the race detector enabled.
 func RunMailer(t *testing.T, open func(t *testing.T) MailerPeer) {
 	t.Helper()
 	for _, r := range slices.Concat(senderRules, subjectRules) {
@@ -47,7 +52,7 @@ func RunMailer(t *testing.T, open func(t *testing.T) MailerPeer) {
 	}
 }
 
-// RunSMSSender is [RunMailer] for a [twofa.SMSSender].
+// RunSMSSender is like [RunMailer], but tests a [twofa.SMSSender].
 func RunSMSSender(t *testing.T, open func(t *testing.T) SMSPeer) {
 	t.Helper()
 	for _, r := range senderRules {
@@ -55,8 +60,8 @@ func RunSMSSender(t *testing.T, open func(t *testing.T) SMSPeer) {
 	}
 }
 
-// asMail makes a text message a mail without a subject, so that the rules are
-// written once.
+// asMail represents each text message as an email without a subject, so that the
+// same rules can be used for both.
 func (p SMSPeer) asMail() MailerPeer {
 	return MailerPeer{Mailer: mailBySMS{p.Sender}, Refuse: p.Refuse, Hang: p.Hang, Taken: func() (mails []twofa.Email) {
 		for _, m := range p.Taken() {
@@ -74,13 +79,13 @@ func (s mailBySMS) SendMail(ctx context.Context, m twofa.Email) error {
 
 const (
 	senderRacers = 16
-	// hangFor is how long a sender waits for a hanging peer before its context
-	// ends, and patience how long it may take to notice, on a busy machine.
-	hangFor  = 200 * time.Millisecond
+	// hangFor is the time after which the context of a call to a hanging peer ends.
+	hangFor = 200 * time.Millisecond
+	// patience is the time that the call may then take to return on a busy machine.
 	patience = 10 * time.Second
 )
 
-// senderRule is one sentence of the contract and how to find it broken.
+// senderRule is one sentence of the contract and a check of it.
 type senderRule struct {
 	name  string
 	text  string
@@ -92,49 +97,50 @@ func (r senderRule) run(t failer, peer MailerPeer, address func(i int) string) {
 	r.check(&senderProbe{failer: t, rule: r.text, MailerPeer: peer, address: address})
 }
 
-// mailbox and number make addresses that differ, and belong to nobody.
+// mailbox and number return a different address for each i. The addresses are
+// reserved for examples and belong to nobody.
 func mailbox(i int) string { return fmt.Sprintf("user%02d@example.com", i) }
 func number(i int) string  { return fmt.Sprintf("+120255501%02d", i) }
 
 var senderRules = []senderRule{
-	{"accepted", "nil means that the message was accepted, as it was given: its last line may be for a machine", func(p *senderProbe) {
-		p.sent(p.message(0))
+	{"accepted", "if the call returns nil, the message was accepted unchanged; software may read its last line", func(p *senderProbe) {
+		p.send(p.message(0))
 		second := p.message(1)
 		second.Text = "Grüezi, 日本 & <b>100 %</b> = 'all'\n.\n..\nCode: 012345\n\n@acme.example #012345"
-		p.sent(second)
-		p.took(p.message(0), second)
+		p.send(second)
+		p.wantTaken(p.message(0), second)
 	}},
-	{"refused", "a message that was not accepted is an error", func(p *senderProbe) {
+	{"refused", "if the message is not accepted, the call returns an error", func(p *senderProbe) {
 		p.Refuse()
-		p.fails(p.Context(), p.message(0), "although the peer refused the message")
-		p.took()
+		p.wantError(p.Context(), p.message(0), "although the peer refused the message")
+		p.wantTaken()
 	}},
-	{"deadline", "the call returns an error at the deadline of its context, at every stage, and does not send twice what may have been taken", func(p *senderProbe) {
+	{"deadline", "the call returns an error at the deadline of its context, at every stage, and does not send a message again that may have been accepted", func(p *senderProbe) {
 		p.Hang()
 		ctx, cancel := context.WithTimeout(p.Context(), hangFor)
 		defer cancel()
-		p.fails(ctx, p.message(0), "although the peer never answered")
-		p.tookOnce()
+		p.wantError(ctx, p.message(0), "although the peer never answered")
+		p.wantTakenOnce()
 	}},
-	{"cancel", "the call returns an error soon after its context is cancelled, at every stage, and does not send twice what may have been taken", func(p *senderProbe) {
+	{"cancel", "the call returns an error soon after its context is canceled, at every stage, and does not send a message again that may have been accepted", func(p *senderProbe) {
 		p.Hang()
 		ctx, cancel := context.WithCancel(p.Context())
 		defer cancel()
 		time.AfterFunc(hangFor, cancel)
-		p.fails(ctx, p.message(0), "although the peer never answered")
-		p.tookOnce()
+		p.wantError(ctx, p.message(0), "although the peer never answered")
+		p.wantTakenOnce()
 	}},
-	{"cancelled before", "under a context that is cancelled nothing is sent and an error is returned", func(p *senderProbe) {
+	{"already canceled", "if its context is already canceled, the call returns an error and sends nothing", func(p *senderProbe) {
 		ctx, cancel := context.WithCancel(p.Context())
 		cancel()
-		p.fails(ctx, p.message(0), "under a cancelled context")
-		p.sent(p.message(1))
-		p.took(p.message(1))
+		p.wantError(ctx, p.message(0), "although the context was canceled")
+		p.send(p.message(1))
+		p.wantTaken(p.message(1))
 	}},
-	{"line breaks in To", "a line break in To is an error and sends nothing: it would add headers or recipients", func(p *senderProbe) {
-		p.refusesLineBreaks(func(m *twofa.Email) *string { return &m.To })
+	{"line breaks in To", "if To contains a line break, the call returns an error and sends nothing, because the line break could add headers or recipients", func(p *senderProbe) {
+		p.wantLineBreaksRefused(func(m *twofa.Email) *string { return &m.To })
 	}},
-	{"concurrent", "several messages may be sent at once: each arrives once, with its own text", func(p *senderProbe) {
+	{"concurrent", "if several messages are sent concurrently, each arrives once, with its own text", func(p *senderProbe) {
 		var wg sync.WaitGroup
 		var want []twofa.Email
 		errs := make([]error, senderRacers)
@@ -146,30 +152,30 @@ var senderRules = []senderRule{
 		wg.Wait()
 		for _, err := range errs {
 			if err != nil {
-				p.failf("%d messages at once: %v", senderRacers, err)
+				p.failf("%d concurrent messages: %v", senderRacers, err)
 			}
 		}
-		p.took(want...)
+		p.wantTaken(want...)
 	}},
 }
 
 var subjectRules = []senderRule{
-	{"subject", "the subject arrives as it was given", func(p *senderProbe) {
+	{"subject", "the subject arrives unchanged", func(p *senderProbe) {
 		var want []twofa.Email
 		for i, subject := range []string{"Anmelden bei Ácme – jetzt ✉", strings.Repeat("日本語", 100), strings.Repeat("long ", 50) + "line"} {
 			m := p.message(i)
 			m.Subject = subject
-			p.sent(m)
+			p.send(m)
 			want = append(want, m)
 		}
-		p.took(want...)
+		p.wantTaken(want...)
 	}},
-	{"line breaks in Subject", "a line break in Subject is an error and sends nothing: it would add headers", func(p *senderProbe) {
-		p.refusesLineBreaks(func(m *twofa.Email) *string { return &m.Subject })
+	{"line breaks in Subject", "if Subject contains a line break, the call returns an error and sends nothing, because the line break could add headers", func(p *senderProbe) {
+		p.wantLineBreaksRefused(func(m *twofa.Email) *string { return &m.Subject })
 	}},
 }
 
-// senderProbe is what a rule works with.
+// senderProbe runs one rule.
 type senderProbe struct {
 	failer
 	MailerPeer
@@ -177,13 +183,13 @@ type senderProbe struct {
 	address func(i int) string
 }
 
-// failf ends the rule: the sender has broken it.
+// failf ends the test with a message that includes the rule.
 func (p *senderProbe) failf(format string, args ...any) {
 	p.Helper()
 	p.Fatalf("%s\nThe rule: %s", fmt.Sprintf(format, args...), p.rule)
 }
 
-// message is a message unlike any other.
+// message returns a different message for each i.
 func (p *senderProbe) message(i int) twofa.Email {
 	m := twofa.Email{To: p.address(i), Text: fmt.Sprintf("Hello %d, your code is %06d.", i, i)}
 	if _, texts := p.Mailer.(mailBySMS); !texts {
@@ -192,16 +198,17 @@ func (p *senderProbe) message(i int) twofa.Email {
 	return m
 }
 
-// sent must succeed.
-func (p *senderProbe) sent(m twofa.Email) {
+// send sends m, which must succeed.
+func (p *senderProbe) send(m twofa.Email) {
 	p.Helper()
 	if err := p.Mailer.SendMail(p.Context(), m); err != nil {
-		p.failf("sending a good message: %v", err)
+		p.failf("sending a valid message: %v", err)
 	}
 }
 
-// fails must return an error, soon after ctx has ended if not before.
-func (p *senderProbe) fails(ctx context.Context, m twofa.Email, why string) {
+// wantError sends m, which must return an error, at the latest soon after ctx has
+// ended.
+func (p *senderProbe) wantError(ctx context.Context, m twofa.Email, why string) {
 	p.Helper()
 	result := make(chan error, 1)
 	go func() { result <- p.Mailer.SendMail(ctx, m) }()
@@ -213,51 +220,53 @@ func (p *senderProbe) fails(ctx context.Context, m twofa.Email, why string) {
 			p.failf("sending returned nil %s", why)
 		}
 	case <-late.C:
-		p.failf("sending had not returned %v after its context ended", patience)
+		p.failf("sending did not return within %v after its context had ended", patience)
 	}
 }
 
-// refusesLineBreaks puts line breaks into a field.
-func (p *senderProbe) refusesLineBreaks(field func(m *twofa.Email) *string) {
+// wantLineBreaksRefused sends messages with line breaks in one field. Each must
+// return an error and send nothing.
+func (p *senderProbe) wantLineBreaksRefused(field func(m *twofa.Email) *string) {
 	p.Helper()
 	for _, format := range []string{"%s\r\nBcc: evil@example.com", "%s\nBcc: evil@example.com", "%s\rBcc: evil@example.com", "\r\n%s", "%s\r\n", "%s\n"} {
 		m := p.message(0)
 		f := field(&m)
 		*f = fmt.Sprintf(format, *f)
-		p.fails(p.Context(), m, fmt.Sprintf("although the field is %q", *f))
+		p.wantError(p.Context(), m, fmt.Sprintf("although the field is %q", *f))
 	}
-	p.sent(p.message(1))
-	p.took(p.message(1))
+	p.send(p.message(1))
+	p.wantTaken(p.message(1))
 }
 
-// took checks that the peer took these messages and no others.
-func (p *senderProbe) took(want ...twofa.Email) {
+// wantTaken checks that the peer accepted exactly these messages, in any order.
+func (p *senderProbe) wantTaken(want ...twofa.Email) {
 	p.Helper()
 	got := p.Taken()
 	for _, w := range want {
 		i := slices.IndexFunc(got, func(g twofa.Email) bool { return g.To == w.To })
 		if i < 0 {
-			p.failf("the peer took no message to %q that was said to be accepted", w.To)
+			p.failf("the peer did not accept the message to %q, although sending it returned nil", w.To)
 		}
 		if got[i].Subject != w.Subject || body(got[i].Text) != body(w.Text) {
-			p.failf("the peer took subject %q, text %q; want %q, %q", got[i].Subject, got[i].Text, w.Subject, w.Text)
+			p.failf("the peer accepted subject %q, text %q; want %q, %q", got[i].Subject, got[i].Text, w.Subject, w.Text)
 		}
 		got = slices.Delete(slices.Clone(got), i, i+1)
 	}
 	if len(got) > 0 {
-		p.failf("the peer took a message to %q that was not to be sent, or not again", got[0].To)
+		p.failf("the peer accepted an unexpected message to %q: it should not have been sent, or only once", got[0].To)
 	}
 }
 
-// tookOnce checks that the peer took at most one message.
-func (p *senderProbe) tookOnce() {
+// wantTakenOnce checks that the peer received at most one message.
+func (p *senderProbe) wantTakenOnce() {
 	p.Helper()
 	if n := len(p.Taken()); n > 1 {
 		p.failf("the peer received the message %d times", n)
 	}
 }
 
-// body leaves out what mail does to line ends.
+// body normalizes the line endings, which mail may change, and removes empty lines
+// at the end.
 func body(s string) string {
 	return strings.TrimRight(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 }

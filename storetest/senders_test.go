@@ -15,23 +15,23 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Each planted sender breaks the contract in one way that has been seen in the
-// field or is easy to slip into, and the rule that is named must find it.
-func TestPlantedSendersAreRejected(t *testing.T) {
-	for _, planted := range []struct {
+// Each faulty sender breaks the contract in one way, with a fault that has been
+// found in practice or is easy to make. The rule given must find it.
+func TestFaultySendersAreRejected(t *testing.T) {
+	for _, faulty := range []struct {
 		fault string
 		rule  string
 		send  func(g *gateway, ctx context.Context, m twofa.Email) error
 	}{
-		{"drops it and says nothing", "accepted", func(*gateway, context.Context, twofa.Email) error { return nil }},
-		{"sends it twice", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"drops the message and returns nil", "accepted", func(*gateway, context.Context, twofa.Email) error { return nil }},
+		{"sends every message twice", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			return errors.Join(g.send(ctx, m), g.send(ctx, m))
 		}},
-		{"cuts the last line off", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"cuts off the last line", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			m.Text, _, _ = strings.Cut(m.Text, "\n\n")
 			return g.send(ctx, m)
 		}},
-		{"makes it ASCII", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"converts the text to ASCII", "accepted", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			m.Text = strings.ReplaceAll(m.Text, "日本", "??")
 			return g.send(ctx, m)
 		}},
@@ -39,7 +39,7 @@ func TestPlantedSendersAreRejected(t *testing.T) {
 			m.To = "me@example.com"
 			return g.send(ctx, m)
 		}},
-		{"swallows the refusal", "refused", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"ignores the refusal", "refused", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if err := g.send(ctx, m); !errors.Is(err, errRefused) {
 				return err
 			}
@@ -49,46 +49,46 @@ func TestPlantedSendersAreRejected(t *testing.T) {
 			go g.send(context.Background(), m)
 			return nil
 		}},
-		{"knows no deadline", "deadline", ignoresContext},
-		{"knows no cancellation", "cancel", ignoresContext},
-		{"knows deadlines only", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"ignores the deadline", "deadline", ignoresContext},
+		{"ignores cancellation", "cancel", ignoresContext},
+		{"obeys only deadlines", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if d, ok := ctx.Deadline(); ok {
 				return withTimeout(g, ctx, m, time.Until(d))
 			}
 			return g.send(context.WithoutCancel(ctx), m)
 		}},
-		{"sees a cancellation at its next look", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"notices cancellation only after a minute", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			return errors.Join(withTimeout(g, context.WithoutCancel(ctx), m, time.Minute), ctx.Err())
 		}},
-		{"takes silence for success", "deadline", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"reports success at the deadline", "deadline", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if err := g.send(ctx, m); !errors.Is(err, context.DeadlineExceeded) {
 				return err
 			}
 			return nil
 		}},
-		{"takes a cancellation for success", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"reports success when canceled", "cancel", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if err := g.send(ctx, m); !errors.Is(err, context.Canceled) {
 				return err
 			}
 			return nil
 		}},
-		{"sends again what may have been taken", "deadline", retries},
-		{"sends again what may have been taken, until cancelled", "cancel", retries},
-		{"sends although cancelled", "cancelled before", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"sends again after a timeout", "deadline", retries},
+		{"sends again after a timeout, until canceled", "cancel", retries},
+		{"sends although canceled", "already canceled", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			return errors.Join(g.send(context.WithoutCancel(ctx), m), ctx.Err())
 		}},
-		{"no error although cancelled", "cancelled before", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"returns no error although canceled", "already canceled", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return g.send(ctx, m)
 		}},
-		{"looks at nothing", "line breaks in To", (*gateway).send},
-		{"strips line breaks and sends", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"does not check To", "line breaks in To", (*gateway).send},
+		{"removes line breaks and sends", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			m.To, _, _ = strings.Cut(strings.TrimSpace(m.To), "\r")
 			return g.checked(ctx, m)
 		}},
-		{"looks for CR LF only", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"checks only for CR LF", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if strings.Contains(m.To+m.Subject, "\r\n") {
 				return errors.New("line break")
 			}
@@ -97,23 +97,23 @@ func TestPlantedSendersAreRejected(t *testing.T) {
 		{"reports the line break and sends", "line breaks in To", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			return errors.Join(g.send(ctx, m), g.checked(ctx, twofa.Email{To: m.To + "\n"}))
 		}},
-		{"looks at To only", "line breaks in Subject", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"checks only To", "line breaks in Subject", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			if strings.ContainsAny(m.To, "\r\n") {
 				return errors.New("line break")
 			}
 			return g.send(ctx, m)
 		}},
-		{"cuts subjects", "subject", func(g *gateway, ctx context.Context, m twofa.Email) error {
+		{"truncates subjects", "subject", func(g *gateway, ctx context.Context, m twofa.Email) error {
 			m.Subject = m.Subject[:min(len(m.Subject), 78)]
 			return g.checked(ctx, m)
 		}},
-		{"one buffer for all", "concurrent", shared()},
-		{"one at a time, the others fail", "concurrent", exclusive()},
+		{"shares one buffer", "concurrent", shared()},
+		{"fails if another message is being sent", "concurrent", exclusive()},
 	} {
-		t.Run(planted.fault, func(t *testing.T) {
+		t.Run(faulty.fault, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rule := senderRuleNamed(t, planted.rule)
-				message := brokenSender(t, rule, func(g *gateway) MailerPeer { return g.peer(planted.send) })
+				rule := senderRuleNamed(t, faulty.rule)
+				message := brokenSender(t, rule, func(g *gateway) MailerPeer { return g.peer(faulty.send) })
 				require.Contains(t, message, "The rule: "+rule.text)
 			})
 		})
@@ -135,8 +135,8 @@ func retries(g *gateway, ctx context.Context, m twofa.Email) error {
 	return g.checked(ctx, m)
 }
 
-// shared writes each message where the one before was, as a buffer does that
-// is a field: what is sent is the last one.
+// shared returns a sender that keeps the text in one variable, like a buffer in a
+// field of the sender. Concurrent calls all send the last text.
 func shared() func(*gateway, context.Context, twofa.Email) error {
 	var mu sync.Mutex
 	var text string
@@ -144,7 +144,7 @@ func shared() func(*gateway, context.Context, twofa.Email) error {
 		mu.Lock()
 		text = m.Text
 		mu.Unlock()
-		time.Sleep(time.Millisecond) // of the bubble's time: until all have written
+		time.Sleep(time.Millisecond) // synthetic time: passes after all have written
 		mu.Lock()
 		m.Text = text
 		mu.Unlock()
@@ -164,8 +164,8 @@ func exclusive() func(*gateway, context.Context, twofa.Email) error {
 	}
 }
 
-// Every rule must be able to fail.
-func TestEverySenderRuleIsBrokenBySomePlantedSender(t *testing.T) {
+// A sender that sends nothing and returns nil must break every rule.
+func TestEverySenderRuleCanFail(t *testing.T) {
 	for _, r := range slices.Concat(senderRules, subjectRules) {
 		synctest.Test(t, func(t *testing.T) {
 			require.NotEmpty(t, brokenSender(t, r, func(g *gateway) MailerPeer {
@@ -175,7 +175,7 @@ func TestEverySenderRuleIsBrokenBySomePlantedSender(t *testing.T) {
 	}
 }
 
-func TestGoodSendersPass(t *testing.T) {
+func TestCorrectSendersPass(t *testing.T) {
 	for _, r := range slices.Concat(senderRules, subjectRules) {
 		synctest.Test(t, func(t *testing.T) {
 			require.Empty(t, brokenSender(t, r, func(g *gateway) MailerPeer { return g.peer((*gateway).checked) }), r.name)
@@ -207,7 +207,7 @@ func senderRuleNamed(t *testing.T, name string) senderRule {
 	return rules[i]
 }
 
-// brokenSender returns what the rule has to say against a sender, "" for nothing.
+// brokenSender runs the rule and returns its failure message, or "" if it passes.
 func brokenSender(t *testing.T, r senderRule, open func(g *gateway) MailerPeer) string {
 	t.Helper()
 	rec := &recorder{ctx: t.Context()}
@@ -223,7 +223,7 @@ func brokenSender(t *testing.T, r senderRule, open func(g *gateway) MailerPeer) 
 
 var errRefused = errors.New("refused")
 
-// gateway is a peer inside the process.
+// gateway is a peer in the same process.
 type gateway struct {
 	over     chan struct{} // closed when the test ends
 	mu       sync.Mutex
@@ -252,7 +252,7 @@ func (g *gateway) taken() []twofa.Email {
 	return slices.Clone(g.messages)
 }
 
-// send is the call: it knows ctx, and looks at nothing else.
+// send sends m without checking it. It obeys ctx.
 func (g *gateway) send(ctx context.Context, m twofa.Email) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -277,7 +277,7 @@ func (g *gateway) send(ctx context.Context, m twofa.Email) error {
 	return nil
 }
 
-// checked is a good sender.
+// checked is a correct sender: it checks m and sends it.
 func (g *gateway) checked(ctx context.Context, m twofa.Email) error {
 	if strings.ContainsAny(m.To+m.Subject, "\r\n") {
 		return errors.New("line break")
@@ -286,12 +286,12 @@ func (g *gateway) checked(ctx context.Context, m twofa.Email) error {
 }
 
 func (g *gateway) peer(send func(*gateway, context.Context, twofa.Email) error) MailerPeer {
-	return MailerPeer{Mailer: plantedMailer{g, send}, Taken: g.taken, Refuse: g.refuse, Hang: g.hang}
+	return MailerPeer{Mailer: faultyMailer{g, send}, Taken: g.taken, Refuse: g.refuse, Hang: g.hang}
 }
 
-type plantedMailer struct {
+type faultyMailer struct {
 	g    *gateway
 	send func(*gateway, context.Context, twofa.Email) error
 }
 
-func (p plantedMailer) SendMail(ctx context.Context, m twofa.Email) error { return p.send(p.g, ctx, m) }
+func (p faultyMailer) SendMail(ctx context.Context, m twofa.Email) error { return p.send(p.g, ctx, m) }
