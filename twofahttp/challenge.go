@@ -214,18 +214,11 @@ func (v *visit) state() (string, error) {
 	return "over", nil
 }
 
-// recoveredData is what the page "recovered" gets.
-type recoveredData struct {
-	Factors twofa.Factors
-	Next    string
-}
-
-// recovered follows a login with a recovery code: it says how many are left,
-// and offers a new factor in place of the lost one.
-func (v *visit) recovered() error {
-	factors, err := v.m.Factors(v.ctx(), v.caller())
-	if err != nil {
-		return err
+// methodNames lists methods as templates compare them.
+func methodNames(methods []twofa.Method) []string {
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = string(m)
 	}
-	return v.render(http.StatusOK, "recovered", nil, recoveredData{factors, SafeRedirect(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL)})
+	return names
 }

@@ -1,12 +1,11 @@
 package twofahttp
 
 import (
-	"net"
-	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/twofa-go/twofa"
 )
 
 // limiter is a token bucket for each address. A full bucket is as good as
@@ -83,49 +82,28 @@ func (l *limiter) makeRoom(now time.Time) {
 	}
 }
 
-// bucketOf is what an address is counted as: one customer has a /64 of IPv6.
-func bucketOf(addr netip.Addr) netip.Addr {
-	if addr.Is6() {
-		if p, err := addr.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return addr
+// takeAttempt takes one try out of the address's allowance. What it returns
+// gives it back, after a success.
+func (v *visit) takeAttempt() (giveBack func(), err error) { return v.take(&v.web.attempts) }
+
+func (v *visit) takeSend() error {
+	_, err := v.take(&v.web.sends)
+	return err
 }
 
-// ip is the address a request comes from: that of the connection, or, where
-// that is a trusted proxy's, the last one in X-Forwarded-For that is not.
-// Everything left of it was written by who knows whom.
-func (web *Server) ip(r *http.Request) netip.Addr {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
+func (v *visit) take(l *limiter) (giveBack func(), err error) {
+	addr := bucketOf(v.web.ip(v.r))
+	if wait := l.take(addr, v.web.cfg.Now()); wait > 0 {
+		return nil, limitError{wait}
 	}
-	addr := parseAddr(host)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && web.trusted(addr); i-- {
-		hop := parseAddr(strings.TrimSpace(hops[i]))
-		if !hop.IsValid() {
-			break
-		}
-		addr = hop
-	}
-	return addr
+	return func() { l.giveBack(addr) }, nil
 }
 
-func (web *Server) trusted(addr netip.Addr) bool {
-	for _, p := range web.cfg.TrustedProxies {
-		if p.Contains(addr) {
-			return true
-		}
+// giveBackSend returns a send that led to a proof.
+func (v *visit) giveBackSend(m twofa.Method) {
+	if sendable(m) {
+		v.web.sends.giveBack(bucketOf(v.web.ip(v.r)))
 	}
-	return false
 }
 
-func parseAddr(s string) netip.Addr {
-	addr, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
-}
+func sendable(m twofa.Method) bool { return m == twofa.EmailLink || m == twofa.SMS }

@@ -1,11 +1,6 @@
 package twofahttp
 
 import (
-	"fmt"
-	"html/template"
-	"io"
-	"io/fs"
-	text "text/template"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -44,44 +39,3 @@ var (
 	alertCodes = []string{"invalid_code", "locked", "too_soon", "not_sent", "limited", "setup_over", "phone_refused", "not_saved",
 		"set_up", "codes_saved", "renamed", "removed", "forgotten"}
 )
-
-// tryPages renders everything once.
-func tryPages(pages map[string]*template.Template, codes *text.Template) error {
-	alerts := []*alert{nil, {Code: "invalid_code", Counted: true}, {Code: "invalid_code", Clock: span{Minutes: 2}, Behind: true}}
-	for i, code := range alertCodes {
-		alerts = append(alerts, &alert{Code: code, Good: i%2 == 0, Counted: true, Left: i % 3, Wait: span{Hours: i % 2, Minutes: i % 3, Seconds: i}})
-	}
-	for name, states := range samples() {
-		for _, data := range states {
-			for _, a := range alerts {
-				if _, needs := data.(problemData); needs && a == nil {
-					continue // it always has one
-				}
-				p := page{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
-				if err := pages[name].ExecuteTemplate(io.Discard, "layout", p); err != nil {
-					return fmt.Errorf("Config.Templates: %w", err)
-				}
-			}
-		}
-	}
-	for _, data := range samples()["codes"] {
-		if err := codes.Execute(io.Discard, data); err != nil {
-			return fmt.Errorf("Config.Templates: %w", err)
-		}
-	}
-	return nil
-}
-
-// strangers reports a file that takes no page's place: its name is misspelt.
-func strangers(over fs.FS) error {
-	files, err := fs.ReadDir(over, ".")
-	if err != nil {
-		return fmt.Errorf("Config.Templates: %w", err)
-	}
-	for _, file := range files {
-		if _, err := fs.Stat(pagesFS, "pages/"+file.Name()); err != nil {
-			return fmt.Errorf("Config.Templates: %s takes the place of no page; see docs/pages.md", file.Name())
-		}
-	}
-	return nil
-}

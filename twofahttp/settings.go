@@ -73,30 +73,6 @@ func (v *visit) forgetBrowsers() error {
 	return v.change("forgotten", func(c twofa.Caller) error { return v.m.ForgetBrowsers(v.ctx(), c) })
 }
 
-// viewCodes shows the codes that are left, where the deployment keeps them
-// viewable. It is a POST because it is an event, and the person is told.
-func (v *visit) viewCodes() error {
-	v.back = v.path("")
-	codes, err := v.m.RecoveryCodes(v.ctx(), v.caller())
-	if err != nil {
-		return err
-	}
-	if v.form.Get("format") == "text" {
-		return v.codesFile(reveal(codes))
-	}
-	return v.render(http.StatusOK, "codes", nil, codesData{v.web.cfg.Issuer, reveal(codes), v.web.cfg.Now()})
-}
-
-// newCodes starts a new set. The old one is good until the new one is saved.
-func (v *visit) newCodes() error {
-	v.back = v.path("")
-	if _, err := v.m.RegenerateCodes(v.ctx(), v.caller()); err != nil {
-		return err
-	}
-	v.clearFlow(setupCookie)
-	return v.redirect(v.path("setup"))
-}
-
 // revoke ends everything the person has open, everywhere, this session too.
 func (v *visit) revoke() error {
 	v.back = v.path("")

@@ -69,18 +69,6 @@ func (v *visit) mayDo(action string) error {
 	return errOnce
 }
 
-// stepUpURL is the page that asks for the proof, and what it has to know.
-func (v *visit) stepUpURL(d *twofa.DeniedError) string {
-	next := v.web.cfg.Actions[d.Action].Page
-	if next == "" {
-		next = v.here()
-	}
-	if v.back != "" {
-		next = v.back
-	}
-	return v.pageFor(d) + "&" + url.Values{"next": {next}}.Encode()
-}
-
 // stepUp starts a step-up and goes on to the page that asks. Nothing is
 // written: a visit from elsewhere leaves no more than a challenge nobody answers.
 func (v *visit) stepUp() error {
@@ -104,16 +92,4 @@ func (v *visit) stepUp() error {
 		to += "?method=" + url.QueryEscape(m)
 	}
 	return v.redirect(to)
-}
-
-// signInAgain ends the session, so that the host's login page asks again: the
-// very first factor needs a first factor that is not long ago.
-func (v *visit) signInAgain() error {
-	if err := v.web.cfg.Sessions.SignOut(v.w, v.r); err != nil {
-		return err
-	}
-	v.clearFlow(challengeCookie)
-	v.clearFlow(setupCookie)
-	http.Redirect(v.w, v.r, v.loginURL(SafeRedirect(v.form.Get("next"), v.path(""))), http.StatusSeeOther)
-	return nil
 }

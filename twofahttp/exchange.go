@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -79,18 +78,6 @@ func (v *visit) redirect(to string) error {
 	return nil
 }
 
-// loginURL is the host's login page with the way back.
-func (v *visit) loginURL(next string) string {
-	u, err := url.Parse(v.web.cfg.LoginURL)
-	if err != nil || next == "" || next == v.web.cfg.HomeURL {
-		return v.web.cfg.LoginURL
-	}
-	q := u.Query()
-	q.Set("next", next)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
-
 // here is where a person is, to come back to: the page itself, or the one with
 // the form that was sent.
 func (v *visit) here() string {
@@ -109,35 +96,3 @@ func safeMethod(method string) bool {
 
 // wantsPage tells a person's browser from everything else that asks.
 func (v *visit) wantsPage() bool { return strings.Contains(v.r.Header.Get("Accept"), "text/html") }
-
-// takeAttempt takes one try out of the address's allowance. What it returns
-// gives it back, after a success.
-func (v *visit) takeAttempt() (giveBack func(), err error) { return v.take(&v.web.attempts) }
-
-func (v *visit) takeSend() error {
-	_, err := v.take(&v.web.sends)
-	return err
-}
-
-func (v *visit) take(l *limiter) (giveBack func(), err error) {
-	addr := bucketOf(v.web.ip(v.r))
-	if wait := l.take(addr, v.web.cfg.Now()); wait > 0 {
-		return nil, limitError{wait}
-	}
-	return func() { l.giveBack(addr) }, nil
-}
-
-// giveBackSend returns a send that led to a proof.
-func (v *visit) giveBackSend(m twofa.Method) {
-	if sendable(m) {
-		v.web.sends.giveBack(bucketOf(v.web.ip(v.r)))
-	}
-}
-
-func sendable(m twofa.Method) bool { return m == twofa.EmailLink || m == twofa.SMS }
-
-const (
-	challengeAge = 10 * time.Minute
-	setupAge     = 15 * time.Minute
-	browserAge   = 90 * 24 * time.Hour
-)

@@ -3,10 +3,8 @@ package twofahttp
 import (
 	"errors"
 	"html/template"
-	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -224,27 +222,4 @@ func (v *visit) downloadCodes() error {
 		return errNotFound
 	}
 	return v.codesFile(reveal(e.Codes))
-}
-
-func reveal(codes []twofa.Secret) []string {
-	texts := make([]string, len(codes))
-	for i, code := range codes {
-		texts[i] = code.Reveal()
-	}
-	return texts
-}
-
-// codesData is what the page "codes" and the file get.
-type codesData struct {
-	Issuer string
-	Codes  []string
-	Saved  time.Time // today
-}
-
-func (v *visit) codesFile(codes []string) error {
-	h := v.w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Content-Disposition", `attachment; filename="recovery-codes.txt"`)
-	v.w.WriteHeader(http.StatusOK)
-	return v.web.codesText.Execute(v.w, codesData{v.web.cfg.Issuer, codes, v.web.cfg.Now()})
 }

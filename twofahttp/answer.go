@@ -2,28 +2,12 @@ package twofahttp
 
 import (
 	"bytes"
-	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"html/template"
-	"io/fs"
 	"net/http"
 	"strconv"
-	text "text/template"
 	"time"
-
-	"github.com/twofa-go/twofa"
 )
-
-//go:embed pages
-var pagesFS embed.FS
-
-//go:embed style.css
-var styleCSS []byte
-
-//go:embed twofa.js
-var scriptJS []byte
 
 // setHeaders protects every answer of ours, errors and redirects among them.
 // With no-referrer browsers send "Origin: null" along with our own forms; they
@@ -113,62 +97,6 @@ func (v *visit) rerender(name string, err error, data any) error {
 	return v.render(p.Status, name, alertOf(err), data)
 }
 
-func (p problem) setHeaders(h http.Header) {
-	if p.Wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((p.Wait+time.Second-1)/time.Second)))
-	}
-	if p.Allow != "" {
-		h.Set("Allow", p.Allow)
-	}
-	if p.Challenge != "" {
-		h.Set("WWW-Authenticate", p.Challenge)
-	}
-}
-
-// problemData is what the page "message" gets.
-type problemData struct {
-	Code   string
-	Title  string // English
-	Action string // what the step-up was for
-	Back   string // where to try again
-}
-
-// showProblem tells a person what went wrong and what to do.
-func (v *visit) showProblem(err error) {
-	p := problemOf(err)
-	p.setHeaders(v.w.Header())
-	data := problemData{Code: p.Code, Title: p.Title, Back: v.back}
-	if data.Back == "" {
-		data.Back = v.here()
-	}
-	if p.Denied != nil {
-		data.Action = v.actionTitle(p.Denied.Action)
-	}
-	if err := v.render(p.Status, "message", alertOf(err), data); err != nil {
-		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: page failed", "error", err)
-		http.Error(v.w, http.StatusText(p.Status), p.Status)
-	}
-}
-
-// writeProblem answers what is no browser's page view, by RFC 9457.
-func writeProblem(w http.ResponseWriter, p problem) {
-	p.setHeaders(w.Header())
-	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
-	if p.Wait > 0 {
-		body["retry_after"] = int((p.Wait + time.Second - 1) / time.Second)
-	}
-	if p.Page != "" {
-		body["page"] = p.Page
-	}
-	if p.Counted {
-		body["attempts_left"] = p.Left
-	}
-	if d := p.Denied; d != nil && d.Action != "" {
-		body["action"], body["resource"], body["methods"], body["max_age"] = d.Action, d.Resource, d.Methods, int(d.MaxAge/time.Second)
-	}
-	writeJSON(w, p.Status, "application/problem+json", body)
-}
-
 func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
 	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(status)
@@ -182,59 +110,4 @@ func (v *visit) asset(kind string, body []byte) error {
 	v.w.Header().Set("Content-Type", kind)
 	_, _ = v.w.Write(body)
 	return nil
-}
-
-// parsePages reads each page together with the layout, the host's files first.
-func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, error) {
-	pages := map[string]*template.Template{}
-	if over != nil {
-		if err := strangers(over); err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, name := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
-		t := template.New(name).Funcs(template.FuncMap{"date": date})
-		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
-			page, err := readPage(over, file)
-			if err != nil {
-				return nil, nil, fmt.Errorf("Config.Templates: %w", err)
-			}
-			if _, err := t.Parse(string(page)); err != nil {
-				return nil, nil, fmt.Errorf("Config.Templates: %s: %w", file, err)
-			}
-		}
-		pages[name] = t
-	}
-	file, err := readPage(over, "codes.txt")
-	if err != nil {
-		return nil, nil, fmt.Errorf("Config.Templates: %w", err)
-	}
-	codes, err := text.New("codes.txt").Funcs(text.FuncMap{"date": date}).Parse(string(file))
-	if err != nil {
-		return nil, nil, fmt.Errorf("Config.Templates: codes.txt: %w", err)
-	}
-	if over == nil {
-		return pages, codes, nil
-	}
-	return pages, codes, tryPages(pages, codes)
-}
-
-func readPage(over fs.FS, file string) ([]byte, error) {
-	if over != nil {
-		if page, err := fs.ReadFile(over, file); !errors.Is(err, fs.ErrNotExist) {
-			return page, err
-		}
-	}
-	return fs.ReadFile(pagesFS, "pages/"+file)
-}
-
-func date(t time.Time) string { return t.UTC().Format("2 January 2006") }
-
-// methodNames lists methods as templates compare them.
-func methodNames(methods []twofa.Method) []string {
-	names := make([]string, len(methods))
-	for i, m := range methods {
-		names[i] = string(m)
-	}
-	return names
 }

@@ -1,0 +1,172 @@
+package twofahttp
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/twofa-go/twofa"
+)
+
+// problem is what an error is to the outside. Code is stable: it names the
+// text on the page and stands in JSON answers.
+type problem struct {
+	Status    int
+	Code      string
+	Title     string // English, for JSON answers
+	Wait      time.Duration
+	Left      int  // wrong codes left before the method is locked,
+	Counted   bool // if that is known
+	Clock     time.Duration
+	Allow     string
+	Challenge string // WWW-Authenticate
+	Denied    *twofa.DeniedError
+	Page      string // where a person puts right what was denied
+}
+
+// problemOf is the one place that maps errors to HTTP. Wrong, used and expired
+// codes are one and the same; so are right and wrong ones while locked.
+func problemOf(err error) problem {
+	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
+		return problemOfDenied(denied)
+	}
+	if e, ok := errors.AsType[*httpError](err); ok {
+		return problem{Status: e.status, Code: e.code, Title: e.title, Allow: e.allow}
+	}
+	if e, ok := errors.AsType[limitError](err); ok {
+		return problem{Status: http.StatusTooManyRequests, Code: "limited", Title: "Too many requests from this address", Wait: e.wait}
+	}
+	if e, ok := errors.AsType[tooSoonError](err); ok {
+		return problem{Status: http.StatusTooManyRequests, Code: e.code(), Title: "Too soon to send again", Wait: e.wait}
+	}
+	switch {
+	case errors.Is(err, twofa.ErrInvalidCode):
+		p := problem{Status: http.StatusUnprocessableEntity, Code: "invalid_code", Title: "The code is not valid", Wait: twofa.RetryAfter(err)}
+		p.Left, p.Counted = twofa.AttemptsLeft(err)
+		p.Clock, _ = twofa.ClockOffset(err)
+		return p
+	case errors.Is(err, twofa.ErrLocked):
+		return problem{Status: http.StatusTooManyRequests, Code: "locked", Title: "Too many attempts", Wait: twofa.RetryAfter(err)}
+	case errors.Is(err, twofa.ErrExpired):
+		return problem{Status: http.StatusGone, Code: "expired", Title: "Expired, start again"}
+	case errors.Is(err, twofa.ErrNotEnrolled):
+		return problem{Status: http.StatusNotFound, Code: "not_enrolled", Title: "There is nothing of that kind"}
+	case errors.Is(err, twofa.ErrNotAllowed):
+		return problem{Status: http.StatusForbidden, Code: "not_allowed", Title: "Not allowed"}
+	case errors.Is(err, twofa.ErrUnavailable):
+		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Temporarily unavailable", Wait: 5 * time.Second}
+	}
+	return problemOf(errInternal)
+}
+
+// problemOfDenied says what a guard refused for. A client of the API learns
+// from the header what would do (RFC 9470, section 3).
+func problemOfDenied(d *twofa.DeniedError) problem {
+	p := problem{Status: http.StatusUnauthorized, Code: string(d.Reason), Denied: d, Challenge: "Bearer"}
+	insufficient := `Bearer error="insufficient_user_authentication"`
+	switch d.Reason {
+	case twofa.ReasonEnroll:
+		p.Status, p.Code, p.Title, p.Challenge = http.StatusForbidden, "mfa_enrollment_required", "A second factor has to be set up first", ""
+	case twofa.ReasonChallenge:
+		p.Title, p.Challenge = "A second factor is required", insufficient
+	case twofa.ReasonMissing, twofa.ReasonStale:
+		p.Title = "A fresh proof is required"
+		p.Challenge = insufficient + `, error_description="` + p.Title + `", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
+	default:
+		p.Title = "Not signed in"
+		if d.Action != "" {
+			p.Code, p.Title = "first_factor_expired", "The sign-in is too long ago"
+		}
+	}
+	return p
+}
+
+// log writes down the causes that nobody is shown.
+func (v *visit) log(err error) {
+	switch p := problemOf(err); {
+	case p.Status >= 500:
+		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: "+p.Code, "method", v.r.Method, "path", v.r.URL.Path, "error", err)
+	case p.Denied == nil:
+		v.web.cfg.Logger.DebugContext(v.ctx(), "twofahttp: "+p.Code, "method", v.r.Method, "path", v.r.URL.Path)
+	}
+}
+
+// fail answers an error: it leads a person to what helps, and tells everything
+// else in JSON.
+func (v *visit) fail(err error) {
+	setHeaders(v.w.Header())
+	err = v.sharpen(err)
+	v.log(err)
+	if v.wantsPage() {
+		denied, ok := errors.AsType[*twofa.DeniedError](err)
+		if ok {
+			if err = v.lead(denied); err == nil {
+				return
+			}
+		}
+		v.showProblem(err)
+		return
+	}
+	p := problemOf(err)
+	if p.Denied != nil {
+		p.Page = v.pageFor(p.Denied)
+	}
+	writeProblem(v.w, p)
+}
+
+// problemData is what the page "message" gets.
+type problemData struct {
+	Code   string
+	Title  string // English
+	Action string // what the step-up was for
+	Back   string // where to try again
+}
+
+// showProblem tells a person what went wrong and what to do.
+func (v *visit) showProblem(err error) {
+	p := problemOf(err)
+	p.setHeaders(v.w.Header())
+	data := problemData{Code: p.Code, Title: p.Title, Back: v.back}
+	if data.Back == "" {
+		data.Back = v.here()
+	}
+	if p.Denied != nil {
+		data.Action = v.actionTitle(p.Denied.Action)
+	}
+	if err := v.render(p.Status, "message", alertOf(err), data); err != nil {
+		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: page failed", "error", err)
+		http.Error(v.w, http.StatusText(p.Status), p.Status)
+	}
+}
+
+// writeProblem answers what is no browser's page view, by RFC 9457.
+func writeProblem(w http.ResponseWriter, p problem) {
+	p.setHeaders(w.Header())
+	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
+	if p.Wait > 0 {
+		body["retry_after"] = int((p.Wait + time.Second - 1) / time.Second)
+	}
+	if p.Page != "" {
+		body["page"] = p.Page
+	}
+	if p.Counted {
+		body["attempts_left"] = p.Left
+	}
+	if d := p.Denied; d != nil && d.Action != "" {
+		body["action"], body["resource"], body["methods"], body["max_age"] = d.Action, d.Resource, d.Methods, int(d.MaxAge/time.Second)
+	}
+	writeJSON(w, p.Status, "application/problem+json", body)
+}
+
+func (p problem) setHeaders(h http.Header) {
+	if p.Wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((p.Wait+time.Second-1)/time.Second)))
+	}
+	if p.Allow != "" {
+		h.Set("Allow", p.Allow)
+	}
+	if p.Challenge != "" {
+		h.Set("WWW-Authenticate", p.Challenge)
+	}
+}
