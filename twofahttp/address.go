@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// ip is the address a request comes from: that of the connection, or, where
+// clientIP is the address a request comes from: that of the connection, or, where
 // that is a trusted proxy's, the last one in X-Forwarded-For that is not.
 // Everything left of it was written by who knows whom.
-func (web *Server) ip(r *http.Request) netip.Addr {
+func (s *Server) clientIP(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
 	}
 	addr := parseAddr(host)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && web.trusted(addr); i-- {
+	for i := len(hops) - 1; i >= 0 && s.isTrustedProxy(addr); i-- {
 		hop := parseAddr(strings.TrimSpace(hops[i]))
 		if !hop.IsValid() {
 			break
@@ -27,8 +27,8 @@ func (web *Server) ip(r *http.Request) netip.Addr {
 	return addr
 }
 
-func (web *Server) trusted(addr netip.Addr) bool {
-	for _, p := range web.cfg.TrustedProxies {
+func (s *Server) isTrustedProxy(addr netip.Addr) bool {
+	for _, p := range s.cfg.TrustedProxies {
 		if p.Contains(addr) {
 			return true
 		}
@@ -44,8 +44,8 @@ func parseAddr(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// bucketOf is what an address is counted as: one customer has a /64 of IPv6.
-func bucketOf(addr netip.Addr) netip.Addr {
+// networkOf is what an address is counted as: one customer has a /64 of IPv6.
+func networkOf(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
 		if p, err := addr.Prefix(64); err == nil {
 			return p.Addr()

@@ -24,8 +24,8 @@ func setHeaders(h http.Header) {
 	h.Set("X-Frame-Options", "DENY")
 }
 
-// page is what every template gets. Data is the page's own.
-type page struct {
+// pageData is what every template gets. Data is the page's own.
+type pageData struct {
 	Issuer string
 	Base   string // Config.Prefix
 	Home   string
@@ -42,22 +42,22 @@ type alert struct {
 	Good    bool
 	Left    int
 	Counted bool
-	Wait    span // zero where waiting does not help
-	Clock   span // how far the person's clock is off,
+	Wait    wait // zero where waiting does not help
+	Clock   wait // how far the person's clock is off,
 	Behind  bool // and in which direction
 }
 
-// span is a length of time, in the largest unit that says it well.
-type span struct{ Hours, Minutes, Seconds int }
+// wait is a length of time, in the largest unit that says it well.
+type wait struct{ Hours, Minutes, Seconds int }
 
-func spanOf(d time.Duration) span {
+func waitOf(d time.Duration) wait {
 	switch d = max(d, -d); {
 	case d > 100*time.Minute:
-		return span{Hours: int((d + time.Hour - 1) / time.Hour)}
+		return wait{Hours: int((d + time.Hour - 1) / time.Hour)}
 	case d >= time.Minute:
-		return span{Minutes: int((d + time.Minute - 1) / time.Minute)}
+		return wait{Minutes: int((d + time.Minute - 1) / time.Minute)}
 	}
-	return span{Seconds: int((d + time.Second - 1) / time.Second)}
+	return wait{Seconds: int((d + time.Second - 1) / time.Second)}
 }
 
 func alertOf(err error) *alert {
@@ -65,36 +65,36 @@ func alertOf(err error) *alert {
 		return nil
 	}
 	p := problemOf(err)
-	return &alert{Code: p.Code, Left: p.Left, Counted: p.Counted, Wait: spanOf(p.Wait), Clock: spanOf(p.Clock), Behind: p.Clock < 0}
+	return &alert{Code: p.Code, Left: p.Left, Counted: p.Counted, Wait: waitOf(p.Wait), Clock: waitOf(p.Clock), Behind: p.Clock < 0}
 }
 
 // render is the one place that writes pages. Nothing leaves before all of it
 // is there.
-func (v *visit) render(status int, name string, a *alert, data any) error {
-	p := page{Issuer: v.web.cfg.Issuer, Base: v.web.cfg.Prefix, Home: v.web.cfg.HomeURL, Login: v.web.cfg.LoginURL,
-		CSRF: v.csrfToken(), Alert: a, Data: data}
+func (x *exchange) render(status int, name string, a *alert, data any) error {
+	p := pageData{Issuer: x.cfg.Issuer, Base: x.cfg.Prefix, Home: x.cfg.HomeURL, Login: x.cfg.LoginURL,
+		CSRF: x.csrfToken(), Alert: a, Data: data}
 	var b bytes.Buffer
-	if err := v.web.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
+	if err := x.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
-	h := v.w.Header()
+	h := x.w.Header()
 	setHeaders(h)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	v.w.WriteHeader(status)
-	_, _ = v.w.Write(b.Bytes()) // who does not wait for the answer does not get it
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(b.Bytes()) // who does not wait for the answer does not get it
 	return nil
 }
 
 // rerender shows a form again with what was wrong, under the error's status.
-func (v *visit) rerender(name string, err error, data any) error {
+func (x *exchange) rerender(name string, err error, data any) error {
 	if err == nil {
-		return v.render(http.StatusOK, name, nil, data)
+		return x.render(http.StatusOK, name, nil, data)
 	}
-	v.log(err)
+	x.log(err)
 	p := problemOf(err)
-	p.setHeaders(v.w.Header())
-	return v.render(p.Status, name, alertOf(err), data)
+	p.setHeaders(x.w.Header())
+	return x.render(p.Status, name, alertOf(err), data)
 }
 
 func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
@@ -103,11 +103,11 @@ func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-func (v *visit) stylesheet() error { return v.asset("text/css; charset=utf-8", v.web.cfg.Stylesheet) }
-func (v *visit) script() error     { return v.asset("text/javascript; charset=utf-8", scriptJS) }
+func (x *exchange) getStylesheet() error { return x.asset("text/css; charset=utf-8", x.cfg.Stylesheet) }
+func (x *exchange) getScript() error     { return x.asset("text/javascript; charset=utf-8", scriptJS) }
 
-func (v *visit) asset(kind string, body []byte) error {
-	v.w.Header().Set("Content-Type", kind)
-	_, _ = v.w.Write(body)
+func (x *exchange) asset(kind string, body []byte) error {
+	x.w.Header().Set("Content-Type", kind)
+	_, _ = x.w.Write(body)
 	return nil
 }

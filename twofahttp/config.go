@@ -95,16 +95,16 @@ func New(cfg Config) (*Server, error) {
 	if err := errors.Join(cfg.check(), err); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
-	web := &Server{cfg: cfg, pages: pages, codesText: codesText, origin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*visit) error{}}
-	web.attempts = newLimiter(cfg.AttemptsPerMinute, time.Minute)
-	web.sends = newLimiter(cfg.SendsPerHour, time.Hour)
+	s := &Server{cfg: cfg, pages: pages, codesText: codesText, crossOrigin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*exchange) error{}}
+	s.attempts = newLimiter(cfg.AttemptsPerMinute, time.Minute)
+	s.sends = newLimiter(cfg.SendsPerHour, time.Hour)
 	for _, rt := range routeTable() {
-		if web.routes[rt.path] == nil {
-			web.routes[rt.path] = map[string]func(*visit) error{}
+		if s.routes[rt.path] == nil {
+			s.routes[rt.path] = map[string]func(*exchange) error{}
 		}
-		web.routes[rt.path][rt.method] = rt.serve
+		s.routes[rt.path][rt.method] = rt.handle
 	}
-	return web, nil
+	return s, nil
 }
 
 // DefaultStylesheet is the style sheet of the pages, to be added to.
@@ -140,9 +140,9 @@ func (c *Config) check() error {
 	want(c.Manager != nil, "Manager: is missing")
 	want(c.Sessions != nil, "Sessions: is missing; it keeps who is signed in")
 	want(c.Issuer != "", "Issuer: is missing; it names the product on the pages")
-	want(local(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix: %q is not a path with a slash at both ends", c.Prefix)
-	want(local(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL: %q is neither a path nor an https address", c.LoginURL)
-	want(local(c.HomeURL), "HomeURL: %q is not a local path", c.HomeURL)
+	want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix: %q is not a path with a slash at both ends", c.Prefix)
+	want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL: %q is neither a path nor an https address", c.LoginURL)
+	want(isLocalPath(c.HomeURL), "HomeURL: %q is not a local path", c.HomeURL)
 	want(c.AttemptsPerMinute > 0, "AttemptsPerMinute: %d is negative", c.AttemptsPerMinute)
 	want(c.SendsPerHour > 0, "SendsPerHour: %d is negative", c.SendsPerHour)
 	for i, region := range c.Regions {
@@ -154,7 +154,7 @@ func (c *Config) check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Actions)) {
 		page := c.Actions[name].Page
-		want(page == "" || local(page), "Actions[%q].Page: %q is not a local path", name, page)
+		want(page == "" || isLocalPath(page), "Actions[%q].Page: %q is not a local path", name, page)
 	}
 	return errors.Join(errs...)
 }

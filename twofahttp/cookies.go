@@ -13,9 +13,9 @@ import (
 // them (RFC 6265bis, section 4.1.3.2), which is what the binding of challenges
 // and the form token stand on.
 const (
-	challengeCookie = "__Host-twofa-challenge" // a login or step-up under way
-	setupCookie     = "__Host-twofa-setup"     // a set-up that was demanded, or waits for a texted code
-	browserCookie   = "__Host-twofa-browser"   // long-lived: binds challenges and names a known browser
+	challengeCookie  = "__Host-twofa-challenge" // a login or step-up under way
+	enrollmentCookie = "__Host-twofa-setup"     // a set-up that was demanded, or waits for a texted code
+	browserCookie    = "__Host-twofa-browser"   // long-lived: binds challenges and names a known browser
 )
 
 // maxCookie keeps name, value and attributes below the 4096 bytes that
@@ -24,19 +24,19 @@ const maxCookie = 3900
 
 // setCookie is the one place that sets a cookie. Lax, because the click on a
 // link in webmail has to bring them along.
-func (v *visit) setCookie(name, value string, age time.Duration) {
-	http.SetCookie(v.w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
+func (x *exchange) setCookie(name, value string, age time.Duration) {
+	http.SetCookie(x.w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 // browserToken returns the token of this browser, and mints one where there is
 // none: what is bound to it cannot be used from another.
-func (v *visit) browserToken() string {
-	if v.browser.IsZero() {
-		v.browser = twofa.NewSecret(rand.Text() + rand.Text())
-		v.setCookie(browserCookie, v.browser.Reveal(), browserAge)
+func (x *exchange) browserToken() string {
+	if x.browser.IsZero() {
+		x.browser = twofa.NewSecret(rand.Text() + rand.Text())
+		x.setCookie(browserCookie, x.browser.Reveal(), browserAge)
 	}
-	return v.browser.Reveal()
+	return x.browser.Reveal()
 }
 
 func readBrowser(r *http.Request) twofa.Secret {
@@ -50,7 +50,7 @@ func readBrowser(r *http.Request) twofa.Secret {
 const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 const (
-	challengeAge = 10 * time.Minute
-	setupAge     = 15 * time.Minute
-	browserAge   = 90 * 24 * time.Hour
+	challengeAge  = 10 * time.Minute
+	enrollmentAge = 15 * time.Minute
+	browserAge    = 90 * 24 * time.Hour
 )

@@ -20,14 +20,14 @@ const (
 // site, is a plain form of bounded size, names each field once, and carries
 // the token of this browser. Only then is anything in it looked at. The query
 // is never part of it.
-func (v *visit) readForm() error {
-	if err := v.web.origin.Check(v.r); err != nil {
+func (x *exchange) readForm() error {
+	if err := x.crossOrigin.Check(x.r); err != nil {
 		return errCrossSite
 	}
-	if kind, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	if kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return errMediaType
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return errTooLarge
@@ -38,10 +38,10 @@ func (v *visit) readForm() error {
 	if err != nil {
 		return err
 	}
-	if v.browser.IsZero() || !hmac.Equal([]byte(form.Get("csrf_token")), []byte(v.csrfToken())) {
+	if x.browser.IsZero() || !hmac.Equal([]byte(form.Get("csrf_token")), []byte(x.csrfToken())) {
 		return errFormToken
 	}
-	v.form = form
+	x.form = form
 	return nil
 }
 
@@ -64,8 +64,8 @@ func parseForm(body string) (url.Values, error) {
 // a subdomain. It needs no key of the server's and tells nothing of the token.
 // http.CrossOriginProtection alone lets requests without Origin and
 // Sec-Fetch-Site pass.
-func (v *visit) csrfToken() string {
-	mac := hmac.New(sha256.New, []byte(v.browserToken()))
+func (x *exchange) csrfToken() string {
+	mac := hmac.New(sha256.New, []byte(x.browserToken()))
 	mac.Write([]byte("twofahttp form"))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

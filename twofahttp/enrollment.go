@@ -9,8 +9,8 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// setupData is what the page "setup" gets.
-type setupData struct {
+// enrollmentData is what the page "setup" gets.
+type enrollmentData struct {
 	Step   string // "start", "scan", "phone" or "codes"
 	Forced bool   // the account demands it: codes first, then the app
 	Number int    // of the step, and
@@ -34,10 +34,10 @@ type setupData struct {
 	New   bool     // they are all that is being made
 }
 
-// setupCaller is who sets up: a live session, or who holds the challenge that
+// enrollmentCaller is who sets up: a live session, or who holds the challenge that
 // a login ended in.
-func (v *visit) setupCaller() (twofa.Caller, flow) {
-	f, c := v.flow(setupCookie), v.caller()
+func (x *exchange) enrollmentCaller() (twofa.Caller, flow) {
+	f, c := x.flow(enrollmentCookie), x.caller()
 	c.Challenge = f.challenge
 	if c.Session.IsZero() {
 		c.Account = f.account
@@ -45,25 +45,25 @@ func (v *visit) setupCaller() (twofa.Caller, flow) {
 	return c, f
 }
 
-// setup shows the step that a set-up has come to. It starts none: a visit from
+// getEnrollment shows the step that a set-up has come to. It starts none: a visit from
 // elsewhere changes nothing.
-func (v *visit) setup() error {
-	if v.r.URL.Query().Has("start") {
-		return v.showStart(v.r.URL.Query(), nil)
+func (x *exchange) getEnrollment() error {
+	if x.r.URL.Query().Has("start") {
+		return x.showEnrollmentStart(x.r.URL.Query(), nil)
 	}
-	return v.showSetup(nil)
+	return x.showEnrollment(nil)
 }
 
-func (v *visit) showSetup(failed error) error {
-	c, f := v.setupCaller()
-	e, err := v.m.PendingEnrollment(v.ctx(), c)
+func (x *exchange) showEnrollment(failed error) error {
+	c, f := x.enrollmentCaller()
+	e, err := x.m.PendingEnrollment(x.ctx(), c)
 	if errors.Is(err, twofa.ErrExpired) {
-		return v.showStart(url.Values{}, failed)
+		return x.showEnrollmentStart(url.Values{}, failed)
 	}
 	if err != nil {
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
-	d := setupData{Forced: f.kind == kindEnroll, New: e.Method == twofa.RecoveryCode}
+	d := enrollmentData{Forced: f.kind == kindEnroll, New: e.Method == twofa.RecoveryCode}
 	codes := len(e.Codes) > 0 && !e.Saved && (d.Forced || e.Confirmed)
 	if len(e.Codes) > 0 && !d.New {
 		d.Of, d.Number = 2, 1
@@ -73,9 +73,9 @@ func (v *visit) showSetup(failed error) error {
 	}
 	switch {
 	case e.Method == twofa.SMS && !e.Confirmed && f.sent != twofa.SMS: // nothing was handed over: to be sent anew
-		return v.showStart(url.Values{"method": {string(twofa.SMS)}}, failed)
+		return x.showEnrollmentStart(url.Values{"method": {string(twofa.SMS)}}, failed)
 	case codes:
-		d.Step, d.Codes = "codes", reveal(e.Codes)
+		d.Step, d.Codes = "codes", revealAll(e.Codes)
 	case e.Method == twofa.SMS:
 		d.Step, d.Phone = "phone", e.Phone
 	default:
@@ -86,18 +86,18 @@ func (v *visit) showSetup(failed error) error {
 		d.Step, d.Key = "scan", e.Key.Reveal()
 		d.QR, d.URI = template.HTML(svg), template.URL(e.URI.Reveal()) // made by the library, of escaped parts
 	}
-	return v.rerender("setup", failed, d)
+	return x.rerender("setup", failed, d)
 }
 
-// showStart shows what can be set up.
-func (v *visit) showStart(q url.Values, failed error) error {
-	c, f := v.setupCaller()
-	factors, err := v.m.Factors(v.ctx(), c)
+// showEnrollmentStart shows what can be set up.
+func (x *exchange) showEnrollmentStart(q url.Values, failed error) error {
+	c, f := x.enrollmentCaller()
+	factors, err := x.m.Factors(x.ctx(), c)
 	if err != nil {
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
-	d := setupData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Regions: v.web.cfg.Regions,
-		Region: v.form.Get("region"), Phone: v.form.Get("phone")}
+	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Regions: x.cfg.Regions,
+		Region: x.form.Get("region"), Phone: x.form.Get("phone")}
 	if m := q.Get("method"); slices.Contains(d.Methods, m) {
 		d.Methods, d.Method = []string{m}, m
 	}
@@ -106,120 +106,120 @@ func (v *visit) showStart(q url.Values, failed error) error {
 			d.Replaces, d.Old, d.Methods = old.ID, old.Name, []string{string(old.Method)}
 		}
 	}
-	return v.rerender("setup", failed, d)
+	return x.rerender("setup", failed, d)
 }
 
-// setupOver tells a challenge that is over from a person who is signed out.
-func (v *visit) setupOver(c twofa.Caller, err error) error {
+// enrollmentOver tells a challenge that is over from a person who is signed out.
+func (x *exchange) enrollmentOver(c twofa.Caller, err error) error {
 	denied, ok := errors.AsType[*twofa.DeniedError](err)
 	if ok && denied.Reason == twofa.ReasonSignedOut && c.Session.IsZero() && !c.Challenge.IsZero() {
-		v.clearFlow(setupCookie)
-		v.back = v.loginURL("")
+		x.clearFlow(enrollmentCookie)
+		x.retryURL = x.loginURL("")
 		return twofa.ErrExpired
 	}
 	return err
 }
 
-// startSetup starts one, with a fresh key or a text to the number.
-func (v *visit) startSetup() error {
-	e := twofa.EnrollRequest{Method: twofa.Method(v.form.Get("method")), Name: v.form.Get("name"), Replaces: v.form.Get("replaces"),
-		Phone: v.form.Get("phone"), Region: v.form.Get("region")}
+// postEnrollment starts one, with a fresh key or a text to the number.
+func (x *exchange) postEnrollment() error {
+	e := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
+		Phone: x.form.Get("phone"), Region: x.form.Get("region")}
 	again := url.Values{"start": {"1"}, "method": {string(e.Method)}, "replaces": {e.Replaces}}
-	v.back = v.path("setup") + "?" + again.Encode()
-	c, f := v.setupCaller()
+	x.retryURL = x.path("setup") + "?" + again.Encode()
+	c, f := x.enrollmentCaller()
 	if e.Method == twofa.SMS {
-		if err := v.takeSend(); err != nil {
-			return v.showStart(again, err)
+		if err := x.takeSend(); err != nil {
+			return x.showEnrollmentStart(again, err)
 		}
 	}
-	started, err := v.m.Enroll(v.ctx(), c, e)
+	started, err := x.m.Enroll(x.ctx(), c, e)
 	switch {
 	case e.Method == twofa.SMS && errors.Is(err, twofa.ErrNotAllowed):
-		return v.showStart(again, errPhone)
+		return x.showEnrollmentStart(again, errPhone)
 	case errors.Is(err, twofa.ErrLocked):
-		return v.showStart(again, unsent(err))
+		return x.showEnrollmentStart(again, asSendTooSoon(err))
 	case err != nil:
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
 	if f.kind != kindEnroll {
 		f = flow{kind: kindPhone}
 	}
 	if !started.Challenge.IsZero() {
 		f.challenge, f.sent = started.Challenge, twofa.SMS
-		v.setFlow(setupCookie, f)
+		x.setFlow(enrollmentCookie, f)
 	}
-	return v.redirect(v.path("setup"))
+	return x.redirect(x.path("setup"))
 }
 
-// confirmSetup takes the first code of what is being set up.
-func (v *visit) confirmSetup() error {
-	v.back = v.path("setup")
-	giveBack, err := v.takeAttempt()
+// postEnrollmentCode takes the first code of what is being set up.
+func (x *exchange) postEnrollmentCode() error {
+	x.retryURL = x.path("setup")
+	giveBack, err := x.takeAttempt()
 	if err != nil {
-		return v.showSetup(err)
+		return x.showEnrollment(err)
 	}
-	c, f := v.setupCaller()
-	login, err := v.m.Confirm(v.ctx(), c, v.form.Get("code"))
+	c, f := x.enrollmentCaller()
+	login, err := x.m.Confirm(x.ctx(), c, x.form.Get("code"))
 	if errors.Is(err, twofa.ErrInvalidCode) {
 		if left, ok := twofa.AttemptsLeft(err); ok && left <= 0 {
-			err = errSetupOver
+			err = errEnrollmentOver
 		}
-		return v.showSetup(err)
+		return x.showEnrollment(err)
 	}
 	if err != nil {
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
 	giveBack()
-	v.giveBackSend(f.sent)
-	return v.goOn(login, f, "set_up")
+	x.giveBackSend(f.sent)
+	return x.continueEnrollment(login, f, "set_up")
 }
 
-// savedCodes acknowledges that the person has kept the codes.
-func (v *visit) savedCodes() error {
-	v.back = v.path("setup")
-	if v.form.Get("saved") != "yes" {
-		return v.showSetup(errNotSaved)
+// postEnrollmentSaved acknowledges that the person has kept the codes.
+func (x *exchange) postEnrollmentSaved() error {
+	x.retryURL = x.path("setup")
+	if x.form.Get("saved") != "yes" {
+		return x.showEnrollment(errNotSaved)
 	}
-	c, f := v.setupCaller()
-	e, err := v.m.PendingEnrollment(v.ctx(), c)
+	c, f := x.enrollmentCaller()
+	e, err := x.m.PendingEnrollment(x.ctx(), c)
 	if err != nil {
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
-	login, err := v.m.SaveCodes(v.ctx(), c)
+	login, err := x.m.SaveCodes(x.ctx(), c)
 	if err != nil {
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
 	if e.Method == twofa.RecoveryCode { // a new set of codes is all that was made
-		return v.goOn(login, f, "codes_saved")
+		return x.continueEnrollment(login, f, "codes_saved")
 	}
-	return v.goOn(login, f, "set_up")
+	return x.continueEnrollment(login, f, "set_up")
 }
 
-// goOn goes to the half that is left, or to where the whole leads.
-func (v *visit) goOn(login twofa.Result, f flow, done string) error {
-	if login.Next == twofa.NextEnroll {
-		if f.kind == kindEnroll && !login.Challenge.IsZero() {
-			f.challenge = login.Challenge
-			v.setFlow(setupCookie, f)
+// continueEnrollment goes to the half that is left, or to where the whole leads.
+func (x *exchange) continueEnrollment(result twofa.Result, f flow, done string) error {
+	if result.Next == twofa.NextEnroll {
+		if f.kind == kindEnroll && !result.Challenge.IsZero() {
+			f.challenge = result.Challenge
+			x.setFlow(enrollmentCookie, f)
 		}
-		return v.redirect(v.path("setup"))
+		return x.redirect(x.path("setup"))
 	}
 	if f.kind != kindEnroll {
-		f.next = v.path("") + "?done=" + done
+		f.next = x.path("") + "?done=" + done
 	}
-	return v.proceed(login, f)
+	return x.proceed(result, f)
 }
 
-// downloadCodes gives the codes of a pending set-up as a file. They redeem
+// getEnrollmentCodes gives the codes of a pending set-up as a file. They redeem
 // nothing before they are acknowledged.
-func (v *visit) downloadCodes() error {
-	c, _ := v.setupCaller()
-	e, err := v.m.PendingEnrollment(v.ctx(), c)
+func (x *exchange) getEnrollmentCodes() error {
+	c, _ := x.enrollmentCaller()
+	e, err := x.m.PendingEnrollment(x.ctx(), c)
 	if err != nil {
-		return v.setupOver(c, err)
+		return x.enrollmentOver(c, err)
 	}
 	if len(e.Codes) == 0 || e.Saved {
 		return errNotFound
 	}
-	return v.codesFile(reveal(e.Codes))
+	return x.codesFile(revealAll(e.Codes))
 }

@@ -15,25 +15,25 @@ type httpError struct {
 }
 
 var (
-	errNotFound  = &httpError{status: http.StatusNotFound, code: "not_found", title: "No such page"}
-	errInternal  = &httpError{status: http.StatusInternalServerError, code: "internal", title: "Something went wrong"}
-	errCrossSite = &httpError{status: http.StatusForbidden, code: "cross_site", title: "The request came from another site"}
-	errFormToken = &httpError{status: http.StatusForbidden, code: "form_expired", title: "The form is not good any more"}
-	errMediaType = &httpError{status: http.StatusUnsupportedMediaType, code: "media_type", title: "Only application/x-www-form-urlencoded is accepted"}
-	errTooLarge  = &httpError{status: http.StatusRequestEntityTooLarge, code: "too_large", title: "The form is too large"}
-	errBadForm   = &httpError{status: http.StatusBadRequest, code: "bad_form", title: "The form could not be read"}
-	errElsewhere = &httpError{status: http.StatusForbidden, code: "other_browser", title: "The link belongs to another browser"}
-	errLink      = &httpError{status: http.StatusUnprocessableEntity, code: "invalid_link", title: "The link is not valid"}
-	errSetupOver = &httpError{status: http.StatusUnprocessableEntity, code: "setup_over", title: "Too many wrong codes, the set-up is over"}
-	errNotSaved  = &httpError{status: http.StatusUnprocessableEntity, code: "not_saved", title: "The codes are not saved yet"}
-	errPhone     = &httpError{status: http.StatusUnprocessableEntity, code: "phone_refused", title: "This number cannot be used"}
-	errOnce      = &httpError{status: http.StatusMethodNotAllowed, code: "post_only", title: "This has to be sent as POST", allow: "POST"}
+	errNotFound       = &httpError{status: http.StatusNotFound, code: "not_found", title: "No such page"}
+	errInternal       = &httpError{status: http.StatusInternalServerError, code: "internal", title: "Something went wrong"}
+	errCrossSite      = &httpError{status: http.StatusForbidden, code: "cross_site", title: "The request came from another site"}
+	errFormToken      = &httpError{status: http.StatusForbidden, code: "form_expired", title: "The form is not good any more"}
+	errMediaType      = &httpError{status: http.StatusUnsupportedMediaType, code: "media_type", title: "Only application/x-www-form-urlencoded is accepted"}
+	errTooLarge       = &httpError{status: http.StatusRequestEntityTooLarge, code: "too_large", title: "The form is too large"}
+	errBadForm        = &httpError{status: http.StatusBadRequest, code: "bad_form", title: "The form could not be read"}
+	errOtherBrowser   = &httpError{status: http.StatusForbidden, code: "other_browser", title: "The link belongs to another browser"}
+	errLink           = &httpError{status: http.StatusUnprocessableEntity, code: "invalid_link", title: "The link is not valid"}
+	errEnrollmentOver = &httpError{status: http.StatusUnprocessableEntity, code: "setup_over", title: "Too many wrong codes, the set-up is over"}
+	errNotSaved       = &httpError{status: http.StatusUnprocessableEntity, code: "not_saved", title: "The codes are not saved yet"}
+	errPhone          = &httpError{status: http.StatusUnprocessableEntity, code: "phone_refused", title: "This number cannot be used"}
+	errPostOnly       = &httpError{status: http.StatusMethodNotAllowed, code: "post_only", title: "This has to be sent as POST", allow: "POST"}
 )
 
 func (e *httpError) Error() string { return "twofahttp: " + e.title }
 
-// errMisplaced is a mistake of the host's that its developers are to see.
-func errMisplaced(what string) error {
+// misplacedError is a mistake of the host's that its developers are to see.
+func misplacedError(what string) error {
 	return &httpError{status: http.StatusInternalServerError, code: "misplaced", title: what}
 }
 
@@ -57,8 +57,8 @@ func (e tooSoonError) code() string {
 	return "too_soon"
 }
 
-// unsent tells a send that has to wait from a method that is switched off.
-func unsent(err error) error {
+// asSendTooSoon tells a send that has to wait from a method that is switched off.
+func asSendTooSoon(err error) error {
 	if wait := twofa.RetryAfter(err); wait > 0 {
 		return tooSoonError{wait: wait}
 	}

@@ -11,88 +11,88 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// visit is one request.
-type visit struct {
-	web     *Server
-	m       *twofa.Manager
-	w       http.ResponseWriter
-	r       *http.Request
-	browser twofa.Secret // token in the browser's cookie, or the one that was minted for it
-	form    url.Values   // of a POST that passed readForm: one value a field
-	back    string       // where to try again, if not here
+// exchange is one request and its response.
+type exchange struct {
+	*Server
+	m        *twofa.Manager
+	w        http.ResponseWriter
+	r        *http.Request
+	browser  twofa.Secret // token in the browser's cookie, or the one that was minted for it
+	form     url.Values   // of a POST that passed readForm: one value a field
+	retryURL string       // where to try again, if not here
 }
 
-func (web *Server) visit(w http.ResponseWriter, r *http.Request) *visit {
-	return &visit{web: web, m: web.cfg.Manager, w: w, r: r, browser: readBrowser(r)}
+func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	return &exchange{Server: s, m: s.cfg.Manager, w: w, r: r, browser: readBrowser(r)}
 }
 
 // run serves and answers every error, a panic among them. It reports whether
 // there was none.
-func (v *visit) run(serve func() error) (ok bool) {
+func (x *exchange) run(serve func() error) (ok bool) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler:
 			panic(p)
 		default:
-			v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			v.w.Header().Del("Set-Cookie") // nothing half done gets out
-			v.browser = readBrowser(v.r)
-			v.fail(errInternal)
+			x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			x.w.Header().Del("Set-Cookie") // nothing half done gets out
+			x.browser = readBrowser(x.r)
+			x.fail(errInternal)
 		}
 	}()
 	if err := serve(); err != nil {
-		v.fail(err)
+		x.fail(err)
 		return false
 	}
 	return true
 }
 
-func (v *visit) ctx() context.Context   { return v.r.Context() }
-func (v *visit) session() twofa.Session { return v.web.cfg.Sessions.Session(v.r) }
+func (x *exchange) ctx() context.Context   { return x.r.Context() }
+func (x *exchange) session() twofa.Session { return x.cfg.Sessions.Session(x.r) }
 
-func (v *visit) client() twofa.Client {
+func (x *exchange) client() twofa.Client {
 	ip := ""
-	if addr := v.web.ip(v.r); addr.IsValid() {
+	if addr := x.clientIP(x.r); addr.IsValid() {
 		ip = addr.String()
 	}
-	return twofa.Client{IP: ip, UserAgent: v.r.UserAgent(), Browser: v.browser}
+	return twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Browser: x.browser}
 }
 
-func (v *visit) caller() twofa.Caller {
-	c := twofa.Caller{Session: v.session(), Client: v.client()}
-	if v.web.cfg.Account != nil {
-		c.Account = v.web.cfg.Account(v.r)
-	} else if d, err := v.m.DescribeSession(c.Session); err == nil {
+func (x *exchange) caller() twofa.Caller {
+	c := twofa.Caller{Session: x.session(), Client: x.client()}
+	if x.cfg.Account != nil {
+		c.Account = x.cfg.Account(x.r)
+	} else if d, err := x.m.DescribeSession(c.Session); err == nil {
 		c.Account = d.Account
 	}
 	return c
 }
 
 // path returns the address of one of the handler's pages.
-func (v *visit) path(page string) string { return v.web.cfg.Prefix + page }
+func (x *exchange) path(page string) string { return x.cfg.Prefix + page }
 
-func (v *visit) redirect(to string) error {
-	setHeaders(v.w.Header())
-	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+func (x *exchange) redirect(to string) error {
+	setHeaders(x.w.Header())
+	http.Redirect(x.w, x.r, to, http.StatusSeeOther)
 	return nil
 }
 
-// here is where a person is, to come back to: the page itself, or the one with
+// currentURL is where a person is, to come back to: the page itself, or the one with
 // the form that was sent.
-func (v *visit) here() string {
-	if safeMethod(v.r.Method) {
-		return SafeRedirect(v.r.URL.RequestURI(), v.web.cfg.HomeURL)
+func (x *exchange) currentURL() string {
+	if isSafeMethod(x.r.Method) {
+		return SafeRedirect(x.r.URL.RequestURI(), x.cfg.HomeURL)
 	}
-	if from, err := url.Parse(v.r.Referer()); err == nil && from.Host != "" && from.Host == v.r.Host {
-		return SafeRedirect(from.RequestURI(), v.web.cfg.HomeURL)
+	if from, err := url.Parse(x.r.Referer()); err == nil && from.Host != "" && from.Host == x.r.Host {
+		return SafeRedirect(from.RequestURI(), x.cfg.HomeURL)
 	}
-	return v.web.cfg.HomeURL
+	return x.cfg.HomeURL
 }
 
-func safeMethod(method string) bool {
+func isSafeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // wantsPage tells a person's browser from everything else that asks.
-func (v *visit) wantsPage() bool { return strings.Contains(v.r.Header.Get("Accept"), "text/html") }
+func (x *exchange) wantsPage() bool { return strings.Contains(x.r.Header.Get("Accept"), "text/html") }

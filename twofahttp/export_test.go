@@ -32,9 +32,9 @@ func PageFields() map[string][]string {
 			}
 		}
 	}
-	add("Every page", page{})
+	add("Every page", pageData{})
 	add("Every page", alert{})
-	for name, states := range samples() {
+	for name, states := range sampleData() {
 		add(name+".html", states[0])
 	}
 	return fields
@@ -51,11 +51,11 @@ func NewLimiter(n int, per time.Duration) Limiter { return Limiter{newLimiter(n,
 
 // Take takes one token.
 func (l Limiter) Take(addr netip.Addr, now time.Time) time.Duration {
-	return l.l.take(bucketOf(addr), now)
+	return l.l.take(networkOf(addr), now)
 }
 
 // GiveBack returns one.
-func (l Limiter) GiveBack(addr netip.Addr) { l.l.giveBack(bucketOf(addr)) }
+func (l Limiter) GiveBack(addr netip.Addr) { l.l.giveBack(networkOf(addr)) }
 
 // Len is how many addresses it remembers.
 func (l Limiter) Len() int { return len(l.l.buckets) }

@@ -28,11 +28,11 @@ type flow struct {
 	action    string
 	resource  string
 	sent      twofa.Method // what was sent last
-	held      time.Time    // until when the login could not send anything
+	retryAt   time.Time    // until when the login could not send anything
 }
 
-func (v *visit) flow(name string) flow {
-	c, err := v.r.Cookie(name)
+func (x *exchange) flow(name string) flow {
+	c, err := x.r.Cookie(name)
 	if err != nil {
 		return flow{}
 	}
@@ -40,34 +40,34 @@ func (v *visit) flow(name string) flow {
 	if err != nil {
 		return flow{}
 	}
-	held, _ := strconv.ParseInt(q.Get("w"), 10, 64)
-	return flow{kind: q.Get("k"), held: time.Unix(held, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
-		next: SafeRedirect(q.Get("n"), v.web.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s"))}
+	retryAt, _ := strconv.ParseInt(q.Get("w"), 10, 64)
+	return flow{kind: q.Get("k"), retryAt: time.Unix(retryAt, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
+		next: SafeRedirect(q.Get("n"), x.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s"))}
 }
 
-func (v *visit) setFlow(name string, f flow) {
+func (x *exchange) setFlow(name string, f flow) {
 	q := url.Values{"k": {f.kind}, "c": {f.challenge.Reveal()}}
 	for key, value := range map[string]string{"a": f.account, "n": f.next, "t": f.action, "r": f.resource, "s": string(f.sent)} {
 		if value != "" {
 			q.Set(key, value)
 		}
 	}
-	if f.held.Unix() > 0 {
-		q.Set("w", strconv.FormatInt(f.held.Unix(), 10))
+	if f.retryAt.Unix() > 0 {
+		q.Set("w", strconv.FormatInt(f.retryAt.Unix(), 10))
 	}
 	if len(q.Encode()) > maxCookie {
 		q.Del("n") // ends at home instead
 	}
 	age := challengeAge
-	if name == setupCookie {
-		age = setupAge
+	if name == enrollmentCookie {
+		age = enrollmentAge
 	}
-	v.setCookie(name, q.Encode(), age)
+	x.setCookie(name, q.Encode(), age)
 }
 
 // clearFlow ends a flow in this browser, if there is one.
-func (v *visit) clearFlow(name string) {
-	if _, err := v.r.Cookie(name); err == nil {
-		v.setCookie(name, "", -time.Second)
+func (x *exchange) clearFlow(name string) {
+	if _, err := x.r.Cookie(name); err == nil {
+		x.setCookie(name, "", -time.Second)
 	}
 }

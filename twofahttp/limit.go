@@ -84,25 +84,25 @@ func (l *limiter) makeRoom(now time.Time) {
 
 // takeAttempt takes one try out of the address's allowance. What it returns
 // gives it back, after a success.
-func (v *visit) takeAttempt() (giveBack func(), err error) { return v.take(&v.web.attempts) }
+func (x *exchange) takeAttempt() (giveBack func(), err error) { return x.take(&x.attempts) }
 
-func (v *visit) takeSend() error {
-	_, err := v.take(&v.web.sends)
+func (x *exchange) takeSend() error {
+	_, err := x.take(&x.sends)
 	return err
 }
 
-func (v *visit) take(l *limiter) (giveBack func(), err error) {
-	addr := bucketOf(v.web.ip(v.r))
-	if wait := l.take(addr, v.web.cfg.Now()); wait > 0 {
+func (x *exchange) take(l *limiter) (giveBack func(), err error) {
+	addr := networkOf(x.clientIP(x.r))
+	if wait := l.take(addr, x.cfg.Now()); wait > 0 {
 		return nil, limitError{wait}
 	}
 	return func() { l.giveBack(addr) }, nil
 }
 
 // giveBackSend returns a send that led to a proof.
-func (v *visit) giveBackSend(m twofa.Method) {
+func (x *exchange) giveBackSend(m twofa.Method) {
 	if sendable(m) {
-		v.web.sends.giveBack(bucketOf(v.web.ip(v.r)))
+		x.sends.giveBack(networkOf(x.clientIP(x.r)))
 	}
 }
 

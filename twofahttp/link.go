@@ -26,35 +26,35 @@ type linkData struct {
 	Action    string
 }
 
-// link is where a mailed link lands. Mail scanners and previews come here too:
+// getLink is where a mailed link lands. Mail scanners and previews come here too:
 // it changes nothing, and needs nothing but the browser's cookie to tell whether
 // the button would do.
-func (v *visit) link() error {
-	f := v.flow(challengeCookie)
-	d := linkData{StepUp: f.kind == kindAction, Action: v.actionTitle(f.action)}
+func (x *exchange) getLink() error {
+	f := x.flow(challengeCookie)
+	d := linkData{StepUp: f.kind == kindAction, Action: x.actionTitle(f.action)}
 	switch {
 	case f.kind != "":
-		d.Token = v.r.URL.Query().Get("token")
-	case v.session().IsZero():
+		d.Token = x.r.URL.Query().Get("token")
+	case x.session().IsZero():
 		d.Elsewhere = true
 	default:
 		d.Over = true
 	}
-	return v.rerender("link", nil, d)
+	return x.rerender("link", nil, d)
 }
 
-// openLink spends the link, in the browser that has the challenge it was sent
+// postLink spends the link, in the browser that has the challenge it was sent
 // for. In any other nothing is spent, and nobody is signed in.
-func (v *visit) openLink() error {
-	f := v.flow(challengeCookie)
-	if f.kind == "" && v.session().IsZero() {
-		return errElsewhere
+func (x *exchange) postLink() error {
+	f := x.flow(challengeCookie)
+	if f.kind == "" && x.session().IsZero() {
+		return errOtherBrowser
 	}
 	if f.kind == "" {
 		return errLink
 	}
-	v.back = v.path("challenge")
-	err := v.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: v.form.Get("token")})
+	x.retryURL = x.path("challenge")
+	err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: x.form.Get("token")})
 	if errors.Is(err, twofa.ErrInvalidCode) {
 		return errLink
 	}

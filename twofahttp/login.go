@@ -14,115 +14,115 @@ import (
 // first factor. It fills in f.Client, and signs in or leads to what else is
 // needed, then to next, a local path. It answers the request: nothing may
 // have been written to w before. Why somebody is refused stands in the log.
-func (web *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
-	v := web.visit(w, r)
-	v.run(func() error {
+func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
+	x := s.newExchange(w, r)
+	x.run(func() error {
 		setHeaders(w.Header())
-		v.warnOfPlainHTTP()
-		v.back = v.loginURL(SafeRedirect(next, ""))
-		v.browserToken()
-		f.Client = v.client()
-		return v.begin(f, next)
+		x.warnOfPlainHTTP()
+		x.retryURL = x.loginURL(SafeRedirect(next, ""))
+		x.browserToken()
+		f.Client = x.client()
+		return x.begin(f, next)
 	})
 }
 
-func (v *visit) begin(first twofa.FirstFactor, next string) error {
-	login, err := v.m.Begin(v.ctx(), first)
+func (x *exchange) begin(first twofa.FirstFactor, next string) error {
+	result, err := x.m.Begin(x.ctx(), first)
 	if errors.Is(err, twofa.ErrNotAllowed) { // the host let in whom its directory does not
-		v.web.cfg.Logger.WarnContext(v.ctx(), "twofahttp: FirstFactor refused", "path", v.r.URL.Path, "error", err)
+		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: FirstFactor refused", "path", x.r.URL.Path, "error", err)
 	}
 	if err != nil {
 		return err
 	}
 	f := flow{account: first.Account, next: next}
-	if login.Next != twofa.NextDone && !v.session().IsZero() {
+	if result.Next != twofa.NextDone && !x.session().IsZero() {
 		// A new login begins with nobody signed in.
-		if err := v.web.cfg.Sessions.SignOut(v.w, v.r); err != nil {
+		if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
 			return err
 		}
 	}
-	if login.Next == twofa.NextChallenge && sendable(login.Methods[0]) {
+	if result.Next == twofa.NextChallenge && sendable(result.Methods[0]) {
 		// What has to be sent leaves now, where the password was just typed.
 		// If it cannot, the page that follows says so and has a button.
-		if sent, err := v.sendTo(login.Challenge, login.Methods[0]); err == nil {
-			login, f.sent = sent, login.Methods[0]
+		if sent, err := x.sendTo(result.Challenge, result.Methods[0]); err == nil {
+			result, f.sent = sent, result.Methods[0]
 		} else {
-			v.log(err)
+			x.log(err)
 			if wait := twofa.RetryAfter(err); wait > 0 {
-				f.held = v.web.cfg.Now().Add(wait)
+				f.retryAt = x.cfg.Now().Add(wait)
 			}
 		}
 	}
-	return v.proceed(login, f)
+	return x.proceed(result, f)
 }
 
 // proceed takes the browser to where a login stands.
-func (v *visit) proceed(login twofa.Result, f flow) error {
-	switch login.Next {
+func (x *exchange) proceed(result twofa.Result, f flow) error {
+	switch result.Next {
 	case twofa.NextDone:
-		if err := v.signIn(login); err != nil {
+		if err := x.signIn(result); err != nil {
 			return err
 		}
-		return v.redirect(SafeRedirect(f.next, v.web.cfg.HomeURL))
+		return x.redirect(SafeRedirect(f.next, x.cfg.HomeURL))
 	case twofa.NextChallenge:
-		f.kind, f.challenge = kindLogin, login.Challenge
-		v.clearFlow(setupCookie)
-		v.setFlow(challengeCookie, f)
-		return v.redirect(v.path("challenge"))
+		f.kind, f.challenge = kindLogin, result.Challenge
+		x.clearFlow(enrollmentCookie)
+		x.setFlow(challengeCookie, f)
+		return x.redirect(x.path("challenge"))
 	case twofa.NextEnroll:
-		f.kind, f.challenge = kindEnroll, login.Challenge
-		v.clearFlow(challengeCookie)
-		v.setFlow(setupCookie, f)
-		return v.redirect(v.path("setup"))
+		f.kind, f.challenge = kindEnroll, result.Challenge
+		x.clearFlow(challengeCookie)
+		x.setFlow(enrollmentCookie, f)
+		return x.redirect(x.path("setup"))
 	}
 	return errInternal
 }
 
 // signIn hands over what a login, set-up or step-up ended in. A step-up has no
 // new session.
-func (v *visit) signIn(login twofa.Result) error {
-	if !login.Session.IsZero() {
-		if err := v.web.cfg.Sessions.SignIn(v.w, v.r, login.Session); err != nil {
+func (x *exchange) signIn(result twofa.Result) error {
+	if !result.Session.IsZero() {
+		if err := x.cfg.Sessions.SignIn(x.w, x.r, result.Session); err != nil {
 			return err
 		}
 	}
-	if !login.Browser.IsZero() { // only then: of two answers at once the later would put an old token back
-		v.browser = login.Browser
-		v.setCookie(browserCookie, v.browser.Reveal(), browserAge)
+	if !result.Browser.IsZero() { // only then: of two answers at once the later would put an old token back
+		x.browser = result.Browser
+		x.setCookie(browserCookie, x.browser.Reveal(), browserAge)
 	}
-	v.clearFlow(challengeCookie)
-	v.clearFlow(setupCookie)
+	x.clearFlow(challengeCookie)
+	x.clearFlow(enrollmentCookie)
 	return nil
 }
 
-// resume goes on with a live session that an account asks more of.
-func (v *visit) resume() error {
-	v.browserToken()
-	c := v.caller()
-	login, err := v.m.Resume(v.ctx(), c)
+// resumeSession goes on with a live session that an account asks more of.
+func (x *exchange) resumeSession() error {
+	x.browserToken()
+	c := x.caller()
+	result, err := x.m.Resume(x.ctx(), c)
 	if err != nil {
 		return err
 	}
-	return v.proceed(login, flow{account: c.Account, next: v.here()})
+	return x.proceed(result, flow{account: c.Account, next: x.currentURL()})
 }
 
-// signInAgain ends the session, so that the host's login page asks again: the
+// postSignIn ends the session, so that the host's login page asks again: the
 // very first factor needs a first factor that is not long ago.
-func (v *visit) signInAgain() error {
-	if err := v.web.cfg.Sessions.SignOut(v.w, v.r); err != nil {
+func (x *exchange) postSignIn() error {
+	if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
 		return err
 	}
-	v.clearFlow(challengeCookie)
-	v.clearFlow(setupCookie)
-	http.Redirect(v.w, v.r, v.loginURL(SafeRedirect(v.form.Get("next"), v.path(""))), http.StatusSeeOther)
+	x.clearFlow(challengeCookie)
+	x.clearFlow(enrollmentCookie)
+	http.Redirect(x.w, x.r, x.loginURL(SafeRedirect(x.form.Get("next"), x.path(""))), http.StatusSeeOther)
 	return nil
 }
 
 // loginURL is the host's login page with the way back.
-func (v *visit) loginURL(next string) string {
-	u, err := url.Parse(v.web.cfg.LoginURL)
-	if err != nil || next == "" || next == v.web.cfg.HomeURL {
-		return v.web.cfg.LoginURL
+func (x *exchange) loginURL(next string) string {
+	u, err := url.Parse(x.cfg.LoginURL)
+	if err != nil || next == "" || next == x.cfg.HomeURL {
+		return x.cfg.LoginURL
 	}
 	q := u.Query()
 	q.Set("next", next)
@@ -133,17 +133,17 @@ func (v *visit) loginURL(next string) string {
 // warnOfPlainHTTP says once why no login lasts: browsers drop our cookies where
 // they were not set over https. The browser itself tells what it used, which
 // holds behind any proxy.
-func (v *visit) warnOfPlainHTTP() {
-	u, err := url.Parse(v.r.Header.Get("Origin"))
-	if err != nil || u.Scheme != "http" || u.Host != v.r.Host || loopback(u.Hostname()) {
+func (x *exchange) warnOfPlainHTTP() {
+	u, err := url.Parse(x.r.Header.Get("Origin"))
+	if err != nil || u.Scheme != "http" || u.Host != x.r.Host || isLoopback(u.Hostname()) {
 		return
 	}
-	v.web.plain.Do(func() {
-		v.web.cfg.Logger.WarnContext(v.ctx(), "twofahttp: cookies will not come back over plain http; serve over https, or at http://localhost", "host", u.Host)
+	x.warnPlainHTTP.Do(func() {
+		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: cookies will not come back over plain http; serve over https, or at http://localhost", "host", u.Host)
 	})
 }
 
-func loopback(host string) bool {
+func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (err == nil && addr.IsLoopback())
 }

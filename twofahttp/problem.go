@@ -12,17 +12,17 @@ import (
 // problem is what an error is to the outside. Code is stable: it names the
 // text on the page and stands in JSON answers.
 type problem struct {
-	Status    int
-	Code      string
-	Title     string // English, for JSON answers
-	Wait      time.Duration
-	Left      int  // wrong codes left before the method is locked,
-	Counted   bool // if that is known
-	Clock     time.Duration
-	Allow     string
-	Challenge string // WWW-Authenticate
-	Denied    *twofa.DeniedError
-	Page      string // where a person puts right what was denied
+	Status          int
+	Code            string
+	Title           string // English, for JSON answers
+	Wait            time.Duration
+	Left            int  // wrong codes left before the method is locked,
+	Counted         bool // if that is known
+	Clock           time.Duration
+	Allow           string
+	WWWAuthenticate string // WWW-Authenticate
+	Denied          *twofa.DeniedError
+	RemedyURL       string // where a person puts right what was denied
 }
 
 // problemOf is the one place that maps errors to HTTP. Wrong, used and expired
@@ -63,16 +63,16 @@ func problemOf(err error) problem {
 // problemOfDenied says what a guard refused for. A client of the API learns
 // from the header what would do (RFC 9470, section 3).
 func problemOfDenied(d *twofa.DeniedError) problem {
-	p := problem{Status: http.StatusUnauthorized, Code: string(d.Reason), Denied: d, Challenge: "Bearer"}
+	p := problem{Status: http.StatusUnauthorized, Code: string(d.Reason), Denied: d, WWWAuthenticate: "Bearer"}
 	insufficient := `Bearer error="insufficient_user_authentication"`
 	switch d.Reason {
 	case twofa.ReasonEnroll:
-		p.Status, p.Code, p.Title, p.Challenge = http.StatusForbidden, "mfa_enrollment_required", "A second factor has to be set up first", ""
+		p.Status, p.Code, p.Title, p.WWWAuthenticate = http.StatusForbidden, "mfa_enrollment_required", "A second factor has to be set up first", ""
 	case twofa.ReasonChallenge:
-		p.Title, p.Challenge = "A second factor is required", insufficient
+		p.Title, p.WWWAuthenticate = "A second factor is required", insufficient
 	case twofa.ReasonMissing, twofa.ReasonStale:
 		p.Title = "A fresh proof is required"
-		p.Challenge = insufficient + `, error_description="` + p.Title + `", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
+		p.WWWAuthenticate = insufficient + `, error_description="` + p.Title + `", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
 	default:
 		p.Title = "Not signed in"
 		if d.Action != "" {
@@ -83,36 +83,36 @@ func problemOfDenied(d *twofa.DeniedError) problem {
 }
 
 // log writes down the causes that nobody is shown.
-func (v *visit) log(err error) {
+func (x *exchange) log(err error) {
 	switch p := problemOf(err); {
 	case p.Status >= 500:
-		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: "+p.Code, "method", v.r.Method, "path", v.r.URL.Path, "error", err)
+		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	case p.Denied == nil:
-		v.web.cfg.Logger.DebugContext(v.ctx(), "twofahttp: "+p.Code, "method", v.r.Method, "path", v.r.URL.Path)
+		x.cfg.Logger.DebugContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path)
 	}
 }
 
 // fail answers an error: it leads a person to what helps, and tells everything
 // else in JSON.
-func (v *visit) fail(err error) {
-	setHeaders(v.w.Header())
-	err = v.sharpen(err)
-	v.log(err)
-	if v.wantsPage() {
+func (x *exchange) fail(err error) {
+	setHeaders(x.w.Header())
+	err = x.refineDenied(err)
+	x.log(err)
+	if x.wantsPage() {
 		denied, ok := errors.AsType[*twofa.DeniedError](err)
 		if ok {
-			if err = v.lead(denied); err == nil {
+			if err = x.redirectDenied(denied); err == nil {
 				return
 			}
 		}
-		v.showProblem(err)
+		x.showProblem(err)
 		return
 	}
 	p := problemOf(err)
 	if p.Denied != nil {
-		p.Page = v.pageFor(p.Denied)
+		p.RemedyURL = x.remedyURL(p.Denied)
 	}
-	writeProblem(v.w, p)
+	writeProblem(x.w, p)
 }
 
 // problemData is what the page "message" gets.
@@ -124,19 +124,19 @@ type problemData struct {
 }
 
 // showProblem tells a person what went wrong and what to do.
-func (v *visit) showProblem(err error) {
+func (x *exchange) showProblem(err error) {
 	p := problemOf(err)
-	p.setHeaders(v.w.Header())
-	data := problemData{Code: p.Code, Title: p.Title, Back: v.back}
+	p.setHeaders(x.w.Header())
+	data := problemData{Code: p.Code, Title: p.Title, Back: x.retryURL}
 	if data.Back == "" {
-		data.Back = v.here()
+		data.Back = x.currentURL()
 	}
 	if p.Denied != nil {
-		data.Action = v.actionTitle(p.Denied.Action)
+		data.Action = x.actionTitle(p.Denied.Action)
 	}
-	if err := v.render(p.Status, "message", alertOf(err), data); err != nil {
-		v.web.cfg.Logger.ErrorContext(v.ctx(), "twofahttp: page failed", "error", err)
-		http.Error(v.w, http.StatusText(p.Status), p.Status)
+	if err := x.render(p.Status, "message", alertOf(err), data); err != nil {
+		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: page failed", "error", err)
+		http.Error(x.w, http.StatusText(p.Status), p.Status)
 	}
 }
 
@@ -147,8 +147,8 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	if p.Wait > 0 {
 		body["retry_after"] = int((p.Wait + time.Second - 1) / time.Second)
 	}
-	if p.Page != "" {
-		body["page"] = p.Page
+	if p.RemedyURL != "" {
+		body["page"] = p.RemedyURL
 	}
 	if p.Counted {
 		body["attempts_left"] = p.Left
@@ -166,7 +166,7 @@ func (p problem) setHeaders(h http.Header) {
 	if p.Allow != "" {
 		h.Set("Allow", p.Allow)
 	}
-	if p.Challenge != "" {
-		h.Set("WWW-Authenticate", p.Challenge)
+	if p.WWWAuthenticate != "" {
+		h.Set("WWW-Authenticate", p.WWWAuthenticate)
 	}
 }

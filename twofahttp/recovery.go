@@ -13,38 +13,38 @@ type recoveredData struct {
 	Next    string
 }
 
-// recovered follows a login with a recovery code: it says how many are left,
+// getRecovered follows a login with a recovery code: it says how many are left,
 // and offers a new factor in place of the lost one.
-func (v *visit) recovered() error {
-	factors, err := v.m.Factors(v.ctx(), v.caller())
+func (x *exchange) getRecovered() error {
+	factors, err := x.m.Factors(x.ctx(), x.caller())
 	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "recovered", nil, recoveredData{factors, SafeRedirect(v.r.URL.Query().Get("next"), v.web.cfg.HomeURL)})
+	return x.render(http.StatusOK, "recovered", nil, recoveredData{factors, SafeRedirect(x.r.URL.Query().Get("next"), x.cfg.HomeURL)})
 }
 
-// viewCodes shows the codes that are left, where the deployment keeps them
+// postCodes shows the codes that are left, where the deployment keeps them
 // viewable. It is a POST because it is an event, and the person is told.
-func (v *visit) viewCodes() error {
-	v.back = v.path("")
-	codes, err := v.m.RecoveryCodes(v.ctx(), v.caller())
+func (x *exchange) postCodes() error {
+	x.retryURL = x.path("")
+	codes, err := x.m.RecoveryCodes(x.ctx(), x.caller())
 	if err != nil {
 		return err
 	}
-	if v.form.Get("format") == "text" {
-		return v.codesFile(reveal(codes))
+	if x.form.Get("format") == "text" {
+		return x.codesFile(revealAll(codes))
 	}
-	return v.render(http.StatusOK, "codes", nil, codesData{v.web.cfg.Issuer, reveal(codes), v.web.cfg.Now()})
+	return x.render(http.StatusOK, "codes", nil, codesData{x.cfg.Issuer, revealAll(codes), x.cfg.Now()})
 }
 
-// newCodes starts a new set. The old one is good until the new one is saved.
-func (v *visit) newCodes() error {
-	v.back = v.path("")
-	if _, err := v.m.RegenerateCodes(v.ctx(), v.caller()); err != nil {
+// postNewCodes starts a new set. The old one is good until the new one is saved.
+func (x *exchange) postNewCodes() error {
+	x.retryURL = x.path("")
+	if _, err := x.m.RegenerateCodes(x.ctx(), x.caller()); err != nil {
 		return err
 	}
-	v.clearFlow(setupCookie)
-	return v.redirect(v.path("setup"))
+	x.clearFlow(enrollmentCookie)
+	return x.redirect(x.path("setup"))
 }
 
 // codesData is what the page "codes" and the file get.
@@ -54,15 +54,15 @@ type codesData struct {
 	Saved  time.Time // today
 }
 
-func (v *visit) codesFile(codes []string) error {
-	h := v.w.Header()
+func (x *exchange) codesFile(codes []string) error {
+	h := x.w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="recovery-codes.txt"`)
-	v.w.WriteHeader(http.StatusOK)
-	return v.web.codesText.Execute(v.w, codesData{v.web.cfg.Issuer, codes, v.web.cfg.Now()})
+	x.w.WriteHeader(http.StatusOK)
+	return x.codesText.Execute(x.w, codesData{x.cfg.Issuer, codes, x.cfg.Now()})
 }
 
-func reveal(codes []twofa.Secret) []string {
+func revealAll(codes []twofa.Secret) []string {
 	texts := make([]string, len(codes))
 	for i, code := range codes {
 		texts[i] = code.Reveal()

@@ -12,13 +12,13 @@ const maxNext = 1024
 // understand, are none: "//evil", "/\evil", "https:evil", with control
 // characters or escaped.
 func SafeRedirect(next, fallback string) string {
-	if local(next) {
+	if isLocalPath(next) {
 		return next
 	}
 	return fallback
 }
 
-func local(next string) bool {
+func isLocalPath(next string) bool {
 	if len(next) > maxNext || !strings.HasPrefix(next, "/") {
 		return false
 	}
@@ -31,21 +31,21 @@ func local(next string) bool {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return false
 	}
-	return plainPath(next[:len(next)-len(afterPath(next))])
+	return isPlainPath(next[:len(next)-len(pathSuffix(next))])
 }
 
-// afterPath returns the query and fragment.
-func afterPath(next string) string {
+// pathSuffix returns the query and fragment.
+func pathSuffix(next string) string {
 	if i := strings.IndexAny(next, "?#"); i >= 0 {
 		return next[i:]
 	}
 	return ""
 }
 
-// plainPath refuses a path that becomes something else when it is cleaned or
+// isPlainPath refuses a path that becomes something else when it is cleaned or
 // unescaped, once or several times, on its way. That costs the rare path with
 // an escaped percent sign in it.
-func plainPath(path string) bool {
+func isPlainPath(path string) bool {
 	for range 4 {
 		if strings.Contains(path, "//") || strings.Contains(path, "\\") || strings.ContainsFunc(path, isControl) {
 			return false

@@ -10,65 +10,65 @@ import (
 // route is one way into the handler.
 type route struct {
 	method, path string // the path below Prefix
-	serve        func(*visit) error
+	handle       func(*exchange) error
 }
 
 // routeTable is everything the handler answers. What changes anything is a
 // POST, and each POST passes the same checks before it is served.
 func routeTable() []route {
 	return []route{
-		{"GET", "", (*visit).settings},
-		{"GET", "challenge", (*visit).challenge},
-		{"POST", "verify", (*visit).verify},
-		{"POST", "send", (*visit).send},
-		{"POST", "cancel", (*visit).cancel},
-		{"GET", "status", (*visit).status},
-		{"GET", "link", (*visit).link},
-		{"POST", "link", (*visit).openLink},
-		{"GET", "confirm", (*visit).stepUp},
-		{"GET", "recovered", (*visit).recovered},
-		{"GET", "setup", (*visit).setup},
-		{"POST", "setup", (*visit).startSetup},
-		{"POST", "setup/confirm", (*visit).confirmSetup},
-		{"POST", "setup/saved", (*visit).savedCodes},
-		{"GET", "setup/codes.txt", (*visit).downloadCodes},
-		{"POST", "factors/rename", (*visit).renameFactor},
-		{"POST", "factors/remove", (*visit).removeFactor},
-		{"POST", "codes", (*visit).viewCodes},
-		{"POST", "codes/new", (*visit).newCodes},
-		{"POST", "browsers/forget", (*visit).forgetBrowser},
-		{"POST", "browsers/forget-all", (*visit).forgetBrowsers},
-		{"POST", "revoke", (*visit).revoke},
-		{"POST", "signin", (*visit).signInAgain},
-		{"GET", "style.css", (*visit).stylesheet},
-		{"GET", "twofa.js", (*visit).script},
+		{"GET", "", (*exchange).getSettings},
+		{"GET", "challenge", (*exchange).getChallenge},
+		{"POST", "verify", (*exchange).postVerify},
+		{"POST", "send", (*exchange).postSend},
+		{"POST", "cancel", (*exchange).postCancel},
+		{"GET", "status", (*exchange).getStatus},
+		{"GET", "link", (*exchange).getLink},
+		{"POST", "link", (*exchange).postLink},
+		{"GET", "confirm", (*exchange).getConfirm},
+		{"GET", "recovered", (*exchange).getRecovered},
+		{"GET", "setup", (*exchange).getEnrollment},
+		{"POST", "setup", (*exchange).postEnrollment},
+		{"POST", "setup/confirm", (*exchange).postEnrollmentCode},
+		{"POST", "setup/saved", (*exchange).postEnrollmentSaved},
+		{"GET", "setup/codes.txt", (*exchange).getEnrollmentCodes},
+		{"POST", "factors/rename", (*exchange).postFactorRename},
+		{"POST", "factors/remove", (*exchange).postFactorRemove},
+		{"POST", "codes", (*exchange).postCodes},
+		{"POST", "codes/new", (*exchange).postNewCodes},
+		{"POST", "browsers/forget", (*exchange).postBrowserForget},
+		{"POST", "browsers/forget-all", (*exchange).postBrowserForgetAll},
+		{"POST", "revoke", (*exchange).postRevoke},
+		{"POST", "signin", (*exchange).postSignIn},
+		{"GET", "style.css", (*exchange).getStylesheet},
+		{"GET", "twofa.js", (*exchange).getScript},
 	}
 }
 
-func (v *visit) dispatch() error {
-	setHeaders(v.w.Header())
-	path, ok := strings.CutPrefix(v.r.URL.Path, v.web.cfg.Prefix)
-	methods := v.web.routes[path]
+func (x *exchange) dispatch() error {
+	setHeaders(x.w.Header())
+	path, ok := strings.CutPrefix(x.r.URL.Path, x.cfg.Prefix)
+	methods := x.routes[path]
 	if !ok || methods == nil {
 		return errNotFound
 	}
-	method := v.r.Method
+	method := x.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	serve := methods[method]
 	if serve == nil {
-		return notAllowedMethod(methods)
+		return methodNotAllowed(methods)
 	}
 	if method == http.MethodPost {
-		if err := v.readForm(); err != nil {
+		if err := x.readForm(); err != nil {
 			return err
 		}
 	}
-	return serve(v)
+	return serve(x)
 }
 
-func notAllowedMethod(methods map[string]func(*visit) error) error {
+func methodNotAllowed(methods map[string]func(*exchange) error) error {
 	allow := slices.Collect(maps.Keys(methods))
 	if slices.Contains(allow, http.MethodGet) {
 		allow = append(allow, http.MethodHead)

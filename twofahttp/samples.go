@@ -6,8 +6,8 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// samples is what each page gets, in its states. docs/pages.md lists the same.
-func samples() map[string][]any {
+// sampleData is what each page gets, in its states. docs/pages.md lists the same.
+func sampleData() map[string][]any {
 	codes := []string{"XXXX", "YYYY"}
 	now := time.Unix(0, 0)
 	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10,
@@ -17,9 +17,9 @@ func samples() map[string][]any {
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
 		"settings":  {settingsData{}, settingsData{Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
-		"setup": {setupData{Step: "start", Methods: []string{"totp", "sms"}}, setupData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
-			setupData{Step: "start", Old: "x", Replaces: "x"}, setupData{Step: "scan", Number: 1, Of: 2}, setupData{Step: "phone"},
-			setupData{Step: "codes", Codes: codes}, setupData{Step: "codes", Codes: codes[:1], New: true}},
+		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}}, enrollmentData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
+			enrollmentData{Step: "start", Old: "x", Replaces: "x"}, enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
+			enrollmentData{Step: "codes", Codes: codes}, enrollmentData{Step: "codes", Codes: codes[:1], New: true}},
 	}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},

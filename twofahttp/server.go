@@ -55,25 +55,25 @@ type Server struct {
 	cfg             Config
 	pages           map[string]*template.Template
 	codesText       *text.Template
-	routes          map[string]map[string]func(*visit) error // path below Prefix, method
+	routes          map[string]map[string]func(*exchange) error // path below Prefix, method
 	attempts, sends limiter
-	origin          *http.CrossOriginProtection
-	plain           sync.Once // warns of plain http
+	crossOrigin     *http.CrossOriginProtection
+	warnPlainHTTP   sync.Once // warns of plain http
 }
 
 // Handler serves every page. Mount it at Config.Prefix, outside of
 // [Server.Guard]: these pages let in who is not through yet, and decide for
 // themselves.
-func (web *Server) Handler() http.Handler {
+func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := web.visit(w, r)
-		v.run(v.dispatch)
+		x := s.newExchange(w, r)
+		x.run(x.dispatch)
 	})
 }
 
 // Client returns where a request comes from: its address, by
 // Config.TrustedProxies, and the token in its browser cookie.
-func (web *Server) Client(r *http.Request) twofa.Client { return web.visit(nil, r).client() }
+func (s *Server) Client(r *http.Request) twofa.Client { return s.newExchange(nil, r).client() }
 
 // Caller returns who makes a request, for calls to the Manager.
-func (web *Server) Caller(r *http.Request) twofa.Caller { return web.visit(nil, r).caller() }
+func (s *Server) Caller(r *http.Request) twofa.Caller { return s.newExchange(nil, r).caller() }

@@ -17,17 +17,17 @@ type settingsData struct {
 	Days     bool // some browser is remembered
 }
 
-// done lists what the settings page reports as done. The code comes in the
+// doneCodes lists what the settings page reports as done. The code comes in the
 // query, so it only picks a sentence.
-var done = []string{"set_up", "codes_saved", "renamed", "removed", "forgotten"}
+var doneCodes = []string{"set_up", "codes_saved", "renamed", "removed", "forgotten"}
 
-func (v *visit) settings() error {
-	c := v.caller()
-	factors, err := v.m.Factors(v.ctx(), c)
+func (x *exchange) getSettings() error {
+	c := x.caller()
+	factors, err := x.m.Factors(x.ctx(), c)
 	if err != nil {
 		return err
 	}
-	browsers, err := v.m.Browsers(v.ctx(), c)
+	browsers, err := x.m.Browsers(x.ctx(), c)
 	if err != nil {
 		return err
 	}
@@ -36,56 +36,56 @@ func (v *visit) settings() error {
 	d.Stays = slices.ContainsFunc(factors.List, func(f twofa.Factor) bool { return !f.Removable })
 	d.Days = slices.ContainsFunc(browsers, func(b twofa.Browser) bool { return b.Remembered })
 	var a *alert
-	if code := v.r.URL.Query().Get("done"); slices.Contains(done, code) {
+	if code := x.r.URL.Query().Get("done"); slices.Contains(doneCodes, code) {
 		a = &alert{Code: code, Good: true}
 	}
-	return v.render(http.StatusOK, "settings", a, d)
+	return x.render(http.StatusOK, "settings", a, d)
 }
 
 func isPhone(f twofa.Factor) bool { return f.Method == twofa.SMS }
 
-// change does something from the settings page and goes back there. Where a
+// changeSettings does something from the settings page and goes back there. Where a
 // fresh proof is missing, the page that asks for it comes first, and the person
 // presses the button again.
-func (v *visit) change(code string, do func(twofa.Caller) error) error {
-	v.back = v.path("")
-	if err := do(v.caller()); err != nil {
+func (x *exchange) changeSettings(code string, do func(twofa.Caller) error) error {
+	x.retryURL = x.path("")
+	if err := do(x.caller()); err != nil {
 		return err
 	}
-	return v.redirect(v.path("") + "?done=" + code)
+	return x.redirect(x.path("") + "?done=" + code)
 }
 
-func (v *visit) renameFactor() error {
-	return v.change("renamed", func(c twofa.Caller) error {
-		return v.m.Rename(v.ctx(), c, v.form.Get("id"), v.form.Get("name"))
+func (x *exchange) postFactorRename() error {
+	return x.changeSettings("renamed", func(c twofa.Caller) error {
+		return x.m.Rename(x.ctx(), c, x.form.Get("id"), x.form.Get("name"))
 	})
 }
 
-func (v *visit) removeFactor() error {
-	return v.change("removed", func(c twofa.Caller) error { return v.m.Remove(v.ctx(), c, v.form.Get("id")) })
+func (x *exchange) postFactorRemove() error {
+	return x.changeSettings("removed", func(c twofa.Caller) error { return x.m.Remove(x.ctx(), c, x.form.Get("id")) })
 }
 
-func (v *visit) forgetBrowser() error {
-	return v.change("forgotten", func(c twofa.Caller) error { return v.m.ForgetBrowser(v.ctx(), c, v.form.Get("id")) })
+func (x *exchange) postBrowserForget() error {
+	return x.changeSettings("forgotten", func(c twofa.Caller) error { return x.m.ForgetBrowser(x.ctx(), c, x.form.Get("id")) })
 }
 
-func (v *visit) forgetBrowsers() error {
-	return v.change("forgotten", func(c twofa.Caller) error { return v.m.ForgetBrowsers(v.ctx(), c) })
+func (x *exchange) postBrowserForgetAll() error {
+	return x.changeSettings("forgotten", func(c twofa.Caller) error { return x.m.ForgetBrowsers(x.ctx(), c) })
 }
 
-// revoke ends everything the person has open, everywhere, this session too.
-func (v *visit) revoke() error {
-	v.back = v.path("")
-	c := v.caller()
-	d, err := v.m.DescribeSession(c.Session)
+// postRevoke ends everything the person has open, everywhere, this session too.
+func (x *exchange) postRevoke() error {
+	x.retryURL = x.path("")
+	c := x.caller()
+	d, err := x.m.DescribeSession(c.Session)
 	if err != nil {
 		return err
 	}
-	if err := v.m.Revoke(v.ctx(), c, d.User); err != nil {
+	if err := x.m.Revoke(x.ctx(), c, d.User); err != nil {
 		return err
 	}
-	if err := v.web.cfg.Sessions.SignOut(v.w, v.r); err != nil {
+	if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
 		return err
 	}
-	return v.redirect(v.web.cfg.LoginURL)
+	return x.redirect(x.cfg.LoginURL)
 }

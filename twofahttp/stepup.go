@@ -25,15 +25,15 @@ var errSeePage = errors.New("twofahttp: to be confirmed on its page")
 // that prefetches or scans would get what is protected again and again; except
 // on Action.Page itself, where the button is. Sent from another site, no
 // request uses up anything.
-func (web *Server) RequireAction(action string, next http.Handler) http.Handler {
+func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := web.visit(w, r)
+		x := s.newExchange(w, r)
 		let := false
-		v.run(func() error {
-			err := v.mayDo(action)
+		x.run(func() error {
+			err := x.checkAction(action)
 			let = err == nil
 			if errors.Is(err, errSeePage) {
-				return v.redirect(web.cfg.Actions[action].Page)
+				return x.redirect(s.cfg.Actions[action].Page)
 			}
 			return err
 		})
@@ -43,53 +43,53 @@ func (web *Server) RequireAction(action string, next http.Handler) http.Handler 
 	})
 }
 
-func (v *visit) mayDo(action string) error {
-	c := v.caller()
-	if !safeMethod(v.r.Method) {
-		if err := v.web.origin.Check(v.r); err != nil {
+func (x *exchange) checkAction(action string) error {
+	c := x.caller()
+	if !isSafeMethod(x.r.Method) {
+		if err := x.crossOrigin.Check(x.r); err != nil {
 			return errCrossSite
 		}
-		return v.m.UseAction(v.ctx(), c, action, "")
+		return x.m.UseAction(x.ctx(), c, action, "")
 	}
-	if err := v.m.CheckAction(v.ctx(), c, action, ""); err != nil {
+	if err := x.m.CheckAction(x.ctx(), c, action, ""); err != nil {
 		return err
 	}
-	p, err := v.m.Policy(v.ctx(), c.Account)
+	p, err := x.m.Policy(x.ctx(), c.Account)
 	if err != nil || p.Rule(action).MaxAge > 0 {
 		return err
 	}
-	switch page := v.web.cfg.Actions[action].Page; {
+	switch page := x.cfg.Actions[action].Page; {
 	case page == "":
-		return errOnce
-	case page[:len(page)-len(afterPath(page))] == v.r.URL.Path:
+		return errPostOnly
+	case page[:len(page)-len(pathSuffix(page))] == x.r.URL.Path:
 		return nil
-	case v.wantsPage():
+	case x.wantsPage():
 		return errSeePage
 	}
-	return errOnce
+	return errPostOnly
 }
 
-// stepUp starts a step-up and goes on to the page that asks. Nothing is
+// getConfirm starts a step-up and goes on to the page that asks. Nothing is
 // written: a visit from elsewhere leaves no more than a challenge nobody answers.
-func (v *visit) stepUp() error {
-	q := v.r.URL.Query()
+func (x *exchange) getConfirm() error {
+	q := x.r.URL.Query()
 	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource")}
-	f.next = SafeRedirect(q.Get("next"), cmp.Or(v.web.cfg.Actions[f.action].Page, v.web.cfg.HomeURL))
-	v.browserToken()
-	c := v.caller()
+	f.next = SafeRedirect(q.Get("next"), cmp.Or(x.cfg.Actions[f.action].Page, x.cfg.HomeURL))
+	x.browserToken()
+	c := x.caller()
 	f.account = c.Account
-	login, err := v.m.StepUp(v.ctx(), c, f.action, f.resource)
+	login, err := x.m.StepUp(x.ctx(), c, f.action, f.resource)
 	if err != nil {
 		return err
 	}
 	if login.Next == twofa.NextDone {
-		return v.redirect(f.next)
+		return x.redirect(f.next)
 	}
 	f.challenge = login.Challenge
-	v.setFlow(challengeCookie, f)
-	to := v.path("challenge")
+	x.setFlow(challengeCookie, f)
+	to := x.path("challenge")
 	if m := q.Get("method"); slices.Contains(login.Methods, twofa.Method(m)) {
 		to += "?method=" + url.QueryEscape(m)
 	}
-	return v.redirect(to)
+	return x.redirect(to)
 }

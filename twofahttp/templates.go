@@ -21,17 +21,17 @@ var styleCSS []byte
 var scriptJS []byte
 
 // parsePages reads each page together with the layout, the host's files first.
-func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, error) {
+func parsePages(overrides fs.FS) (map[string]*template.Template, *text.Template, error) {
 	pages := map[string]*template.Template{}
-	if over != nil {
-		if err := strangers(over); err != nil {
+	if overrides != nil {
+		if err := checkTemplateNames(overrides); err != nil {
 			return nil, nil, err
 		}
 	}
 	for _, name := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
-		t := template.New(name).Funcs(template.FuncMap{"date": date})
+		t := template.New(name).Funcs(template.FuncMap{"date": formatDate})
 		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
-			page, err := readPage(over, file)
+			page, err := readPage(overrides, file)
 			if err != nil {
 				return nil, nil, fmt.Errorf("Config.Templates: %w", err)
 			}
@@ -41,32 +41,32 @@ func parsePages(over fs.FS) (map[string]*template.Template, *text.Template, erro
 		}
 		pages[name] = t
 	}
-	file, err := readPage(over, "codes.txt")
+	file, err := readPage(overrides, "codes.txt")
 	if err != nil {
 		return nil, nil, fmt.Errorf("Config.Templates: %w", err)
 	}
-	codes, err := text.New("codes.txt").Funcs(text.FuncMap{"date": date}).Parse(string(file))
+	codes, err := text.New("codes.txt").Funcs(text.FuncMap{"date": formatDate}).Parse(string(file))
 	if err != nil {
 		return nil, nil, fmt.Errorf("Config.Templates: codes.txt: %w", err)
 	}
-	if over == nil {
+	if overrides == nil {
 		return pages, codes, nil
 	}
-	return pages, codes, tryPages(pages, codes)
+	return pages, codes, renderAll(pages, codes)
 }
 
-func readPage(over fs.FS, file string) ([]byte, error) {
-	if over != nil {
-		if page, err := fs.ReadFile(over, file); !errors.Is(err, fs.ErrNotExist) {
+func readPage(overrides fs.FS, file string) ([]byte, error) {
+	if overrides != nil {
+		if page, err := fs.ReadFile(overrides, file); !errors.Is(err, fs.ErrNotExist) {
 			return page, err
 		}
 	}
 	return fs.ReadFile(pagesFS, "pages/"+file)
 }
 
-// strangers reports a file that takes no page's place: its name is misspelt.
-func strangers(over fs.FS) error {
-	files, err := fs.ReadDir(over, ".")
+// checkTemplateNames reports a file that takes no page's place: its name is misspelt.
+func checkTemplateNames(overrides fs.FS) error {
+	files, err := fs.ReadDir(overrides, ".")
 	if err != nil {
 		return fmt.Errorf("Config.Templates: %w", err)
 	}
@@ -78,26 +78,26 @@ func strangers(over fs.FS) error {
 	return nil
 }
 
-// tryPages renders everything once.
-func tryPages(pages map[string]*template.Template, codes *text.Template) error {
-	alerts := []*alert{nil, {Code: "invalid_code", Counted: true}, {Code: "invalid_code", Clock: span{Minutes: 2}, Behind: true}}
+// renderAll renders everything once.
+func renderAll(pages map[string]*template.Template, codes *text.Template) error {
+	alerts := []*alert{nil, {Code: "invalid_code", Counted: true}, {Code: "invalid_code", Clock: wait{Minutes: 2}, Behind: true}}
 	for i, code := range alertCodes {
-		alerts = append(alerts, &alert{Code: code, Good: i%2 == 0, Counted: true, Left: i % 3, Wait: span{Hours: i % 2, Minutes: i % 3, Seconds: i}})
+		alerts = append(alerts, &alert{Code: code, Good: i%2 == 0, Counted: true, Left: i % 3, Wait: wait{Hours: i % 2, Minutes: i % 3, Seconds: i}})
 	}
-	for name, states := range samples() {
+	for name, states := range sampleData() {
 		for _, data := range states {
 			for _, a := range alerts {
 				if _, needs := data.(problemData); needs && a == nil {
 					continue // it always has one
 				}
-				p := page{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
+				p := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
 				if err := pages[name].ExecuteTemplate(io.Discard, "layout", p); err != nil {
 					return fmt.Errorf("Config.Templates: %w", err)
 				}
 			}
 		}
 	}
-	for _, data := range samples()["codes"] {
+	for _, data := range sampleData()["codes"] {
 		if err := codes.Execute(io.Discard, data); err != nil {
 			return fmt.Errorf("Config.Templates: %w", err)
 		}
@@ -105,4 +105,4 @@ func tryPages(pages map[string]*template.Template, codes *text.Template) error {
 	return nil
 }
 
-func date(t time.Time) string { return t.UTC().Format("2 January 2006") }
+func formatDate(t time.Time) string { return t.UTC().Format("2 January 2006") }
