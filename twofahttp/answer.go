@@ -9,22 +9,28 @@ import (
 	"time"
 )
 
-// setHeaders protects every answer of ours, errors and redirects among them.
-// With no-referrer browsers send "Origin: null" along with our own forms; they
-// pass http.CrossOriginProtection by Sec-Fetch-Site.
-func setHeaders(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
-		"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), otp-credentials=(self), clipboard-write=(self)")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
+// view is what a handler returns: a page, a redirect, a file or, without any of
+// these, data that is sent as JSON. Handlers write no response themselves, so
+// that the form of an answer is decided in one place. From middleware the zero
+// view lets the request through.
+type view struct {
+	page     string // template to render
+	data     any    // given to the template
+	alert    *alert // shown on the page; nil means the one for err
+	err      error  // why the page is shown; sets the status and the alert
+	redirect string // address to go to
+	file     *file
 }
 
-// pageData is what every template gets. Data is the page's own.
+// file is a fixed response body.
+type file struct {
+	contentType string
+	body        []byte
+}
+
+func redirectTo(address string) (view, error) { return view{redirect: address}, nil }
+
+// pageData is what every template is given. Data depends on the page.
 type pageData struct {
 	Issuer string
 	Base   string // Config.Prefix
@@ -35,19 +41,19 @@ type pageData struct {
 	Data   any
 }
 
-// alert tells how the last thing that was done went. The words are in
+// alert reports how the user's last action went. The sentences are in
 // alert.html.
 type alert struct {
 	Code    string
 	Good    bool
-	Left    int
+	Left    int // wrong codes left, if Counted
 	Counted bool
-	Wait    wait // zero where waiting does not help
-	Clock   wait // how far the person's clock is off,
-	Behind  bool // and in which direction
+	Wait    wait // zero if waiting does not help
+	Clock   wait // how far the clock of the user's phone is off
+	Behind  bool // whether that clock is behind
 }
 
-// wait is a length of time, in the largest unit that says it well.
+// wait is a duration in its largest convenient unit.
 type wait struct{ Hours, Minutes, Seconds int }
 
 func waitOf(d time.Duration) wait {
@@ -68,46 +74,88 @@ func alertOf(err error) *alert {
 	return &alert{Code: p.Code, Left: p.Left, Counted: p.Counted, Wait: waitOf(p.Wait), Clock: waitOf(p.Clock), Behind: p.Clock < 0}
 }
 
-// render is the one place that writes pages. Nothing leaves before all of it
-// is there.
-func (x *exchange) render(status int, name string, a *alert, data any) error {
-	p := pageData{Issuer: x.cfg.Issuer, Base: x.cfg.Prefix, Home: x.cfg.HomeURL, Login: x.cfg.LoginURL,
-		CSRF: x.csrfToken(), Alert: a, Data: data}
-	var b bytes.Buffer
-	if err := x.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
-		return fmt.Errorf("page %s: %w", name, err)
-	}
-	h := x.w.Header()
-	setHeaders(h)
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(b.Bytes()) // who does not wait for the answer does not get it
-	return nil
-}
-
-// rerender shows a form again with what was wrong, under the error's status.
-func (x *exchange) rerender(name string, err error, data any) error {
+// respond sends what a handler returned.
+func (x *exchange) respond(v view, err error) {
 	if err == nil {
-		return x.render(http.StatusOK, name, nil, data)
+		err = x.write(v)
 	}
-	x.log(err)
-	p := problemOf(err)
-	p.setHeaders(x.w.Header())
-	return x.render(p.Status, name, alertOf(err), data)
+	if err == nil {
+		return
+	}
+	v = x.errorView(err)
+	if err := x.write(v); err != nil {
+		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: error page failed", "error", err)
+		status := problemOf(v.err).Status
+		http.Error(x.w, http.StatusText(status), status)
+	}
 }
 
-func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
-	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
-}
-
-func (x *exchange) getStylesheet() error { return x.asset("text/css; charset=utf-8", x.cfg.Stylesheet) }
-func (x *exchange) getScript() error     { return x.asset("text/javascript; charset=utf-8", scriptJS) }
-
-func (x *exchange) asset(kind string, body []byte) error {
-	x.w.Header().Set("Content-Type", kind)
-	_, _ = x.w.Write(body)
+// write is the only place that writes a response. It writes nothing before the
+// whole body has been rendered.
+func (x *exchange) write(v view) error {
+	h := x.w.Header()
+	setSecurityHeaders(h)
+	if v.redirect != "" {
+		http.Redirect(x.w, x.r, v.redirect, http.StatusSeeOther)
+		return nil
+	}
+	contentType, body, err := x.encode(v)
+	if err != nil {
+		return fmt.Errorf("page %s: %w", v.page, err)
+	}
+	status := http.StatusOK
+	if v.err != nil {
+		x.log(v.err)
+		p := problemOf(v.err)
+		p.setHeaders(h)
+		status = p.Status
+	}
+	if v.page == codesFile {
+		h.Set("Content-Disposition", `attachment; filename="recovery-codes.txt"`)
+	}
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // fails only if the client is gone
 	return nil
+}
+
+func (x *exchange) encode(v view) (contentType string, body []byte, err error) {
+	var b bytes.Buffer
+	switch {
+	case v.file != nil:
+		return v.file.contentType, v.file.body, nil
+	case v.page == codesFile:
+		contentType, err = "text/plain; charset=utf-8", x.codesText.Execute(&b, v.data)
+	case v.page != "":
+		contentType, err = "text/html; charset=utf-8", x.pages[v.page].ExecuteTemplate(&b, "layout", x.pageData(v))
+	case v.err != nil:
+		contentType, err = "application/problem+json", json.NewEncoder(&b).Encode(v.data)
+	default:
+		contentType, err = "application/json", json.NewEncoder(&b).Encode(v.data)
+	}
+	return contentType, b.Bytes(), err
+}
+
+func (x *exchange) pageData(v view) pageData {
+	if v.alert == nil {
+		v.alert = alertOf(v.err)
+	}
+	return pageData{Issuer: x.cfg.Issuer, Base: x.cfg.Prefix, Home: x.cfg.HomeURL, Login: x.cfg.LoginURL,
+		CSRF: x.csrfToken(), Alert: v.alert, Data: v.data}
+}
+
+// setSecurityHeaders protects every response, including errors and redirects.
+// Because of no-referrer, browsers send "Origin: null" with the forms of these
+// pages; such forms pass http.CrossOriginProtection by their Sec-Fetch-Site.
+func setSecurityHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+		"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), otp-credentials=(self), clipboard-write=(self)")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
 }

@@ -3,7 +3,6 @@ package twofahttp
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -11,80 +10,86 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// challengeData is what the page "challenge" gets.
+// challengeData is the data of the page "challenge".
 type challengeData struct {
 	StepUp bool     // a fresh proof for an action, not a login
-	Action string   // what is about to be done, if it has a name
-	Method string   // that is asked for
-	Others []string // methods on offer beside it
-	Sent   string   // where a link or code was sent to, masked; "" if nothing is on its way
-	Days   int      // how long this browser would be remembered; 0 means that is not offered
-	Next   string   // where it goes on
+	Action string   // title of the action, if it has one
+	Method string   // method that the page asks for
+	Others []string // other methods that the user can choose
+	Sent   string   // masked destination of the link or code; empty if none was sent
+	Days   int      // days for which this browser can be remembered; zero if it cannot
+	Next   string   // address to go to afterwards
 }
 
 // getChallenge shows what a login or step-up asks for.
-func (x *exchange) getChallenge() error {
+func (x *exchange) getChallenge() (view, error) {
 	f := x.flow(challengeCookie)
-	if f.kind == "" {
-		if !x.session().IsZero() {
-			if err := x.m.Check(x.ctx(), x.caller()); err != nil {
-				return err // leads on to what is missing, and then back here
-			}
-			return x.redirect(SafeRedirect(x.r.URL.Query().Get("next"), x.cfg.HomeURL))
-		}
+	switch {
+	case f.kind != "":
+		return x.showChallenge(f, twofa.Method(x.r.URL.Query().Get("method")), nil)
+	case x.session().IsZero():
 		x.retryURL = x.cfg.LoginURL
-		return twofa.ErrExpired
+		return view{}, twofa.ErrExpired
 	}
-	return x.showChallenge(f, twofa.Method(x.r.URL.Query().Get("method")), nil)
+	if err := x.m.Check(x.ctx(), x.caller()); err != nil {
+		return view{}, err // redirects to what is missing, and then back to this page
+	}
+	return redirectTo(x.nextURL())
 }
 
-// showChallenge shows the page with the method that is wanted, if it is on
-// offer, else what was sent, else the strongest.
-func (x *exchange) showChallenge(f flow, want twofa.Method, failed error) error {
+// showChallenge shows the page with the wanted method if the user can use it,
+// otherwise with the one that a message was sent for, otherwise with the
+// strongest. failed is the reason why the page is shown again, or nil.
+func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (view, error) {
 	result, err := x.m.DescribeChallenge(x.ctx(), x.client(), f.challenge)
 	if err != nil {
-		return x.challengeOver(f, err)
-	}
-	d := challengeData{StepUp: f.kind == kindAction, Next: f.next}
-	if d.StepUp {
-		d.Action = x.actionTitle(f.action)
+		return view{}, x.dropExpiredChallenge(f, err)
 	}
 	method := result.Methods[0]
-	for _, m := range []twofa.Method{f.sent, want} {
+	for _, m := range []twofa.Method{f.sent, wanted} {
 		if slices.Contains(result.Methods, m) {
 			method = m
 		}
 	}
+	d := challengeData{StepUp: f.kind == kindAction, Method: string(method), Next: f.next}
+	d.Others = slices.DeleteFunc(methodNames(result.Methods), func(m string) bool { return m == d.Method })
 	if method == f.sent {
 		d.Sent = result.Sent
 	}
-	d.Method = string(method)
-	d.Others = slices.DeleteFunc(methodNames(result.Methods), func(m string) bool { return m == d.Method })
-	if !d.StepUp && (method == twofa.TOTP || method == twofa.SMS) {
-		p, err := x.m.Policy(x.ctx(), f.account)
-		if err != nil {
-			return err
-		}
-		d.Days = int(p.Remember / (24 * time.Hour))
+	if d.StepUp {
+		d.Action = x.actionTitle(f.action)
+	} else if d.Days, err = x.rememberDays(f.account, method); err != nil {
+		return view{}, err
 	}
-	return x.rerenderChallenge(f, failed, d)
+	return x.challengeView(f, d, failed), nil
 }
 
-// rerenderChallenge shows the page with what was wrong, or that the login could
-// not send anything yet. What was sent for another challenge is worth nothing
-// here, so nobody is told to wait for that.
-func (x *exchange) rerenderChallenge(f flow, failed error, d challengeData) error {
-	if wait := f.retryAt.Sub(x.cfg.Now()); failed == nil && wait > 0 && d.Sent == "" && sendable(twofa.Method(d.Method)) {
-		return x.render(http.StatusOK, "challenge", alertOf(tooSoonError{wait, true}), d)
+// rememberDays returns for how many days a browser is remembered if the user
+// proves the method.
+func (x *exchange) rememberDays(account string, method twofa.Method) (int, error) {
+	if method != twofa.TOTP && method != twofa.SMS {
+		return 0, nil
 	}
+	p, err := x.m.Policy(x.ctx(), account)
+	return int(p.Remember / (24 * time.Hour)), err
+}
+
+// challengeView reports on the page what failed, or that the login could not
+// send anything yet. It never tells the user to wait for a message of an earlier
+// challenge, because such a message is not valid for this one.
+func (x *exchange) challengeView(f flow, d challengeData, failed error) view {
+	v := view{page: "challenge", data: d, err: failed}
 	if e, ok := errors.AsType[tooSoonError](failed); ok {
-		failed = tooSoonError{e.wait, d.Sent == ""}
+		v.err = tooSoonError{e.wait, d.Sent == ""}
 	}
-	return x.rerender("challenge", failed, d)
+	if wait := f.retryAt.Sub(x.cfg.Now()); failed == nil && wait > 0 && d.Sent == "" && sendable(twofa.Method(d.Method)) {
+		v.alert = alertOf(tooSoonError{wait, true})
+	}
+	return v
 }
 
-// actionTitle names an action. The built-in one has a name of its own, unless
-// the host gives it another.
+// actionTitle returns the title of an action. The built-in action has one even
+// if the host does not set it.
 func (x *exchange) actionTitle(action string) string {
 	title := x.cfg.Actions[action].Title
 	if title == "" && action == twofa.ActionFactors {
@@ -93,8 +98,8 @@ func (x *exchange) actionTitle(action string) string {
 	return title
 }
 
-// challengeOver forgets a challenge that nothing can be done with.
-func (x *exchange) challengeOver(f flow, err error) error {
+// dropExpiredChallenge deletes the cookie if err is ErrExpired. It returns err.
+func (x *exchange) dropExpiredChallenge(f flow, err error) error {
 	if errors.Is(err, twofa.ErrExpired) {
 		x.clearFlow(challengeCookie)
 		if f.kind == kindAction {
@@ -106,42 +111,43 @@ func (x *exchange) challengeOver(f flow, err error) error {
 	return err
 }
 
-// postVerify takes a typed code, for a login or a step-up. What is asked for, of
-// whom and for what stands in the challenge alone.
-func (x *exchange) postVerify() error {
+// postVerify checks a typed code for a login or step-up. Which user, account and
+// action the code is for is determined by the challenge alone.
+func (x *exchange) postVerify() (view, error) {
 	x.retryURL = x.path("challenge")
 	f := x.flow(challengeCookie)
 	p := twofa.Proof{Method: twofa.Method(x.form.Get("method")), Code: x.form.Get("code"), Remember: x.form.Get("remember") == "yes"}
 	if p.Method == twofa.EmailLink {
-		return errBadForm // a link is opened, not typed
+		return view{}, errBadForm // a link is opened, not typed
 	}
-	err := x.prove(f, p)
+	v, err := x.prove(f, p)
 	if errors.Is(err, twofa.ErrInvalidCode) || errors.Is(err, twofa.ErrLocked) || errors.As(err, new(limitError)) {
 		return x.showChallenge(f, p.Method, err)
 	}
-	return err
+	return v, err
 }
 
-// prove spends a proof on the challenge of this browser and goes on.
-func (x *exchange) prove(f flow, p twofa.Proof) error {
+// prove verifies a proof for the challenge of this browser and continues the
+// login or step-up.
+func (x *exchange) prove(f flow, p twofa.Proof) (view, error) {
 	giveBack, err := x.takeAttempt()
 	if err != nil {
-		return err
+		return view{}, err
 	}
-	login, err := x.m.Verify(x.ctx(), x.client(), f.challenge, p)
+	result, err := x.m.Verify(x.ctx(), x.client(), f.challenge, p)
 	if err != nil {
-		return x.challengeOver(f, err)
+		return view{}, x.dropExpiredChallenge(f, err)
 	}
 	giveBack()
 	x.giveBackSend(p.Method)
-	if p.Method == twofa.RecoveryCode && login.Next == twofa.NextDone && f.kind == kindLogin {
+	if p.Method == twofa.RecoveryCode && result.Next == twofa.NextDone && f.kind == kindLogin {
 		f.next = x.path("recovered") + "?" + url.Values{"next": {f.next}}.Encode()
 	}
-	return x.proceed(login, f)
+	return x.proceed(result, f)
 }
 
-// postSend sends a link or a code, once more too.
-func (x *exchange) postSend() error {
+// postSend sends a link or code, for the first time or again.
+func (x *exchange) postSend() (view, error) {
 	x.retryURL = x.path("challenge")
 	f := x.flow(challengeCookie)
 	method := twofa.Method(x.form.Get("method"))
@@ -150,11 +156,11 @@ func (x *exchange) postSend() error {
 	case errors.Is(err, twofa.ErrLocked), errors.As(err, new(limitError)):
 		return x.showChallenge(f, method, asSendTooSoon(err))
 	case err != nil:
-		return x.challengeOver(f, err)
+		return view{}, x.dropExpiredChallenge(f, err)
 	}
 	f.challenge, f.sent, f.retryAt = result.Challenge, method, time.Time{}
 	x.setFlow(challengeCookie, f)
-	return x.redirect(x.path("challenge"))
+	return redirectTo(x.path("challenge"))
 }
 
 func (x *exchange) sendTo(ch twofa.Challenge, method twofa.Method) (twofa.Result, error) {
@@ -164,8 +170,8 @@ func (x *exchange) sendTo(ch twofa.Challenge, method twofa.Method) (twofa.Result
 	return x.m.Send(x.ctx(), x.client(), ch, method)
 }
 
-// postCancel ends a login or step-up. Where it was over already, that is as well.
-func (x *exchange) postCancel() error {
+// postCancel ends a login or step-up. One that has already ended is no error.
+func (x *exchange) postCancel() (view, error) {
 	to := x.cfg.LoginURL
 	for _, name := range []string{challengeCookie, enrollmentCookie} {
 		f := x.flow(name)
@@ -179,22 +185,23 @@ func (x *exchange) postCancel() error {
 			to = x.cfg.HomeURL
 		}
 		if err := x.m.Cancel(x.ctx(), x.client(), f.challenge); err != nil && !errors.Is(err, twofa.ErrExpired) {
-			return err
+			return view{}, err
 		}
 		x.clearFlow(name)
 	}
-	return x.redirect(to)
+	return redirectTo(to)
 }
 
-// getStatus tells the waiting page whether the link was opened, which happens in
-// another tab of the same browser.
-func (x *exchange) getStatus() error {
+// statusData is the answer to the waiting page.
+type statusData struct {
+	State string `json:"state"` // "waiting", "done" or "over"
+}
+
+// getStatus reports to the waiting page whether the link has been opened, which
+// happens in another tab of the same browser.
+func (x *exchange) getStatus() (view, error) {
 	state, err := x.pollState()
-	if err != nil {
-		return err
-	}
-	writeJSON(x.w, http.StatusOK, "application/json", map[string]string{"state": state})
-	return nil
+	return view{data: statusData{state}}, err
 }
 
 func (x *exchange) pollState() (string, error) {
@@ -214,7 +221,7 @@ func (x *exchange) pollState() (string, error) {
 	return "over", nil
 }
 
-// methodNames lists methods as templates compare them.
+// methodNames returns methods as strings, which templates can compare.
 func methodNames(methods []twofa.Method) []string {
 	names := make([]string, len(methods))
 	for i, m := range methods {

@@ -95,12 +95,12 @@ func New(cfg Config) (*Server, error) {
 	if err := errors.Join(cfg.check(), err); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
-	s := &Server{cfg: cfg, pages: pages, codesText: codesText, crossOrigin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*exchange) error{}}
+	s := &Server{cfg: cfg, pages: pages, codesText: codesText, crossOrigin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*exchange) (view, error){}}
 	s.attempts = newLimiter(cfg.AttemptsPerMinute, time.Minute)
 	s.sends = newLimiter(cfg.SendsPerHour, time.Hour)
 	for _, rt := range routeTable() {
 		if s.routes[rt.path] == nil {
-			s.routes[rt.path] = map[string]func(*exchange) error{}
+			s.routes[rt.path] = map[string]func(*exchange) (view, error){}
 		}
 		s.routes[rt.path][rt.method] = rt.handle
 	}

@@ -22,26 +22,26 @@ func (x *exchange) refineDenied(err error) error {
 	return err
 }
 
-// redirectDenied takes a person to where a denied request can be put right. It returns
-// the error that is left to be shown.
-func (x *exchange) redirectDenied(d *twofa.DeniedError) error {
+// redirectDenied sends the user to the page on which a denied request can be
+// put right. An error is shown to the user instead.
+func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 	live := !x.session().IsZero()
 	switch {
 	case d.Reason == twofa.ReasonMissing || d.Reason == twofa.ReasonStale:
-		return x.redirect(x.stepUpURL(d))
+		return redirectTo(x.stepUpURL(d))
 	case d.Action != "", !live && !isSafeMethod(x.r.Method):
-		return d
+		return view{}, d
 	case d.Reason == twofa.ReasonSignedOut:
-		if live { // dead: without this, a login page that sends home who is signed in would go round in circles
-			if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
-				return err
+		if live { // revoked: a login page that sends signed-in users home would otherwise redirect in circles
+			if err := x.signOut(); err != nil {
+				return view{}, err
 			}
 		}
-		return x.redirect(x.loginURL(x.currentURL()))
+		return redirectTo(x.loginURL(x.currentURL()))
 	case live:
 		return x.resumeSession()
 	}
-	return x.redirect(x.remedyURL(d))
+	return redirectTo(x.remedyURL(d))
 }
 
 // remedyURL is where a person puts right what was denied, without the way back.

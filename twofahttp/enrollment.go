@@ -9,33 +9,33 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// enrollmentData is what the page "setup" gets.
+// enrollmentData is the data of the page "setup".
 type enrollmentData struct {
 	Step   string // "start", "scan", "phone" or "codes"
-	Forced bool   // the account demands it: codes first, then the app
-	Number int    // of the step, and
-	Of     int    // how many there are; 0 on the first page
+	Forced bool   // the account requires the enrollment: codes come first, then the app
+	Number int    // number of the step; zero in step "start"
+	Of     int    // number of steps; zero in step "start"
 
 	// Step "start".
 	Methods  []string
-	Method   string // chosen beforehand
-	Replaces string // id of the factor that goes
-	Old      string // and its name
+	Method   string // method that was chosen before
+	Replaces string // ID of the factor to be replaced
+	Old      string // name of the factor to be replaced
 	Regions  []Region
-	Region   string // chosen before, with a number that cannot be texted
+	Region   string // region that was chosen with a number that cannot be texted
 
 	// Steps "scan" and "phone".
 	QR    template.HTML
 	URI   template.URL // opens the app on the same device
 	Key   string
-	Phone string // masked; in step "start" as it was typed
+	Phone string // masked; in step "start" as the user typed it
 
 	Codes []string // step "codes"
-	New   bool     // they are all that is being made
+	New   bool     // only codes are generated, no factor is enrolled
 }
 
-// enrollmentCaller is who sets up: a live session, or who holds the challenge that
-// a login ended in.
+// enrollmentCaller returns the caller who enrolls a factor: a live session, or
+// the browser with the challenge in which a login ended.
 func (x *exchange) enrollmentCaller() (twofa.Caller, flow) {
 	f, c := x.flow(enrollmentCookie), x.caller()
 	c.Challenge = f.challenge
@@ -45,26 +45,34 @@ func (x *exchange) enrollmentCaller() (twofa.Caller, flow) {
 	return c, f
 }
 
-// getEnrollment shows the step that a set-up has come to. It starts none: a visit from
-// elsewhere changes nothing.
-func (x *exchange) getEnrollment() error {
-	if x.r.URL.Query().Has("start") {
-		return x.showEnrollmentStart(x.r.URL.Query(), nil)
+// getEnrollment shows the current step of the enrollment. It starts none, so a
+// request from another site changes nothing.
+func (x *exchange) getEnrollment() (view, error) {
+	if q := x.r.URL.Query(); q.Has("start") {
+		return x.showEnrollmentStart(q, nil)
 	}
 	return x.showEnrollment(nil)
 }
 
-func (x *exchange) showEnrollment(failed error) error {
+func (x *exchange) showEnrollment(failed error) (view, error) {
 	c, f := x.enrollmentCaller()
 	e, err := x.m.PendingEnrollment(x.ctx(), c)
-	if errors.Is(err, twofa.ErrExpired) {
+	switch {
+	case errors.Is(err, twofa.ErrExpired):
 		return x.showEnrollmentStart(url.Values{}, failed)
+	case err != nil:
+		return view{}, x.dropExpiredEnrollment(c, err)
+	case e.Method == twofa.SMS && !e.Confirmed && f.sent != twofa.SMS: // the text message was never handed over
+		return x.showEnrollmentStart(url.Values{"method": {string(twofa.SMS)}}, failed)
 	}
-	if err != nil {
-		return x.enrollmentOver(c, err)
-	}
-	d := enrollmentData{Forced: f.kind == kindEnroll, New: e.Method == twofa.RecoveryCode}
-	codes := len(e.Codes) > 0 && !e.Saved && (d.Forced || e.Confirmed)
+	d, err := enrollmentStep(e, f.kind == kindEnroll)
+	return view{page: "setup", data: d, err: failed}, err
+}
+
+// enrollmentStep returns the data of the step that a pending enrollment has
+// reached.
+func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
+	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode}
 	if len(e.Codes) > 0 && !d.New {
 		d.Of, d.Number = 2, 1
 		if e.Confirmed || e.Saved {
@@ -72,29 +80,27 @@ func (x *exchange) showEnrollment(failed error) error {
 		}
 	}
 	switch {
-	case e.Method == twofa.SMS && !e.Confirmed && f.sent != twofa.SMS: // nothing was handed over: to be sent anew
-		return x.showEnrollmentStart(url.Values{"method": {string(twofa.SMS)}}, failed)
-	case codes:
+	case len(e.Codes) > 0 && !e.Saved && (forced || e.Confirmed):
 		d.Step, d.Codes = "codes", revealAll(e.Codes)
 	case e.Method == twofa.SMS:
 		d.Step, d.Phone = "phone", e.Phone
 	default:
 		svg, err := e.SVG()
 		if err != nil {
-			return err
+			return d, err
 		}
 		d.Step, d.Key = "scan", e.Key.Reveal()
-		d.QR, d.URI = template.HTML(svg), template.URL(e.URI.Reveal()) // made by the library, of escaped parts
+		d.QR, d.URI = template.HTML(svg), template.URL(e.URI.Reveal()) // safe: the library builds both from escaped parts
 	}
-	return x.rerender("setup", failed, d)
+	return d, nil
 }
 
-// showEnrollmentStart shows what can be set up.
-func (x *exchange) showEnrollmentStart(q url.Values, failed error) error {
+// showEnrollmentStart shows which factors the user can enroll.
+func (x *exchange) showEnrollmentStart(q url.Values, failed error) (view, error) {
 	c, f := x.enrollmentCaller()
 	factors, err := x.m.Factors(x.ctx(), c)
 	if err != nil {
-		return x.enrollmentOver(c, err)
+		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Regions: x.cfg.Regions,
 		Region: x.form.Get("region"), Phone: x.form.Get("phone")}
@@ -106,11 +112,12 @@ func (x *exchange) showEnrollmentStart(q url.Values, failed error) error {
 			d.Replaces, d.Old, d.Methods = old.ID, old.Name, []string{string(old.Method)}
 		}
 	}
-	return x.rerender("setup", failed, d)
+	return view{page: "setup", data: d, err: failed}, nil
 }
 
-// enrollmentOver tells a challenge that is over from a person who is signed out.
-func (x *exchange) enrollmentOver(c twofa.Caller, err error) error {
+// dropExpiredEnrollment returns ErrExpired instead of err if the caller has no
+// session, but a challenge that is no longer valid. It deletes its cookie.
+func (x *exchange) dropExpiredEnrollment(c twofa.Caller, err error) error {
 	denied, ok := errors.AsType[*twofa.DeniedError](err)
 	if ok && denied.Reason == twofa.ReasonSignedOut && c.Session.IsZero() && !c.Challenge.IsZero() {
 		x.clearFlow(enrollmentCookie)
@@ -120,26 +127,27 @@ func (x *exchange) enrollmentOver(c twofa.Caller, err error) error {
 	return err
 }
 
-// postEnrollment starts one, with a fresh key or a text to the number.
-func (x *exchange) postEnrollment() error {
-	e := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
+// postEnrollment starts an enrollment with a new key, or with a text message to
+// the number.
+func (x *exchange) postEnrollment() (view, error) {
+	req := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
 		Phone: x.form.Get("phone"), Region: x.form.Get("region")}
-	again := url.Values{"start": {"1"}, "method": {string(e.Method)}, "replaces": {e.Replaces}}
+	again := url.Values{"start": {"1"}, "method": {string(req.Method)}, "replaces": {req.Replaces}}
 	x.retryURL = x.path("setup") + "?" + again.Encode()
 	c, f := x.enrollmentCaller()
-	if e.Method == twofa.SMS {
+	if req.Method == twofa.SMS {
 		if err := x.takeSend(); err != nil {
 			return x.showEnrollmentStart(again, err)
 		}
 	}
-	started, err := x.m.Enroll(x.ctx(), c, e)
+	started, err := x.m.Enroll(x.ctx(), c, req)
 	switch {
-	case e.Method == twofa.SMS && errors.Is(err, twofa.ErrNotAllowed):
+	case req.Method == twofa.SMS && errors.Is(err, twofa.ErrNotAllowed):
 		return x.showEnrollmentStart(again, errPhone)
 	case errors.Is(err, twofa.ErrLocked):
 		return x.showEnrollmentStart(again, asSendTooSoon(err))
 	case err != nil:
-		return x.enrollmentOver(c, err)
+		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	if f.kind != kindEnroll {
 		f = flow{kind: kindPhone}
@@ -148,18 +156,18 @@ func (x *exchange) postEnrollment() error {
 		f.challenge, f.sent = started.Challenge, twofa.SMS
 		x.setFlow(enrollmentCookie, f)
 	}
-	return x.redirect(x.path("setup"))
+	return redirectTo(x.path("setup"))
 }
 
-// postEnrollmentCode takes the first code of what is being set up.
-func (x *exchange) postEnrollmentCode() error {
+// postEnrollmentCode checks the first code of the factor that is being enrolled.
+func (x *exchange) postEnrollmentCode() (view, error) {
 	x.retryURL = x.path("setup")
 	giveBack, err := x.takeAttempt()
 	if err != nil {
 		return x.showEnrollment(err)
 	}
 	c, f := x.enrollmentCaller()
-	login, err := x.m.Confirm(x.ctx(), c, x.form.Get("code"))
+	result, err := x.m.Confirm(x.ctx(), c, x.form.Get("code"))
 	if errors.Is(err, twofa.ErrInvalidCode) {
 		if left, ok := twofa.AttemptsLeft(err); ok && left <= 0 {
 			err = errEnrollmentOver
@@ -167,15 +175,15 @@ func (x *exchange) postEnrollmentCode() error {
 		return x.showEnrollment(err)
 	}
 	if err != nil {
-		return x.enrollmentOver(c, err)
+		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	giveBack()
 	x.giveBackSend(f.sent)
-	return x.continueEnrollment(login, f, "set_up")
+	return x.continueEnrollment(result, f, "set_up")
 }
 
-// postEnrollmentSaved acknowledges that the person has kept the codes.
-func (x *exchange) postEnrollmentSaved() error {
+// postEnrollmentSaved records that the user has saved the codes.
+func (x *exchange) postEnrollmentSaved() (view, error) {
 	x.retryURL = x.path("setup")
 	if x.form.Get("saved") != "yes" {
 		return x.showEnrollment(errNotSaved)
@@ -183,43 +191,44 @@ func (x *exchange) postEnrollmentSaved() error {
 	c, f := x.enrollmentCaller()
 	e, err := x.m.PendingEnrollment(x.ctx(), c)
 	if err != nil {
-		return x.enrollmentOver(c, err)
+		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	login, err := x.m.SaveCodes(x.ctx(), c)
+	result, err := x.m.SaveCodes(x.ctx(), c)
 	if err != nil {
-		return x.enrollmentOver(c, err)
+		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	if e.Method == twofa.RecoveryCode { // a new set of codes is all that was made
-		return x.continueEnrollment(login, f, "codes_saved")
+	if e.Method == twofa.RecoveryCode { // only codes were generated
+		return x.continueEnrollment(result, f, "codes_saved")
 	}
-	return x.continueEnrollment(login, f, "set_up")
+	return x.continueEnrollment(result, f, "set_up")
 }
 
-// continueEnrollment goes to the half that is left, or to where the whole leads.
-func (x *exchange) continueEnrollment(result twofa.Result, f flow, done string) error {
+// continueEnrollment redirects to the remaining step. After the last one it
+// redirects to the settings, or continues the login that required enrollment.
+func (x *exchange) continueEnrollment(result twofa.Result, f flow, doneCode string) (view, error) {
 	if result.Next == twofa.NextEnroll {
 		if f.kind == kindEnroll && !result.Challenge.IsZero() {
 			f.challenge = result.Challenge
 			x.setFlow(enrollmentCookie, f)
 		}
-		return x.redirect(x.path("setup"))
+		return redirectTo(x.path("setup"))
 	}
 	if f.kind != kindEnroll {
-		f.next = x.path("") + "?done=" + done
+		f.next = x.path("") + "?done=" + doneCode
 	}
 	return x.proceed(result, f)
 }
 
-// getEnrollmentCodes gives the codes of a pending set-up as a file. They redeem
-// nothing before they are acknowledged.
-func (x *exchange) getEnrollmentCodes() error {
+// getEnrollmentCodes returns the codes of a pending enrollment as a file. The
+// codes are not valid until the user confirms that they are saved.
+func (x *exchange) getEnrollmentCodes() (view, error) {
 	c, _ := x.enrollmentCaller()
 	e, err := x.m.PendingEnrollment(x.ctx(), c)
 	if err != nil {
-		return x.enrollmentOver(c, err)
+		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	if len(e.Codes) == 0 || e.Saved {
-		return errNotFound
+		return view{}, errNotFound
 	}
-	return x.codesFile(revealAll(e.Codes))
+	return x.showCodes(codesFile, e.Codes)
 }

@@ -26,30 +26,36 @@ func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	return &exchange{Server: s, m: s.cfg.Manager, w: w, r: r, browser: readBrowser(r)}
 }
 
-// run serves and answers every error, a panic among them. It reports whether
-// there was none.
-func (x *exchange) run(serve func() error) (ok bool) {
-	defer func() {
-		switch p := recover(); p {
-		case nil:
-		case http.ErrAbortHandler:
-			panic(p)
-		default:
-			x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			x.w.Header().Del("Set-Cookie") // nothing half done gets out
-			x.browser = readBrowser(x.r)
-			x.fail(errInternal)
-		}
-	}()
-	if err := serve(); err != nil {
-		x.fail(err)
-		return false
+// run sends the view that handle returns, or the answer to its error or panic.
+// For the zero view it sends nothing and reports true.
+func (x *exchange) run(handle func() (view, error)) (pass bool) {
+	defer x.recoverPanic()
+	v, err := handle()
+	if err == nil && v == (view{}) {
+		return true
 	}
-	return true
+	x.respond(v, err)
+	return false
+}
+
+// recoverPanic must be deferred. The log has the type of the panic only,
+// because its value may contain a secret.
+func (x *exchange) recoverPanic() {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		x.w.Header().Del("Set-Cookie") // an unfinished sign-in must not take effect
+		x.browser = readBrowser(x.r)
+		x.respond(view{}, errInternal)
+	}
 }
 
 func (x *exchange) ctx() context.Context   { return x.r.Context() }
 func (x *exchange) session() twofa.Session { return x.cfg.Sessions.Session(x.r) }
+func (x *exchange) signOut() error         { return x.cfg.Sessions.SignOut(x.w, x.r) }
 
 func (x *exchange) client() twofa.Client {
 	ip := ""
@@ -72,10 +78,9 @@ func (x *exchange) caller() twofa.Caller {
 // path returns the address of one of the handler's pages.
 func (x *exchange) path(page string) string { return x.cfg.Prefix + page }
 
-func (x *exchange) redirect(to string) error {
-	setHeaders(x.w.Header())
-	http.Redirect(x.w, x.r, to, http.StatusSeeOther)
-	return nil
+// nextURL returns the address in the parameter next of the query.
+func (x *exchange) nextURL() string {
+	return SafeRedirect(x.r.URL.Query().Get("next"), x.cfg.HomeURL)
 }
 
 // currentURL is where a person is, to come back to: the page itself, or the one with

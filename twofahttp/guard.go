@@ -24,11 +24,11 @@ func (s *Server) Guard(next http.Handler) http.Handler {
 	})
 }
 
-func (x *exchange) checkSession() error {
+func (x *exchange) checkSession() (view, error) {
 	if err := x.checkMounting(); err != nil {
-		return err
+		return view{}, err
 	}
-	return x.m.Check(x.ctx(), x.caller())
+	return view{}, x.m.Check(x.ctx(), x.caller())
 }
 
 // checkMounting finds the pages that Guard leads to behind Guard, which would send
@@ -64,5 +64,5 @@ func (x *exchange) isLoginPage() bool {
 // and the pages do: for handlers that call CheckAction or UseAction themselves.
 func (s *Server) Error(w http.ResponseWriter, r *http.Request, err error) {
 	x := s.newExchange(w, r)
-	x.run(func() error { return err })
+	x.run(func() (view, error) { return view{}, err })
 }

@@ -125,6 +125,24 @@ func TestFirstFactor_LogsWhoIsRefused(t *testing.T) {
 	require.Contains(t, h.logs.String(), "disk is full")
 }
 
+// stuckSessions cannot end a session.
+type stuckSessions struct{ *sessions }
+
+func (stuckSessions) SignOut(http.ResponseWriter, *http.Request) error {
+	return errors.New("session table is locked")
+}
+
+func TestGuard_LogsFailedSignOut(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.Sessions = stuckSessions{c.Sessions.(*sessions)}
+	})
+	b := h.browser()
+	b.login("ada")
+	require.NoError(t, h.m.Revoke(t.Context(), twofa.Host("test"), "ada"))
+	require.Equal(t, 500, b.get("/contacts").StatusCode)
+	require.Contains(t, h.logs.String(), "session table is locked")
+}
+
 func TestFirstFactor_WarnsOnceOfPlainHTTP(t *testing.T) {
 	for _, c := range []struct {
 		origin, host string
@@ -146,7 +164,7 @@ func TestFirstFactor_WarnsOnceOfPlainHTTP(t *testing.T) {
 				r.Header.Set("Origin", c.origin)
 				h.web.FirstFactor(httptest.NewRecorder(), r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "/")
 			}
-			require.Equal(t, c.warns, strings.Count(h.logs.String(), "cookies will not come back"))
+			require.Equal(t, c.warns, strings.Count(h.logs.String(), "browsers drop Secure cookies"))
 		})
 	}
 }

@@ -26,10 +26,10 @@ type linkData struct {
 	Action    string
 }
 
-// getLink is where a mailed link lands. Mail scanners and previews come here too:
-// it changes nothing, and needs nothing but the browser's cookie to tell whether
-// the button would do.
-func (x *exchange) getLink() error {
+// getLink shows the page to which a mailed link leads. Mail scanners and previews
+// open it too, so it changes nothing. The cookies of the browser are enough to
+// decide whether the button would work.
+func (x *exchange) getLink() (view, error) {
 	f := x.flow(challengeCookie)
 	d := linkData{StepUp: f.kind == kindAction, Action: x.actionTitle(f.action)}
 	switch {
@@ -40,23 +40,23 @@ func (x *exchange) getLink() error {
 	default:
 		d.Over = true
 	}
-	return x.rerender("link", nil, d)
+	return view{page: "link", data: d}, nil
 }
 
-// postLink spends the link, in the browser that has the challenge it was sent
-// for. In any other nothing is spent, and nobody is signed in.
-func (x *exchange) postLink() error {
+// postLink uses up the link in the browser with the challenge for which it was
+// sent. In any other browser it uses up nothing and signs nobody in.
+func (x *exchange) postLink() (view, error) {
 	f := x.flow(challengeCookie)
 	if f.kind == "" && x.session().IsZero() {
-		return errOtherBrowser
+		return view{}, errOtherBrowser
 	}
 	if f.kind == "" {
-		return errLink
+		return view{}, errLink
 	}
 	x.retryURL = x.path("challenge")
-	err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: x.form.Get("token")})
+	v, err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: x.form.Get("token")})
 	if errors.Is(err, twofa.ErrInvalidCode) {
-		return errLink
+		err = errLink
 	}
-	return err
+	return v, err
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// FirstFactor goes on where the host has just checked a password, or another
-// first factor. It fills in f.Client, and signs in or leads to what else is
-// needed, then to next, a local path. It answers the request: nothing may
-// have been written to w before. Why somebody is refused stands in the log.
+// FirstFactor continues a login after the host has verified a password or
+// another first factor. It fills in f.Client and then either signs the user in
+// and redirects to next, which must be a local path, or redirects to the page
+// that asks for what is missing. It sends the response, so nothing may have
+// been written to w before. If it refuses the user, the log has the reason.
 func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
 	x := s.newExchange(w, r)
-	x.run(func() error {
-		setHeaders(w.Header())
+	x.run(func() (view, error) {
 		x.warnOfPlainHTTP()
 		x.retryURL = x.loginURL(SafeRedirect(next, ""))
 		x.browserToken()
@@ -26,59 +26,65 @@ func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.Fir
 	})
 }
 
-func (x *exchange) begin(first twofa.FirstFactor, next string) error {
+func (x *exchange) begin(first twofa.FirstFactor, next string) (view, error) {
 	result, err := x.m.Begin(x.ctx(), first)
-	if errors.Is(err, twofa.ErrNotAllowed) { // the host let in whom its directory does not
+	if errors.Is(err, twofa.ErrNotAllowed) { // the host signs in a user whom its own directory refuses
 		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: FirstFactor refused", "path", x.r.URL.Path, "error", err)
 	}
 	if err != nil {
-		return err
+		return view{}, err
+	}
+	if result.Next != twofa.NextDone && !x.session().IsZero() {
+		if err := x.signOut(); err != nil { // nobody stays signed in while a new login is incomplete
+			return view{}, err
+		}
 	}
 	f := flow{account: first.Account, next: next}
-	if result.Next != twofa.NextDone && !x.session().IsZero() {
-		// A new login begins with nobody signed in.
-		if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
-			return err
-		}
-	}
 	if result.Next == twofa.NextChallenge && sendable(result.Methods[0]) {
-		// What has to be sent leaves now, where the password was just typed.
-		// If it cannot, the page that follows says so and has a button.
-		if sent, err := x.sendTo(result.Challenge, result.Methods[0]); err == nil {
-			result, f.sent = sent, result.Methods[0]
-		} else {
-			x.log(err)
-			if wait := twofa.RetryAfter(err); wait > 0 {
-				f.retryAt = x.cfg.Now().Add(wait)
-			}
-		}
+		result = x.sendAtLogin(result, &f)
 	}
 	return x.proceed(result, f)
 }
 
-// proceed takes the browser to where a login stands.
-func (x *exchange) proceed(result twofa.Result, f flow) error {
+// sendAtLogin sends the link or code at once, because the user has just typed
+// the password. If sending fails, the next page says so and has a button.
+func (x *exchange) sendAtLogin(result twofa.Result, f *flow) twofa.Result {
+	method := result.Methods[0]
+	sent, err := x.sendTo(result.Challenge, method)
+	if err == nil {
+		f.sent = method
+		return sent
+	}
+	x.log(err)
+	if wait := twofa.RetryAfter(err); wait > 0 {
+		f.retryAt = x.cfg.Now().Add(wait)
+	}
+	return result
+}
+
+// proceed redirects to the next step of a login.
+func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 	switch result.Next {
 	case twofa.NextDone:
 		if err := x.signIn(result); err != nil {
-			return err
+			return view{}, err
 		}
-		return x.redirect(SafeRedirect(f.next, x.cfg.HomeURL))
+		return redirectTo(SafeRedirect(f.next, x.cfg.HomeURL))
 	case twofa.NextChallenge:
 		f.kind, f.challenge = kindLogin, result.Challenge
 		x.clearFlow(enrollmentCookie)
 		x.setFlow(challengeCookie, f)
-		return x.redirect(x.path("challenge"))
+		return redirectTo(x.path("challenge"))
 	case twofa.NextEnroll:
 		f.kind, f.challenge = kindEnroll, result.Challenge
 		x.clearFlow(challengeCookie)
 		x.setFlow(enrollmentCookie, f)
-		return x.redirect(x.path("setup"))
+		return redirectTo(x.path("setup"))
 	}
-	return errInternal
+	return view{}, errInternal
 }
 
-// signIn hands over what a login, set-up or step-up ended in. A step-up has no
+// signIn stores the outcome of a login, enrollment or step-up. A step-up has no
 // new session.
 func (x *exchange) signIn(result twofa.Result) error {
 	if !result.Session.IsZero() {
@@ -86,7 +92,9 @@ func (x *exchange) signIn(result twofa.Result) error {
 			return err
 		}
 	}
-	if !result.Browser.IsZero() { // only then: of two answers at once the later would put an old token back
+	// The cookie is set only if the token is new. Of two concurrent responses,
+	// the later one would otherwise restore an old token.
+	if !result.Browser.IsZero() {
 		x.browser = result.Browser
 		x.setCookie(browserCookie, x.browser.Reveal(), browserAge)
 	}
@@ -95,30 +103,30 @@ func (x *exchange) signIn(result twofa.Result) error {
 	return nil
 }
 
-// resumeSession goes on with a live session that an account asks more of.
-func (x *exchange) resumeSession() error {
+// resumeSession asks the user of a live session for what the account requires
+// in addition.
+func (x *exchange) resumeSession() (view, error) {
 	x.browserToken()
 	c := x.caller()
 	result, err := x.m.Resume(x.ctx(), c)
 	if err != nil {
-		return err
+		return view{}, err
 	}
 	return x.proceed(result, flow{account: c.Account, next: x.currentURL()})
 }
 
-// postSignIn ends the session, so that the host's login page asks again: the
-// very first factor needs a first factor that is not long ago.
-func (x *exchange) postSignIn() error {
-	if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
-		return err
+// postSignIn ends the session and redirects to the host's login page, because
+// enrolling the very first factor needs a recent first factor.
+func (x *exchange) postSignIn() (view, error) {
+	if err := x.signOut(); err != nil {
+		return view{}, err
 	}
 	x.clearFlow(challengeCookie)
 	x.clearFlow(enrollmentCookie)
-	http.Redirect(x.w, x.r, x.loginURL(SafeRedirect(x.form.Get("next"), x.path(""))), http.StatusSeeOther)
-	return nil
+	return redirectTo(x.loginURL(SafeRedirect(x.form.Get("next"), x.path(""))))
 }
 
-// loginURL is the host's login page with the way back.
+// loginURL returns the address of the host's login page with the parameter next.
 func (x *exchange) loginURL(next string) string {
 	u, err := url.Parse(x.cfg.LoginURL)
 	if err != nil || next == "" || next == x.cfg.HomeURL {
@@ -130,16 +138,16 @@ func (x *exchange) loginURL(next string) string {
 	return u.String()
 }
 
-// warnOfPlainHTTP says once why no login lasts: browsers drop our cookies where
-// they were not set over https. The browser itself tells what it used, which
-// holds behind any proxy.
+// warnOfPlainHTTP logs once why no login lasts: browsers drop the cookies of
+// this package if they were not set over https. It looks at the Origin header,
+// which is reliable behind any proxy because the browser sets it.
 func (x *exchange) warnOfPlainHTTP() {
 	u, err := url.Parse(x.r.Header.Get("Origin"))
 	if err != nil || u.Scheme != "http" || u.Host != x.r.Host || isLoopback(u.Hostname()) {
 		return
 	}
 	x.warnPlainHTTP.Do(func() {
-		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: cookies will not come back over plain http; serve over https, or at http://localhost", "host", u.Host)
+		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: browsers drop Secure cookies over plain http; serve over https, or from http://localhost", "host", u.Host)
 	})
 }
 

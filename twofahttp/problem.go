@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -82,91 +83,79 @@ func problemOfDenied(d *twofa.DeniedError) problem {
 	return p
 }
 
-// log writes down the causes that nobody is shown.
-func (x *exchange) log(err error) {
-	switch p := problemOf(err); {
-	case p.Status >= 500:
-		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
-	case p.Denied == nil:
-		x.cfg.Logger.DebugContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path)
-	}
-}
-
-// fail answers an error: it leads a person to what helps, and tells everything
-// else in JSON.
-func (x *exchange) fail(err error) {
-	setHeaders(x.w.Header())
-	err = x.refineDenied(err)
-	x.log(err)
-	if x.wantsPage() {
-		denied, ok := errors.AsType[*twofa.DeniedError](err)
-		if ok {
-			if err = x.redirectDenied(denied); err == nil {
-				return
-			}
-		}
-		x.showProblem(err)
-		return
-	}
-	p := problemOf(err)
-	if p.Denied != nil {
-		p.RemedyURL = x.remedyURL(p.Denied)
-	}
-	writeProblem(x.w, p)
-}
-
-// problemData is what the page "message" gets.
-type problemData struct {
-	Code   string
-	Title  string // English
-	Action string // what the step-up was for
-	Back   string // where to try again
-}
-
-// showProblem tells a person what went wrong and what to do.
-func (x *exchange) showProblem(err error) {
-	p := problemOf(err)
-	p.setHeaders(x.w.Header())
-	data := problemData{Code: p.Code, Title: p.Title, Back: x.retryURL}
-	if data.Back == "" {
-		data.Back = x.currentURL()
-	}
-	if p.Denied != nil {
-		data.Action = x.actionTitle(p.Denied.Action)
-	}
-	if err := x.render(p.Status, "message", alertOf(err), data); err != nil {
-		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: page failed", "error", err)
-		http.Error(x.w, http.StatusText(p.Status), p.Status)
-	}
-}
-
-// writeProblem answers what is no browser's page view, by RFC 9457.
-func writeProblem(w http.ResponseWriter, p problem) {
-	p.setHeaders(w.Header())
-	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
-	if p.Wait > 0 {
-		body["retry_after"] = int((p.Wait + time.Second - 1) / time.Second)
-	}
-	if p.RemedyURL != "" {
-		body["page"] = p.RemedyURL
-	}
-	if p.Counted {
-		body["attempts_left"] = p.Left
-	}
-	if d := p.Denied; d != nil && d.Action != "" {
-		body["action"], body["resource"], body["methods"], body["max_age"] = d.Action, d.Resource, d.Methods, int(d.MaxAge/time.Second)
-	}
-	writeJSON(w, p.Status, "application/problem+json", body)
-}
-
 func (p problem) setHeaders(h http.Header) {
 	if p.Wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((p.Wait+time.Second-1)/time.Second)))
+		h.Set("Retry-After", strconv.Itoa(seconds(p.Wait)))
 	}
 	if p.Allow != "" {
 		h.Set("Allow", p.Allow)
 	}
 	if p.WWWAuthenticate != "" {
 		h.Set("WWW-Authenticate", p.WWWAuthenticate)
+	}
+}
+
+// seconds rounds up, because a client must not come back too early.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// errorView returns the answer to an error. A browser is redirected to the page
+// that helps or is shown the page "message". Any other client gets a problem
+// document.
+func (x *exchange) errorView(err error) view {
+	err = x.refineDenied(err)
+	if !x.wantsPage() {
+		return view{err: err, data: x.problemDocument(problemOf(err))}
+	}
+	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
+		var v view
+		if v, err = x.redirectDenied(denied); err == nil {
+			return v
+		}
+	}
+	return view{page: "message", err: err, data: x.messageData(problemOf(err))}
+}
+
+// messageData is the data of the page "message".
+type messageData struct {
+	Code   string
+	Title  string // English
+	Action string // title of the action that needs a fresh proof
+	Back   string // address at which to try again
+}
+
+func (x *exchange) messageData(p problem) messageData {
+	d := messageData{Code: p.Code, Title: p.Title, Back: cmp.Or(x.retryURL, x.currentURL())}
+	if p.Denied != nil {
+		d.Action = x.actionTitle(p.Denied.Action)
+	}
+	return d
+}
+
+// problemDocument returns the JSON body that RFC 9457 defines, with members of
+// this package's own.
+func (x *exchange) problemDocument(p problem) map[string]any {
+	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
+	if p.Wait > 0 {
+		body["retry_after"] = seconds(p.Wait)
+	}
+	if p.Counted {
+		body["attempts_left"] = p.Left
+	}
+	if d := p.Denied; d != nil {
+		body["page"] = x.remedyURL(d)
+		if d.Action != "" {
+			body["action"], body["resource"], body["methods"], body["max_age"] = d.Action, d.Resource, d.Methods, int(d.MaxAge/time.Second)
+		}
+	}
+	return body
+}
+
+// log records the cause of an error that users are not shown.
+func (x *exchange) log(err error) {
+	switch p := problemOf(err); {
+	case p.Status >= 500:
+		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
+	case p.Denied == nil:
+		x.cfg.Logger.DebugContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path)
 	}
 }

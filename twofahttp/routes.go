@@ -10,7 +10,7 @@ import (
 // route is one way into the handler.
 type route struct {
 	method, path string // the path below Prefix
-	handle       func(*exchange) error
+	handle       func(*exchange) (view, error)
 }
 
 // routeTable is everything the handler answers. What changes anything is a
@@ -45,34 +45,42 @@ func routeTable() []route {
 	}
 }
 
-func (x *exchange) dispatch() error {
-	setHeaders(x.w.Header())
+// dispatch calls the handler of the request's path and method.
+func (x *exchange) dispatch() (view, error) {
 	path, ok := strings.CutPrefix(x.r.URL.Path, x.cfg.Prefix)
 	methods := x.routes[path]
 	if !ok || methods == nil {
-		return errNotFound
+		return view{}, errNotFound
 	}
 	method := x.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	serve := methods[method]
-	if serve == nil {
-		return methodNotAllowed(methods)
+	handle := methods[method]
+	if handle == nil {
+		return view{}, methodNotAllowed(methods)
 	}
 	if method == http.MethodPost {
 		if err := x.readForm(); err != nil {
-			return err
+			return view{}, err
 		}
 	}
-	return serve(x)
+	return handle(x)
 }
 
-func methodNotAllowed(methods map[string]func(*exchange) error) error {
+func methodNotAllowed(methods map[string]func(*exchange) (view, error)) error {
 	allow := slices.Collect(maps.Keys(methods))
 	if slices.Contains(allow, http.MethodGet) {
 		allow = append(allow, http.MethodHead)
 	}
 	slices.Sort(allow)
 	return &httpError{status: http.StatusMethodNotAllowed, code: "method", title: "Method not allowed", allow: strings.Join(allow, ", ")}
+}
+
+func (x *exchange) getStylesheet() (view, error) {
+	return view{file: &file{"text/css; charset=utf-8", x.cfg.Stylesheet}}, nil
+}
+
+func (x *exchange) getScript() (view, error) {
+	return view{file: &file{"text/javascript; charset=utf-8", scriptJS}}, nil
 }

@@ -55,7 +55,7 @@ type Server struct {
 	cfg             Config
 	pages           map[string]*template.Template
 	codesText       *text.Template
-	routes          map[string]map[string]func(*exchange) error // path below Prefix, method
+	routes          map[string]map[string]func(*exchange) (view, error) // path below Prefix, method
 	attempts, sends limiter
 	crossOrigin     *http.CrossOriginProtection
 	warnPlainHTTP   sync.Once // warns of plain http

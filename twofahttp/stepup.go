@@ -2,15 +2,13 @@ package twofahttp
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/twofa-go/twofa"
 )
-
-var errSeePage = errors.New("twofahttp: to be confirmed on its page")
 
 // RequireAction lets a request through to next only after all that [Server.Guard]
 // asks for, which need not stand in front of it too, and a fresh proof for the
@@ -28,68 +26,65 @@ var errSeePage = errors.New("twofahttp: to be confirmed on its page")
 func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
-		let := false
-		x.run(func() error {
-			err := x.checkAction(action)
-			let = err == nil
-			if errors.Is(err, errSeePage) {
-				return x.redirect(s.cfg.Actions[action].Page)
-			}
-			return err
-		})
-		if let {
+		if x.run(func() (view, error) { return x.checkAction(action) }) {
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-func (x *exchange) checkAction(action string) error {
+func (x *exchange) checkAction(action string) (view, error) {
 	c := x.caller()
-	if !isSafeMethod(x.r.Method) {
-		if err := x.crossOrigin.Check(x.r); err != nil {
-			return errCrossSite
+	if isSafeMethod(x.r.Method) {
+		if err := x.m.CheckAction(x.ctx(), c, action, ""); err != nil {
+			return view{}, err
 		}
-		return x.m.UseAction(x.ctx(), c, action, "")
+		return x.checkSafeMethod(c.Account, action)
 	}
-	if err := x.m.CheckAction(x.ctx(), c, action, ""); err != nil {
-		return err
+	if err := x.crossOrigin.Check(x.r); err != nil {
+		return view{}, errCrossSite
 	}
-	p, err := x.m.Policy(x.ctx(), c.Account)
-	if err != nil || p.Rule(action).MaxAge > 0 {
-		return err
-	}
-	switch page := x.cfg.Actions[action].Page; {
-	case page == "":
-		return errPostOnly
-	case page[:len(page)-len(pathSuffix(page))] == x.r.URL.Path:
-		return nil
-	case x.wantsPage():
-		return errSeePage
-	}
-	return errPostOnly
+	return view{}, x.m.UseAction(x.ctx(), c, action, "")
 }
 
-// getConfirm starts a step-up and goes on to the page that asks. Nothing is
-// written: a visit from elsewhere leaves no more than a challenge nobody answers.
-func (x *exchange) getConfirm() error {
+// checkSafeMethod lets a GET, HEAD or OPTIONS request through if the proof for
+// the action can be used more than once, or on the page with the button.
+func (x *exchange) checkSafeMethod(account, action string) (view, error) {
+	p, err := x.m.Policy(x.ctx(), account)
+	if err != nil {
+		return view{}, err
+	}
+	page := x.cfg.Actions[action].Page
+	switch {
+	case p.Rule(action).MaxAge > 0, page != "" && strings.TrimSuffix(page, pathSuffix(page)) == x.r.URL.Path:
+		return view{}, nil
+	case page != "" && x.wantsPage():
+		return redirectTo(page)
+	}
+	return view{}, errPostOnly
+}
+
+// getConfirm starts a step-up and redirects to the page that asks for the
+// proof. It writes nothing to the store, so a request from another site leaves
+// only a challenge that nobody answers.
+func (x *exchange) getConfirm() (view, error) {
 	q := x.r.URL.Query()
 	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource")}
 	f.next = SafeRedirect(q.Get("next"), cmp.Or(x.cfg.Actions[f.action].Page, x.cfg.HomeURL))
 	x.browserToken()
 	c := x.caller()
 	f.account = c.Account
-	login, err := x.m.StepUp(x.ctx(), c, f.action, f.resource)
+	result, err := x.m.StepUp(x.ctx(), c, f.action, f.resource)
 	if err != nil {
-		return err
+		return view{}, err
 	}
-	if login.Next == twofa.NextDone {
-		return x.redirect(f.next)
+	if result.Next == twofa.NextDone {
+		return redirectTo(f.next)
 	}
-	f.challenge = login.Challenge
+	f.challenge = result.Challenge
 	x.setFlow(challengeCookie, f)
 	to := x.path("challenge")
-	if m := q.Get("method"); slices.Contains(login.Methods, twofa.Method(m)) {
+	if m := q.Get("method"); slices.Contains(result.Methods, twofa.Method(m)) {
 		to += "?method=" + url.QueryEscape(m)
 	}
-	return x.redirect(to)
+	return redirectTo(to)
 }

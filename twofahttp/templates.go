@@ -87,7 +87,7 @@ func renderAll(pages map[string]*template.Template, codes *text.Template) error 
 	for name, states := range sampleData() {
 		for _, data := range states {
 			for _, a := range alerts {
-				if _, needs := data.(problemData); needs && a == nil {
+				if _, needs := data.(messageData); needs && a == nil {
 					continue // it always has one
 				}
 				p := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
