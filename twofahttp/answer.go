@@ -126,9 +126,9 @@ func (x *exchange) encode(v view) (contentType string, body []byte, err error) {
 	case v.file != nil:
 		return v.file.contentType, v.file.body, nil
 	case v.page == codesFile:
-		contentType, err = "text/plain; charset=utf-8", x.codesText.Execute(&b, v.data)
+		contentType, err = "text/plain; charset=utf-8", x.templates.execute(&b, v.page, pageData{Data: v.data})
 	case v.page != "":
-		contentType, err = "text/html; charset=utf-8", x.pages[v.page].ExecuteTemplate(&b, "layout", x.pageData(v))
+		contentType, err = "text/html; charset=utf-8", x.templates.execute(&b, v.page, x.pageData(v))
 	case v.err != nil:
 		contentType, err = "application/problem+json", json.NewEncoder(&b).Encode(v.data)
 	default:

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,20 +92,21 @@ type Region struct {
 // that is wrong, by field name. It keeps a copy of cfg.
 func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
-	pages, codesText, err := parsePages(cfg.Templates)
+	templates, err := parseTemplates(cfg.Templates)
+	if err != nil {
+		err = fmt.Errorf("Templates: %w", err)
+	}
 	if err := errors.Join(cfg.check(), err); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
-	s := &Server{cfg: cfg, pages: pages, codesText: codesText, crossOrigin: http.NewCrossOriginProtection(), routes: map[string]map[string]func(*exchange) (view, error){}}
-	s.attempts = newLimiter(cfg.AttemptsPerMinute, time.Minute)
-	s.sends = newLimiter(cfg.SendsPerHour, time.Hour)
-	for _, rt := range routeTable() {
-		if s.routes[rt.path] == nil {
-			s.routes[rt.path] = map[string]func(*exchange) (view, error){}
-		}
-		s.routes[rt.path][rt.method] = rt.handle
-	}
-	return s, nil
+	return &Server{
+		cfg:         cfg,
+		templates:   templates,
+		routes:      routeMap(),
+		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),
+		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
+		crossOrigin: http.NewCrossOriginProtection(),
+	}, nil
 }
 
 // DefaultStylesheet is the style sheet of the pages, to be added to.
@@ -131,30 +133,44 @@ func (c *Config) setDefaults() {
 }
 
 func (c *Config) check() error {
-	var errs []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	want(c.Manager != nil, "Manager: is missing")
-	want(c.Sessions != nil, "Sessions: is missing; it keeps who is signed in")
-	want(c.Issuer != "", "Issuer: is missing; it names the product on the pages")
-	want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix: %q is not a path with a slash at both ends", c.Prefix)
-	want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL: %q is neither a path nor an https address", c.LoginURL)
-	want(isLocalPath(c.HomeURL), "HomeURL: %q is not a local path", c.HomeURL)
-	want(c.AttemptsPerMinute > 0, "AttemptsPerMinute: %d is negative", c.AttemptsPerMinute)
-	want(c.SendsPerHour > 0, "SendsPerHour: %d is negative", c.SendsPerHour)
+	var f faults
+	f.want(c.Manager != nil, "Manager", "set", nil)
+	f.want(c.Sessions != nil, "Sessions", "set", nil)
+	f.want(c.Issuer != "", "Issuer", "the name of the product", c.Issuer)
+	f.want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix", "a path with a slash at both ends", c.Prefix)
+	f.want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL", "a local path or an https address", c.LoginURL)
+	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
+	f.want(c.AttemptsPerMinute >= 1, "AttemptsPerMinute", "1 or more", c.AttemptsPerMinute)
+	f.want(c.SendsPerHour >= 1, "SendsPerHour", "1 or more", c.SendsPerHour)
 	for i, region := range c.Regions {
-		want(len(region.Code) == 2 && strings.Trim(region.Code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" && region.Name != "",
-			"Regions[%d]: %q with the name %q: want an ISO 3166-1 alpha-2 code in upper case, and a name", i, region.Code, region.Name)
+		field := fmt.Sprintf("Regions[%d].", i)
+		f.want(isCountryCode(region.Code), field+"Code", "an ISO 3166-1 alpha-2 code in upper case", region.Code)
+		f.want(region.Name != "", field+"Name", "the name of the country", region.Name)
 	}
 	for i, proxy := range c.TrustedProxies {
-		want(proxy.IsValid(), "TrustedProxies[%d]: is no address range; see netip.ParsePrefix", i)
+		f.want(proxy.IsValid(), fmt.Sprintf("TrustedProxies[%d]", i), "a prefix from netip.ParsePrefix", proxy)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Actions)) {
 		page := c.Actions[name].Page
-		want(page == "" || isLocalPath(page), "Actions[%q].Page: %q is not a local path", name, page)
+		f.want(page == "" || isLocalPath(page), fmt.Sprintf("Actions[%q].Page", name), "a local path", page)
 	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
+}
+
+func isCountryCode(code string) bool {
+	return len(code) == 2 && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// faults collects the rules that a configuration breaks.
+type faults []error
+
+// want records a fault unless ok. Each fault names the field, the rule and the
+// value: "SendsPerHour: must be 1 or more, is -3".
+func (f *faults) want(ok bool, field, rule string, value any) {
+	if text, isText := value.(string); isText {
+		value = strconv.Quote(text)
+	}
+	if !ok {
+		*f = append(*f, fmt.Errorf("%s: must be %s, is %v", field, rule, value))
+	}
 }

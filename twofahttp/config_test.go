@@ -23,9 +23,10 @@ func TestNew_ReportsAllThatIsWrong(t *testing.T) {
 		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland"}, {}, {Code: "ch", Name: "Switzerland"}, {Code: "FR"}}, TrustedProxies: make([]netip.Prefix, 1),
 		Templates: fstest.MapFS{"challenge.html": {Data: []byte("{{")}}})
 	for _, field := range []string{"Manager:", "Sessions:", "Issuer:", "Prefix:", "LoginURL:", "HomeURL:", "AttemptsPerMinute:", "SendsPerHour:",
-		"Regions[1]:", "Regions[2]:", "Regions[3]:", "TrustedProxies[0]:", `Actions["x"].Page:`, "Templates: challenge.html:"} {
+		"Regions[1].Code:", "Regions[1].Name:", "Regions[2].Code:", "Regions[3].Name:", "TrustedProxies[0]:", `Actions["x"].Page:`, "Templates: challenge.html:"} {
 		require.ErrorContains(t, err, field)
 	}
+	require.ErrorContains(t, err, "\nSendsPerHour: must be 1 or more, is -1\n", "the field, the rule and the value")
 	require.NotContains(t, err.Error(), "Regions[0]")
 }
 
@@ -41,7 +42,7 @@ func TestNew_TriesThePages(t *testing.T) {
 			return err
 		}
 		require.NotContains(t, try(name, string(text)).Error(), "Templates", "our own is fine")
-		require.ErrorContains(t, try("x"+name, string(text)), "Templates: x"+name+" takes the place of no page")
+		require.ErrorContains(t, try("x"+name, string(text)), "Templates: x"+name+": must have the name of a page")
 		if at := regexp.MustCompile(`{{\.[A-Z]`).FindIndex(text); at != nil {
 			require.ErrorContains(t, try(name, string(text[:at[0]])+"{{.Nope"+string(text[at[0]+2:])), "Nope", name)
 		}

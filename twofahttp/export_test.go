@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -35,7 +36,7 @@ func PageFields() map[string][]string {
 	add("Every page", pageData{})
 	add("Every page", alert{})
 	for name, states := range sampleData() {
-		add(name+".html", states[0])
+		add(strings.TrimSuffix(name, ".txt")+".html", states[0])
 	}
 	return fields
 }

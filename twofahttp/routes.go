@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// route is one way into the handler.
+type handler func(*exchange) (view, error)
+
+// route is an entry of the route table. The path is below Config.Prefix.
 type route struct {
-	method, path string // the path below Prefix
-	handle       func(*exchange) (view, error)
+	method, path string
+	handle       handler
 }
 
 // routeTable is everything the handler answers. What changes anything is a
@@ -45,6 +47,18 @@ func routeTable() []route {
 	}
 }
 
+// routeMap returns the handlers by path and method.
+func routeMap() map[string]map[string]handler {
+	routes := map[string]map[string]handler{}
+	for _, rt := range routeTable() {
+		if routes[rt.path] == nil {
+			routes[rt.path] = map[string]handler{}
+		}
+		routes[rt.path][rt.method] = rt.handle
+	}
+	return routes
+}
+
 // dispatch calls the handler of the request's path and method.
 func (x *exchange) dispatch() (view, error) {
 	path, ok := strings.CutPrefix(x.r.URL.Path, x.cfg.Prefix)
@@ -68,7 +82,7 @@ func (x *exchange) dispatch() (view, error) {
 	return handle(x)
 }
 
-func methodNotAllowed(methods map[string]func(*exchange) (view, error)) error {
+func methodNotAllowed(methods map[string]handler) error {
 	allow := slices.Collect(maps.Keys(methods))
 	if slices.Contains(allow, http.MethodGet) {
 		allow = append(allow, http.MethodHead)

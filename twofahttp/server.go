@@ -26,10 +26,8 @@
 package twofahttp
 
 import (
-	"html/template"
 	"net/http"
 	"sync"
-	text "text/template"
 
 	"github.com/twofa-go/twofa"
 )
@@ -53,9 +51,8 @@ type Sessions interface {
 // Server serves the pages and guards the rest. Make one with [New] and share it.
 type Server struct {
 	cfg             Config
-	pages           map[string]*template.Template
-	codesText       *text.Template
-	routes          map[string]map[string]func(*exchange) (view, error) // path below Prefix, method
+	templates       templates
+	routes          map[string]map[string]handler // path below Prefix, method
 	attempts, sends limiter
 	crossOrigin     *http.CrossOriginProtection
 	warnPlainHTTP   sync.Once // warns of plain http

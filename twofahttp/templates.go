@@ -2,7 +2,6 @@ package twofahttp
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -20,86 +19,102 @@ var styleCSS []byte
 //go:embed twofa.js
 var scriptJS []byte
 
-// parsePages reads each page together with the layout, the host's files first.
-func parsePages(overrides fs.FS) (map[string]*template.Template, *text.Template, error) {
-	pages := map[string]*template.Template{}
-	if overrides != nil {
-		if err := checkTemplateNames(overrides); err != nil {
-			return nil, nil, err
+// templates are the parsed pages and the text file with recovery codes.
+type templates struct {
+	pages map[string]*template.Template
+	codes *text.Template
+}
+
+// parseTemplates parses each page together with the layout. If a file is in
+// overrides, it replaces the built-in one.
+func parseTemplates(overrides fs.FS) (t templates, err error) {
+	files, err := readTemplates(overrides)
+	if err != nil {
+		return t, err
+	}
+	t.pages = map[string]*template.Template{}
+	for _, page := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
+		t.pages[page] = template.New(page).Funcs(template.FuncMap{"date": formatDate})
+		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
+			if _, err := t.pages[page].Parse(files[name]); err != nil {
+				return t, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
-	for _, name := range []string{"challenge", "codes", "link", "message", "recovered", "settings", "setup"} {
-		t := template.New(name).Funcs(template.FuncMap{"date": formatDate})
-		for _, file := range []string{"layout.html", "alert.html", "parts.html", name + ".html"} {
-			page, err := readPage(overrides, file)
-			if err != nil {
-				return nil, nil, fmt.Errorf("Config.Templates: %w", err)
-			}
-			if _, err := t.Parse(string(page)); err != nil {
-				return nil, nil, fmt.Errorf("Config.Templates: %s: %w", file, err)
-			}
-		}
-		pages[name] = t
-	}
-	file, err := readPage(overrides, "codes.txt")
+	t.codes, err = text.New(codesFile).Funcs(text.FuncMap{"date": formatDate}).Parse(files[codesFile])
 	if err != nil {
-		return nil, nil, fmt.Errorf("Config.Templates: %w", err)
-	}
-	codes, err := text.New("codes.txt").Funcs(text.FuncMap{"date": formatDate}).Parse(string(file))
-	if err != nil {
-		return nil, nil, fmt.Errorf("Config.Templates: codes.txt: %w", err)
+		return t, fmt.Errorf("%s: %w", codesFile, err)
 	}
 	if overrides == nil {
-		return pages, codes, nil
+		return t, nil
 	}
-	return pages, codes, renderAll(pages, codes)
+	return t, t.renderAll()
 }
 
-func readPage(overrides fs.FS, file string) ([]byte, error) {
-	if overrides != nil {
-		if page, err := fs.ReadFile(overrides, file); !errors.Is(err, fs.ErrNotExist) {
-			return page, err
-		}
-	}
-	return fs.ReadFile(pagesFS, "pages/"+file)
-}
-
-// checkTemplateNames reports a file that takes no page's place: its name is misspelt.
-func checkTemplateNames(overrides fs.FS) error {
-	files, err := fs.ReadDir(overrides, ".")
+// readTemplates returns the built-in files by name, after replacing those that
+// are in overrides. A file in overrides that replaces none is misspelled.
+func readTemplates(overrides fs.FS) (map[string]string, error) {
+	builtin, err := fs.Sub(pagesFS, "pages")
 	if err != nil {
-		return fmt.Errorf("Config.Templates: %w", err)
+		return nil, err
 	}
-	for _, file := range files {
-		if _, err := fs.Stat(pagesFS, "pages/"+file.Name()); err != nil {
-			return fmt.Errorf("Config.Templates: %s takes the place of no page; see docs/pages.md", file.Name())
+	files, err := readFiles(builtin)
+	if err != nil || overrides == nil {
+		return files, err
+	}
+	replacements, err := readFiles(overrides)
+	if err != nil {
+		return nil, err
+	}
+	for name, content := range replacements {
+		if _, ok := files[name]; !ok {
+			return nil, fmt.Errorf("%s: must have the name of a page, see docs/pages.md", name)
 		}
+		files[name] = content
 	}
-	return nil
+	return files, nil
 }
 
-// renderAll renders everything once.
-func renderAll(pages map[string]*template.Template, codes *text.Template) error {
+func readFiles(dir fs.FS) (map[string]string, error) {
+	files := map[string]string{}
+	entries, err := fs.ReadDir(dir, ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		content, err := fs.ReadFile(dir, entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		files[entry.Name()] = string(content)
+	}
+	return files, nil
+}
+
+func (t templates) execute(w io.Writer, page string, d pageData) error {
+	if page == codesFile {
+		return t.codes.Execute(w, d.Data)
+	}
+	return t.pages[page].ExecuteTemplate(w, "layout", d)
+}
+
+// renderAll renders each page once in each of its states.
+func (t templates) renderAll() error {
 	alerts := []*alert{nil, {Code: "invalid_code", Counted: true}, {Code: "invalid_code", Clock: wait{Minutes: 2}, Behind: true}}
 	for i, code := range alertCodes {
 		alerts = append(alerts, &alert{Code: code, Good: i%2 == 0, Counted: true, Left: i % 3, Wait: wait{Hours: i % 2, Minutes: i % 3, Seconds: i}})
 	}
-	for name, states := range sampleData() {
+	for page, states := range sampleData() {
 		for _, data := range states {
 			for _, a := range alerts {
-				if _, needs := data.(messageData); needs && a == nil {
-					continue // it always has one
+				if page == "message" && a == nil {
+					continue // this page always has an alert
 				}
-				p := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
-				if err := pages[name].ExecuteTemplate(io.Discard, "layout", p); err != nil {
-					return fmt.Errorf("Config.Templates: %w", err)
+				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
+				if err := t.execute(io.Discard, page, d); err != nil {
+					return err
 				}
 			}
-		}
-	}
-	for _, data := range sampleData()["codes"] {
-		if err := codes.Execute(io.Discard, data); err != nil {
-			return fmt.Errorf("Config.Templates: %w", err)
 		}
 	}
 	return nil
