@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// clientIP is the address a request comes from: that of the connection, or, where
-// that is a trusted proxy's, the last one in X-Forwarded-For that is not.
-// Everything left of it was written by who knows whom.
+// clientIP returns the address that a request comes from: that of the connection
+// or, if a trusted proxy connects, the last one in X-Forwarded-For that is no
+// trusted proxy. Addresses to the left of it can be forged by the client.
 func (s *Server) clientIP(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -44,7 +44,8 @@ func parseAddr(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// networkOf is what an address is counted as: one customer has a /64 of IPv6.
+// networkOf returns the network that an address is counted as. For IPv6 it is
+// the /64, because one customer has at least that many addresses.
 func networkOf(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
 		if p, err := addr.Prefix(64); err == nil {

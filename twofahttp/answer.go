@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// view is what a handler returns: a page, a redirect, a file or, without any of
+// view is the answer of a handler: a page, a redirect, a file or, without any of
 // these, data that is sent as JSON. Handlers write no response themselves, so
-// that the form of an answer is decided in one place. From middleware the zero
+// that one place can decide on the form of an answer. In middleware, the zero
 // view lets the request through.
 type view struct {
 	page     string // template to render
 	data     any    // given to the template
 	alert    *alert // shown on the page; nil means the one for err
-	err      error  // why the page is shown; sets the status and the alert
+	err      error  // reason why the page is shown; sets the status and the alert
 	redirect string // address to go to
 	file     *file
 }
@@ -147,7 +147,7 @@ func (x *exchange) pageData(v view) pageData {
 
 // setSecurityHeaders protects every response, including errors and redirects.
 // Because of no-referrer, browsers send "Origin: null" with the forms of these
-// pages; such forms pass http.CrossOriginProtection by their Sec-Fetch-Site.
+// pages. Such forms pass http.CrossOriginProtection by their Sec-Fetch-Site.
 func setSecurityHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+

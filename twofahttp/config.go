@@ -17,79 +17,86 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Config says what a Web works with. Fields without a word about their zero
-// value are required.
+// Config configures a [Server]. A field is required unless its documentation
+// describes its zero value.
 type Config struct {
 	Manager  *twofa.Manager
 	Sessions Sessions
-	// Issuer names the product on the pages.
+	// Issuer is the name of the product on the pages.
 	Issuer string
-	// Prefix is the path that [Server.Handler] is mounted at, with a slash at both
-	// ends; "" means "/2fa/". MailConfig.LinkURL of the Manager must lead there:
-	// see [LinkURL].
+	// Prefix is the path at which [Server.Handler] is mounted, with a slash at
+	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the
+	// Manager must return addresses below it; see [LinkURL].
 	Prefix string
-	// LoginURL is the host's own login page, a path or an https address; ""
-	// means "/login". Mount it in front of [Server.Guard]. It is given the way back
-	// in the query parameter "next", which anybody can write: pass it to
-	// [Server.FirstFactor], or to [SafeRedirect].
+	// LoginURL is the host's own login page, a local path or an https address.
+	// If empty, it defaults to "/login". It must not be behind [Server.Guard].
+	// Its query parameter "next" has the address to return to. An attacker can
+	// choose that value, so pass it to [Server.FirstFactor] or [SafeRedirect]
+	// and never redirect to it directly.
 	LoginURL string
-	// HomeURL is the path where a login without another way back ends; ""
-	// means "/".
+	// HomeURL is the local path to which a login without "next" redirects. If
+	// empty, it defaults to "/".
 	HomeURL string
-	// Account returns the account a request is for; nil means the account that
-	// was entered at login. A request must not be able to name an account
-	// other than the one whose data it gets.
+	// Account returns the account that a request is for. If nil, it is the
+	// account of the login. It must return the account whose data the request
+	// gets: if a request could name another account, it would be checked
+	// against that account's policy.
 	Account func(*http.Request) string
-	// Actions describes the step-up actions. One that is missing here is asked
-	// for all the same, without being named.
+	// Actions describes the step-up actions by name. An action that is not
+	// listed still needs a proof, but the page does not name it.
 	Actions map[string]Action
-	// Regions are offered where a phone number is typed; none means that it
-	// has to start with "+" and the country's code.
+	// Regions are the countries that the form for a phone number offers. If
+	// empty, users must start the number with "+" and the country calling code.
 	Regions []Region
 
-	// Templates replaces pages: a file with the name of one in this package's
-	// directory "pages" takes its place. docs/pages.md says what each is given.
-	// [New] renders them all once, and refuses files of other names. nil
-	// replaces none.
+	// Templates replaces pages by file name. The built-in files are in this
+	// package's directory "pages"; their data is documented in docs/pages.md.
+	// [New] renders all pages once and refuses files with other names. If nil,
+	// no page is replaced.
 	Templates fs.FS
-	// Stylesheet replaces the style sheet; nil keeps it. For other colours
-	// alone append rules to [DefaultStylesheet]; its first lines name them all.
+	// Stylesheet replaces the style sheet. If nil, it defaults to
+	// [DefaultStylesheet]. To change colors only, append rules to that one; its
+	// first lines define all colors.
 	Stylesheet []byte
 
-	// AttemptsPerMinute and SendsPerHour bound codes tried and messages sent
-	// by one IP address (IPv6: one /64); 0 means 30 and 20. What ends in
-	// success is given back, so that an office behind one address does not use
-	// them up. They stand in front of the limits per user, which hold anyway.
+	// AttemptsPerMinute and SendsPerHour limit the codes tried and the messages
+	// sent from one IP address (IPv6: one /64), in the memory of this process.
+	// If zero, they default to 30 and 20. An attempt that succeeds and the
+	// message that led to it are given back, so that an office behind one
+	// address can sign in. The Manager's limits for each user apply as well.
 	AttemptsPerMinute, SendsPerHour int
-	// TrustedProxies are the addresses from which X-Forwarded-For is believed;
-	// none means that the address of the connection counts. With too many
-	// listed, anybody can choose the address the limits count.
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is used.
+	// If empty, the address of the connection is used. A prefix that is too wide
+	// lets clients choose their own address and so evade the limits.
 	TrustedProxies []netip.Prefix
 
-	// Logger gets the causes that pages do not show; nil discards.
+	// Logger receives the causes of errors, which pages do not show. If nil,
+	// nothing is logged.
 	Logger *slog.Logger
-	// Now is the clock of the limits; nil means time.Now.
+	// Now is the clock of the limits. If nil, it defaults to time.Now.
 	Now func() time.Time
 }
 
-// Action describes a step-up action to the person.
+// Action describes a step-up action to the user.
 type Action struct {
-	// Title is what is about to be done, for example "Export contacts".
+	// Title names the action on the page, for example "Export contacts". If
+	// empty, the page does not name the action.
 	Title string
-	// Page is the path of the page with the button for it. The person is led
-	// back there after the code, and confirms: a POST is never repeated on
-	// its own. "" means the page the request came from, where that is known.
+	// Page is the local path of the page with the button for the action. After
+	// the proof, the user returns to it and presses the button again, because a
+	// POST is never repeated automatically. If empty, the user returns to the
+	// page that sent the request if it is known, and to HomeURL otherwise.
 	Page string
 }
 
-// Region is a country to read phone numbers in.
+// Region is a country that users can choose for a phone number without "+".
 type Region struct {
-	Code string // ISO 3166-1 alpha-2, as in CH
-	Name string // as in "Switzerland (+41)"
+	Code string // ISO 3166-1 alpha-2 code, such as "CH"
+	Name string // name in the list, such as "Switzerland (+41)"
 }
 
-// New checks the configuration and returns a Web, or one error that lists all
-// that is wrong, by field name. It keeps a copy of cfg.
+// New returns a Server, or one error that lists every invalid field of cfg. It
+// keeps a copy of cfg.
 func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
 	templates, err := parseTemplates(cfg.Templates)
@@ -109,7 +116,7 @@ func New(cfg Config) (*Server, error) {
 	}, nil
 }
 
-// DefaultStylesheet is the style sheet of the pages, to be added to.
+// DefaultStylesheet returns a copy of the built-in style sheet.
 func DefaultStylesheet() []byte { return slices.Clone(styleCSS) }
 
 func (c *Config) setDefaults() {

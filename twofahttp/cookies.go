@@ -9,28 +9,28 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// The cookies. The __Host- prefix keeps subdomains and plain http from setting
-// them (RFC 6265bis, section 4.1.3.2), which is what the binding of challenges
-// and the form token stand on.
+// Names of the cookies. Because of the __Host- prefix, neither a subdomain nor a
+// plain http page can set them (RFC 6265bis, section 4.1.3.2). The binding of
+// challenges and the form token depend on that.
 const (
-	challengeCookie  = "__Host-twofa-challenge" // a login or step-up under way
-	enrollmentCookie = "__Host-twofa-setup"     // a set-up that was demanded, or waits for a texted code
-	browserCookie    = "__Host-twofa-browser"   // long-lived: binds challenges and names a known browser
+	challengeCookie  = "__Host-twofa-challenge" // pending login or step-up
+	enrollmentCookie = "__Host-twofa-setup"     // required enrollment, or one that waits for a texted code
+	browserCookie    = "__Host-twofa-browser"   // long-lived; binds challenges and identifies a known browser
 )
 
-// maxCookie keeps name, value and attributes below the 4096 bytes that
-// browsers keep.
+// maxCookie keeps name, value and attributes below the 4096 bytes that browsers
+// accept.
 const maxCookie = 3900
 
-// setCookie is the one place that sets a cookie. Lax, because the click on a
-// link in webmail has to bring them along.
+// setCookie is the only place that sets a cookie. SameSite is Lax, because the
+// cookies must be sent when a link in webmail is clicked.
 func (x *exchange) setCookie(name, value string, age time.Duration) {
 	http.SetCookie(x.w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-// browserToken returns the token of this browser, and mints one where there is
-// none: what is bound to it cannot be used from another.
+// browserToken returns the token of this browser, after creating one if there is
+// none. A challenge that is bound to it cannot be used from another browser.
 func (x *exchange) browserToken() string {
 	if x.browser.IsZero() {
 		x.browser = twofa.NewSecret(rand.Text() + rand.Text())

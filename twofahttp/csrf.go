@@ -16,15 +16,15 @@ const (
 	maxFields = 20
 )
 
-// readForm is what every POST passes before it is served: it comes from this
-// site, is a plain form of bounded size, names each field once, and carries
-// the token of this browser. Only then is anything in it looked at. The query
-// is never part of it.
+// readForm checks every POST before its handler is called. The request must come
+// from this site, be a URL-encoded form of bounded size with one value for each
+// field, and have the form token of this browser. The form never includes the
+// query.
 func (x *exchange) readForm() error {
 	if err := x.crossOrigin.Check(x.r); err != nil {
 		return errCrossSite
 	}
-	if kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	if mediaType, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return errMediaType
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
@@ -45,7 +45,7 @@ func (x *exchange) readForm() error {
 	return nil
 }
 
-// parseForm reads a body with at most one value a field.
+// parseForm parses a body with at most one value for each field.
 func parseForm(body string) (url.Values, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil || len(form) > maxFields {
@@ -59,10 +59,11 @@ func parseForm(body string) (url.Values, error) {
 	return form, nil
 }
 
-// csrfToken is what forms carry: a hash keyed with this browser's token, which
-// is random, out of reach of scripts and of other sites, and cannot be set by
-// a subdomain. It needs no key of the server's and tells nothing of the token.
-// http.CrossOriginProtection alone lets requests without Origin and
+// csrfToken returns the token that each form must contain. It is a hash keyed
+// with the browser's own token, which is random, cannot be read by scripts or
+// other sites, and cannot be set by a subdomain. It needs no key of the server
+// and reveals nothing about the browser's token. It is needed in addition to
+// http.CrossOriginProtection, which lets requests without Origin and
 // Sec-Fetch-Site pass.
 func (x *exchange) csrfToken() string {
 	mac := hmac.New(sha256.New, []byte(x.browserToken()))

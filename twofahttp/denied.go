@@ -1,13 +1,15 @@
 package twofahttp
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 
 	"github.com/twofa-go/twofa"
 )
 
-// refineDenied tells who is signed out from who is half way in.
+// refineDenied replaces ReasonSignedOut if the cookies show that the user has
+// already passed the first factor.
 func (x *exchange) refineDenied(err error) error {
 	denied, ok := errors.AsType[*twofa.DeniedError](err)
 	if !ok || denied.Reason != twofa.ReasonSignedOut || denied.Action != "" || !x.session().IsZero() {
@@ -22,8 +24,8 @@ func (x *exchange) refineDenied(err error) error {
 	return err
 }
 
-// redirectDenied sends the user to the page on which a denied request can be
-// put right. An error is shown to the user instead.
+// redirectDenied redirects to the page on which the user can give what is
+// missing. If it returns an error, that error is shown instead.
 func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 	live := !x.session().IsZero()
 	switch {
@@ -32,7 +34,9 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 	case d.Action != "", !live && !isSafeMethod(x.r.Method):
 		return view{}, d
 	case d.Reason == twofa.ReasonSignedOut:
-		if live { // revoked: a login page that sends signed-in users home would otherwise redirect in circles
+		// A revoked session is ended. Otherwise a login page that sends
+		// signed-in users home would redirect in circles.
+		if live {
 			if err := x.signOut(); err != nil {
 				return view{}, err
 			}
@@ -44,8 +48,9 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 	return redirectTo(x.remedyURL(d))
 }
 
-// remedyURL is where a person puts right what was denied, without the way back.
-// A live session that an account asks more of is resumed by the challenge page.
+// remedyURL returns the address, without the parameter next, at which the user
+// can give what is missing. The challenge page also resumes a live session if
+// its account requires more than the session has proven.
 func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 	switch {
 	case d.Reason == twofa.ReasonMissing || d.Reason == twofa.ReasonStale:
@@ -60,14 +65,8 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 	return x.path("challenge")
 }
 
-// stepUpURL is the page that asks for the proof, and what it has to know.
+// stepUpURL returns the address of the page that asks for the proof.
 func (x *exchange) stepUpURL(d *twofa.DeniedError) string {
-	next := x.cfg.Actions[d.Action].Page
-	if next == "" {
-		next = x.currentURL()
-	}
-	if x.retryURL != "" {
-		next = x.retryURL
-	}
+	next := cmp.Or(x.retryURL, x.cfg.Actions[d.Action].Page, x.currentURL())
 	return x.remedyURL(d) + "&" + url.Values{"next": {next}}.Encode()
 }

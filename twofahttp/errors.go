@@ -7,7 +7,7 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// httpError is what is wrong with a request before the library is asked.
+// httpError is a fault of a request that this package finds by itself.
 type httpError struct {
 	status      int
 	code, title string
@@ -32,20 +32,22 @@ var (
 
 func (e *httpError) Error() string { return "twofahttp: " + e.title }
 
-// misplacedError is a mistake of the host's that its developers are to see.
-func misplacedError(what string) error {
-	return &httpError{status: http.StatusInternalServerError, code: "misplaced", title: what}
+// misplacedError returns an error about a mistake in the host's code. The page
+// shows the text, so that the developers of the host see it without a log.
+func misplacedError(text string) error {
+	return &httpError{status: http.StatusInternalServerError, code: "misplaced", title: text}
 }
 
-// limitError says that an address has used up its allowance.
+// limitError means that an IP address has used up its allowance.
 type limitError struct{ wait time.Duration }
 
 func (limitError) Error() string { return "twofahttp: too many requests from this address" }
 
-// tooSoonError says that a message has to wait, which is no word about codes.
+// tooSoonError means that no message can be sent yet. It does not affect codes
+// that were sent before.
 type tooSoonError struct {
 	wait  time.Duration
-	first bool // nothing was sent for this login or step-up, so nothing is on its way
+	first bool // no message has been sent for this login or step-up
 }
 
 func (tooSoonError) Error() string { return "twofahttp: too soon to send again" }
@@ -57,7 +59,8 @@ func (e tooSoonError) code() string {
 	return "too_soon"
 }
 
-// asSendTooSoon tells a send that has to wait from a method that is switched off.
+// asSendTooSoon turns err into a tooSoonError if waiting helps. Otherwise the
+// method is disabled and err is returned.
 func asSendTooSoon(err error) error {
 	if wait := twofa.RetryAfter(err); wait > 0 {
 		return tooSoonError{wait: wait}

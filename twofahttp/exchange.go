@@ -17,9 +17,9 @@ type exchange struct {
 	m        *twofa.Manager
 	w        http.ResponseWriter
 	r        *http.Request
-	browser  twofa.Secret // token in the browser's cookie, or the one that was minted for it
-	form     url.Values   // of a POST that passed readForm: one value a field
-	retryURL string       // where to try again, if not here
+	browser  twofa.Secret // token from the browser's cookie, or a new one
+	form     url.Values   // fields of a POST after readForm, one value each
+	retryURL string       // address at which to try again; empty means currentURL
 }
 
 func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
@@ -83,8 +83,8 @@ func (x *exchange) nextURL() string {
 	return SafeRedirect(x.r.URL.Query().Get("next"), x.cfg.HomeURL)
 }
 
-// currentURL is where a person is, to come back to: the page itself, or the one with
-// the form that was sent.
+// currentURL returns the address to which the user can come back: that of the
+// page itself or, for a POST, that of the page with the form.
 func (x *exchange) currentURL() string {
 	if isSafeMethod(x.r.Method) {
 		return SafeRedirect(x.r.URL.RequestURI(), x.cfg.HomeURL)
@@ -99,5 +99,5 @@ func isSafeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// wantsPage tells a person's browser from everything else that asks.
+// wantsPage reports whether the request comes from a person's browser.
 func (x *exchange) wantsPage() bool { return strings.Contains(x.r.Header.Get("Accept"), "text/html") }

@@ -8,18 +8,19 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// What a flow is.
+// Kinds of flows.
 const (
 	kindLogin  = "login"
 	kindAction = "action"
-	kindEnroll = "enroll" // demanded set-up
-	kindPhone  = "phone"  // a number to confirm, in a live session
+	kindEnroll = "enroll" // required enrollment
+	kindPhone  = "phone"  // confirmation of a phone number in a live session
 )
 
-// flow is what the browser carries from page to page. Only the challenge is
-// sealed. The rest decides what is shown: which account's policy, which
-// action's name, where to go afterwards. Who changes it in the own browser
-// gains nothing, for what counts is in the challenge and asked at the guard.
+// flow is the state that the browser carries from page to page. Only the
+// challenge is sealed. The other values decide what is shown: the account whose
+// policy applies, the title of the action, and the next page. Users can change
+// these values in their own browser but gain nothing: everything that matters is
+// in the sealed challenge and is checked again by the guard.
 type flow struct {
 	kind      string
 	challenge twofa.Challenge
@@ -27,8 +28,8 @@ type flow struct {
 	next      string
 	action    string
 	resource  string
-	sent      twofa.Method // what was sent last
-	retryAt   time.Time    // until when the login could not send anything
+	sent      twofa.Method // method of the last message
+	retryAt   time.Time    // time before which the login cannot send a message
 }
 
 func (x *exchange) flow(name string) flow {
@@ -56,7 +57,7 @@ func (x *exchange) setFlow(name string, f flow) {
 		q.Set("w", strconv.FormatInt(f.retryAt.Unix(), 10))
 	}
 	if len(q.Encode()) > maxCookie {
-		q.Del("n") // ends at home instead
+		q.Del("n") // the user ends on Config.HomeURL instead
 	}
 	age := challengeAge
 	if name == enrollmentCookie {
@@ -65,7 +66,7 @@ func (x *exchange) setFlow(name string, f flow) {
 	x.setCookie(name, q.Encode(), age)
 }
 
-// clearFlow ends a flow in this browser, if there is one.
+// clearFlow deletes the cookie of a flow, if there is one.
 func (x *exchange) clearFlow(name string) {
 	if _, err := x.r.Cookie(name); err == nil {
 		x.setCookie(name, "", -time.Second)

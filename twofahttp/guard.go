@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// Guard keeps next closed until the second factor is done. A person, whose
-// browser names text/html in Accept, is led to the page that helps and comes
-// back afterwards; everything else gets 401 or 403 with
-// application/problem+json, a code (signed_out, second_factor_required or
-// mfa_enrollment_required) and the page to send a person to. It costs one read.
+// Guard protects next until the user has completed the second factor. A browser
+// is redirected to the page that helps, and comes back afterwards. Any other
+// client gets 401 or 403 with application/problem+json, a code (signed_out,
+// second_factor_required or mfa_enrollment_required) and the address of the page
+// to send the user to. Guard costs one read from the store.
 //
-// Put it in front of everything but the host's login and [Server.Handler]; what it
-// does not stand in front of is open. Those two it answers with 500 and says
-// so in the log, since behind it nobody could ever sign in.
+// Put it in front of everything except the host's login page and
+// [Server.Handler]. Anything not behind it is unprotected. If a request for the
+// login page or for Handler reaches it, it answers 500 and logs the mistake,
+// because nobody could ever sign in.
 func (s *Server) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
@@ -31,8 +32,8 @@ func (x *exchange) checkSession() (view, error) {
 	return view{}, x.m.Check(x.ctx(), x.caller())
 }
 
-// checkMounting finds the pages that Guard leads to behind Guard, which would send
-// people round in circles.
+// checkMounting returns an error if a page to which Guard redirects is itself
+// behind Guard. Browsers would be redirected in circles.
 func (x *exchange) checkMounting() error {
 	prefix := x.cfg.Prefix
 	switch {
@@ -44,15 +45,16 @@ func (x *exchange) checkMounting() error {
 	return nil
 }
 
-// isLoginPage reports whether the request is for the login page. Other methods
-// than a login page answers may well end here where it is mounted in front.
+// isLoginPage reports whether the request is for the login page. It ignores
+// methods that a login page does not handle, because a router may pass those to
+// Guard even if the login page is mounted in front of it.
 func (x *exchange) isLoginPage() bool {
 	u, err := url.Parse(x.cfg.LoginURL)
 	if err != nil || u.Path != x.r.URL.Path || (u.Host != "" && u.Host != x.r.Host) {
 		return false
 	}
 	q := x.r.URL.Query()
-	for name := range u.Query() { // one path may have several pages
+	for name := range u.Query() { // several pages may share a path
 		if u.Query().Get(name) != q.Get(name) {
 			return false
 		}
@@ -60,8 +62,9 @@ func (x *exchange) isLoginPage() bool {
 	return x.r.Method == http.MethodGet || x.r.Method == http.MethodPost
 }
 
-// Error answers a request with what a call to the Manager ended in, as [Server.Guard]
-// and the pages do: for handlers that call CheckAction or UseAction themselves.
+// Error answers a request with an error from the Manager in the same way as
+// [Server.Guard]. It is for handlers that call Manager.CheckAction or
+// Manager.UseAction themselves.
 func (s *Server) Error(w http.ResponseWriter, r *http.Request, err error) {
 	x := s.newExchange(w, r)
 	x.run(func() (view, error) { return view{}, err })

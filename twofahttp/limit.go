@@ -8,13 +8,13 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// limiter is a token bucket for each address. A full bucket is as good as
-// none, so what it holds is bounded by dropping those first.
+// limiter has a token bucket for each address. A full bucket equals none, so
+// full buckets are dropped first to bound its memory.
 type limiter struct {
 	mu      *sync.Mutex
 	buckets map[netip.Addr]bucket
 	size    float64       // tokens in a full bucket
-	refill  time.Duration // time for one token
+	refill  time.Duration // time in which one token is added
 }
 
 type bucket struct {
@@ -28,7 +28,7 @@ func newLimiter(n int, per time.Duration) limiter {
 	return limiter{&sync.Mutex{}, map[netip.Addr]bucket{}, float64(n), per / time.Duration(n)}
 }
 
-// take takes one token and returns 0, or how long to wait for one.
+// take takes one token and returns 0, or returns the wait until there is one.
 func (l *limiter) take(addr netip.Addr, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,7 +46,7 @@ func (l *limiter) take(addr netip.Addr, now time.Time) time.Duration {
 	return 0
 }
 
-// giveBack returns a token that was taken for what succeeded.
+// giveBack returns a token after a success.
 func (l *limiter) giveBack(addr netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,14 +57,14 @@ func (l *limiter) giveBack(addr netip.Addr) {
 }
 
 func (l *limiter) refilled(b bucket, now time.Time) bucket {
-	if passed := now.Sub(b.at); passed > 0 { // a clock set back gives nothing
+	if passed := now.Sub(b.at); passed > 0 { // a clock that was set back adds no tokens
 		b.tokens, b.at = min(l.size, b.tokens+float64(passed)/float64(l.refill)), now
 	}
 	return b
 }
 
-// makeRoom drops full buckets, then any, until half of the room is free. That
-// is rare enough to cost little: a sweep makes room for thousands.
+// makeRoom drops full buckets, and then any, until half of the room is free. It
+// is cheap on average, because each sweep makes room for thousands.
 func (l *limiter) makeRoom(now time.Time) {
 	if len(l.buckets) < maxBuckets {
 		return
@@ -82,8 +82,8 @@ func (l *limiter) makeRoom(now time.Time) {
 	}
 }
 
-// takeAttempt takes one try out of the address's allowance. What it returns
-// gives it back, after a success.
+// takeAttempt counts an attempt against the client's address. Call giveBack after
+// a success.
 func (x *exchange) takeAttempt() (giveBack func(), err error) { return x.take(&x.attempts) }
 
 func (x *exchange) takeSend() error {
@@ -99,7 +99,7 @@ func (x *exchange) take(l *limiter) (giveBack func(), err error) {
 	return func() { l.giveBack(addr) }, nil
 }
 
-// giveBackSend returns a send that led to a proof.
+// giveBackSend gives back the message that led to a proof.
 func (x *exchange) giveBackSend(m twofa.Method) {
 	if sendable(m) {
 		x.sends.giveBack(networkOf(x.clientIP(x.r)))

@@ -8,20 +8,20 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// LinkURL makes MailConfig.LinkURL of the Manager for pages that are served at
-// base: the whole address of [Config.Prefix], as in
-// "https://app.example.com/2fa/". Take it from configuration, never from a
-// request.
+// LinkURL returns a function for twofa.MailConfig.LinkURL. base is the absolute
+// address of [Config.Prefix], such as "https://app.example.com/2fa/". It must
+// come from configuration, never from a request. Otherwise an attacker could
+// choose, by the Host header, the site to which mailed links lead.
 func LinkURL(base string) func(twofa.LinkRequest) string {
 	base = strings.TrimSuffix(base, "/") + "/link?token="
 	return func(l twofa.LinkRequest) string { return base + url.QueryEscape(l.Token.Reveal()) }
 }
 
-// linkData is what the page "link" gets.
+// linkData is the data of the page "link".
 type linkData struct {
 	Token     string
-	Elsewhere bool // opened in a browser that did not ask for it
-	Over      bool // opened again where it has done its work
+	Elsewhere bool // opened in a browser that did not ask for the link
+	Over      bool // opened in a browser that is already signed in
 	StepUp    bool
 	Action    string
 }

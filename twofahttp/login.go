@@ -103,8 +103,8 @@ func (x *exchange) signIn(result twofa.Result) error {
 	return nil
 }
 
-// resumeSession asks the user of a live session for what the account requires
-// in addition.
+// resumeSession continues a live session whose account requires more than the
+// session has proven.
 func (x *exchange) resumeSession() (view, error) {
 	x.browserToken()
 	c := x.caller()

@@ -10,24 +10,23 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// problem is what an error is to the outside. Code is stable: it names the
-// text on the page and stands in JSON answers.
+// problem describes an error to clients. Code is stable: it selects the text on
+// the page and is part of JSON answers.
 type problem struct {
 	Status          int
 	Code            string
 	Title           string // English, for JSON answers
 	Wait            time.Duration
-	Left            int  // wrong codes left before the method is locked,
-	Counted         bool // if that is known
+	Left            int  // wrong codes left before the method is locked, if Counted
+	Counted         bool // whether Left is known
 	Clock           time.Duration
-	Allow           string
-	WWWAuthenticate string // WWW-Authenticate
+	Allow           string // header Allow
+	WWWAuthenticate string // header WWW-Authenticate
 	Denied          *twofa.DeniedError
-	RemedyURL       string // where a person puts right what was denied
 }
 
-// problemOf is the one place that maps errors to HTTP. Wrong, used and expired
-// codes are one and the same; so are right and wrong ones while locked.
+// problemOf is the only place that maps errors to HTTP. Wrong, used and expired
+// codes look alike. While a method is locked, so do right and wrong ones.
 func problemOf(err error) problem {
 	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
 		return problemOfDenied(denied)
@@ -61,8 +60,8 @@ func problemOf(err error) problem {
 	return problemOf(errInternal)
 }
 
-// problemOfDenied says what a guard refused for. A client of the API learns
-// from the header what would do (RFC 9470, section 3).
+// problemOfDenied describes why a guard refused a request. The header tells API
+// clients which authentication is needed (RFC 9470, section 3).
 func problemOfDenied(d *twofa.DeniedError) problem {
 	p := problem{Status: http.StatusUnauthorized, Code: string(d.Reason), Denied: d, WWWAuthenticate: "Bearer"}
 	insufficient := `Bearer error="insufficient_user_authentication"`

@@ -7,10 +7,10 @@ import (
 
 const maxNext = 1024
 
-// SafeRedirect returns next if it is a local path to go to after a login, else
-// fallback. Addresses of other sites, in all the spellings that browsers
-// understand, are none: "//evil", "/\evil", "https:evil", with control
-// characters or escaped.
+// SafeRedirect returns next if it is a local path, and fallback otherwise. It
+// refuses addresses of other sites in every spelling that browsers understand:
+// "//evil", "/\evil", "https:evil", escaped or with control characters. Without
+// it, a login link could send users to an attacker's site (open redirect).
 func SafeRedirect(next, fallback string) string {
 	if isLocalPath(next) {
 		return next
@@ -34,7 +34,7 @@ func isLocalPath(next string) bool {
 	return isPlainPath(next[:len(next)-len(pathSuffix(next))])
 }
 
-// pathSuffix returns the query and fragment.
+// pathSuffix returns the query and fragment of a local path.
 func pathSuffix(next string) string {
 	if i := strings.IndexAny(next, "?#"); i >= 0 {
 		return next[i:]
@@ -42,9 +42,9 @@ func pathSuffix(next string) string {
 	return ""
 }
 
-// isPlainPath refuses a path that becomes something else when it is cleaned or
-// unescaped, once or several times, on its way. That costs the rare path with
-// an escaped percent sign in it.
+// isPlainPath reports whether a path stays the same when it is cleaned or
+// unescaped, even several times. It also refuses the rare harmless path with an
+// escaped percent sign.
 func isPlainPath(path string) bool {
 	for range 4 {
 		if strings.Contains(path, "//") || strings.Contains(path, "\\") || strings.ContainsFunc(path, isControl) {

@@ -15,8 +15,8 @@ type route struct {
 	handle       handler
 }
 
-// routeTable is everything the handler answers. What changes anything is a
-// POST, and each POST passes the same checks before it is served.
+// routeTable lists every request that [Server.Handler] answers. Only a POST
+// changes anything, and each POST passes readForm before it is handled.
 func routeTable() []route {
 	return []route{
 		{"GET", "", (*exchange).getSettings},

@@ -6,7 +6,8 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// sampleData is what each page gets, in its states. docs/pages.md lists the same.
+// sampleData returns data for each page, one value for each of its states. The
+// fields are documented in docs/pages.md.
 func sampleData() map[string][]any {
 	codes := []string{"XXXX", "YYYY"}
 	now := time.Unix(0, 0)
@@ -33,7 +34,7 @@ func sampleData() map[string][]any {
 	return pages
 }
 
-// problemCodes and alertCodes are all that the pages have words for.
+// problemCodes and alertCodes list the codes for which the pages have a text.
 var (
 	problemCodes = []string{"expired", "locked", "limited", "unavailable", "not_allowed", "not_enrolled", "not_found", "signed_out", "second_factor_required",
 		"first_factor_expired", "mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cross_site", "method", "post_only",

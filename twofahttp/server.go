@@ -1,28 +1,31 @@
-// Package twofahttp puts package twofa in front of a net/http application: the
-// pages that ask for a second factor, set it up and manage it, and the
-// middleware that keeps everything else closed until it is done.
+// Package twofahttp adds package twofa to a net/http application. It has the
+// pages on which users give a second factor, enroll one and manage their factors,
+// and the middleware that protects all other pages until they have done so.
 //
 //	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: sessions, Issuer: "Acme"})
-//	mux.Handle("/2fa/", web.Handler())                              // every page
-//	mux.HandleFunc("/login", login)                                 // your own, in front of the guard
-//	mux.Handle("/", web.Guard(app))                                 // closed until it is done
-//	mux.Handle("POST /export", web.RequireAction("export", export)) // and a fresh code first
+//	mux.Handle("/2fa/", web.Handler())                              // all pages of this package
+//	mux.HandleFunc("/login", login)                                 // your own login page, not guarded
+//	mux.Handle("/", web.Guard(app))                                 // needs a complete login
+//	mux.Handle("POST /export", web.RequireAction("export", export)) // needs a fresh code, too
 //	web.FirstFactor(w, r, twofa.FirstFactor{…}, next)               // in login, after the password
 //
-// A person is told from everything else by Accept, which names text/html. A
-// person is led to the page that helps; everything else gets
-// application/problem+json, whose "page" is where its program sends the person,
-// with the query parameter "next" added, a local path to come back to:
+// A request whose Accept header includes text/html is taken to come from a
+// person's browser and is redirected to the page that helps. Any other client
+// gets application/problem+json. Its member "page" is the address to which the
+// client must send the user, after adding the query parameter "next", a local
+// path to return to:
 //
-//	/2fa/challenge                         what the login still asks for
-//	/2fa/confirm?action=export&resource=   a fresh code before an action
-//	/2fa/setup, /2fa/setup?start=1         set-up that is demanded, or wanted
+//	/2fa/challenge                         completes a login
+//	/2fa/confirm?action=export&resource=   asks for a fresh code before an action
+//	/2fa/setup                             enrollment that the account requires
+//	/2fa/setup?start=1                     enrollment that the user wants
 //	/login                                 the host's own page, Config.LoginURL
 //
-// Beside these, /2fa/ is the settings page, to be linked to.
+// The address /2fa/ itself is the settings page. Link to it from your own pages.
 //
-// The pages work without script. Cookies are Secure and carry the __Host-
-// prefix: serve over https (browsers accept them from http://localhost too).
+// The pages work without JavaScript. All cookies are Secure and have the __Host-
+// prefix, so the application must be served over https. Browsers also accept them
+// from http://localhost.
 package twofahttp
 
 import (
@@ -32,35 +35,37 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Sessions is what the host implements over its own session library. It may be
-// called concurrently.
+// Sessions connects the pages to the host's session library. The host implements
+// it. Its methods are called concurrently.
 type Sessions interface {
-	// Session returns the twofa session kept in the host's session, the zero
-	// one if there is none.
+	// Session returns the twofa session that SignIn stored in the host's
+	// session, or the zero Session if there is none.
 	Session(r *http.Request) twofa.Session
-	// SignIn is called when all that the account asks for is proven, and
-	// whenever a session is upgraded. It gives the host's session a new id, so
-	// that nothing planted before lives on, keeps s in it, and marks it signed
-	// in; who it is, Manager.DescribeSession(s) tells. After an error nobody is
-	// signed in.
+	// SignIn is called when the user has proven everything that the account
+	// requires, and again whenever the session is replaced by a stronger one.
+	// It must store s in the host's session, mark that session as signed in as
+	// the user from Manager.DescribeSession, and give it a new ID. With the old
+	// ID, an attacker who planted it before the login would be signed in too
+	// (session fixation). If SignIn returns an error, nobody may be signed in.
 	SignIn(w http.ResponseWriter, r *http.Request, s twofa.Session) error
 	// SignOut ends the host's session, if there is one.
 	SignOut(w http.ResponseWriter, r *http.Request) error
 }
 
-// Server serves the pages and guards the rest. Make one with [New] and share it.
+// Server serves the pages and guards the application. Create one with [New]. It is
+// safe for concurrent use.
 type Server struct {
 	cfg             Config
 	templates       templates
-	routes          map[string]map[string]handler // path below Prefix, method
+	routes          map[string]map[string]handler // by path below Config.Prefix and method
 	attempts, sends limiter
 	crossOrigin     *http.CrossOriginProtection
-	warnPlainHTTP   sync.Once // warns of plain http
+	warnPlainHTTP   sync.Once
 }
 
-// Handler serves every page. Mount it at Config.Prefix, outside of
-// [Server.Guard]: these pages let in who is not through yet, and decide for
-// themselves.
+// Handler returns the handler of all pages. Mount it at Config.Prefix and not
+// behind [Server.Guard], because users need some of the pages before their login
+// is complete. Each page checks by itself that the user may use it.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
@@ -68,9 +73,9 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// Client returns where a request comes from: its address, by
-// Config.TrustedProxies, and the token in its browser cookie.
+// Client describes the client that sent a request: its IP address, determined with
+// Config.TrustedProxies, its user agent, and the token in its browser cookie.
 func (s *Server) Client(r *http.Request) twofa.Client { return s.newExchange(nil, r).client() }
 
-// Caller returns who makes a request, for calls to the Manager.
+// Caller returns the caller of a request, for calls to the Manager.
 func (s *Server) Caller(r *http.Request) twofa.Caller { return s.newExchange(nil, r).caller() }

@@ -10,19 +10,19 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// RequireAction lets a request through to next only after all that [Server.Guard]
-// asks for, which need not stand in front of it too, and a fresh proof for the
-// action. A person, told apart as by Guard, is led to the code page, and from
-// there back to the page with the button (see [Action]); a POST is never
-// repeated on its own. Who has no factor is shown 403 and the way to set one
-// up, also where the policy requires none. Everything that is no person gets
-// 401 with a challenge by RFC 9470 and the page to send one to.
+// RequireAction protects next until the user has given a fresh proof for the
+// action. It also checks everything that [Server.Guard] checks, so it can be used
+// without Guard. A browser is redirected to the page that asks for a code and
+// from there back to the page with the button (see [Action]). A POST is never
+// repeated automatically. A user without a factor gets 403 and a page that leads
+// to enrollment, even if the policy requires no factor. Other clients get 401
+// with an RFC 9470 challenge and the address of the page to send the user to.
 //
-// Only POST, PUT, PATCH and DELETE use up a proof that serves once. Such an
-// action does not reach next by GET, HEAD or OPTIONS at all, since anything
-// that prefetches or scans would get what is protected again and again; except
-// on Action.Page itself, where the button is. Sent from another site, no
-// request uses up anything.
+// POST, PUT, PATCH and DELETE use up a single-use proof. GET, HEAD and OPTIONS
+// never reach next if the action needs a single-use proof, because prefetchers
+// and scanners could otherwise fetch the protected data any number of times. The
+// exception is Action.Page, the page with the button. A request from another site
+// never uses up a proof.
 func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
