@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -167,4 +168,43 @@ func TestFirstFactor_WarnsOnceOfPlainHTTP(t *testing.T) {
 			require.Equal(t, c.warns, strings.Count(h.logs.String(), "browsers drop Secure cookies"))
 		})
 	}
+}
+
+func TestGuard_AccountAsksForMoreInALiveSession(t *testing.T) { // S5, seen from the member
+	h := newHost(t, twofa.PolicyOptional(), noMail)
+	b := h.browser()
+	b.login("ada", "account", "acme")
+	require.True(t, b.signedIn())
+	require.NoError(t, h.m.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	page := b.follow(b.get("/contacts"))
+	require.Contains(t, page.Body, "Your account requires a second factor")
+	page = b.follow(b.post("/2fa/setup", "method", "totp"))
+	require.Len(t, codesOn(page.Body), 10)
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Equal(t, "contacts page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+}
+
+func TestGuard_OldSessionSignsInAgainBeforeTheFirstFactor(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), noMail)
+	b := h.browser()
+	b.login("ada", "account", "acme")
+	h.clock.pass(time.Hour)
+	require.NoError(t, h.m.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	b.follow(b.get("/contacts"))
+	page := b.post("/2fa/setup", "method", "totp")
+	require.Equal(t, 401, page.StatusCode)
+	require.Contains(t, page.Body, "your password must have been typed within the last 15 minutes")
+	page = b.post("/2fa/signin", "next", "/contacts")
+	require.Equal(t, "/login?next=%2Fcontacts", page.Header.Get("Location"))
+	require.False(t, b.signedIn())
+}
+
+func TestGuard_DeadSessionIsEndedOnTheWayToTheLogin(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.login("ada")
+	before := b.cookie(sessionCookie)
+	require.NoError(t, h.m.Revoke(t.Context(), twofa.Host("test"), "ada"))
+	require.Equal(t, "/login?next=%2Fcontacts%3Fq%3D1", b.get("/contacts?q=1").Header.Get("Location"))
+	require.NotEqual(t, before, b.cookie(sessionCookie))
 }

@@ -1,0 +1,220 @@
+package twofahttp_test
+
+import (
+	"crypto/tls"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"github.com/stretchr/testify/require"
+)
+
+// browser has its own cookies.
+type browser struct {
+	h      *host
+	client *http.Client
+	jar    *cookiejar.Jar
+	csrf   string
+	header http.Header // added to every request
+}
+
+func (h *host) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	require.NoError(h, err)
+	transport := &http.Transport{TLSClientConfig: h.srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()}
+	transport.TLSClientConfig.NextProtos = nil
+	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	h.Cleanup(transport.CloseIdleConnections)
+	return &browser{h: h, jar: jar, header: http.Header{}, client: &http.Client{Jar: jar, Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// answer is a response, read to its end.
+type answer struct {
+	*http.Response
+	Body string
+}
+
+var (
+	tokenPattern = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
+	keyPattern   = regexp.MustCompile(`<p class="key"><code translate="no">([^<]+)</code>`)
+	codesPattern = regexp.MustCompile(`<li><code>([^<]+)</code></li>`)
+	idPattern    = regexp.MustCompile(`name="id" value="([^"]+)"`)
+)
+
+func (b *browser) do(r *http.Request) answer {
+	b.h.Helper()
+	for name, values := range b.header {
+		r.Header[name] = values
+	}
+	res, err := b.client.Do(r)
+	require.NoError(b.h, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(b.h, err)
+	_ = res.Body.Close()
+	if m := tokenPattern.FindStringSubmatch(string(body)); m != nil {
+		b.csrf = m[1]
+	}
+	return answer{res, string(body)}
+}
+
+func (b *browser) request(method, path, body string) *http.Request {
+	r, err := http.NewRequestWithContext(b.h.Context(), method, b.h.srv.URL+path, strings.NewReader(body))
+	require.NoError(b.h, err)
+	r.Header.Set("Accept", "text/html,application/xhtml+xml")
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	return r
+}
+
+func (b *browser) get(path string) answer { return b.do(b.request("GET", path, "")) }
+
+// post sends a form with the token of the last page.
+func (b *browser) post(path string, pairs ...string) answer {
+	form := url.Values{"csrf_token": {b.csrf}}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return b.do(b.request("POST", path, form.Encode()))
+}
+
+// follow goes where redirects lead.
+func (b *browser) follow(a answer) answer {
+	b.h.Helper()
+	for range 8 {
+		to := a.Header.Get("Location")
+		if a.StatusCode != http.StatusSeeOther {
+			return a
+		}
+		require.True(b.h, strings.HasPrefix(to, "/"), "leads away: %s", to)
+		a = b.get(to)
+	}
+	require.Fail(b.h, "goes round in circles")
+	return a
+}
+
+func (b *browser) login(user string, pairs ...string) answer {
+	b.h.Helper()
+	return b.follow(b.post("/login", append([]string{"user", user}, pairs...)...))
+}
+
+// signedIn reports whether the closed part of the application answers.
+func (b *browser) signedIn() bool { return b.get("/contacts").Body == "contacts page" }
+
+func (b *browser) cookie(name string) string {
+	u, _ := url.Parse(b.h.srv.URL)
+	for _, c := range b.jar.Cookies(u) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+func (b *browser) setCookie(name, value string) {
+	u, _ := url.Parse(b.h.srv.URL)
+	b.jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
+}
+
+// app is an authenticator app with one key.
+type app struct {
+	h   *host
+	key string
+}
+
+func (h *host) scan(page string) app {
+	h.Helper()
+	m := keyPattern.FindStringSubmatch(page)
+	require.NotNil(h, m, "no key on the page: %s", page)
+	return app{h, strings.ReplaceAll(m[1], " ", "")}
+}
+
+func (a app) code() string {
+	code, err := totp.GenerateCode(a.key, a.h.clock.now())
+	require.NoError(a.h, err)
+	return code
+}
+
+// next waits for the next code.
+func (a app) next() string {
+	a.h.clock.pass(30 * time.Second)
+	return a.code()
+}
+
+func (a app) wrong() string {
+	code := a.code()
+	return string('0'+(code[0]-'0'+5)%10) + code[1:]
+}
+
+func codesOn(page string) (codes []string) {
+	for _, m := range codesPattern.FindAllStringSubmatch(page, -1) {
+		codes = append(codes, html.UnescapeString(m[1]))
+	}
+	return codes
+}
+
+// enroll logs a user in who has nothing, and sets up an app.
+func (b *browser) enroll(user string, pairs ...string) (app, []string) {
+	b.h.Helper()
+	b.login(user, pairs...)
+	b.get("/2fa/setup?start=1")
+	page := b.follow(b.post("/2fa/setup", "method", "totp"))
+	phone := b.h.scan(page.Body)
+	page = b.follow(b.post("/2fa/setup/confirm", "code", phone.code()))
+	codes := codesOn(page.Body)
+	if len(codes) > 0 {
+		page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	}
+	require.Contains(b.h, page.Body, `<span class="badge on">On</span>`)
+	return phone, codes
+}
+
+// enter logs in with an app.
+func (b *browser) enter(user string, phone app, pairs ...string) answer {
+	b.h.Helper()
+	b.login(user)
+	return b.follow(b.post("/2fa/verify", append([]string{"method", "totp", "code", phone.next()}, pairs...)...))
+}
+
+// prove passes the step-up that the last answer asked for.
+func (b *browser) prove(phone app) answer {
+	b.h.Helper()
+	return b.follow(b.post("/2fa/verify", "method", "totp", "code", phone.next()))
+}
+
+// pending returns a browser in which an enrolled user has typed the password.
+func (h *host) pending(user string) (*browser, app, []string) {
+	h.Helper()
+	phone, codes := h.browser().enroll(user)
+	b := h.browser()
+	require.Contains(h, b.login(user).Body, "Enter your code")
+	return b, phone, codes
+}
+
+// api asks like a program, not like a person's browser.
+func (b *browser) api(method, path string) answer {
+	r := b.request(method, path, "")
+	r.Header.Set("Accept", "application/json")
+	return b.do(r)
+}
+
+// raw posts a body as it is.
+func (b *browser) raw(path, kind, body string) answer {
+	r := b.request("POST", path, body)
+	r.Header.Set("Content-Type", kind)
+	if kind == "" {
+		r.Header.Del("Content-Type")
+	}
+	return b.do(r)
+}
+
+const formType = "application/x-www-form-urlencoded"

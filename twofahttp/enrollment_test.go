@@ -1,0 +1,138 @@
+package twofahttp_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+func TestSetUp_Voluntary(t *testing.T) { // S1, the app first
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	require.Equal(t, "home page", b.login("ada").Body)
+
+	page := b.get("/2fa/")
+	require.Contains(t, page.Body, "Add an authenticator app")
+	page = b.get("/2fa/setup?start=1&method=totp")
+	page = b.follow(b.post("/2fa/setup", "method", "totp", "name", "Work phone"))
+	require.Contains(t, page.Body, "Step 1 of 2")
+	require.Contains(t, page.Body, "<svg")
+	require.Contains(t, page.Body, `href="otpauth://totp/Acme:ada%40example.com?secret=`)
+	require.Empty(t, codesOn(page.Body), "codes come after the app")
+	phone := h.scan(page.Body)
+
+	page = b.post("/2fa/setup/confirm", "code", phone.wrong())
+	require.Equal(t, 422, page.StatusCode)
+	require.Contains(t, page.Body, "That code did not work")
+	require.Equal(t, phone, h.scan(page.Body), "the same key is shown again")
+
+	page = b.follow(b.post("/2fa/setup/confirm", "code", phone.code()))
+	require.Contains(t, page.Body, "Step 2 of 2")
+	codes := codesOn(page.Body)
+	require.Len(t, codes, 10)
+	require.NotContains(t, page.Body, "<svg", "the key is not shown again")
+
+	file := b.get("/2fa/setup/codes.txt")
+	require.Contains(t, file.Header.Get("Content-Disposition"), "attachment")
+	for _, code := range codes {
+		require.Contains(t, file.Body, code)
+	}
+
+	page = b.post("/2fa/setup/saved")
+	require.Equal(t, 422, page.StatusCode, "the box has to be ticked")
+	require.Contains(t, page.Body, "Save your codes first")
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Contains(t, page.Body, "Work phone")
+	require.Contains(t, page.Body, "10 of 10")
+	require.Equal(t, 410, b.get("/2fa/setup/codes.txt").StatusCode, "the codes are gone")
+	require.True(t, b.signedIn())
+}
+
+func TestSetUp_Demanded(t *testing.T) { // S1, the codes first
+	h := newHost(t, twofa.PolicyAuthenticator(), noMail)
+	b := h.browser()
+	page := b.login("ada", "next", "/contacts?q=1")
+	require.Contains(t, page.Body, "Your account requires a second factor")
+	require.False(t, b.signedIn())
+	require.Equal(t, "/2fa/setup", b.get("/contacts").Header.Get("Location"), "there is no way around")
+
+	page = b.follow(b.post("/2fa/setup", "method", "totp"))
+	require.Contains(t, page.Body, "Save your recovery codes")
+	require.NotContains(t, page.Body, "<svg")
+	codes := codesOn(page.Body)
+	require.Len(t, codes, 10)
+	require.Equal(t, codes, codesOn(b.get("/2fa/setup").Body), "they can be seen again")
+
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Contains(t, page.Body, "Step 2 of 2")
+	phone := h.scan(page.Body)
+	require.False(t, b.signedIn(), "half way is not in")
+	done := b.post("/2fa/setup/confirm", "code", phone.code())
+	require.Equal(t, "/contacts?q=1", done.Header.Get("Location"), "back to where it began")
+	require.True(t, b.signedIn())
+}
+
+func TestSetUp_DemandedComesAfterTheLink(t *testing.T) {
+	h := newHost(t, twofa.PolicyAuthenticator())
+	b := h.browser()
+	require.Contains(t, b.login("ada", "next", "/contacts").Body, "Check your mail")
+	b.get("/2fa/setup")
+	require.Equal(t, 401, b.post("/2fa/setup", "method", "totp").StatusCode, "not with the password alone")
+	page := b.follow(b.post("/2fa/link", "token", tokenOf(h.outbox.link())))
+	require.Contains(t, page.Body, "Your account requires a second factor")
+	b.follow(b.post("/2fa/setup", "method", "totp"))
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Equal(t, "contacts page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+}
+
+func TestSetUp_TellsThatTheClockIsWrong(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.login("ada")
+	b.get("/2fa/setup?start=1")
+	page := b.follow(b.post("/2fa/setup", "method", "totp"))
+	phone := h.scan(page.Body)
+	h.clock.pass(10 * time.Minute)
+	ahead := phone.code()
+	h.clock.pass(-10 * time.Minute)
+	page = b.post("/2fa/setup/confirm", "code", ahead)
+	require.Contains(t, page.Body, "clock is about 10 minutes ahead")
+	require.Contains(t, page.Body, "Set its date and time to automatic")
+}
+
+func TestSetUp_IsOverAfterFiveWrongCodes(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.login("ada")
+	b.get("/2fa/setup?start=1")
+	phone := h.scan(b.follow(b.post("/2fa/setup", "method", "totp")).Body)
+	for range 4 {
+		require.Contains(t, b.post("/2fa/setup/confirm", "code", phone.wrong()).Body, "That code did not work")
+	}
+	page := b.post("/2fa/setup/confirm", "code", phone.wrong())
+	require.Contains(t, page.Body, "Start again with a new QR code")
+	require.Equal(t, 410, b.post("/2fa/setup/confirm", "code", phone.code()).StatusCode)
+}
+
+func TestSetUp_OneBackupCode(t *testing.T) { // S12
+	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Codes = 1 })
+	b := h.browser()
+	b.login("ada")
+	page := b.follow(b.post("/2fa/setup", "method", "totp"))
+	require.Len(t, codesOn(page.Body), 1)
+	require.Contains(t, page.Body, "Save your recovery code<")
+	require.Contains(t, page.Body, "This code lets you in once")
+}
+
+func TestSetUp_WithoutRecoveryCodes(t *testing.T) {
+	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Codes = twofa.NoRecoveryCodes })
+	b := h.browser()
+	b.login("ada")
+	page := b.follow(b.post("/2fa/setup", "method", "totp"))
+	require.NotContains(t, page.Body, "Step 1")
+	require.Equal(t, "home page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+}

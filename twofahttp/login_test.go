@@ -1,0 +1,160 @@
+package twofahttp_test
+
+import (
+	"html"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+)
+
+func TestLogin_CodeOrRecoveryCode(t *testing.T) { // S2
+	h := newHost(t, twofa.PolicyOptional())
+	_, codes := h.browser().enroll("ada")
+
+	b := h.browser()
+	page := b.login("ada", "next", "/contacts")
+	require.Contains(t, page.Body, "Enter your code")
+	require.Contains(t, page.Body, `autocomplete="one-time-code"`)
+	require.NotContains(t, page.Body, "Do not ask in this browser", "the policy remembers none")
+	require.False(t, b.signedIn())
+	page = b.get("/2fa/challenge?method=recovery")
+	require.Contains(t, page.Body, `name="method" value="recovery"`)
+	page = b.follow(b.post("/2fa/verify", "method", "recovery", "code", strings.ToLower(codes[3])))
+	require.Contains(t, page.Body, "You used a recovery code")
+	require.Contains(t, page.Body, "9 are left")
+	require.Contains(t, page.Body, "/2fa/setup?start=1&amp;replaces=")
+	require.Contains(t, page.Body, `href="/contacts"`)
+	require.True(t, b.signedIn())
+
+	again := h.browser()
+	again.login("ada")
+	page = again.post("/2fa/verify", "method", "recovery", "code", codes[3])
+	require.Equal(t, 422, page.StatusCode, "a recovery code works once")
+	require.False(t, again.signedIn())
+}
+
+func TestLogin_AfterARecoveryCodeTheAppIsReplaced(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	old, codes := h.browser().enroll("ada")
+	b := h.browser()
+	b.login("ada")
+	page := b.follow(b.post("/2fa/verify", "method", "recovery", "code", codes[0]))
+	link := html.UnescapeString(regexp.MustCompile(`/2fa/setup\?start=1&amp;replaces=[^"]+`).FindString(page.Body))
+	page = b.get(link)
+	require.Contains(t, page.Body, "The old one works until the new one is confirmed")
+	id := regexp.MustCompile(`name="replaces" value="([^"]+)"`).FindStringSubmatch(page.Body)[1]
+	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
+	fresh := h.scan(page.Body)
+	page = b.follow(b.post("/2fa/setup/confirm", "code", fresh.code()))
+	require.Contains(t, page.Body, "Done.")
+
+	c := h.browser()
+	c.login("ada")
+	require.Equal(t, 422, c.post("/2fa/verify", "method", "totp", "code", old.next()).StatusCode)
+	c.follow(c.post("/2fa/verify", "method", "totp", "code", fresh.next()))
+	require.True(t, c.signedIn())
+}
+
+func TestLogin_EmailLink(t *testing.T) { // S4
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	page := b.login("ada", "next", "/contacts")
+	require.Contains(t, page.Body, "Check your mail")
+	require.Contains(t, page.Body, "a•••@example.com")
+	require.Contains(t, page.Body, `data-poll="/2fa/status"`)
+	require.Contains(t, page.Body, `data-next="/contacts"`)
+	require.Equal(t, 1, h.outbox.links(), "the password was all it took to send it")
+	require.Contains(t, b.get("/2fa/status").Body, "waiting")
+	require.False(t, b.signedIn())
+
+	link := strings.TrimPrefix(h.outbox.link(), "https://app.example.com")
+	page = b.get(link)
+	require.Contains(t, page.Body, "Press the button to finish signing in")
+	require.False(t, b.signedIn(), "opening it does nothing yet")
+	done := b.post("/2fa/link", "token", tokenOf(link))
+	require.Equal(t, "/contacts", done.Header.Get("Location"))
+	require.True(t, b.signedIn())
+	require.Contains(t, b.get("/2fa/status").Body, "done", "the page that waits moves on")
+}
+
+func tokenOf(link string) string { return link[strings.Index(link, "token=")+len("token="):] }
+
+func TestLogin_TextedCode(t *testing.T) { // S9
+	h := newHost(t, twofa.PolicySMS(), noMail)
+	b := h.browser()
+	page := b.login("ada")
+	require.Contains(t, page.Body, `<option value="CH">Switzerland`)
+	page = b.follow(b.post("/2fa/setup", "method", "sms", "region", "CH", "phone", "079 123 45 67"))
+	require.Contains(t, page.Body, "Save your recovery codes")
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Contains(t, page.Body, "•••• 67")
+	require.Equal(t, "home page", b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code())).Body)
+
+	h.clock.pass(time.Hour)
+	c := h.browser()
+	page = c.login("ada")
+	require.Contains(t, page.Body, "We have texted a code to")
+	require.Contains(t, page.Body, "Do not ask in this browser for 30 days")
+	require.NotContains(t, page.Body, "checked", "not unless the person says so")
+	c.follow(c.post("/2fa/verify", "method", "sms", "code", h.outbox.code(), "remember", "yes"))
+	require.True(t, c.signedIn())
+
+	h.clock.pass(2 * time.Hour)
+	n := h.outbox.sentTexts()
+	require.Equal(t, "home page", c.login("ada").Body, "a remembered browser is not asked")
+	require.Equal(t, n, h.outbox.sentTexts())
+	require.Contains(t, h.browser().login("ada").Body, "Enter your code", "another is")
+}
+
+func TestLogin_ResendHasToWait(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	b := h.browser()
+	b.login("ada")
+	page := b.post("/2fa/send", "method", "email")
+	require.Equal(t, 429, page.StatusCode)
+	require.Equal(t, "60", page.Header.Get("Retry-After"))
+	require.Contains(t, page.Body, "Try again in 1 minute.")
+	h.clock.pass(time.Minute)
+	page = b.follow(b.post("/2fa/send", "method", "email"))
+	require.Contains(t, page.Body, "Check your mail")
+	require.Equal(t, 2, h.outbox.links())
+}
+
+func TestLogin_SecondOneWithinAMinute(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink())
+	h.browser().login("ada")
+	h.clock.pass(15 * time.Second)
+	b := h.browser()
+	page := b.login("ada", "next", "/contacts")
+	require.Equal(t, 200, page.StatusCode)
+	require.Contains(t, page.Body, "Nothing was sent just now.</strong> Try again in 45 seconds.")
+	require.Contains(t, page.Body, "What was sent for an earlier sign-in does not work here.")
+	require.Contains(t, page.Body, "Send me a link")
+	page = b.post("/2fa/send", "method", "email")
+	require.Equal(t, 429, page.StatusCode)
+	require.Contains(t, page.Body, "What was sent for an earlier sign-in does not work here.")
+	h.clock.pass(45 * time.Second)
+	require.NotContains(t, b.get("/2fa/challenge").Body, "Nothing was sent")
+	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your mail")
+	page = b.post("/2fa/send", "method", "email")
+	require.Contains(t, page.Body, "What was sent before may still be on its way.")
+}
+
+func TestStepUp_EveryTime(t *testing.T) { // S10
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	phone, _ := b.enroll("ada")
+	page := b.follow(b.post("/contacts/export"))
+	require.Contains(t, page.Body, "Confirm it is you")
+	require.Contains(t, page.Body, "<strong>Export contacts</strong>")
+	require.Equal(t, "contacts page", b.prove(phone).Body, "back where the button is")
+	require.Zero(t, h.exports, "nothing happens on its own")
+	require.Equal(t, secretExport, b.post("/contacts/export").Body)
+	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it is you", "each time")
+	require.Equal(t, 1, h.exports)
+}

@@ -1,0 +1,150 @@
+package twofahttp_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+func TestSettings_RecoveryCodes(t *testing.T) { // S3
+	h := newHost(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Viewable = true })
+	b := h.browser()
+	phone, old := b.enroll("ada")
+	b.get("/2fa/")
+	page := b.follow(b.post("/2fa/codes"))
+	require.Contains(t, page.Body, "Confirm it is you", "showing them needs a fresh proof")
+	page = b.prove(phone)
+	require.Contains(t, page.Body, "Recovery codes</h2>", "and then comes back to the settings")
+	page = b.post("/2fa/codes")
+	require.Equal(t, old, codesOn(page.Body))
+	file := b.post("/2fa/codes", "format", "text")
+	require.Contains(t, file.Header.Get("Content-Disposition"), "attachment")
+	require.Contains(t, file.Body, old[9])
+
+	page = b.follow(b.post("/2fa/codes/new"))
+	fresh := codesOn(page.Body)
+	require.Len(t, fresh, 10)
+	require.NotContains(t, fresh, old[0])
+	require.Contains(t, page.Body, "Your old codes work until you press Done")
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Contains(t, page.Body, "Older ones no longer work")
+
+	for code, status := range map[string]int{old[0]: 422, fresh[0]: 303} {
+		c := h.browser()
+		c.login("ada")
+		require.Equal(t, status, c.post("/2fa/verify", "method", "recovery", "code", code).StatusCode)
+	}
+}
+
+func TestSettings_TurnOff(t *testing.T) { // S11
+	for _, c := range []struct {
+		name   string
+		policy twofa.Policy
+		off    bool
+		says   string
+	}{
+		{"by the member", twofa.PolicyOptional(), true, "Nothing is set up yet"},
+		{"by an admin", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, false, "Only an admin of your account"},
+		{"by support", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, false, "Only support"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, c.policy)
+			b := h.browser()
+			phone, _ := b.enroll("ada")
+			b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/"))
+			page := b.prove(phone)
+			if !c.off {
+				require.NotContains(t, page.Body, "factors/remove")
+			}
+			id := idPattern.FindStringSubmatch(page.Body)[1]
+			answer := b.post("/2fa/factors/remove", "id", id)
+			if c.off {
+				require.Contains(t, b.follow(answer).Body, c.says)
+				require.Equal(t, "home page", h.browser().login("ada").Body)
+				return
+			}
+			require.Equal(t, 403, answer.StatusCode)
+			require.Contains(t, b.get("/2fa/").Body, c.says)
+			require.Contains(t, h.browser().login("ada").Body, "Enter your code")
+		})
+	}
+}
+
+func TestSettings_ChangeOfPhone(t *testing.T) { // S14
+	h := newHost(t, twofa.PolicyAuthenticator(), noMail)
+	b := h.browser()
+	b.login("ada")
+	b.follow(b.post("/2fa/setup", "method", "totp"))
+	page := b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	old := h.scan(page.Body)
+	b.follow(b.post("/2fa/setup/confirm", "code", old.code()))
+
+	page = b.get("/2fa/")
+	id := idPattern.FindStringSubmatch(page.Body)[1]
+	page = b.get("/2fa/setup?start=1&replaces=" + id)
+	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
+	require.Contains(t, page.Body, "Confirm it is you")
+	page = b.prove(old)
+	require.Contains(t, page.Body, "Replace “Authenticator app”", "back to where it began")
+	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
+	fresh := h.scan(page.Body)
+	other := h.browser()
+	other.login("ada")
+	require.Equal(t, 303, other.post("/2fa/verify", "method", "totp", "code", old.next()).StatusCode, "no gap: the old one works")
+	page = b.follow(b.post("/2fa/setup/confirm", "code", fresh.code()))
+	require.Contains(t, page.Body, "Done.")
+	require.False(t, other.signedIn(), "other sessions end")
+	require.True(t, b.signedIn())
+	c := h.browser()
+	c.login("ada")
+	require.Equal(t, 422, c.post("/2fa/verify", "method", "totp", "code", old.next()).StatusCode)
+}
+
+func TestSettings_SignOutEverywhere(t *testing.T) { // S15
+	h := newHost(t, twofa.Policy{Remember: 30 * 24 * time.Hour})
+	b, other := h.browser(), h.browser()
+	phone, _ := b.enroll("ada")
+	other.enter("ada", phone, "remember", "yes")
+	require.True(t, other.signedIn())
+	b.get("/2fa/")
+	require.Equal(t, "login page", b.follow(b.post("/2fa/revoke")).Body)
+	require.False(t, b.signedIn())
+	require.False(t, other.signedIn())
+	require.Contains(t, other.login("ada").Body, "Enter your code", "no browser is remembered")
+}
+
+func TestSettings_Phone(t *testing.T) {
+	h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}})
+	b := h.browser()
+	b.login("ada")
+	b.get("/2fa/setup?start=1&method=sms")
+	page := b.post("/2fa/setup", "method", "sms", "phone", "+33 6 12 34 56 78")
+	require.Equal(t, 422, page.StatusCode)
+	require.Contains(t, page.Body, "We cannot text this number")
+	page = b.follow(b.post("/2fa/setup", "method", "sms", "phone", "+41 79 123 45 67"))
+	require.Contains(t, page.Body, "Confirm your phone")
+	page = b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code()))
+	require.Len(t, codesOn(page.Body), 10)
+	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+	require.Contains(t, page.Body, "to •••• 67")
+	require.NotContains(t, page.Body, "Add a phone", "there is one")
+}
+
+func TestSettings_RenameAndForget(t *testing.T) {
+	h := newHost(t, twofa.Policy{Remember: 30 * 24 * time.Hour})
+	b := h.browser()
+	phone, _ := b.enroll("ada")
+	b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/"))
+	page := b.prove(phone)
+	require.Contains(t, page.Body, "Firefox on Linux")
+	require.Contains(t, page.Body, "this one")
+	id := idPattern.FindStringSubmatch(page.Body)[1]
+	page = b.follow(b.post("/2fa/factors/rename", "id", id, "name", `<b>"My" phone</b>`))
+	require.Contains(t, page.Body, "&lt;b&gt;&#34;My&#34; phone&lt;/b&gt;")
+	page = b.follow(b.post("/2fa/browsers/forget-all"))
+	require.Contains(t, page.Body, "None yet")
+}
