@@ -10,10 +10,10 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-var remembering = twofa.Policy{Remember: 30 * 24 * time.Hour}
+var rememberPolicy = twofa.Policy{Remember: 30 * 24 * time.Hour}
 
 func TestAbuse_K01_ForgedBrowserCookies(t *testing.T) {
-	h := newHost(t, remembering)
+	h := newHost(t, rememberPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.enter("ada", phone, "remember", "yes")
@@ -25,11 +25,11 @@ func TestAbuse_K01_ForgedBrowserCookies(t *testing.T) {
 		c.setCookie("__Host-twofa-browser", value)
 		require.Contains(t, c.login("ada").Body, "Enter your code", value)
 	}
-	require.Equal(t, "home page", b.login("ada").Body, "the real one does")
+	require.Equal(t, "home page", b.login("ada").Body, "the real cookie is accepted")
 }
 
 func TestAbuse_K02_BrowserOfAnotherUser(t *testing.T) {
-	h := newHost(t, remembering)
+	h := newHost(t, rememberPolicy)
 	h.browser().enroll("bob")
 	b := h.browser()
 	phone, _ := b.enroll("ada")
@@ -37,8 +37,8 @@ func TestAbuse_K02_BrowserOfAnotherUser(t *testing.T) {
 	require.Contains(t, b.login("bob").Body, "Enter your code")
 }
 
-func TestAbuse_K03_BrowserCookiePastItsTime(t *testing.T) {
-	h := newHost(t, remembering)
+func TestAbuse_K03_ExpiredBrowserCookie(t *testing.T) {
+	h := newHost(t, rememberPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.enter("ada", phone, "remember", "yes")
@@ -48,8 +48,8 @@ func TestAbuse_K03_BrowserCookiePastItsTime(t *testing.T) {
 	require.Contains(t, b.login("ada").Body, "Enter your code")
 }
 
-func TestAbuse_K06_RememberedBrowserIsNoFreshProof(t *testing.T) {
-	h := newHost(t, remembering)
+func TestAbuse_K06_RememberedBrowserIsNotFreshProof(t *testing.T) {
+	h := newHost(t, rememberPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.enter("ada", phone, "remember", "yes")
@@ -60,11 +60,11 @@ func TestAbuse_K06_RememberedBrowserIsNoFreshProof(t *testing.T) {
 	require.Zero(t, h.exports)
 }
 
-// Two logins at once, as two tabs at start-up: the answer that came second must
-// not put back the token that the first has replaced, which would look like a
-// copy the next time.
-func TestAbuse_K12_TwoTabsKeepTheNewestToken(t *testing.T) {
-	h := newHost(t, remembering)
+// Of two concurrent logins, such as in two restored tabs, the later response must
+// not restore the token that the first one has replaced. At the next login the
+// old token would look like a stolen copy.
+func TestAbuse_K12_ConcurrentLoginsKeepNewestToken(t *testing.T) {
+	h := newHost(t, rememberPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.enter("ada", phone, "remember", "yes")
@@ -72,12 +72,12 @@ func TestAbuse_K12_TwoTabsKeepTheNewestToken(t *testing.T) {
 	b.login("ada")
 	newest := b.cookie("__Host-twofa-browser")
 	require.NotEqual(t, before, newest)
-	b.setCookie("__Host-twofa-browser", before) // the second tab had left already
+	b.setCookie("__Host-twofa-browser", before) // the second tab sent its request before the first response
 	second := b.login("ada")
 	require.NotContains(t, second.Header.Values("Set-Cookie"), "__Host-twofa-browser")
-	require.Equal(t, before, b.cookie("__Host-twofa-browser"), "nothing was set")
+	require.Equal(t, before, b.cookie("__Host-twofa-browser"), "no cookie was set")
 	b.setCookie("__Host-twofa-browser", newest)
 	h.clock.pass(time.Hour)
 	b.login("ada")
-	require.True(t, b.signedIn(), "still remembered")
+	require.True(t, b.signedIn(), "the browser is still remembered")
 }

@@ -23,13 +23,13 @@ var headers = map[string]string{
 	"Cross-Origin-Opener-Policy": "same-origin",
 }
 
-func TestAbuse_P01_P04_HeadersEverywhere(t *testing.T) {
+func TestAbuse_P01_P04_HeadersOfEveryResponse(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, _, _ := h.pending("ada")
 	in := h.browser()
 	in.enroll("bob")
 	for _, who := range []*browser{b, in, h.browser()} {
-		for _, path := range append(closed, "/2fa/nothing", "/2fa/../2fa/verify") {
+		for _, path := range append(guardedPaths, "/2fa/nothing", "/2fa/../2fa/verify") {
 			checkHeaders(t, h, who, "GET", path, "text/html")
 			checkHeaders(t, h, who, "POST", path, "application/json")
 		}
@@ -53,7 +53,7 @@ func checkHeaders(t *testing.T, h *host, b *browser, method, path, accept string
 		require.False(t, strings.HasPrefix(name, "Access-Control-"), "%s %s: %s", method, path, name)
 	}
 	if !strings.HasPrefix(path, "/2fa/") && a.StatusCode < 400 && a.StatusCode != 303 || strings.Contains(path, "..") || path == "/2fa" {
-		return // the host's own
+		return // not a page of the package
 	}
 	for name, want := range headers {
 		require.Equal(t, want, a.Header.Get(name), "%s %s: %s", method, path, name)
@@ -92,7 +92,7 @@ func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
 	require.Equal(t, before, h.store.writes())
 }
 
-func TestAbuse_P05_PanicInTheStore(t *testing.T) {
+func TestAbuse_P05_PanicInStore(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	code := phone.next()
@@ -114,20 +114,20 @@ func TestAbuse_P05_PanicInTheStore(t *testing.T) {
 		}
 	}
 	require.Contains(t, h.logs.String(), "twofahttp: panic")
-	require.NotContains(t, h.logs.String(), "hunter2", "the value may be a secret")
+	require.NotContains(t, h.logs.String(), "hunter2", "the panic value may be a secret")
 	h.store.broken(nil, false)
 	require.Equal(t, session, b.cookie(sessionCookie))
-	require.False(t, b.signedIn(), "nothing half done")
+	require.False(t, b.signedIn(), "nobody is signed in by an unfinished request")
 
 	in := h.browser()
 	in.enter("ada", phone)
 	h.store.broken(nil, true)
-	require.Equal(t, 500, in.get("/contacts").StatusCode, "the guard stays closed")
+	require.Equal(t, 500, in.get("/contacts").StatusCode, "the guard lets nothing through")
 	require.Equal(t, 500, in.api("POST", "/contacts/export").StatusCode)
 	require.Zero(t, h.exports)
 }
 
-// tornSessions sets its cookie and breaks off.
+// tornSessions panics after SignIn has set the cookie.
 type tornSessions struct{ *sessions }
 
 func (s tornSessions) SignIn(w http.ResponseWriter, r *http.Request, session twofa.Session) error {
@@ -135,7 +135,7 @@ func (s tornSessions) SignIn(w http.ResponseWriter, r *http.Request, session two
 	panic("after the cookie")
 }
 
-func TestAbuse_P05_PanicHalfWayThroughTheSignIn(t *testing.T) {
+func TestAbuse_P05_PanicDuringSignIn(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
 		c.Sessions = tornSessions{c.Sessions.(*sessions)}
 	})
@@ -146,7 +146,7 @@ func TestAbuse_P05_PanicHalfWayThroughTheSignIn(t *testing.T) {
 	require.False(t, b.signedIn())
 }
 
-func TestUnavailable_LosesNothing(t *testing.T) {
+func TestUnavailable_KeepsPendingLogin(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	code := phone.next()
@@ -159,21 +159,21 @@ func TestUnavailable_LosesNothing(t *testing.T) {
 	require.Contains(t, page.Body, "nothing you did is lost")
 	require.Contains(t, page.Body, `href="/2fa/challenge"`)
 	require.NotContains(t, page.Body, "db.internal")
-	require.Contains(t, h.logs.String(), "db.internal", "the host is told why")
+	require.Contains(t, h.logs.String(), "db.internal", "the log has the cause")
 	require.Equal(t, 503, b.get("/2fa/challenge").StatusCode)
 	require.Equal(t, 503, b.get("/2fa/status").StatusCode)
-	require.Equal(t, 503, in.get("/contacts").StatusCode, "unreadable means not yet, never yes")
+	require.Equal(t, 503, in.get("/contacts").StatusCode, "a session that cannot be checked is refused")
 	require.Equal(t, 503, in.api("GET", "/contacts").StatusCode)
 	require.Equal(t, 503, in.get("/2fa/").StatusCode)
 	require.Equal(t, 503, h.browser().post("/login", "user", "ada").StatusCode)
 
 	h.store.broken(nil, false)
 	b.get("/2fa/challenge")
-	require.Equal(t, 303, b.post("/2fa/verify", "method", "totp", "code", code).StatusCode, "the same code still works")
+	require.Equal(t, 303, b.post("/2fa/verify", "method", "totp", "code", code).StatusCode, "the code was not used up")
 	require.True(t, in.signedIn())
 }
 
-func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
+func TestAbuse_P06_ErrorsRevealNothing(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	phone, _ := h.browser().enroll("ada")
 	used := phone.next()
@@ -201,9 +201,9 @@ func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
 	require.Equal(t, right.Body, wrong.Body)
 }
 
-// Over plain http the cookies are Secure all the same: a browser then keeps
-// none of them, and nobody is signed in by halves.
-func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
+// Cookies are Secure even over plain http. A browser then drops all of them, so
+// no login is left incomplete.
+func TestAbuse_P08_EveryCookieIsSecure(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "http://app.example.com/login", nil)
 	h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "/")

@@ -20,10 +20,10 @@ func TestAbuse_D02_JSONBodies(t *testing.T) {
 	for _, body := range []string{`{"code":123456}`, `{"code":null}`, `{"code":["000000","000001"]}`, `{"code":{"$gt":""}}`, `{}`, `{"code":"1","code":"2"}`} {
 		require.Equal(t, http.StatusUnsupportedMediaType, b.raw("/2fa/verify", "application/json", body).StatusCode, body)
 	}
-	require.Equal(t, before, h.store.writes(), "nothing was compared")
+	require.Equal(t, before, h.store.writes(), "no code was checked")
 }
 
-func TestAbuse_D03_ThousandCodes(t *testing.T) {
+func TestAbuse_D03_ThousandCodesInOneRequest(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	right := phone.next()
@@ -51,7 +51,7 @@ func TestAbuse_D10_LargeBodies(t *testing.T) {
 	require.Equal(t, 415, b.raw("/2fa/verify", "application/json", strings.Repeat("[", 1<<20)).StatusCode)
 }
 
-func TestAbuse_D11_MethodIsDecidedByTheServer(t *testing.T) {
+func TestAbuse_D11_ServerDecidesMethod(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	for _, method := range []string{"recovery", "unknown", "", "none", "sms", "email", "browser", "TOTP"} {
@@ -61,19 +61,19 @@ func TestAbuse_D11_MethodIsDecidedByTheServer(t *testing.T) {
 	}
 }
 
-func TestAbuse_D12_CodeInTheQuery(t *testing.T) {
+func TestAbuse_D12_CodeInQuery(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	code := phone.next()
 	answer := b.get("/2fa/verify?method=totp&code=" + code)
 	require.Equal(t, 405, answer.StatusCode)
 	require.Equal(t, "POST", answer.Header.Get("Allow"))
-	require.Equal(t, 422, b.post("/2fa/verify?method=totp&code="+code, "method", "totp").StatusCode, "nor beside a form")
+	require.Equal(t, 422, b.post("/2fa/verify?method=totp&code="+code, "method", "totp").StatusCode, "the query is ignored even if there is a form")
 	require.NotContains(t, h.logs.String(), code)
 	require.False(t, b.signedIn())
 }
 
-func TestAbuse_D13_ClientSuppliesTheTime(t *testing.T) {
+func TestAbuse_D13_TimeFromClient(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	h.clock.pass(-time.Hour)
@@ -84,7 +84,7 @@ func TestAbuse_D13_ClientSuppliesTheTime(t *testing.T) {
 	require.Equal(t, 422, b.post("/2fa/verify", "method", "totp", "code", old, "t", stamp, "timestamp", stamp).StatusCode)
 }
 
-func TestAbuse_D14_OtherWaysToSayPOST(t *testing.T) {
+func TestAbuse_D14_OtherContentTypesAndMethods(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	form := url.Values{"csrf_token": {b.csrf}, "method": {"totp"}, "code": {phone.next()}}.Encode()
@@ -97,7 +97,7 @@ func TestAbuse_D14_OtherWaysToSayPOST(t *testing.T) {
 	require.False(t, b.signedIn())
 }
 
-func TestAbuse_D15_HeadersOpenNothing(t *testing.T) {
+func TestAbuse_D15_HeadersBypassNothing(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, _, _ := h.pending("ada")
 	for name, value := range map[string]string{"User-Agent": "GoogleHC/1.0", "X-Requested-With": "XMLHttpRequest", "X-Debug": "1",
@@ -122,8 +122,8 @@ func TestAbuse_C05_RotatedForwardedFor(t *testing.T) {
 		b.header.Set("True-Client-Ip", "198.51.100."+strconv.Itoa(i))
 		status = b.post("/2fa/verify", "method", "totp", "code", phone.wrong()).StatusCode
 	}
-	require.Equal(t, 429, status, "the account's limit holds")
-	for i := range 40 { // recovery codes have a lock of their own: what stops them all is the address
+	require.Equal(t, 429, status, "the limit for the account holds")
+	for i := range 40 { // recovery codes are locked separately; the limit for the address stops all guesses
 		b.header.Set("X-Forwarded-For", "198.51.100."+strconv.Itoa(i))
 		page := b.post("/2fa/verify", "method", "recovery", "code", "0000")
 		if strings.Contains(page.Body, "Too many attempts from your network") {
@@ -155,7 +155,7 @@ func TestAbuse_C12_ResendWhileLocked(t *testing.T) {
 		require.Equal(t, 429, page.StatusCode)
 		bodies = append(bodies, page.Body)
 	}
-	require.Equal(t, n, h.outbox.sentTexts(), "no text leaves")
+	require.Equal(t, n, h.outbox.sentTexts(), "no text message is sent")
 	require.Equal(t, bodies[0], bodies[2])
 }
 
@@ -175,7 +175,7 @@ func TestAbuse_C16_GuessedLinkTokens(t *testing.T) {
 		}
 	}
 	require.Positive(t, limited)
-	require.Equal(t, before, h.store.writes(), "the user does not notice")
+	require.Equal(t, before, h.store.writes(), "the user's counters are unchanged")
 	h.clock.pass(time.Minute)
 	require.Equal(t, 303, b.post("/2fa/link", "token", tokenOf(h.outbox.link())).StatusCode)
 
@@ -184,9 +184,9 @@ func TestAbuse_C16_GuessedLinkTokens(t *testing.T) {
 	token := tokenOf(h.outbox.link())
 	c.post("/2fa/link", "token", "no")
 	h.clock.pass(time.Minute)
-	c.post("/2fa/send", "method", "email") // the first link is void from here on
+	c.post("/2fa/send", "method", "email") // invalidates the first link
 	require.Equal(t, 422, c.post("/2fa/link", "token", token).StatusCode)
-	require.Equal(t, stripToken(guess.Body), stripToken(c.post("/2fa/link", "token", token).Body), "an outdated link looks like a guess")
+	require.Equal(t, stripToken(guess.Body), stripToken(c.post("/2fa/link", "token", token).Body), "an invalidated link looks like a wrong one")
 }
 
 func stripToken(body string) string { return tokenPattern.ReplaceAllString(body, "") }

@@ -24,7 +24,7 @@ func TestAbuse_I01_I04_OtherBrowsersAndScanners(t *testing.T) {
 		page := other.get(link)
 		require.Equal(t, 200, page.StatusCode)
 		require.Contains(t, page.Body, "works only in the browser in which you typed your password")
-		require.NotContains(t, page.Body, tokenOf(link), "of no use here")
+		require.NotContains(t, page.Body, tokenOf(link), "the token is useless in this browser")
 	}
 	require.NotContains(t, strings.ToLower(other.get("/2fa/twofa.js").Body), "submit", "no script presses the button")
 	require.Equal(t, before, h.store.writes())
@@ -40,14 +40,14 @@ func TestAbuse_I01_I04_OtherBrowsersAndScanners(t *testing.T) {
 	require.False(t, b.signedIn())
 
 	b.get(link)
-	require.Equal(t, 303, b.post("/2fa/link", "token", tokenOf(link)).StatusCode, "the person still gets in")
+	require.Equal(t, 303, b.post("/2fa/link", "token", tokenOf(link)).StatusCode, "the user can still sign in")
 	require.True(t, b.signedIn())
 }
 
-func TestAbuse_I02_VictimClicksTheAttackersLink(t *testing.T) {
+func TestAbuse_I02_VictimOpensAttackersLink(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	attacker, victim := h.browser(), h.browser()
-	attacker.login("ada") // knows the password
+	attacker.login("ada") // with the stolen password
 	link := h.mailed()
 	victim.get(link)
 	require.Equal(t, 403, victim.post("/2fa/link", "token", tokenOf(link)).StatusCode)
@@ -55,7 +55,7 @@ func TestAbuse_I02_VictimClicksTheAttackersLink(t *testing.T) {
 	require.False(t, attacker.signedIn())
 	require.Contains(t, attacker.get("/2fa/status").Body, "waiting")
 
-	// The victim's own login under way does not lend itself to it either.
+	// The link is not valid for a pending login of the victim either.
 	victim.login("bob")
 	require.Equal(t, 422, victim.post("/2fa/link", "token", tokenOf(link)).StatusCode)
 	require.False(t, attacker.signedIn())
@@ -96,9 +96,9 @@ func TestAbuse_I08_HostHeaders(t *testing.T) {
 	require.NotContains(t, h.outbox.mails[len(h.outbox.mails)-1].Text, "evil")
 }
 
-func TestAbuse_I09_NextLeadsAway(t *testing.T) {
+func TestAbuse_I09_NextOnAnotherSite(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
-	for _, next := range awayList {
+	for _, next := range unsafeRedirects {
 		b := h.browser()
 		a := b.post("/login", "user", "ada", "next", next)
 		require.Equal(t, "/", a.Header.Get("Location"), "%q", next)
@@ -106,26 +106,26 @@ func TestAbuse_I09_NextLeadsAway(t *testing.T) {
 	}
 }
 
-func TestAbuse_I09_NextInTheCookieLeadsAway(t *testing.T) {
+func TestAbuse_I09_NextInCookieOnAnotherSite(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	b := h.browser()
 	b.login("ada", "next", "/contacts")
 	value := b.cookie("__Host-twofa-challenge")
 	require.Contains(t, value, "n=%2Fcontacts")
 	b.setCookie("__Host-twofa-challenge", strings.Replace(value, "n=%2Fcontacts", "n=javascript%3Aalert%281%29", 1))
-	require.Contains(t, b.get("/2fa/challenge").Body, `data-next="/"`, "where the script goes")
+	require.Contains(t, b.get("/2fa/challenge").Body, `data-next="/"`, "the address that the script opens")
 	require.Equal(t, "/", b.post("/2fa/link", "token", tokenOf(h.mailed())).Header.Get("Location"))
 }
 
-func TestAbuse_I10_LandingPage(t *testing.T) {
+func TestAbuse_I10_LinkPageLeaksNoToken(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	b := h.browser()
 	b.login("ada")
 	page := b.get(h.mailed())
 	require.Equal(t, "no-referrer", page.Header.Get("Referrer-Policy"))
 	require.Equal(t, "no-store", page.Header.Get("Cache-Control"))
-	require.Equal(t, 1, strings.Count(page.Body, tokenOf(h.mailed())), "only in the form")
-	require.NotContains(t, page.Body, "//", "nothing from elsewhere")
+	require.Equal(t, 1, strings.Count(page.Body, tokenOf(h.mailed())), "the token is only in the form")
+	require.NotContains(t, page.Body, "//", "no resource from another site")
 }
 
 func TestAbuse_I15_ManyLinks(t *testing.T) {
@@ -137,14 +137,14 @@ func TestAbuse_I15_ManyLinks(t *testing.T) {
 		h.clock.pass(time.Second)
 	}
 	require.Equal(t, 1, h.outbox.links())
-	// Other users, one address: what is never proven is used up.
+	// With other users, messages that lead to no proof use up the address's allowance.
 	for i := range 40 {
 		h.browser().login("user" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
 	}
 	require.LessOrEqual(t, h.outbox.links(), 20)
 }
 
-func TestAbuse_I15_AnOfficeIsNotLockedOut(t *testing.T) {
+func TestAbuse_I15_SharedAddressIsNotLimited(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	for i := range 60 {
 		b := h.browser()
@@ -170,7 +170,7 @@ func TestAbuse_I17_TwoTabs(t *testing.T) {
 	require.True(t, b.signedIn())
 }
 
-func TestAbuse_I18_J12_AnswersHoldNothingSecret(t *testing.T) {
+func TestAbuse_I18_J12_ResponsesContainNoSecrets(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	b := h.browser()
 	first := b.post("/login", "user", "ada")
@@ -214,15 +214,15 @@ func TestAbuse_I19_K09_P02_Cookies(t *testing.T) {
 	}
 	long := "/contacts?q=" + strings.Repeat("%25", 300)
 	look(b.post("/login", "user", "ada", "account", "", "next", long))
-	require.Equal(t, 600, seen["__Host-twofa-challenge"].MaxAge, "as long as the challenge")
+	require.Equal(t, 600, seen["__Host-twofa-challenge"].MaxAge, "as long as the challenge is valid")
 	require.Equal(t, 90*24*3600, seen["__Host-twofa-browser"].MaxAge)
 	require.GreaterOrEqual(t, len(seen["__Host-twofa-browser"].Value), 32)
 	b.get("/2fa/challenge")
 	look(b.post("/2fa/link", "token", tokenOf(h.mailed())))
-	require.Equal(t, -1, seen["__Host-twofa-challenge"].MaxAge, "gone when it is done")
+	require.Equal(t, -1, seen["__Host-twofa-challenge"].MaxAge, "the cookie is deleted after the login")
 }
 
-func TestAbuse_J08_NumberOfTheAttackersChoice(t *testing.T) {
+func TestAbuse_J08_NumberChosenByAttacker(t *testing.T) {
 	h := newHost(t, twofa.PolicySMS(), noMail)
 	b := h.browser()
 	b.login("ada")

@@ -9,25 +9,25 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-func TestAbuse_G01_RemoveNeedsAProof(t *testing.T) {
+func TestAbuse_G01_RemovalNeedsFreshProof(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]
 	r := b.request("POST", "/2fa/factors/remove", "csrf_token="+b.csrf+"&id="+id)
 	r.Header.Set("Accept", "application/json")
-	require.Equal(t, 401, b.do(r).StatusCode, "a session is not enough")
+	require.Equal(t, 401, b.do(r).StatusCode, "a session is no fresh proof")
 	b.enter("ada", phone)
 	b.get("/2fa/")
 	page := b.follow(b.post("/2fa/factors/remove", "id", id))
-	require.Contains(t, page.Body, "Confirm it is you", "nor is a fresh login")
+	require.Contains(t, page.Body, "Confirm it is you", "a new login is no fresh proof")
 	b.prove(phone)
 	page = b.follow(b.post("/2fa/factors/remove", "id", id))
 	require.Contains(t, page.Body, "Nothing is set up yet")
 }
 
-// posts returns the paths that change something.
-func posts() (paths []string) {
+// postPaths returns the paths of all POST requests.
+func postPaths() (paths []string) {
 	for _, rt := range twofahttp.Routes() {
 		if rt.Method == "POST" {
 			paths = append(paths, "/2fa/"+rt.Path)
@@ -36,13 +36,13 @@ func posts() (paths []string) {
 	return paths
 }
 
-func TestAbuse_G02_G04_FromAnotherSite(t *testing.T) {
+func TestAbuse_G02_G04_RequestFromAnotherSite(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	b.enroll("ada")
 	b.get("/2fa/")
 	before := h.store.writes()
-	for _, path := range posts() {
+	for _, path := range postPaths() {
 		for site, origin := range map[string]string{"cross-site": "https://evil.example", "same-site": "https://sub.example.com", "": "https://evil.example", "cross-site ": "null"} {
 			r := b.request("POST", path, "csrf_token="+b.csrf)
 			r.Header.Set("Origin", origin)
@@ -57,24 +57,24 @@ func TestAbuse_G02_G04_FromAnotherSite(t *testing.T) {
 	require.True(t, b.signedIn())
 }
 
-func TestAbuse_G03_OldBrowserWithoutToken(t *testing.T) {
+func TestAbuse_G03_InvalidFormToken(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, other := h.browser(), h.browser()
 	b.enroll("ada")
 	other.get("/2fa/challenge")
-	for _, path := range posts() {
+	for _, path := range postPaths() {
 		for _, token := range []string{"", "x", other.csrf, "&csrf_token=" + b.csrf} {
 			r := b.request("POST", path, "csrf_token="+token)
 			r.Header.Del("Sec-Fetch-Site")
 			require.Contains(t, []int{400, 403}, b.do(r).StatusCode, path)
 		}
 		r := h.browser().request("POST", path, "csrf_token="+b.csrf)
-		require.Equal(t, 403, h.browser().do(r).StatusCode, "a token of another browser")
+		require.Equal(t, 403, h.browser().do(r).StatusCode, "the token of another browser is invalid")
 	}
 	require.True(t, b.signedIn())
 }
 
-func TestAbuse_G05_K07_IDsOfOthers(t *testing.T) {
+func TestAbuse_G05_K07_IDsOfAnotherUser(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	ada, bob := h.browser(), h.browser()
 	ada.enroll("ada")
@@ -92,7 +92,7 @@ func TestAbuse_G05_K07_IDsOfOthers(t *testing.T) {
 	require.Equal(t, ids, idPattern.FindAllStringSubmatch(ada.get("/2fa/").Body, -1))
 	own := idPattern.FindAllStringSubmatch(bob.get("/2fa/").Body, -1)
 	bob.post("/2fa/browsers/forget", "id", own[len(own)-1][1])
-	require.Contains(t, bob.get("/2fa/").Body, "None yet", "the own one goes at once")
+	require.Contains(t, bob.get("/2fa/").Body, "None yet", "the user's own browser is forgotten")
 }
 
 func TestAbuse_G11_Framing(t *testing.T) {
@@ -114,10 +114,10 @@ func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 		require.Equal(t, "no-store", page.Header.Get("Cache-Control"))
 		require.NotContains(t, page.Body, codes[0])
 	}
-	require.Equal(t, 403, b.post("/2fa/codes").StatusCode, "not even with a proof, where they are not viewable")
+	require.Equal(t, 403, b.post("/2fa/codes").StatusCode, "codes that are not viewable are never shown again")
 }
 
-func TestAbuse_H07_CodesFromAPendingLogin(t *testing.T) {
+func TestAbuse_H07_CodesDuringPendingLogin(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Viewable = true })
 	b, _, codes := h.pending("ada")
 	for _, path := range []string{"/2fa/codes", "/2fa/codes/new"} {
@@ -127,7 +127,7 @@ func TestAbuse_H07_CodesFromAPendingLogin(t *testing.T) {
 	}
 }
 
-func TestAbuse_H12_ClientNamesTheCodeToBurn(t *testing.T) {
+func TestAbuse_H12_ClientChoosesCodeToUseUp(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, _, codes := h.pending("ada")
 	require.Equal(t, 422, b.post("/2fa/verify", "method", "recovery", "code", "0000-0000-0000-0000-0000-0000", "index", "3", "id", "3").StatusCode)
@@ -135,14 +135,14 @@ func TestAbuse_H12_ClientNamesTheCodeToBurn(t *testing.T) {
 	require.Contains(t, page.Body, "9 are left")
 }
 
-func TestAbuse_S05_QRIsThePersonsOnly(t *testing.T) {
+func TestAbuse_T05_QRCodeIsShownToItsUserOnly(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, eve := h.browser(), h.browser()
 	b.login("ada")
 	eve.login("eve")
 	b.get("/2fa/setup?start=1")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
-	require.NotContains(t, page.Body, "<img", "it stands in the page and is fetched from nowhere")
+	require.NotContains(t, page.Body, "<img", "the QR code is part of the page")
 	require.NotContains(t, page.Body, "https://")
 	require.NotContains(t, eve.get("/2fa/setup").Body, "<svg")
 	require.NotContains(t, h.browser().get("/2fa/setup").Body, "<svg")

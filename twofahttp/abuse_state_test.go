@@ -13,12 +13,12 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-var closed = []string{"/", "/contacts", "/contacts/export", "/report", "/static/logo.png", "/unknown", "/2fa"}
+var guardedPaths = []string{"/", "/contacts", "/contacts/export", "/report", "/static/logo.png", "/unknown", "/2fa"}
 
 func TestAbuse_E01_PendingLoginReachesNothing(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, _, _ := h.pending("ada")
-	for _, path := range closed {
+	for _, path := range guardedPaths {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
 			require.Contains(t, []int{301, 303, 307, 401, 405}, b.do(b.request(method, path, "")).StatusCode, method+" "+path)
 			require.Contains(t, []int{301, 307, 401, 405}, b.api(method, path).StatusCode, method+" "+path)
@@ -33,7 +33,7 @@ func TestAbuse_E01_PendingLoginReachesNothing(t *testing.T) {
 	require.Equal(t, "application/problem+json", api.Header.Get("Content-Type"))
 	require.Equal(t, "second_factor_required", problemCode(t, api))
 	require.Equal(t, "signed_out", problemCode(t, h.browser().api("GET", "/contacts")))
-	for _, rt := range twofahttp.Routes() { // of our own pages, only those of the challenge
+	for _, rt := range twofahttp.Routes() { // only the pages of the challenge are open
 		a := b.do(b.request(rt.Method, "/2fa/"+rt.Path, "csrf_token="+b.csrf))
 		switch rt.Path {
 		case "challenge", "verify", "send", "cancel", "link", "status", "signin", "style.css", "twofa.js":
@@ -64,7 +64,7 @@ func TestAbuse_E02_PendingTokenAsBearer(t *testing.T) {
 	require.Equal(t, 401, c.api("GET", "/contacts").StatusCode)
 }
 
-func TestAbuse_E03_OtherUserInTheRequest(t *testing.T) {
+func TestAbuse_E03_AnotherUserInRequest(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	h.browser().enroll("bob")
 	b, phone, _ := h.pending("ada")
@@ -85,7 +85,7 @@ func TestAbuse_E04_ChallengeOfAnotherUser(t *testing.T) {
 	mallory, app, _ := h.pending("mallory")
 	ada, _, _ := h.pending("ada")
 	mallory.setCookie("__Host-twofa-challenge", ada.cookie("__Host-twofa-challenge"))
-	require.Equal(t, 410, mallory.post("/2fa/verify", "method", "totp", "code", app.next()).StatusCode, "bound to the other browser")
+	require.Equal(t, 410, mallory.post("/2fa/verify", "method", "totp", "code", app.next()).StatusCode, "the challenge is bound to another browser")
 	require.False(t, mallory.signedIn())
 }
 
@@ -117,21 +117,21 @@ func TestAbuse_E06_SessionIDChanges(t *testing.T) {
 
 	old := h.browser()
 	old.setCookie(sessionCookie, before)
-	require.False(t, old.signedIn(), "the id from before is dead")
+	require.False(t, old.signedIn(), "the old session ID is invalid")
 	old.setCookie("__Host-twofa-browser", b.cookie("__Host-twofa-browser"))
 	old.setCookie("__Host-twofa-challenge", pending)
 	old.get("/2fa/link")
-	require.Equal(t, 410, old.post("/2fa/verify", "method", "totp", "code", phone.next()).StatusCode, "and so is the pending login")
+	require.Equal(t, 410, old.post("/2fa/verify", "method", "totp", "code", phone.next()).StatusCode, "the pending login has ended")
 }
 
-func TestAbuse_E06_NewLoginEndsTheOldOne(t *testing.T) {
+func TestAbuse_E06_NewLoginEndsOldSession(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	h.browser().enroll("bob")
 	b := h.browser()
 	b.login("ada")
 	require.True(t, b.signedIn())
 	b.login("bob")
-	require.False(t, b.signedIn(), "nobody is, while the code is asked for")
+	require.False(t, b.signedIn(), "nobody is signed in until the login is complete")
 }
 
 func TestAbuse_E07_PlantedCookies(t *testing.T) {
@@ -150,7 +150,7 @@ func TestAbuse_E07_PlantedCookies(t *testing.T) {
 	require.Contains(t, attacker.login("ada").Body, "Enter your code")
 }
 
-func TestAbuse_E12_WrongCodeThenOnwards(t *testing.T) {
+func TestAbuse_E12_WrongCodeOpensNothing(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	require.Equal(t, 422, b.post("/2fa/verify", "method", "totp", "code", phone.wrong()).StatusCode)
@@ -159,10 +159,10 @@ func TestAbuse_E12_WrongCodeThenOnwards(t *testing.T) {
 	require.Equal(t, 401, b.api("GET", "/contacts").StatusCode)
 	b.setCookie("__Host-twofa-setup", strings.Replace(b.cookie("__Host-twofa-challenge"), "k=action", "k=enroll", 1))
 	require.Equal(t, 403, b.api("GET", "/contacts").StatusCode)
-	require.NotContains(t, b.get("/2fa/setup").Body, "Set up the app", "it is no way into set-up either")
+	require.NotContains(t, b.get("/2fa/setup").Body, "Set up the app", "the pending login cannot enroll a factor either")
 }
 
-func TestAbuse_F02_F03_SetUpFromAPendingLogin(t *testing.T) {
+func TestAbuse_F02_F03_EnrollmentDuringPendingLogin(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	for _, path := range []string{"/2fa/setup", "/2fa/codes/new", "/2fa/codes", "/2fa/setup/saved", "/2fa/setup/confirm"} {
@@ -188,7 +188,7 @@ func TestAbuse_F04_KeyIsShownOnlyWhilePending(t *testing.T) {
 	}
 }
 
-func TestAbuse_F05_VisitFromElsewhereChangesNothing(t *testing.T) {
+func TestAbuse_F05_RequestFromAnotherSiteChangesNothing(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	b.login("ada")
@@ -203,10 +203,10 @@ func TestAbuse_F05_VisitFromElsewhereChangesNothing(t *testing.T) {
 		}
 	}
 	require.Equal(t, before, h.store.writes())
-	require.Equal(t, phone, h.scan(b.get("/2fa/setup").Body), "the same key is pending")
+	require.Equal(t, phone, h.scan(b.get("/2fa/setup").Body), "the pending key is the same")
 }
 
-func TestAbuse_F06_SetUpBelongsToItsSession(t *testing.T) {
+func TestAbuse_F06_EnrollmentBelongsToItsSession(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	a, other, bob := h.browser(), h.browser(), h.browser()
 	a.login("ada")
@@ -222,7 +222,7 @@ func TestAbuse_F06_SetUpBelongsToItsSession(t *testing.T) {
 	require.Equal(t, 303, a.post("/2fa/setup/confirm", "code", phone.code()).StatusCode)
 }
 
-func TestAbuse_F09_AddingAFactorNeedsAProof(t *testing.T) {
+func TestAbuse_F09_AddingFactorNeedsFreshProof(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	phone, _ := b.enroll("ada")
@@ -234,7 +234,7 @@ func TestAbuse_F09_AddingAFactorNeedsAProof(t *testing.T) {
 	require.Contains(t, b.prove(phone).Body, "Set up the app")
 	require.Contains(t, b.follow(b.post("/2fa/setup", "method", "totp")).Body, "<svg")
 
-	late := h.browser() // the very first one needs a password typed just now
+	late := h.browser() // the very first factor needs a recent password
 	late.login("bob")
 	h.clock.pass(16 * time.Minute)
 	late.get("/2fa/setup?start=1")

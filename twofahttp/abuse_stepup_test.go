@@ -11,11 +11,11 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// stepUps has an action that serves once, and one whose proof lasts.
-var stepUps = twofa.Policy{Actions: map[string]twofa.ActionRule{"report": {MaxAge: 5 * time.Minute}}}
+// stepUpPolicy has an action with a single-use proof and one with a proof that lasts.
+var stepUpPolicy = twofa.Policy{Actions: map[string]twofa.ActionRule{"report": {MaxAge: 5 * time.Minute}}}
 
-func TestAbuse_L01_L09_L12_NothingWithoutAProof(t *testing.T) {
-	h := newHost(t, stepUps)
+func TestAbuse_L01_L09_L12_NoActionWithoutProof(t *testing.T) {
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	b.enroll("ada")
 	h.clock.pass(time.Hour)
@@ -38,20 +38,20 @@ func TestAbuse_L01_L09_L12_NothingWithoutAProof(t *testing.T) {
 	require.Zero(t, h.exports)
 }
 
-func TestAbuse_L02_ProofGetsTooOld(t *testing.T) {
-	h := newHost(t, stepUps)
+func TestAbuse_L02_ProofExpires(t *testing.T) {
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.follow(b.get("/report"))
 	require.Equal(t, secretExport, b.prove(phone).Body)
-	require.Equal(t, secretExport, b.get("/report").Body, "it lasts")
+	require.Equal(t, secretExport, b.get("/report").Body, "the proof can be used again")
 	h.clock.pass(5 * time.Minute)
 	require.Contains(t, b.follow(b.get("/report")).Body, "Confirm it is you")
 	require.Equal(t, "proof_expired", problemCode(t, b.api("GET", "/report")))
 }
 
 func TestAbuse_L03_ProofBelongsToItsSession(t *testing.T) {
-	h := newHost(t, stepUps)
+	h := newHost(t, stepUpPolicy)
 	b, other := h.browser(), h.browser()
 	phone, _ := b.enroll("ada")
 	other.enter("ada", phone)
@@ -61,8 +61,8 @@ func TestAbuse_L03_ProofBelongsToItsSession(t *testing.T) {
 	require.Equal(t, 200, b.api("GET", "/report").StatusCode)
 }
 
-func TestAbuse_L04_L05_ClaimsOfTheClient(t *testing.T) {
-	h := newHost(t, stepUps)
+func TestAbuse_L04_L05_ClaimsByClient(t *testing.T) {
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	b.enroll("ada")
 	b.follow(b.get("/report"))
@@ -77,8 +77,8 @@ func TestAbuse_L04_L05_ClaimsOfTheClient(t *testing.T) {
 	require.Zero(t, h.exports)
 }
 
-func TestAbuse_L06_NoFactorAtAll(t *testing.T) {
-	h := newHost(t, stepUps, noMail)
+func TestAbuse_L06_UserWithoutFactor(t *testing.T) {
+	h := newHost(t, stepUpPolicy, noMail)
 	b := h.browser()
 	b.login("ada")
 	page := b.follow(b.post("/contacts/export"))
@@ -89,7 +89,7 @@ func TestAbuse_L06_NoFactorAtAll(t *testing.T) {
 }
 
 func TestAbuse_L07_LockedFactor(t *testing.T) {
-	h := newHost(t, stepUps)
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.follow(b.get("/report"))
@@ -99,10 +99,10 @@ func TestAbuse_L07_LockedFactor(t *testing.T) {
 	page := b.post("/2fa/verify", "method", "totp", "code", phone.code())
 	require.Equal(t, 429, page.StatusCode)
 	require.Equal(t, 401, b.api("GET", "/report").StatusCode)
-	require.True(t, b.signedIn(), "the session goes on")
+	require.True(t, b.signedIn(), "the session stays valid")
 }
 
-func TestAbuse_L08_ProofEndsWithWhatItStoodOn(t *testing.T) {
+func TestAbuse_L08_ProofEndsWithSession(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		end  func(*host, *browser, app)
@@ -117,11 +117,11 @@ func TestAbuse_L08_ProofEndsWithWhatItStoodOn(t *testing.T) {
 			b.prove(phone)
 			page := b.follow(b.post("/2fa/setup", "method", "totp"))
 			b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()))
-			require.True(h, b.signedIn(), "this session goes on")
+			require.True(h, b.signedIn(), "this session stays valid")
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHost(t, stepUps)
+			h := newHost(t, stepUpPolicy)
 			b := h.browser()
 			phone, _ := b.enroll("ada")
 			b.follow(b.get("/report"))
@@ -132,8 +132,8 @@ func TestAbuse_L08_ProofEndsWithWhatItStoodOn(t *testing.T) {
 	}
 }
 
-func TestAbuse_L10_ReturnLeadsAway(t *testing.T) {
-	h := newHost(t, stepUps)
+func TestAbuse_L10_NextOnAnotherSite(t *testing.T) {
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.get("/2fa/confirm?action=report&next=" + url.QueryEscape("//evil.example/"))
@@ -141,11 +141,11 @@ func TestAbuse_L10_ReturnLeadsAway(t *testing.T) {
 	a := b.post("/2fa/verify", "method", "totp", "code", phone.next())
 	require.Equal(t, "/", a.Header.Get("Location"))
 	a = b.get("/2fa/confirm?action=report&next=" + url.QueryEscape("https://evil.example/"))
-	require.Equal(t, "/", a.Header.Get("Location"), "also where there is a proof already")
+	require.Equal(t, "/", a.Header.Get("Location"), "even if there is already a proof")
 }
 
-func TestAbuse_L11_NoPOSTIsReplayed(t *testing.T) {
-	h := newHost(t, stepUps)
+func TestAbuse_L11_POSTIsNotRepeated(t *testing.T) {
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	r := b.request("POST", "/report", "delete=everything")
@@ -153,25 +153,25 @@ func TestAbuse_L11_NoPOSTIsReplayed(t *testing.T) {
 	page := b.follow(b.do(r))
 	require.NotContains(t, page.Body, "everything")
 	a := b.post("/2fa/verify", "method", "totp", "code", phone.next())
-	require.Equal(t, "/contacts?page=2", a.Header.Get("Location"), "to the page with the button")
+	require.Equal(t, "/contacts?page=2", a.Header.Get("Location"), "redirects to the page with the button")
 	require.Zero(t, h.exports)
 
 	evil := b.request("POST", "/contacts/export", "")
 	evil.Header.Set("Sec-Fetch-Site", "cross-site")
 	b.follow(b.get("/2fa/confirm?action=contacts.export&next=/contacts"))
 	b.prove(phone)
-	require.Equal(t, 403, b.do(evil).StatusCode, "another site does not use up a proof")
+	require.Equal(t, 403, b.do(evil).StatusCode, "another site cannot use up the proof")
 	require.Equal(t, secretExport, b.post("/contacts/export").Body)
 }
 
-func TestAbuse_L13_OnceIsOnce(t *testing.T) {
-	h := newHost(t, stepUps)
+func TestAbuse_L13_ProofIsUsedUpOnce(t *testing.T) {
+	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.follow(b.post("/contacts/export"))
 	b.prove(phone)
 	see := b.get("/contacts/export")
-	require.Equal(t, "/contacts", see.Header.Get("Location"), "a GET delivers nothing, with a proof either")
+	require.Equal(t, "/contacts", see.Header.Get("Location"), "a GET delivers nothing even with a proof")
 	require.Equal(t, "no-store", see.Header.Get("Cache-Control"))
 	require.Equal(t, 405, b.api("GET", "/contacts/export").StatusCode)
 	require.Equal(t, 405, b.api("HEAD", "/contacts/export").StatusCode)

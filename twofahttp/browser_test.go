@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// browser has its own cookies.
+// browser is a client with its own cookies.
 type browser struct {
 	h      *host
 	client *http.Client
@@ -35,7 +35,7 @@ func (h *host) browser() *browser {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// answer is a response, read to its end.
+// answer is a response with its whole body.
 type answer struct {
 	*http.Response
 	Body string
@@ -78,7 +78,7 @@ func (b *browser) request(method, path, body string) *http.Request {
 
 func (b *browser) get(path string) answer { return b.do(b.request("GET", path, "")) }
 
-// post sends a form with the token of the last page.
+// post sends a form with the form token of the last page.
 func (b *browser) post(path string, pairs ...string) answer {
 	form := url.Values{"csrf_token": {b.csrf}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -87,7 +87,7 @@ func (b *browser) post(path string, pairs ...string) answer {
 	return b.do(b.request("POST", path, form.Encode()))
 }
 
-// follow goes where redirects lead.
+// follow follows redirects and returns the last response.
 func (b *browser) follow(a answer) answer {
 	b.h.Helper()
 	for range 8 {
@@ -95,10 +95,10 @@ func (b *browser) follow(a answer) answer {
 		if a.StatusCode != http.StatusSeeOther {
 			return a
 		}
-		require.True(b.h, strings.HasPrefix(to, "/"), "leads away: %s", to)
+		require.True(b.h, strings.HasPrefix(to, "/"), "redirected to another site: %s", to)
 		a = b.get(to)
 	}
-	require.Fail(b.h, "goes round in circles")
+	require.Fail(b.h, "redirected in circles")
 	return a
 }
 
@@ -107,7 +107,7 @@ func (b *browser) login(user string, pairs ...string) answer {
 	return b.follow(b.post("/login", append([]string{"user", user}, pairs...)...))
 }
 
-// signedIn reports whether the closed part of the application answers.
+// signedIn reports whether the guarded part of the application is open.
 func (b *browser) signedIn() bool { return b.get("/contacts").Body == "contacts page" }
 
 func (b *browser) cookie(name string) string {
@@ -144,7 +144,7 @@ func (a app) code() string {
 	return code
 }
 
-// next waits for the next code.
+// next returns the next code after advancing the clock.
 func (a app) next() string {
 	a.h.clock.pass(30 * time.Second)
 	return a.code()
@@ -162,7 +162,7 @@ func codesOn(page string) (codes []string) {
 	return codes
 }
 
-// enroll logs a user in who has nothing, and sets up an app.
+// enroll signs in a user who has no factor and enrolls an app.
 func (b *browser) enroll(user string, pairs ...string) (app, []string) {
 	b.h.Helper()
 	b.login(user, pairs...)
@@ -178,14 +178,14 @@ func (b *browser) enroll(user string, pairs ...string) (app, []string) {
 	return phone, codes
 }
 
-// enter logs in with an app.
+// enter signs in with an app.
 func (b *browser) enter(user string, phone app, pairs ...string) answer {
 	b.h.Helper()
 	b.login(user)
 	return b.follow(b.post("/2fa/verify", append([]string{"method", "totp", "code", phone.next()}, pairs...)...))
 }
 
-// prove passes the step-up that the last answer asked for.
+// prove gives the proof that the last page asked for.
 func (b *browser) prove(phone app) answer {
 	b.h.Helper()
 	return b.follow(b.post("/2fa/verify", "method", "totp", "code", phone.next()))
@@ -200,14 +200,14 @@ func (h *host) pending(user string) (*browser, app, []string) {
 	return b, phone, codes
 }
 
-// api asks like a program, not like a person's browser.
+// api sends a request that does not accept HTML.
 func (b *browser) api(method, path string) answer {
 	r := b.request(method, path, "")
 	r.Header.Set("Accept", "application/json")
 	return b.do(r)
 }
 
-// raw posts a body as it is.
+// raw posts body with the given content type.
 func (b *browser) raw(path, kind, body string) answer {
 	r := b.request("POST", path, body)
 	r.Header.Set("Content-Type", kind)

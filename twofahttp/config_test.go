@@ -15,7 +15,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-func TestNew_ReportsAllThatIsWrong(t *testing.T) {
+func TestNew_ReportsEveryInvalidField(t *testing.T) {
 	_, err := twofahttp.New(twofahttp.Config{Prefix: "2fa", LoginURL: "//evil.com", HomeURL: "https://example.com/", AttemptsPerMinute: -1, SendsPerHour: -1,
 		Actions: map[string]twofahttp.Action{"x": {Page: "//evil.com"}},
 		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland"}, {}, {Code: "ch", Name: "Switzerland"}, {Code: "FR"}}, TrustedProxies: make([]netip.Prefix, 1),
@@ -24,11 +24,11 @@ func TestNew_ReportsAllThatIsWrong(t *testing.T) {
 		"Regions[1].Code:", "Regions[1].Name:", "Regions[2].Code:", "Regions[3].Name:", "TrustedProxies[0]:", `Actions["x"].Page:`, "Templates: challenge.html:"} {
 		require.ErrorContains(t, err, field)
 	}
-	require.ErrorContains(t, err, "\nSendsPerHour: must be 1 or more, is -1\n", "the field, the rule and the value")
+	require.ErrorContains(t, err, "\nSendsPerHour: must be 1 or more, is -1\n", "names the field, the rule and the value")
 	require.NotContains(t, err.Error(), "Regions[0]")
 }
 
-func TestNew_TriesThePages(t *testing.T) {
+func TestNew_RendersTemplates(t *testing.T) {
 	pages, err := filepath.Glob("pages/*")
 	require.NoError(t, err)
 	for _, file := range pages {
@@ -39,7 +39,7 @@ func TestNew_TriesThePages(t *testing.T) {
 			_, err := twofahttp.New(twofahttp.Config{Templates: fstest.MapFS{name: {Data: []byte(text)}}})
 			return err
 		}
-		require.NotContains(t, try(name, string(text)).Error(), "Templates", "our own is fine")
+		require.NotContains(t, try(name, string(text)).Error(), "Templates", "the built-in file is accepted")
 		require.ErrorContains(t, try("x"+name, string(text)), "Templates: x"+name+": must have the name of a page")
 		if at := regexp.MustCompile(`{{\.[A-Z]`).FindIndex(text); at != nil {
 			require.ErrorContains(t, try(name, string(text[:at[0]])+"{{.Nope"+string(text[at[0]+2:])), "Nope", name)
@@ -47,8 +47,8 @@ func TestNew_TriesThePages(t *testing.T) {
 	}
 }
 
-// Whatever a page has words for is tried.
-func TestNew_TriesEveryWord(t *testing.T) {
+// New renders the pages with every code for which they have a text.
+func TestNew_RendersEveryCode(t *testing.T) {
 	for file, codes := range map[string][]string{"pages/alert.html": twofahttp.AlertCodes, "pages/message.html": twofahttp.ProblemCodes} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -60,7 +60,7 @@ func TestNew_TriesEveryWord(t *testing.T) {
 	}
 }
 
-// What a page is given is written down for who replaces it.
+// docs/pages.md lists every field that a page is given.
 func TestPages_AreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/pages.md")
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestPages_AreDocumented(t *testing.T) {
 	}
 }
 
-func TestConfig_PagesAndStylesheetAreReplaced(t *testing.T) {
+func TestConfig_ReplacesPagesAndStylesheet(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
 		c.Templates = fstest.MapFS{"layout.html": {Data: []byte(`{{define "layout"}}<html lang="de"><h1>Eigenes</h1>{{template "content" .}}{{end}}`)}}
 		c.Stylesheet = []byte("body{}")
@@ -98,10 +98,10 @@ func TestLinkURL(t *testing.T) {
 	}
 }
 
-func TestCaller_AccountOfTheRequest(t *testing.T) {
+func TestCaller_Account(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	b.login("ada", "account", "beta")
-	require.Equal(t, "beta", h.web.Caller(mustRequest(b)).Account, "by default the one entered at login")
+	require.Equal(t, "beta", h.web.Caller(mustRequest(b)).Account, "it defaults to the account of the login")
 	require.True(t, h.web.Caller(b.request("GET", "/", "")).Session.IsZero())
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-func TestSetUp_Voluntary(t *testing.T) { // S1, the app first
+func TestEnrollment_Voluntary(t *testing.T) { // S1, starting with the app
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	require.Equal(t, "home page", b.login("ada").Body)
@@ -22,7 +22,7 @@ func TestSetUp_Voluntary(t *testing.T) { // S1, the app first
 	require.Contains(t, page.Body, "Step 1 of 2")
 	require.Contains(t, page.Body, "<svg")
 	require.Contains(t, page.Body, `href="otpauth://totp/Acme:ada%40example.com?secret=`)
-	require.Empty(t, codesOn(page.Body), "codes come after the app")
+	require.Empty(t, codesOn(page.Body), "the codes come after the app")
 	phone := h.scan(page.Body)
 
 	page = b.post("/2fa/setup/confirm", "code", phone.wrong())
@@ -43,45 +43,45 @@ func TestSetUp_Voluntary(t *testing.T) { // S1, the app first
 	}
 
 	page = b.post("/2fa/setup/saved")
-	require.Equal(t, 422, page.StatusCode, "the box has to be ticked")
+	require.Equal(t, 422, page.StatusCode, "the box must be ticked")
 	require.Contains(t, page.Body, "Save your codes first")
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	require.Contains(t, page.Body, "Work phone")
 	require.Contains(t, page.Body, "10 of 10")
-	require.Equal(t, 410, b.get("/2fa/setup/codes.txt").StatusCode, "the codes are gone")
+	require.Equal(t, 410, b.get("/2fa/setup/codes.txt").StatusCode, "the codes are not shown again")
 	require.True(t, b.signedIn())
 }
 
-func TestSetUp_Demanded(t *testing.T) { // S1, the codes first
+func TestEnrollment_Required(t *testing.T) { // S1, starting with the codes
 	h := newHost(t, twofa.PolicyAuthenticator(), noMail)
 	b := h.browser()
 	page := b.login("ada", "next", "/contacts?q=1")
 	require.Contains(t, page.Body, "Your account requires a second factor")
 	require.False(t, b.signedIn())
-	require.Equal(t, "/2fa/setup", b.get("/contacts").Header.Get("Location"), "there is no way around")
+	require.Equal(t, "/2fa/setup", b.get("/contacts").Header.Get("Location"), "enrollment cannot be skipped")
 
 	page = b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.Contains(t, page.Body, "Save your recovery codes")
 	require.NotContains(t, page.Body, "<svg")
 	codes := codesOn(page.Body)
 	require.Len(t, codes, 10)
-	require.Equal(t, codes, codesOn(b.get("/2fa/setup").Body), "they can be seen again")
+	require.Equal(t, codes, codesOn(b.get("/2fa/setup").Body), "the codes can be shown again")
 
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	require.Contains(t, page.Body, "Step 2 of 2")
 	phone := h.scan(page.Body)
-	require.False(t, b.signedIn(), "half way is not in")
+	require.False(t, b.signedIn(), "a pending enrollment does not sign in")
 	done := b.post("/2fa/setup/confirm", "code", phone.code())
-	require.Equal(t, "/contacts?q=1", done.Header.Get("Location"), "back to where it began")
+	require.Equal(t, "/contacts?q=1", done.Header.Get("Location"), "redirects to the first page")
 	require.True(t, b.signedIn())
 }
 
-func TestSetUp_DemandedComesAfterTheLink(t *testing.T) {
+func TestEnrollment_RequiredComesAfterLink(t *testing.T) {
 	h := newHost(t, twofa.PolicyAuthenticator())
 	b := h.browser()
 	require.Contains(t, b.login("ada", "next", "/contacts").Body, "Check your mail")
 	b.get("/2fa/setup")
-	require.Equal(t, 401, b.post("/2fa/setup", "method", "totp").StatusCode, "not with the password alone")
+	require.Equal(t, 401, b.post("/2fa/setup", "method", "totp").StatusCode, "the password alone is not enough")
 	page := b.follow(b.post("/2fa/link", "token", tokenOf(h.outbox.link())))
 	require.Contains(t, page.Body, "Your account requires a second factor")
 	b.follow(b.post("/2fa/setup", "method", "totp"))
@@ -89,7 +89,7 @@ func TestSetUp_DemandedComesAfterTheLink(t *testing.T) {
 	require.Equal(t, "contacts page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 }
 
-func TestSetUp_TellsThatTheClockIsWrong(t *testing.T) {
+func TestEnrollment_ReportsWrongClock(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	b.login("ada")
@@ -104,7 +104,7 @@ func TestSetUp_TellsThatTheClockIsWrong(t *testing.T) {
 	require.Contains(t, page.Body, "Set its date and time to automatic")
 }
 
-func TestSetUp_IsOverAfterFiveWrongCodes(t *testing.T) {
+func TestEnrollment_EndsAfterFiveWrongCodes(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	b.login("ada")
@@ -118,7 +118,7 @@ func TestSetUp_IsOverAfterFiveWrongCodes(t *testing.T) {
 	require.Equal(t, 410, b.post("/2fa/setup/confirm", "code", phone.code()).StatusCode)
 }
 
-func TestSetUp_OneBackupCode(t *testing.T) { // S12
+func TestEnrollment_OneRecoveryCode(t *testing.T) { // S12
 	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Codes = 1 })
 	b := h.browser()
 	b.login("ada")
@@ -128,7 +128,7 @@ func TestSetUp_OneBackupCode(t *testing.T) { // S12
 	require.Contains(t, page.Body, "This code lets you in once")
 }
 
-func TestSetUp_WithoutRecoveryCodes(t *testing.T) {
+func TestEnrollment_WithoutRecoveryCodes(t *testing.T) {
 	h := newHost(t, twofa.PolicyAuthenticator(), noMail, func(c *twofa.Config, _ *twofahttp.Config) { c.Recovery.Codes = twofa.NoRecoveryCodes })
 	b := h.browser()
 	b.login("ada")

@@ -13,8 +13,8 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-// The library in front of an application: a login of the host's own, the pages,
-// and the rest closed until the second factor is done.
+// An application with its own login page, the pages of this package, and a guard
+// in front of everything else.
 func Example() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
@@ -40,7 +40,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("/2fa/", web.Handler())
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		// The password was right.
+		// The password has been verified.
 		web.FirstFactor(w, r, twofa.FirstFactor{UserID: r.PostFormValue("user"), By: twofa.ByPassword}, r.PostFormValue("next"))
 	})
 	mux.Handle("/", web.Guard(app))
@@ -61,8 +61,8 @@ func Example() {
 	// 401 {"code":"signed_out","page":"/login","status":401,"title":"Not signed in","type":"about:blank"}
 }
 
-// A handler that needs a proof for one record asks for it by name, and lets the
-// package answer when it is missing.
+// A handler can require a proof for one resource. If the proof is missing, Error
+// answers the request.
 func ExampleServer_Error() {
 	var m *twofa.Manager
 	var web *twofahttp.Server

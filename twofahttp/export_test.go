@@ -11,7 +11,7 @@ import (
 // Route is an entry of the route table.
 type Route struct{ Method, Path string }
 
-// Routes lists what the handler answers, for tests that walk all of it.
+// Routes lists the route table.
 func Routes() []Route {
 	var list []Route
 	for _, rt := range routeTable() {
@@ -20,10 +20,10 @@ func Routes() []Route {
 	return list
 }
 
-// ProblemCodes and AlertCodes are what pages have words for.
+// ProblemCodes and AlertCodes list the codes for which the pages have a text.
 var ProblemCodes, AlertCodes = problemCodes, alertCodes
 
-// PageFields lists what each page is given.
+// PageFields lists the fields that each page is given.
 func PageFields() map[string][]string {
 	fields := map[string][]string{}
 	add := func(page string, data any) {
@@ -41,13 +41,13 @@ func PageFields() map[string][]string {
 	return fields
 }
 
-// ParseForm is what reads the body of every POST.
+// ParseForm parses the body of a POST.
 var ParseForm = parseForm
 
-// Limiter is the limit in front of each address.
+// Limiter limits requests by address.
 type Limiter struct{ l limiter }
 
-// NewLimiter makes one.
+// NewLimiter returns a Limiter.
 func NewLimiter(n int, per time.Duration) Limiter { return Limiter{newLimiter(n, per)} }
 
 // Take takes one token.
@@ -55,8 +55,8 @@ func (l Limiter) Take(addr netip.Addr, now time.Time) time.Duration {
 	return l.l.take(networkOf(addr), now)
 }
 
-// GiveBack returns one.
+// GiveBack gives back one token.
 func (l Limiter) GiveBack(addr netip.Addr) { l.l.giveBack(networkOf(addr)) }
 
-// Len is how many addresses it remembers.
+// Len returns the number of addresses in memory.
 func (l Limiter) Len() int { return len(l.l.buckets) }

@@ -15,21 +15,21 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-func TestGuard_TellsWhatIsMountedBehindIt(t *testing.T) {
+func TestGuard_ReportsPagesBehindIt(t *testing.T) {
 	const handler = "twofahttp: a page under /2fa/ reached Guard; mount web.Handler() at /2fa/, outside of it"
 	for _, c := range []struct{ name, login, method, path, says string }{
 		{"login page", "", "GET", "/login", "twofahttp: the login page /login is behind Guard; mount it in front, or set Config.LoginURL"},
-		{"with the way back", "", "GET", "/login?next=%2Fcontacts", "the login page /login is behind Guard"},
-		{"what it posts to", "", "POST", "/login", "the login page /login is behind Guard"},
-		{"a login page of another name", "/signin", "GET", "/signin", "the login page /signin is behind Guard"},
-		{"by its whole address", "https://app.example.com/signin", "GET", "/signin", "the login page /signin is behind Guard"},
-		{"one of several pages on a path", "/index?page=login", "GET", "/index?next=%2F&page=login", "the login page /index is behind Guard"},
+		{"login page with next", "", "GET", "/login?next=%2Fcontacts", "the login page /login is behind Guard"},
+		{"login form", "", "POST", "/login", "the login page /login is behind Guard"},
+		{"login page with another name", "/signin", "GET", "/signin", "the login page /signin is behind Guard"},
+		{"absolute login address", "https://app.example.com/signin", "GET", "/signin", "the login page /signin is behind Guard"},
+		{"login page that shares its path", "/index?page=login", "GET", "/index?next=%2F&page=login", "the login page /index is behind Guard"},
 		{"challenge page", "", "GET", "/2fa/challenge", handler},
-		{"form", "", "POST", "/2fa/verify", handler},
-		{"nothing of ours", "", "GET", "/2fair", ""},
-		{"another page on the path", "/index?page=login", "GET", "/index?page=home", ""},
-		{"the path on another host", "https://id.example.com/", "GET", "/", ""},
-		{"a method that is no login page's", "", "DELETE", "/login", ""},
+		{"form of a page", "", "POST", "/2fa/verify", handler},
+		{"path with the same beginning", "", "GET", "/2fair", ""},
+		{"another page on the same path", "/index?page=login", "GET", "/index?page=home", ""},
+		{"same path on another host", "https://id.example.com/", "GET", "/", ""},
+		{"method of no login page", "", "DELETE", "/login", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, w *twofahttp.Config) { w.LoginURL = c.login })
@@ -44,12 +44,12 @@ func TestGuard_TellsWhatIsMountedBehindIt(t *testing.T) {
 			}
 			require.Equal(t, 500, w.Code)
 			require.Contains(t, h.logs.String(), c.says)
-			require.Contains(t, w.Body.String(), strings.TrimPrefix(c.says, "twofahttp: "), "the developer sees it without a log too")
+			require.Contains(t, w.Body.String(), strings.TrimPrefix(c.says, "twofahttp: "), "the page shows it to the developer")
 		})
 	}
 }
 
-// pageOf returns where a problem document sends a person.
+// pageOf returns the address in a problem document.
 func pageOf(t *testing.T, a answer) string {
 	t.Helper()
 	var p struct{ Page string }
@@ -62,17 +62,17 @@ func TestProblem_NamesThePage(t *testing.T) {
 		h := newHost(t, twofa.PolicyOptional())
 		require.Equal(t, "/login", pageOf(t, h.browser().api("GET", "/contacts")))
 	})
-	t.Run("half way in", func(t *testing.T) {
+	t.Run("pending login", func(t *testing.T) {
 		b, _, _ := newHost(t, twofa.PolicyOptional()).pending("ada")
 		require.Equal(t, "/2fa/challenge", pageOf(t, b.api("GET", "/contacts")))
 	})
-	t.Run("set-up is demanded", func(t *testing.T) {
+	t.Run("enrollment is required", func(t *testing.T) {
 		b := newHost(t, twofa.PolicyAuthenticator(), noMail).browser()
 		b.login("ada")
 		require.Equal(t, "/2fa/setup", pageOf(t, b.api("GET", "/contacts")))
 	})
-	t.Run("a fresh proof", func(t *testing.T) {
-		h := newHost(t, stepUps)
+	t.Run("missing proof", func(t *testing.T) {
+		h := newHost(t, stepUpPolicy)
 		b := h.browser()
 		phone, _ := b.enroll("ada")
 		page := pageOf(t, b.api("POST", "/report"))
@@ -81,15 +81,15 @@ func TestProblem_NamesThePage(t *testing.T) {
 		require.Equal(t, "contacts page", b.prove(phone).Body)
 		require.Equal(t, 200, b.api("POST", "/report").StatusCode)
 	})
-	t.Run("without a way back it ends at the button", func(t *testing.T) {
-		h := newHost(t, stepUps)
+	t.Run("without next, it ends on the page with the button", func(t *testing.T) {
+		h := newHost(t, stepUpPolicy)
 		b := h.browser()
 		phone, _ := b.enroll("ada")
 		b.follow(b.get(pageOf(t, b.api("POST", "/contacts/export"))))
 		require.Equal(t, "contacts page", b.prove(phone).Body)
 	})
-	t.Run("nothing to prove it with", func(t *testing.T) {
-		h := newHost(t, stepUps, noMail)
+	t.Run("no factor", func(t *testing.T) {
+		h := newHost(t, stepUpPolicy, noMail)
 		b := h.browser()
 		b.login("ada")
 		page := b.follow(b.get(pageOf(t, b.api("POST", "/report"))))
@@ -100,7 +100,7 @@ func TestProblem_NamesThePage(t *testing.T) {
 	})
 }
 
-func TestProblem_ThePageResumesALiveSession(t *testing.T) {
+func TestProblem_PageResumesLiveSession(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), noMail)
 	b := h.browser()
 	b.login("ada", "account", "acme")
@@ -115,7 +115,7 @@ func TestProblem_ThePageResumesALiveSession(t *testing.T) {
 	require.Equal(t, "contacts page", page.Body)
 }
 
-func TestFirstFactor_LogsWhoIsRefused(t *testing.T) {
+func TestFirstFactor_LogsRefusal(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	require.Equal(t, 403, b.login("ada", "account", "elsewhere").StatusCode)
@@ -126,7 +126,7 @@ func TestFirstFactor_LogsWhoIsRefused(t *testing.T) {
 	require.Contains(t, h.logs.String(), "disk is full")
 }
 
-// stuckSessions cannot end a session.
+// stuckSessions fails to end a session.
 type stuckSessions struct{ *sessions }
 
 func (stuckSessions) SignOut(http.ResponseWriter, *http.Request) error {
@@ -144,7 +144,7 @@ func TestGuard_LogsFailedSignOut(t *testing.T) {
 	require.Contains(t, h.logs.String(), "session table is locked")
 }
 
-func TestFirstFactor_WarnsOnceOfPlainHTTP(t *testing.T) {
+func TestFirstFactor_WarnsOfPlainHTTPOnce(t *testing.T) {
 	for _, c := range []struct {
 		origin, host string
 		warns        int
@@ -170,7 +170,7 @@ func TestFirstFactor_WarnsOnceOfPlainHTTP(t *testing.T) {
 	}
 }
 
-func TestGuard_AccountAsksForMoreInALiveSession(t *testing.T) { // S5, seen from the member
+func TestGuard_AccountRequiresMoreOfLiveSession(t *testing.T) { // S5, for the member
 	h := newHost(t, twofa.PolicyOptional(), noMail)
 	b := h.browser()
 	b.login("ada", "account", "acme")
@@ -184,7 +184,7 @@ func TestGuard_AccountAsksForMoreInALiveSession(t *testing.T) { // S5, seen from
 	require.Equal(t, "contacts page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 }
 
-func TestGuard_OldSessionSignsInAgainBeforeTheFirstFactor(t *testing.T) {
+func TestGuard_OldSessionCannotEnrollFirstFactor(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), noMail)
 	b := h.browser()
 	b.login("ada", "account", "acme")
@@ -199,7 +199,7 @@ func TestGuard_OldSessionSignsInAgainBeforeTheFirstFactor(t *testing.T) {
 	require.False(t, b.signedIn())
 }
 
-func TestGuard_DeadSessionIsEndedOnTheWayToTheLogin(t *testing.T) {
+func TestGuard_EndsRevokedSession(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b := h.browser()
 	b.login("ada")

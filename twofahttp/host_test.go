@@ -21,7 +21,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-// host is a small application with the library in front of it.
+// host is a small application that uses the package.
 type host struct {
 	*testing.T
 	m        *twofa.Manager
@@ -32,8 +32,8 @@ type host struct {
 	outbox   *outbox
 	sessions *sessions
 	logs     *logBuffer
-	stamps   sync.Map // user → stamp
-	exports  int      // how often the export was delivered
+	stamps   sync.Map // security stamps by user
+	exports  int      // number of exports that were delivered
 }
 
 type clock struct {
@@ -155,7 +155,7 @@ func (o *outbox) code() string {
 
 func (o *outbox) sentTexts() int { o.mu.Lock(); defer o.mu.Unlock(); return len(o.texts) }
 
-// sessions is the host's session library.
+// sessions is a minimal session library.
 type sessions struct {
 	mu   sync.Mutex
 	byID map[string]string
@@ -208,7 +208,7 @@ func (l *logBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l
 
 const secretExport = "name,phone\nAda,+41791234567\n"
 
-// newHost starts an application under a policy. tune may change the rest.
+// newHost starts an application with a policy. tune can change other settings.
 func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *twofahttp.Config)) *host {
 	t.Helper()
 	h := &host{T: t, store: &faultyStore{Store: memstore.New()}, clock: &clock{t: time.Date(2026, 3, 1, 9, 0, 10, 0, time.UTC)},
@@ -237,8 +237,8 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 	return h
 }
 
-// noMail leaves a member who has set up nothing with nothing: with a mailer,
-// what is demanded is set up only after a link was opened.
+// noMail removes the mailer. With a mailer, a user without a factor must open a
+// mailed link before a required enrollment.
 func noMail(c *twofa.Config, _ *twofahttp.Config) { c.Mail.Mailer, c.Mail.LinkURL = nil, nil }
 
 func (h *host) user(_ context.Context, id string) (twofa.User, error) {
@@ -271,6 +271,6 @@ func (h *host) routes(mux *http.ServeMux) {
 	app.Handle("/", say("home page"))
 	app.Handle("/contacts", say("contacts page"))
 	app.Handle("/contacts/export", h.web.RequireAction("contacts.export", export))
-	app.Handle("/report", h.web.RequireAction("report", export)) // its rule has a MaxAge
+	app.Handle("/report", h.web.RequireAction("report", export)) // the policy's rule has a MaxAge
 	mux.Handle("/", h.web.Guard(app))
 }

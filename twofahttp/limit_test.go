@@ -12,7 +12,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-func TestClient_AddressBehindProxies(t *testing.T) {
+func TestClient_IPBehindProxies(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	})
@@ -21,13 +21,13 @@ func TestClient_AddressBehindProxies(t *testing.T) {
 		forwarded          []string
 	}{
 		{"no proxy", "203.0.113.7:1000", "203.0.113.7", nil},
-		{"a stranger's header", "203.0.113.7:1000", "203.0.113.7", []string{"198.51.100.1"}},
-		{"a trusted proxy", "10.0.0.1:1000", "198.51.100.1", []string{"198.51.100.1"}},
-		{"what the client made up before it", "10.0.0.1:1000", "198.51.100.1", []string{"1.1.1.1, 198.51.100.1"}},
+		{"header from an unknown proxy", "203.0.113.7:1000", "203.0.113.7", []string{"198.51.100.1"}},
+		{"trusted proxy", "10.0.0.1:1000", "198.51.100.1", []string{"198.51.100.1"}},
+		{"forged address before it", "10.0.0.1:1000", "198.51.100.1", []string{"1.1.1.1, 198.51.100.1"}},
 		{"several headers", "10.0.0.1:1000", "198.51.100.1", []string{"1.1.1.1", "198.51.100.1"}},
 		{"two proxies", "10.0.0.1:1000", "198.51.100.1", []string{"198.51.100.1, 10.0.0.9"}},
-		{"rubbish", "10.0.0.1:1000", "10.0.0.9", []string{"198.51.100.1, rubbish, 10.0.0.9"}},
-		{"only proxies", "10.0.0.1:1000", "10.0.0.8", []string{"10.0.0.8, 10.0.0.9"}},
+		{"invalid address", "10.0.0.1:1000", "10.0.0.9", []string{"198.51.100.1, rubbish, 10.0.0.9"}},
+		{"only trusted proxies", "10.0.0.1:1000", "10.0.0.8", []string{"10.0.0.8, 10.0.0.9"}},
 		{"IPv6 with a zone", "[fe80::1%eth0]:1000", "fe80::1", nil},
 		{"IPv4 in IPv6", "[::ffff:203.0.113.7]:1000", "203.0.113.7", nil},
 		{"no address", "@", "", nil},
@@ -41,7 +41,7 @@ func TestClient_AddressBehindProxies(t *testing.T) {
 	}
 }
 
-func TestLimits_CountOneNetworkOnce(t *testing.T) {
+func TestLimits_CountNetworkOnce(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	l := twofahttp.NewLimiter(30, time.Minute)
 	a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::ffff:1")
@@ -50,8 +50,8 @@ func TestLimits_CountOneNetworkOnce(t *testing.T) {
 		require.Zero(t, l.Take(b, now))
 	}
 	require.Equal(t, 2*time.Second, l.Take(a, now))
-	require.Zero(t, l.Take(netip.MustParseAddr("2001:db8:0:1::1"), now), "a neighbour is not concerned")
-	require.Positive(t, l.Take(b, now.Add(-time.Hour)), "a clock set back gives nothing")
+	require.Zero(t, l.Take(netip.MustParseAddr("2001:db8:0:1::1"), now), "another network has its own bucket")
+	require.Positive(t, l.Take(b, now.Add(-time.Hour)), "a clock that was set back adds no tokens")
 	require.Zero(t, l.Take(b, now.Add(2*time.Second)))
 	l.GiveBack(a)
 	require.Zero(t, l.Take(a, now.Add(2*time.Second)))

@@ -20,7 +20,7 @@ func TestLogin_CodeOrRecoveryCode(t *testing.T) { // S2
 	page := b.login("ada", "next", "/contacts")
 	require.Contains(t, page.Body, "Enter your code")
 	require.Contains(t, page.Body, `autocomplete="one-time-code"`)
-	require.NotContains(t, page.Body, "Do not ask in this browser", "the policy remembers none")
+	require.NotContains(t, page.Body, "Do not ask in this browser", "the policy remembers no browser")
 	require.False(t, b.signedIn())
 	page = b.get("/2fa/challenge?method=recovery")
 	require.Contains(t, page.Body, `name="method" value="recovery"`)
@@ -38,7 +38,7 @@ func TestLogin_CodeOrRecoveryCode(t *testing.T) { // S2
 	require.False(t, again.signedIn())
 }
 
-func TestLogin_AfterARecoveryCodeTheAppIsReplaced(t *testing.T) {
+func TestLogin_ReplacesAppAfterRecoveryCode(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	old, codes := h.browser().enroll("ada")
 	b := h.browser()
@@ -68,18 +68,18 @@ func TestLogin_EmailLink(t *testing.T) { // S4
 	require.Contains(t, page.Body, "a•••@example.com")
 	require.Contains(t, page.Body, `data-poll="/2fa/status"`)
 	require.Contains(t, page.Body, `data-next="/contacts"`)
-	require.Equal(t, 1, h.outbox.links(), "the password was all it took to send it")
+	require.Equal(t, 1, h.outbox.links(), "the link is sent right after the password")
 	require.Contains(t, b.get("/2fa/status").Body, "waiting")
 	require.False(t, b.signedIn())
 
 	link := strings.TrimPrefix(h.outbox.link(), "https://app.example.com")
 	page = b.get(link)
 	require.Contains(t, page.Body, "Press the button to finish signing in")
-	require.False(t, b.signedIn(), "opening it does nothing yet")
+	require.False(t, b.signedIn(), "opening the link does not sign in")
 	done := b.post("/2fa/link", "token", tokenOf(link))
 	require.Equal(t, "/contacts", done.Header.Get("Location"))
 	require.True(t, b.signedIn())
-	require.Contains(t, b.get("/2fa/status").Body, "done", "the page that waits moves on")
+	require.Contains(t, b.get("/2fa/status").Body, "done", "the waiting page continues")
 }
 
 func tokenOf(link string) string { return link[strings.Index(link, "token=")+len("token="):] }
@@ -100,7 +100,7 @@ func TestLogin_TextedCode(t *testing.T) { // S9
 	page = c.login("ada")
 	require.Contains(t, page.Body, "We have texted a code to")
 	require.Contains(t, page.Body, "Do not ask in this browser for 30 days")
-	require.NotContains(t, page.Body, "checked", "not unless the person says so")
+	require.NotContains(t, page.Body, "checked", "the box is not ticked by default")
 	c.follow(c.post("/2fa/verify", "method", "sms", "code", h.outbox.code(), "remember", "yes"))
 	require.True(t, c.signedIn())
 
@@ -108,10 +108,10 @@ func TestLogin_TextedCode(t *testing.T) { // S9
 	n := h.outbox.sentTexts()
 	require.Equal(t, "home page", c.login("ada").Body, "a remembered browser is not asked")
 	require.Equal(t, n, h.outbox.sentTexts())
-	require.Contains(t, h.browser().login("ada").Body, "Enter your code", "another is")
+	require.Contains(t, h.browser().login("ada").Body, "Enter your code", "another browser is asked")
 }
 
-func TestLogin_ResendHasToWait(t *testing.T) {
+func TestLogin_ResendMustWait(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	b := h.browser()
 	b.login("ada")
@@ -125,7 +125,7 @@ func TestLogin_ResendHasToWait(t *testing.T) {
 	require.Equal(t, 2, h.outbox.links())
 }
 
-func TestLogin_SecondOneWithinAMinute(t *testing.T) {
+func TestLogin_SecondLoginWithinMinute(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	h.browser().login("ada")
 	h.clock.pass(15 * time.Second)
@@ -152,9 +152,9 @@ func TestStepUp_EveryTime(t *testing.T) { // S10
 	page := b.follow(b.post("/contacts/export"))
 	require.Contains(t, page.Body, "Confirm it is you")
 	require.Contains(t, page.Body, "<strong>Export contacts</strong>")
-	require.Equal(t, "contacts page", b.prove(phone).Body, "back where the button is")
-	require.Zero(t, h.exports, "nothing happens on its own")
+	require.Equal(t, "contacts page", b.prove(phone).Body, "redirects to the page with the button")
+	require.Zero(t, h.exports, "the POST is not repeated automatically")
 	require.Equal(t, secretExport, b.post("/contacts/export").Body)
-	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it is you", "each time")
+	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it is you", "every export needs a proof")
 	require.Equal(t, 1, h.exports)
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-var awayList = []string{"", "//evil.com", "/\\evil.com", "\\\\evil.com", "https:evil.com", "https://evil.com", "http://evil.com", "/%09/evil.com",
+var unsafeRedirects = []string{"", "//evil.com", "/\\evil.com", "\\\\evil.com", "https:evil.com", "https://evil.com", "http://evil.com", "/%09/evil.com",
 	"javascript:alert(1)", "/ok\r\nSet-Cookie:x", "/\t/evil.com", " /ok", "/ ok", "evil.com", "///evil.com", "/%2fevil.com", "/%2Fevil.com",
 	"/%5cevil.com", "/%255cevil.com", "/..//evil.com", "/a/..%2f..//evil.com", "/./evil", "/a//b", "/%00", "/%0d%0aSet-Cookie:x", "/é",
 	"/\u2028", "/%zz", "/" + strings.Repeat("a", 2000), "data:text/html,x", "/%252f%252fevil.com"}
 
-func TestSafeNext(t *testing.T) {
-	for _, next := range awayList {
+func TestSafeRedirect(t *testing.T) {
+	for _, next := range unsafeRedirects {
 		require.Equal(t, "/home", twofahttp.SafeRedirect(next, "/home"), "%q", next)
 	}
 	for _, next := range []string{"/", "/contacts", "/contacts?q=1&x=https://example.com/", "/a/b/c.html#top", "/caf%C3%A9", "/~ada/@x:1"} {
@@ -24,10 +24,9 @@ func TestSafeNext(t *testing.T) {
 	}
 }
 
-// FuzzSafeNext: whatever comes in, what comes out leads to the same host, as
-// browsers read it.
-func FuzzSafeNext(f *testing.F) {
-	for _, next := range awayList {
+// FuzzSafeRedirect checks that browsers stay on the same host for any input.
+func FuzzSafeRedirect(f *testing.F) {
+	for _, next := range unsafeRedirects {
 		f.Add(next)
 	}
 	f.Add("/contacts?q=1#x")
@@ -40,15 +39,15 @@ func FuzzSafeNext(f *testing.F) {
 		require.Equal(t, "app.example.com", to.Host)
 		require.Equal(t, "https", to.Scheme)
 		require.True(t, strings.HasPrefix(got, "/"))
-		// What browsers do to an address before they read it.
+		// Browsers change an address like this before they parse it.
 		browser := strings.NewReplacer("\\", "/", "\t", "", "\r", "", "\n", "").Replace(got)
 		require.False(t, strings.HasPrefix(browser, "//"), "%q", got)
 		require.NotContains(t, to.EscapedPath(), "//")
 	})
 }
 
-// FuzzParseForm: a form that is accepted names each field once, and says the
-// same to every other parser.
+// FuzzParseForm checks that an accepted form has one value for each field and
+// that another parser reads the same values.
 func FuzzParseForm(f *testing.F) {
 	for _, body := range []string{"", "code=1", "code=1&code=2", "code=%zz", "a;b", "code=%00", strings.Repeat("a=1&", 30), "code=1&Code=2"} {
 		f.Add(body)

@@ -18,7 +18,7 @@ func TestSettings_RecoveryCodes(t *testing.T) { // S3
 	page := b.follow(b.post("/2fa/codes"))
 	require.Contains(t, page.Body, "Confirm it is you", "showing them needs a fresh proof")
 	page = b.prove(phone)
-	require.Contains(t, page.Body, "Recovery codes</h2>", "and then comes back to the settings")
+	require.Contains(t, page.Body, "Recovery codes</h2>", "the user returns to the settings")
 	page = b.post("/2fa/codes")
 	require.Equal(t, old, codesOn(page.Body))
 	file := b.post("/2fa/codes", "format", "text")
@@ -74,7 +74,7 @@ func TestSettings_TurnOff(t *testing.T) { // S11
 	}
 }
 
-func TestSettings_ChangeOfPhone(t *testing.T) { // S14
+func TestSettings_ReplaceApp(t *testing.T) { // S14
 	h := newHost(t, twofa.PolicyAuthenticator(), noMail)
 	b := h.browser()
 	b.login("ada")
@@ -89,12 +89,12 @@ func TestSettings_ChangeOfPhone(t *testing.T) { // S14
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
 	require.Contains(t, page.Body, "Confirm it is you")
 	page = b.prove(old)
-	require.Contains(t, page.Body, "Replace “Authenticator app”", "back to where it began")
+	require.Contains(t, page.Body, "Replace “Authenticator app”", "redirects to the enrollment")
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
 	fresh := h.scan(page.Body)
 	other := h.browser()
 	other.login("ada")
-	require.Equal(t, 303, other.post("/2fa/verify", "method", "totp", "code", old.next()).StatusCode, "no gap: the old one works")
+	require.Equal(t, 303, other.post("/2fa/verify", "method", "totp", "code", old.next()).StatusCode, "the old app works until the new one is confirmed")
 	page = b.follow(b.post("/2fa/setup/confirm", "code", fresh.code()))
 	require.Contains(t, page.Body, "Done.")
 	require.False(t, other.signedIn(), "other sessions end")
@@ -117,7 +117,7 @@ func TestSettings_SignOutEverywhere(t *testing.T) { // S15
 	require.Contains(t, other.login("ada").Body, "Enter your code", "no browser is remembered")
 }
 
-func TestSettings_Phone(t *testing.T) {
+func TestSettings_AddPhone(t *testing.T) {
 	h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}})
 	b := h.browser()
 	b.login("ada")
@@ -131,7 +131,7 @@ func TestSettings_Phone(t *testing.T) {
 	require.Len(t, codesOn(page.Body), 10)
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	require.Contains(t, page.Body, "to •••• 67")
-	require.NotContains(t, page.Body, "Add a phone", "there is one")
+	require.NotContains(t, page.Body, "Add a phone", "the user already has a phone")
 }
 
 func TestSettings_RenameAndForget(t *testing.T) {
