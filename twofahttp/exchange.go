@@ -99,5 +99,6 @@ func isSafeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// wantsPage reports whether the request comes from a person's browser.
+// wantsPage reports whether the request comes from a browser and not from a
+// program.
 func (x *exchange) wantsPage() bool { return strings.Contains(x.r.Header.Get("Accept"), "text/html") }

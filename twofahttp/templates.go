@@ -6,6 +6,9 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"maps"
+	"path"
+	"slices"
 	text "text/template"
 	"time"
 )
@@ -54,41 +57,31 @@ func parseTemplates(overrides fs.FS) (t templates, err error) {
 // readTemplates returns the built-in files by name, after replacing those that
 // are in overrides. A file in overrides that replaces none is misspelled.
 func readTemplates(overrides fs.FS) (map[string]string, error) {
-	builtin, err := fs.Sub(pagesFS, "pages")
-	if err != nil {
-		return nil, err
-	}
-	files, err := readFiles(builtin)
+	files, err := readFiles(pagesFS, "pages")
 	if err != nil || overrides == nil {
 		return files, err
 	}
-	replacements, err := readFiles(overrides)
-	if err != nil {
-		return nil, err
-	}
-	for name, content := range replacements {
+	replacements, err := readFiles(overrides, ".")
+	for _, name := range slices.Sorted(maps.Keys(replacements)) {
 		if _, ok := files[name]; !ok {
 			return nil, fmt.Errorf("%s: must have the name of a page, see docs/pages.md", name)
 		}
-		files[name] = content
+		files[name] = replacements[name]
 	}
-	return files, nil
+	return files, err
 }
 
-func readFiles(dir fs.FS) (map[string]string, error) {
+func readFiles(fsys fs.FS, dir string) (map[string]string, error) {
 	files := map[string]string{}
-	entries, err := fs.ReadDir(dir, ".")
-	if err != nil {
-		return nil, err
-	}
+	entries, err := fs.ReadDir(fsys, dir)
 	for _, entry := range entries {
-		content, err := fs.ReadFile(dir, entry.Name())
+		content, err := fs.ReadFile(fsys, path.Join(dir, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
 		files[entry.Name()] = string(content)
 	}
-	return files, nil
+	return files, err
 }
 
 func (t templates) execute(w io.Writer, page string, d pageData) error {
