@@ -100,10 +100,7 @@ type Region struct {
 func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
 	templates, err := parseTemplates(cfg.Templates)
-	if err != nil {
-		err = fmt.Errorf("Templates: %w", err)
-	}
-	if err := errors.Join(cfg.check(), err); err != nil {
+	if err := errors.Join(cfg.check(), inField("Templates", err)); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
 	return &Server{
@@ -180,4 +177,12 @@ func (f *faults) want(ok bool, field, rule string, value any) {
 	if !ok {
 		*f = append(*f, fmt.Errorf("%s: must be %s, is %v", field, rule, value))
 	}
+}
+
+// inField adds the name of the field to an error.
+func inField(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", field, err)
 }
