@@ -11,9 +11,10 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// rememberedProof returns what was last proven in the client's browser, if it need
-// not be asked under the policy. A token from before the last rotation that
-// comes back late is a copy: the browser is forgotten.
+// rememberedProof returns the last proof given in the client's browser, and
+// reports whether the policy still remembers it. If the client sends a token
+// that was replaced more than rotationGrace ago, a copy of that token exists,
+// so the browser is forgotten.
 func (s *userTx) rememberedProof() (p provenMethod, ok bool) {
 	i, current := s.browserIndex()
 	if i >= 0 && !current {
@@ -28,8 +29,9 @@ func (s *userTx) rememberedProof() (p provenMethod, ok bool) {
 	return provenMethod{rememberedBrowserMethod(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now)
 }
 
-// rotateToken gives a known browser a new token. It is called at Begin only, where
-// one login is one request; the token before mints nothing.
+// rotateToken gives a known browser a new token, so that rememberedProof can
+// notice a copy of the old one. Only Begin calls it, because Begin runs once
+// for each login. The previous token is not exchanged for a new one.
 func (s *userTx) rotateToken() Secret {
 	b := s.knownBrowser()
 	if b == nil {
@@ -44,9 +46,11 @@ func (s *userTx) rotateToken() Secret {
 	return token
 }
 
-// markKnown makes the client's browser known, after a real factor was proven
-// in it. One that is known already keeps its token, to be kept for as long
-// again; a client that came without any has no place for one.
+// markKnown makes the client's browser known, because an authenticator or phone
+// was proven in it. It returns the token that the host must store in the
+// browser: a new one, or the current one again if the browser is known. If the
+// client sent the previous token, it returns none, because another response
+// carries the current one. A client that sent no token cannot store one either.
 func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 	if s.client.Browser.IsZero() {
 		return Secret{}
@@ -63,7 +67,7 @@ func (s *userTx) markKnown(m Method, remember bool) (token Secret) {
 		b = &s.Browsers[len(s.Browsers)-1]
 	}
 	b.Device, b.Used, b.Proven, b.Method, b.Expires = s.client.Device(), now, now, m, now.add(browserLife)
-	if s.policy.Remember > 0 { // the last answer to the question counts
+	if s.policy.Remember > 0 { // the user's latest choice applies
 		if remember && !b.Remember {
 			s.emit(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})
 		}
@@ -78,19 +82,36 @@ func newBrowserToken() Secret {
 	return NewSecret(base64.RawURLEncoding.EncodeToString(b))
 }
 
-// Browser is one a user has proven a factor in.
+// Browser is a known browser: one in which the user has proven an authenticator
+// or phone. It has failure counters and a sending allowance of its own.
 type Browser struct {
-	ID         string
-	Device     string // a rough guess of browser and system, as in "Firefox on Linux"
-	First      time.Time
-	LastUsed   time.Time
-	Method     Method    // what was proven in it last
-	Remembered bool      // not asked at login under the policy of the caller's account
-	Until      time.Time // if Remembered
-	Current    bool      // the caller's own
+	// ID identifies the browser for [Manager.ForgetBrowser]. It is not secret.
+	ID string
+	// Device is a guess of the browser and system, such as "Firefox on Linux".
+	// It contains no text from the client.
+	Device string
+	// First is the time at which the browser became known.
+	First time.Time
+	// LastUsed is the time of the last login or enrollment that was completed
+	// in the browser. A login by email link is not counted.
+	LastUsed time.Time
+	// Method is the method that was last proven in the browser.
+	Method Method
+	// Remembered reports whether the user chose to have this browser remembered
+	// and Policy.Remember of the caller's account still allows it. A login by
+	// password or SSO is then not challenged if the policy would ask for Method.
+	Remembered bool
+	// Until is the time until which the browser is remembered. It is the zero
+	// Time if Remembered is false.
+	Until time.Time
+	// Current reports whether the caller's request came from this browser.
+	Current bool
 }
 
-// Browsers lists the caller's known browsers, newest first.
+// Browsers returns the known browsers of the caller's user, starting with the
+// one that became known last. It needs no fresh proof.
+//
+// Errors: [*DeniedError], [ErrUnavailable].
 func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	_, s, err := m.loadSession(ctx, c)
 	if err != nil {
@@ -112,13 +133,18 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	return list, nil
 }
 
-// ForgetBrowser revokes one of the caller's known browsers: it is asked again
-// from now on. An id that is not the caller's is ErrNotEnrolled.
+// ForgetBrowser makes one known browser of the caller's user unknown, so that
+// it is no longer remembered at login. It does not end a session in that
+// browser; [Manager.Revoke] does. It needs no fresh proof.
+//
+// Errors: [ErrNotEnrolled] if the user has no known browser with this ID,
+// [*DeniedError], [ErrUnavailable].
 func (m *Manager) ForgetBrowser(ctx context.Context, c Caller, id string) error {
 	return m.forget(ctx, c, func(b browser) bool { return b.ID == id })
 }
 
-// ForgetBrowsers revokes all of the caller's known browsers.
+// ForgetBrowsers is like [Manager.ForgetBrowser] for all known browsers of the
+// caller's user. If there are none, it returns [ErrNotEnrolled].
 func (m *Manager) ForgetBrowsers(ctx context.Context, c Caller) error {
 	return m.forget(ctx, c, func(browser) bool { return true })
 }
@@ -132,7 +158,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		s.Browsers = s.unexpired() // what is not listed is not there to forget
+		s.Browsers = s.unexpired() // Browsers does not list the others
 		before := len(s.Browsers)
 		s.Browsers = slices.DeleteFunc(s.Browsers, which)
 		if len(s.Browsers) == before {

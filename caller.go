@@ -8,18 +8,37 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Caller is who asks: a live session in most cases, a challenge that opens
-// set-up ([NextEnroll]), or the host itself (see [Host]).
+// Caller identifies the source of a request: in most cases a session, during
+// enrollment also a challenge, or the host itself (see [Host]).
 type Caller struct {
-	Session   Session
-	Challenge Challenge // with NextEnroll, or as returned by [Manager.Enroll]
-	Account   string    // the account the request is for; its policy applies
-	Client    Client
-	host      string
+	// Session is the session of the user who makes the request. If it is empty,
+	// invalid or expired, the request is denied with [ReasonSignedOut], unless
+	// Challenge is accepted instead.
+	Session Session
+	// Challenge is the challenge of a [Result] whose Next is [NextEnroll], or
+	// [Enrollment.Challenge]. If there is a session, Session must be set as
+	// well. Only the methods that show or change factors read Challenge. If it
+	// is valid for enrollment, they use it and the account it was issued for,
+	// instead of Session and Account.
+	Challenge Challenge
+	// Account is the ID of the account that the request is for, whose policy
+	// applies. If empty, [Config.Policy] applies, even if the user signed in to
+	// an account with a stricter policy. The host must verify that the user is
+	// a member, because [Manager.Check] does not.
+	Account string
+	// Client describes the browser that the request comes from. A challenge is
+	// accepted only from the browser and host session it was issued for.
+	Client Client
+
+	host string
 }
 
-// Host is the caller for code that acts by itself: start-up, a support tool, a
-// command line. The reason is kept in the event. Never make one from a request.
+// Host returns a Caller for the host's own code, such as a start-up script or a
+// support tool. Only [Manager.CredentialsChanged], [Manager.Revoke],
+// [Manager.Erase] and [Manager.SetPolicy] accept it, and they require no
+// session. The host must have authorized the action itself: if an untrusted
+// request can cause such a call, an attacker can remove the second factor of
+// any user. The reason is stored in the event. If empty, it defaults to "host".
 func Host(reason string) Caller {
 	if reason == "" {
 		reason = "host"
@@ -27,7 +46,8 @@ func Host(reason string) Caller {
 	return Caller{host: reason}
 }
 
-// openSession opens the caller's session. It does not read the record.
+// openSession opens the caller's session. It does not read the user record, so
+// the session may have been revoked.
 func (m *Manager) openSession(c Caller) (ticket, error) {
 	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
 	if err != nil || (c.Account != "" && text.ValidateID("account", c.Account) != nil) {
@@ -52,7 +72,8 @@ func (m *Manager) openCaller(ctx context.Context, c Caller) (ticket, User, error
 	return t, u, err
 }
 
-// loadSession reads the user of the caller's session and applies the guard.
+// loadSession reads the user record for the caller's session and applies the
+// guard.
 func (m *Manager) loadSession(ctx context.Context, c Caller) (ticket, *userTx, error) {
 	t, err := m.openSession(c)
 	if err != nil {
@@ -65,7 +86,7 @@ func (m *Manager) loadSession(ctx context.Context, c Caller) (ticket, *userTx, e
 	return t, s, err
 }
 
-// loadCaller reads the user of a caller who asks about factors.
+// loadCaller reads the user record for a request that shows factors.
 func (m *Manager) loadCaller(ctx context.Context, c Caller) (ticket, *userTx, User, error) {
 	t, u, err := m.openCaller(ctx, c)
 	if err != nil {
@@ -78,7 +99,7 @@ func (m *Manager) loadCaller(ctx context.Context, c Caller) (ticket, *userTx, Us
 	return t, s, u, err
 }
 
-// change updates the user of a caller who changes factors.
+// change updates the user record for a request that changes factors.
 func (m *Manager) change(ctx context.Context, c Caller, fn func(*userTx, ticket, User) error) error {
 	t, u, err := m.openCaller(ctx, c)
 	if err != nil {
@@ -92,8 +113,9 @@ func (m *Manager) change(ctx context.Context, c Caller, fn func(*userTx, ticket,
 	})
 }
 
-// guardCaller applies the guard to a session, and to an enrollment challenge
-// requires that it has not been used up.
+// guardCaller is the guard of requests that show or change factors. Unlike
+// guard, it accepts a session that the policy sends to enrollment, because
+// these requests are how the user enrolls.
 func (s *userTx) guardCaller(t ticket, u User) error {
 	if !s.isCurrent(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
 		return s.denied(ReasonSignedOut)
@@ -105,8 +127,8 @@ func (s *userTx) guardCaller(t ticket, u User) error {
 	return nil
 }
 
-// openChallenge opens a challenge and asks the directory for its user, who must still
-// be the one it was made for.
+// openChallenge opens a challenge and looks up its user, whose security stamp
+// must not have changed since the challenge was issued.
 func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
 	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), purposes...)
 	if err != nil || !t.isFrom(c) {
@@ -119,7 +141,8 @@ func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, pur
 	return t, u, err
 }
 
-// lookup asks the host's directory for a person who may enter the account.
+// lookUp returns the user from the host's directory, or an error if the user
+// must not enter the account.
 func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) {
 	err := text.ValidateID("user", id)
 	if account != "" {
@@ -131,7 +154,7 @@ func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) 
 	u, err := m.cfg.User(ctx, id)
 	switch {
 	case err != nil:
-		return User{}, unavailable("user directory", err)
+		return User{}, unavailable("Config.User", err)
 	case u.ID != id:
 		return User{}, notAllowed("Config.User returned a User with ID %q for %q", u.ID, id)
 	case u.Disabled:
@@ -142,7 +165,8 @@ func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) 
 	return u, nil
 }
 
-// loginOrError drops what was prepared if it did not come to be.
+// resultOrError returns an empty Result with an error, because a session or
+// challenge must not leave if the record it belongs to was not stored.
 func resultOrError(login Result, err error) (Result, error) {
 	if err != nil {
 		return Result{}, err
@@ -150,7 +174,7 @@ func resultOrError(login Result, err error) (Result, error) {
 	return login, nil
 }
 
-// offeredMethods returns the methods a challenge is on offer for.
+// offeredMethods returns the methods that answer a challenge.
 func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
 	if !s.isCurrent(t) || s.isSpent(t) {
 		return nil, ErrExpired
@@ -165,12 +189,13 @@ func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
 	return v.methods, nil
 }
 
-// acceptedFor returns the methods the user has that an action accepts.
+// acceptedFor returns the methods that the user can prove and the action
+// accepts.
 func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
 	r := s.policy.Rule(action)
 	fallback := s.policy.Fallback
 	if action == ActionFactors {
-		fallback = nil // all accounts share what it changes
+		fallback = nil // all accounts share the factors that it changes
 	}
 	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(s.enrolledMethods(len(u.Emails) > 0))
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
