@@ -7,14 +7,20 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// Confirm checks the first code of what is being set up. If the recovery codes
-// are saved, it becomes active, and the result is NextDone with the session
-// upgraded: every other session, challenge and browser of the user is dead.
-// Otherwise NextEnroll: [Manager.SaveCodes] is left.
+// Confirm checks the first code of a pending enrollment. For a phone,
+// c.Challenge must be [Enrollment.Challenge], and the texted code is valid for
+// 5 minutes.
 //
-// Errors: [ErrInvalidCode], for which [ClockOffset] may tell that the person's
-// clock is wrong; [ErrExpired] after five of them, after ten minutes, or from
-// another session than the one that started.
+// If the user must still save recovery codes, the result is [NextEnroll], and
+// [Manager.SaveCodes] must follow. If not, the new factor becomes active. The
+// result is then usually [NextDone], with a session that replaces the caller's.
+// All other sessions, pending logins, fresh proofs and known browsers of the
+// user are invalidated.
+//
+// Errors: [ErrInvalidCode], with [AttemptsLeft] and perhaps [ClockOffset];
+// [ErrExpired] if this session has no pending enrollment, because five wrong
+// codes or ten minutes have ended it, or because another session started it;
+// [*DeniedError]; [ErrNotAllowed]; [ErrUnavailable].
 func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, t ticket) error {
 		if s.Pending.Confirmed {
@@ -34,7 +40,6 @@ func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, e
 	})
 }
 
-// checkPendingCode compares a code with the pending factor.
 func (s *userTx) checkPendingCode(c Caller, code string) error {
 	p := s.Pending
 	failure := &codeError{left: maxConfirmations - 1 - p.Fails}
@@ -52,10 +57,15 @@ func (s *userTx) checkPendingCode(c Caller, code string) error {
 	return nil
 }
 
-// SaveCodes acknowledges that the person has saved the recovery codes of the
-// pending set-up. If the code is confirmed, it becomes active; see
-// [Manager.Confirm]. A new set of codes becomes live here, and the old one
-// dies.
+// SaveCodes records that the user has saved the recovery codes of the pending
+// enrollment. If [Manager.Confirm] is still missing, the result is
+// [NextEnroll]. If not, the enrollment becomes active as described there, and
+// its recovery codes replace all earlier ones. An enrollment of recovery codes
+// alone ([Manager.RegenerateCodes]) invalidates only the earlier codes and
+// returns the caller's session unchanged.
+//
+// Errors: [ErrExpired] if this session has no pending enrollment,
+// [*DeniedError], [ErrNotAllowed], [ErrUnavailable].
 func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, _ ticket) error {
 		s.Pending.Saved = true
@@ -63,7 +73,8 @@ func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
 	})
 }
 
-// advanceEnrollment takes a step of a set-up, and activates it if it was the last.
+// advanceEnrollment runs a step of the pending enrollment and activates it if
+// that was the last step.
 func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, step func(*userTx, ticket) error) (Result, error) {
 	var login Result
 	err := m.change(ctx, c, func(s *userTx, t ticket, u User) error {
@@ -84,15 +95,15 @@ func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, step func(*us
 	return resultOrError(login, err)
 }
 
-// activate makes the pending set-up live, in the write that everything else
-// it changes is part of.
+// activate makes the pending enrollment active, in the same write as everything
+// that follows from it.
 func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 	p := s.Pending
 	if len(p.Codes) > 0 {
 		s.Codes = s.newCodeSet(p.Codes)
 		delete(s.Counters, bucket(RecoveryCode, true))
 		delete(s.Counters, bucket(RecoveryCode, false))
-		alone := p.Method == RecoveryCode // else the notice of the factor is enough
+		alone := p.Method == RecoveryCode // otherwise the notice of the factor is enough
 		s.emit(Event{Type: event.CodesGenerated, Session: t.sessionID, Left: len(p.Codes), Notice: alone})
 	}
 	if p.Method == RecoveryCode {
@@ -117,8 +128,8 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 	return login, nil
 }
 
-// installFactor puts the new factor where it belongs: into the list, or in the place
-// of the one it replaces. Its counters start anew.
+// installFactor adds the new factor, or replaces the one that it was enrolled
+// for, and resets the counters of its method.
 func (s *userTx) installFactor(t ticket) error {
 	p := s.Pending
 	f := factor{ID: p.FactorID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), App: p.App, Phone: p.Phone, Step: p.Step,

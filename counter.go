@@ -6,8 +6,9 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// bucket names a counter: failures in known browsers are counted apart, so
-// that who has only the password cannot lock the owner out.
+// bucket returns the name of a counter. Failures in known browsers are counted
+// separately, so that an attacker who has only the password cannot lock the
+// owner out of them.
 func bucket(m Method, known bool) string {
 	if known {
 		return string(m) + "/known"
@@ -15,18 +16,18 @@ func bucket(m Method, known bool) string {
 	return string(m)
 }
 
-// lockFor is how long a method is locked after that many failures.
+// lockFor returns how long a method is locked after a number of consecutive
+// failures.
 func lockFor(m Method, fails int) time.Duration {
 	switch {
 	case fails < failuresToLock:
 		return 0
-	case m == RecoveryCode: // 120 bits: waiting is enough, and it is the way out
+	case m == RecoveryCode: // with 120 bits, a short lock is enough, and the owner may have nothing else
 		return firstLock
 	}
 	return min(firstLock<<min(fails-failuresToLock, 10), longestLock)
 }
 
-// disabled reports whether the method is switched off in the bucket.
 func (c counter) disabled(m Method, known bool) bool {
 	limit := failuresUnknown
 	if known {
@@ -35,13 +36,13 @@ func (c counter) disabled(m Method, known bool) bool {
 	return m != RecoveryCode && c.Fails >= limit
 }
 
-// lockRemaining returns how long the method has still to wait. A lock that is longer
-// than it can have been set for comes from a clock that was wrong.
+// lockRemaining returns how long the method is still locked, at most as long as
+// the schedule allows, because a longer lock was set by a wrong clock.
 func (c counter) lockRemaining(m Method, now unixTime) time.Duration {
 	return max(0, min(c.Until.sub(now), lockFor(m, c.Fails)))
 }
 
-// outcome is what became of one guess.
+// outcome is the result of one guess.
 type outcome int
 
 const (
@@ -50,9 +51,10 @@ const (
 	right
 )
 
-// checkThrottle refuses while a method is locked or switched off for the client. A lock
-// longer than it can have been set for is cut for good, or it would end only
-// when the clocks have come to where the wrong one was.
+// checkThrottle returns an error while a method is locked or disabled for the
+// client. A lock longer than the schedule allows was set by a wrong clock. It
+// is shortened and stored; otherwise it would last until real time caught up
+// with that clock.
 func (s *userTx) checkThrottle(m Method, known bool) error {
 	name := bucket(m, known)
 	n := s.Counters[name]
@@ -71,10 +73,11 @@ func (s *userTx) checkThrottle(m Method, known bool) error {
 	return &lockedError{wait}
 }
 
-// tryCode is the one place where a secret is tried: while locked nothing is
-// compared, counted or written; a failure is counted in the write that tells
-// of it; success clears the counter of this method in this bucket, and opens
-// the other one where that was switched off.
+// tryCode is the only place where a code is tried for a login or an action.
+// While the method is locked, no code is compared or counted. A failure is
+// counted in the same write that records its event. A success resets the
+// counter in this bucket, and the one in the other bucket if the method was
+// disabled there.
 func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	known := s.knownBrowser() != nil
 	if err := s.checkThrottle(m, known); err != nil {
@@ -108,8 +111,9 @@ func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	return keep(failure)
 }
 
-// recordFailure writes down a failure; the person is told of failures at most once an
-// hour, and always when the method is switched off.
+// recordFailure emits the event of a failure. It notifies the user at most once
+// an hour, because an attacker could otherwise flood the mailbox, and whenever
+// a method is disabled.
 func (s *userTx) recordFailure(m Method, result outcome, n counter, known bool) {
 	e := Event{Type: event.Failed, Method: m}
 	switch {
