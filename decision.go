@@ -4,22 +4,22 @@ import (
 	"slices"
 )
 
-// facts is what a decision stands on, beside the policy.
+// facts is the input of a decision, together with the policy.
 type facts struct {
 	account string
-	ticket  ticket   // what has been proven
-	has     []Method // what the user has; EmailLink by having an address
-	codes   bool     // recovery codes are left
+	ticket  ticket   // lists what was proven
+	has     []Method // methods that the user can prove (EmailLink with any address), except RecoveryCode
+	codes   bool     // whether unused recovery codes are left
 }
 
-// verdict is what a policy asks for, given the facts.
+// policyResult is what a policy requires next, given the facts.
 type policyResult struct {
 	next    Next
-	methods []Method // where next is NextChallenge: strongest first, RecoveryCode last
+	methods []Method // if next is NextChallenge, strongest first, RecoveryCode last
 }
 
-// decide is the one decision every door ends in: password, SSO, reset link,
-// remembered browser, live session, guard. It is pure.
+// evaluate decides what a policy requires next. Every sign-in path, every live
+// session and the guard end here. It is a pure function of policy and facts.
 func (p Policy) evaluate(f facts) policyResult {
 	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
 		return policyResult{next: NextDone}
@@ -31,9 +31,10 @@ func (p Policy) evaluate(f facts) policyResult {
 		}
 		return f.askFor(accepted)
 	}
-	// Nothing the user has is accepted. What there is comes first all the
-	// same: it may be all that stands between a stolen password and a new
-	// factor, or was set up by a user who is not required to.
+	// The policy accepts no method that the user has. The user must still give
+	// the strongest proof available. Otherwise a stolen password alone would be
+	// enough to enroll a factor, or to sign in as a user who enrolled one
+	// without being required to.
 	if m, ok := strongestOf(f.has); ok && (p.Required || m != EmailLink) && !f.ticket.hasProven(m, RecoveryCode) {
 		return f.askFor([]Method{m})
 	}
@@ -43,8 +44,8 @@ func (p Policy) evaluate(f facts) policyResult {
 	return policyResult{next: NextDone}
 }
 
-// offer returns the accepted methods the user has: the strongest, and those
-// the policy names as fallback.
+// offer returns the accepted methods that the user has: the strongest one, and
+// those in Fallback.
 func (p Policy) offer(has []Method) (offered []Method) {
 	for _, m := range strength {
 		if slices.Contains(has, m) && slices.Contains(p.methods(), m) && (len(offered) == 0 || slices.Contains(p.Fallback, m)) {
@@ -63,9 +64,9 @@ func strongestOf(has []Method) (Method, bool) {
 	return "", false
 }
 
-// satisfied reports whether what was proven is enough where accepted is on
-// offer. A recovery code stands in for any; a remembered browser for as long
-// as this policy lets it.
+// satisfied reports whether the ticket proves one of the accepted methods. A
+// recovery code counts as any of them. A remembered browser counts as the
+// method that was proven in it, as long as this policy remembers it.
 func (p Policy) satisfied(t ticket, accepted []Method) bool {
 	if t.hasProven(accepted...) || t.hasProven(RecoveryCode) {
 		return true
@@ -76,8 +77,8 @@ func (p Policy) satisfied(t ticket, accepted []Method) bool {
 	})
 }
 
-// remembers reports whether a browser in which a factor was proven at then is
-// still remembered at now.
+// remembers reports whether a browser in which a factor was proven at the time
+// then is still remembered at the time now.
 func (p Policy) remembers(then, now unixTime) bool {
 	return p.Remember > 0 && then.within(p.Remember, now)
 }
@@ -89,9 +90,9 @@ func (f facts) askFor(methods []Method) policyResult {
 	return policyResult{NextChallenge, methods}
 }
 
-// allowsRemaining reports whether the person may come down to these factors: one that the
-// policy accepts is left, or it neither requires one nor keeps turning off to
-// others. A mailbox is as good where links are accepted.
+// allowsRemaining reports whether the user may remove all factors except these.
+// One of them must be accepted by the policy. If none is, TurnOff must be
+// TurnOffByUser, and Required must be false unless EmailLink is accepted.
 func (p Policy) allowsRemaining(left []factor) bool {
 	methods := p.methods()
 	return slices.ContainsFunc(left, func(f factor) bool { return slices.Contains(methods, f.Method) }) ||

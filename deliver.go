@@ -11,70 +11,89 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Email is one message for a [Mailer]: a sign-in link or a notice.
+// Email is a message for a [Mailer]: a sign-in link or a notice. Printing or
+// logging it writes a placeholder, because a link signs a user in.
 type Email struct {
-	To      string // one bare address, as the host's directory gave it
+	To      string // one address without a name, from [User.Emails]
 	Subject string // one line
-	Text    string // text/plain part, lines end in "\n"
-	HTML    string // text/html part, complete; shows what Text says
+	Text    string // text/plain part; lines end in "\n"
+	HTML    string // complete text/html part with the same content as Text
 }
 
-// Mailer hands a message to the host's mail system. SendMail returns nil when
-// the message was accepted for delivery, an error when it was not or when that
-// is unknown. It honours ctx at every stage and may be called concurrently.
-// The address, subject and bodies may hold text that an attacker chose: a
-// Mailer refuses line breaks in To and Subject. Package storetest checks this.
+// Mailer hands messages to the host's mail system. An implementation can be
+// tested with storetest.RunMailer.
 type Mailer interface {
+	// SendMail returns nil if the message was accepted for delivery, and an
+	// error if it was not or if the outcome is unknown. It must return when ctx
+	// ends, must not send a message again that may have been accepted, and must
+	// be safe for concurrent use. It must refuse line breaks in To and Subject,
+	// because an attacker may have chosen the text, and a line break could add
+	// headers or recipients.
 	SendMail(ctx context.Context, m Email) error
 }
 
-// TextMessage is one message for an [SMSSender].
+// TextMessage is a message for an [SMSSender]. Printing or logging it writes a
+// placeholder, because it may contain a code.
 type TextMessage struct {
-	To   string // E.164, as in +41791234567
-	Body string // plain text; the last line may be a WebOTP line, keep it as it is
+	To   string // number in E.164, such as "+41791234567"
+	Body string // plain text; it must be sent unchanged, because browsers read its last line (WebOTP)
 }
 
-// SMSSender hands a text message to a gateway. The contract is that of
-// [Mailer]: nil means accepted, ctx is honoured, calls may be concurrent, and
-// nothing is retried unless the gateway is known not to have taken the message.
+// SMSSender hands text messages to a gateway. An implementation can be tested
+// with storetest.RunSMSSender.
 type SMSSender interface {
+	// SendSMS returns nil if the message was accepted for delivery, and an
+	// error if it was not or if the outcome is unknown. It must return when ctx
+	// ends, must not send a message again that may have been accepted, and must
+	// be safe for concurrent use.
 	SendSMS(ctx context.Context, m TextMessage) error
 }
 
-// Phone is a number that a [PhoneParser] understood.
+// Phone is a telephone number, as returned by a [PhoneParser].
 type Phone struct {
-	E164    string // as in +41791234567
-	Country string // ISO 3166-1 alpha-2, upper case, as in CH; "" where the number belongs to none
-	Mobile  bool   // a text can be expected to arrive and to cost an ordinary rate
+	// E164 is the number in E.164, such as "+41791234567".
+	E164 string
+	// Country is the ISO 3166-1 alpha-2 code of the number's country, in upper
+	// case. It is empty if the number belongs to no country. Messages are sent
+	// only to countries in [SMSConfig.Countries].
+	Country string
+	// Mobile reports whether the number can receive text messages at an ordinary
+	// rate. Nothing is sent if it is false. An attacker who owns a premium-rate
+	// number that is marked as mobile earns money with each message.
+	Mobile bool
 }
 
-// PhoneParser turns what a person typed into a number. region is the ISO
-// 3166-1 alpha-2 code of the country to assume where no country code was typed.
-// It returns an error for everything that is not one whole, valid number.
-// Package adapters/phone has one.
+// PhoneParser parses telephone numbers. Package adapters/phone implements it.
 type PhoneParser interface {
+	// ParsePhone parses a number as a user typed it, at most 64 bytes. The
+	// region is the ISO 3166-1 alpha-2 code of the country to assume if the
+	// number has no country code. It is an unchecked value, and empty if raw is
+	// an E164 that ParsePhone returned before. ParsePhone must return an error
+	// unless raw is exactly one complete, valid number, and must be safe for
+	// concurrent use.
 	ParsePhone(raw, region string) (Phone, error)
 }
 
-// Format hides everything but the kind of message: the body holds a link.
+// Format writes a placeholder, because the message may contain a link.
 func (m Email) Format(f fmt.State, _ rune) { redact(f) }
 
-// LogValue hides the message.
+// LogValue returns a placeholder.
 func (m Email) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalJSON fails: the body holds a link.
+// MarshalJSON returns an error, because the message may contain a link.
 func (m Email) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 
-// Format hides the message: the body holds a code.
+// Format writes a placeholder, because the message may contain a code.
 func (m TextMessage) Format(f fmt.State, _ rune) { redact(f) }
 
-// LogValue hides the message.
+// LogValue returns a placeholder.
 func (m TextMessage) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalJSON fails: the body holds a code.
+// MarshalJSON returns an error, because the message may contain a code.
 func (m TextMessage) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 
-// deliver hands a message over, after the budgets that stand over all users.
+// deliver sends a message, if the number's allowance over all users and
+// [Config.AllowSend] permit it.
 func (m *Manager) deliver(ctx context.Context, out pendingMessage) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -92,7 +111,7 @@ func (m *Manager) deliver(ctx context.Context, out pendingMessage) error {
 			s.Method, s.Country, s.Unconfirmed = SMS, out.number.Country, out.budget == budgetUnconfirmed
 		}
 		if err := recoverPanic(func() error { return m.cfg.AllowSend(ctx, s) }); err != nil {
-			return unavailable("AllowSend", err)
+			return unavailable("Config.AllowSend", err)
 		}
 	}
 	err := recoverPanic(func() error {
@@ -102,22 +121,24 @@ func (m *Manager) deliver(ctx context.Context, out pendingMessage) error {
 		return m.cfg.Mail.Mailer.SendMail(ctx, *out.email)
 	})
 	if err != nil {
-		return unavailable("sending", err)
+		return unavailable("sending the message", err)
 	}
 	return nil
 }
 
-// recoverPanic turns a panic of the host's code into an error.
+// recoverPanic calls a function of the host and turns a panic into an error.
 func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %T", errPanic, p) // the value may hold the message
+			err = fmt.Errorf("%w: %T", errPanic, p) // the value itself may contain the message
 		}
 	}()
 	return f()
 }
 
-// reserveNumberSend takes one text out of a budget of a number, over all users.
+// reserveNumberSend counts a text message against a budget of its number. The
+// budget is shared by all users, because an attacker with many accounts could
+// otherwise flood one phone.
 func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) error {
 	key := "number/" + hex.EncodeToString(seal.KeyedHash(m.cfg.Keys.all()[0].Lookup, p.E164)) + string(b)
 	return m.retryOnConflict(ctx, func() error {
@@ -135,9 +156,9 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 	})
 }
 
-// publishAll tells of what was stored: to the host, and where the person should
-// know to every verified address (NIST SP 800-63B-4, section 4.6). It cannot
-// fail what has already happened.
+// publishAll passes stored events to the host and mails those that the user
+// should know of to every verified address (NIST SP 800-63B-4, section 4.6). It
+// returns no error, because the change has already taken effect.
 func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	for _, e := range s.events {
 		m.publish(ctx, e)
@@ -154,7 +175,7 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 func (m *Manager) publish(ctx context.Context, e Event) {
 	if m.cfg.OnEvent != nil {
 		if err := recoverPanic(func() error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
-			m.cfg.Logger.ErrorContext(ctx, "twofa: OnEvent", "error", err)
+			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
 		}
 	}
 	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
@@ -186,10 +207,11 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 	return err
 }
 
-// destination parses a number and refuses what must not be texted.
+// destination parses a number and refuses one that no text message may be sent
+// to.
 func (c *Config) destination(raw, region string) (Phone, error) {
 	if c.SMS.Sender == nil || c.SMS.Phone == nil {
-		return Phone{}, unavailable("SMS", errNoSender)
+		return Phone{}, unavailable("Config.SMS", errNoSender)
 	}
 	if len(raw) > 64 {
 		return Phone{}, ErrNotAllowed
