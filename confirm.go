@@ -17,10 +17,11 @@ import (
 // All other sessions, pending logins, fresh proofs and known browsers of the
 // user are invalidated.
 //
-// Errors: [ErrInvalidCode], with [AttemptsLeft] and perhaps [ClockOffset];
-// [ErrExpired] if this session has no pending enrollment, because five wrong
-// codes or ten minutes have ended it, or because another session started it;
-// [*DeniedError]; [ErrNotAllowed]; [ErrUnavailable].
+// Errors:
+//   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]
+//   - [ErrExpired] if this session has no pending enrollment: five wrong codes
+//     or 10 minutes have ended it, or another session started it
+//   - [*DeniedError], [ErrNotAllowed] and [ErrUnavailable] as for Enroll
 func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, t ticket) error {
 		if s.Pending.Confirmed {
@@ -64,8 +65,8 @@ func (s *userTx) checkPendingCode(c Caller, code string) error {
 // alone ([Manager.RegenerateCodes]) invalidates only the earlier codes and
 // returns the caller's session unchanged.
 //
-// Errors: [ErrExpired] if this session has no pending enrollment,
-// [*DeniedError], [ErrNotAllowed], [ErrUnavailable].
+// Errors: [ErrExpired] if this session has no pending enrollment. Otherwise the
+// errors are those of Confirm, except [ErrInvalidCode].
 func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, _ ticket) error {
 		s.Pending.Saved = true

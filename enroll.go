@@ -11,48 +11,83 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// EnrollRequest says what is to be set up.
+// EnrollRequest is the input of [Manager.Enroll].
 type EnrollRequest struct {
-	Method Method // TOTP, SMS, or RecoveryCode for a new set of codes; "" means TOTP
-	// Name tells several authenticators apart, for example the phone's. It is
-	// cleaned and cut; "" gives a default.
+	// Method is TOTP, SMS, or RecoveryCode for a new set of recovery codes. If
+	// empty, it defaults to TOTP.
+	Method Method
+	// Name is the name of the new factor, such as the user's name for a device.
+	// Control characters are removed, and it is cut to 128 bytes. If empty, it
+	// defaults to the name of the replaced factor, "Authenticator app" or
+	// "Phone". It is ignored for RecoveryCode.
 	Name string
-	// Replaces is the id of the factor that the new one takes the place of, in
-	// the same write that makes it active.
+	// Replaces is the ID of the factor that the new one replaces when it
+	// becomes active. A phone can replace only a phone, and an app only an app.
+	// If empty, a factor is added. It is ignored for RecoveryCode.
 	Replaces string
-	// Phone is the number as typed, and Region the ISO 3166-1 country it is
-	// read in where it has no country code. For SMS.
-	Phone  string
+	// Phone is the phone number as the user typed it. It is required for SMS
+	// and ignored otherwise.
+	Phone string
+	// Region is the ISO 3166-1 alpha-2 code of the country that is assumed if
+	// Phone has no country code. If empty, Phone must have one.
 	Region string
 }
 
-// Enrollment is a set-up under way. It holds secrets that are shown to the
-// person and to nobody else; they can be shown again until it is active.
+// Enrollment is an enrollment that has been started but is not active yet. Its
+// secrets must be shown only to the user. They can be shown again with
+// [Manager.PendingEnrollment].
 type Enrollment struct {
-	ID        string
-	Method    Method
-	Name      string
-	Replaces  string
-	URI       Secret   // otpauth, for the QR code; see [Enrollment.PNG] and [Enrollment.SVG]
-	Key       Secret   // for typing by hand, in groups of four
-	Phone     string   // masked number that a code was texted to
-	Codes     []Secret // recovery codes to save; none where a live set stays
-	Confirmed bool     // the code was right
-	Saved     bool     // the codes were acknowledged, or there are none
-	Expires   time.Time
-	// Challenge, if not empty, goes into [Caller.Challenge] when the texted
-	// code is confirmed.
+	ID       string // ID of the new factor
+	Method   Method // TOTP, SMS, or RecoveryCode if only recovery codes were generated
+	Name     string // requested name of the new factor; empty for the default
+	Replaces string // ID of the factor to be replaced; empty if a factor is added
+	// URI is the otpauth address of the QR code, for TOTP. See [Enrollment.PNG]
+	// and [Enrollment.SVG].
+	URI Secret
+	// Key is the key of an authenticator app for typing by hand, in groups of
+	// four characters, for TOTP.
+	Key Secret
+	// Phone is the phone number that a code was texted to, for SMS. All digits
+	// except the last two are masked.
+	Phone string
+	// Codes are the recovery codes that the user must save. They are not valid
+	// before the enrollment is active. Codes is empty if the user keeps earlier
+	// codes or [NoRecoveryCodes] is configured.
+	Codes []Secret
+	// Confirmed reports whether the first code was right. It is always true for
+	// RecoveryCode, which needs none.
+	Confirmed bool
+	// Saved reports whether [Manager.SaveCodes] was called or Codes is empty.
+	Saved bool
+	// Expires is the time at which the enrollment is discarded, 10 minutes
+	// after its start.
+	Expires time.Time
+	// Challenge must be passed to [Manager.Confirm] as [Caller.Challenge], for
+	// SMS. It replaces the challenge that led to enrollment, if there was one.
+	// It is returned only by Enroll and is empty for other methods.
 	Challenge Challenge
 }
 
-// Enroll starts a set-up; a pending one is discarded. It needs a fresh proof
-// for [ActionFactors] if the user has a factor, else a first factor that is at
-// most 15 minutes old and no API token. A session that logged in with a
-// recovery code may set up a new factor for as long.
+// Enroll starts an enrollment. [Manager.Confirm] and [Manager.SaveCodes]
+// complete it. A pending enrollment of the user is discarded. For SMS, a code
+// is sent to the number.
 //
-// Errors: [*DeniedError], [ErrNotAllowed] (limit reached, method not
-// configured, number refused), [ErrNotEnrolled] (Replaces unknown; codes
-// without a factor), [ErrLocked] (texts), [ErrUnavailable].
+// If the user has a factor, Enroll needs a fresh proof for [ActionFactors].
+// Two other proofs are enough for an app or phone during 15 minutes: a recovery
+// code used in this session, or the proof that led to a required enrollment. If
+// the user has no factor, the first factor must be less than 15 minutes old and
+// must not be [ByToken]. Otherwise an attacker with an older session could
+// enroll an authenticator of their own.
+//
+// Errors:
+//   - [*DeniedError] if the session or a proof is missing or too old
+//   - [ErrNotAllowed] if the policy does not accept the method, the user
+//     already has 5 apps or a phone, recovery codes are turned off, no text
+//     message may be sent to the number, or the user must not enter the account
+//   - [ErrNotEnrolled] if the user has no factor with the ID Replaces, or asks
+//     for recovery codes without having a factor
+//   - [ErrLocked] if text messages were requested too often; see [RetryAfter]
+//   - [ErrUnavailable]
 func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
 	e.Method = cmp.Or(e.Method, TOTP)
 	if e.Method == SMS {
@@ -76,8 +111,8 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 	return started, nil
 }
 
-// newPending makes the pending set-up. New recovery codes come with it where
-// the user has none, and where they are what was asked for.
+// newPending replaces the pending enrollment. It generates recovery codes if
+// the user has none left or asks for new ones.
 func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
 	s.Pending = &pendingEnrollment{FactorID: seal.NewID(), SessionID: t.sessionID, Method: e.Method, Name: text.Clean(e.Name, maxName), Replaces: e.Replaces,
 		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.add(pendingTTL)}
@@ -87,7 +122,6 @@ func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
 	return s.Pending
 }
 
-// mayEnroll is the gate before a set-up.
 func (s *userTx) mayEnroll(t ticket, e EnrollRequest) error {
 	if err := s.authorizeChange(t); err != nil && (len(s.Factors) == 0 || e.Method == RecoveryCode || !s.mayReenroll(t)) {
 		return err
@@ -126,8 +160,9 @@ func (s *userTx) mayEnroll(t ticket, e EnrollRequest) error {
 	return nil
 }
 
-// mayReenroll reports whether a recovery code was used in this session, or a
-// method the policy no longer accepts proven on the way to set-up, just now.
+// mayReenroll reports whether a user whose factors are lost or not accepted has
+// just given another proof: a recovery code in this session, or any method on
+// the way to a required enrollment.
 func (s *userTx) mayReenroll(t ticket) bool {
 	at, ok := t.provenAt(RecoveryCode)
 	if !ok && t.purpose == forEnroll && len(t.proven) > 0 {
@@ -136,8 +171,12 @@ func (s *userTx) mayReenroll(t ticket) bool {
 	return ok && s.isRecent(at)
 }
 
-// Enrollment returns the caller's pending set-up, to show it again. It changes
-// nothing. [ErrExpired] says that there is none, or none of this session's.
+// PendingEnrollment returns the pending enrollment of the caller's session, to
+// show it again. It needs no fresh proof and changes nothing, so an attacker
+// who has the session can read the secrets of a pending enrollment as well.
+//
+// Errors: [ErrExpired] if this session has no pending enrollment,
+// [*DeniedError], [ErrNotAllowed], [ErrUnavailable].
 func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, error) {
 	t, s, u, err := m.loadCaller(ctx, c)
 	if err != nil {
@@ -149,7 +188,9 @@ func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, 
 	return s.describePending(u), nil
 }
 
-// checkPending reports whether there is a pending set-up of this session's.
+// checkPending returns ErrExpired if the session has no pending enrollment. No
+// other session may complete it, because an attacker who started it knows its
+// key.
 func (s *userTx) checkPending(t ticket) error {
 	if s.Pending == nil || s.Pending.SessionID != t.sessionID || s.now >= s.Pending.Expires {
 		return ErrExpired
@@ -157,7 +198,6 @@ func (s *userTx) checkPending(t ticket) error {
 	return nil
 }
 
-// describePending shows what is pending.
 func (s *userTx) describePending(u User) Enrollment {
 	p := s.Pending
 	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
@@ -171,8 +211,9 @@ func (s *userTx) describePending(u User) Enrollment {
 	return e
 }
 
-// enrollPhone starts the set-up of a number: it is claimed, then texted, and
-// what is returned alone can confirm it.
+// enrollPhone starts the enrollment of a phone. The text message is counted
+// before it is sent. Only the returned challenge can confirm the number,
+// because it contains the key of the code's hash.
 func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
 	phone, err := m.cfg.destination(e.Phone, e.Region)
 	if err != nil {
@@ -213,7 +254,8 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 	return started, nil
 }
 
-// confirmsPhone checks the code that was texted to a pending number.
+// confirmsPhone reports whether the code is the one texted to the pending
+// number, and uses it up if so.
 func (s *userTx) confirmsPhone(c Caller, code string) bool {
 	t, err := s.m.cfg.Keys.openTicket(c.Challenge.Secret, s.now, forPhone, forEnroll)
 	if err != nil || !t.isFrom(c.Client) {
@@ -228,20 +270,21 @@ func (s *userTx) confirmsPhone(c Caller, code string) bool {
 	return true
 }
 
-// RegenerateCodes starts a new set of recovery codes: it is shown, and becomes
-// live when [Manager.SaveCodes] acknowledges it; the old set dies in that
-// write. Until then nothing has changed, so a lost answer loses nothing. It
-// needs a fresh proof for [ActionFactors].
+// RegenerateCodes generates a new set of recovery codes. It is short for
+// [Manager.Enroll] with the method RecoveryCode and returns the same errors. It
+// needs a fresh proof for [ActionFactors]. The codes must be shown to the user
+// and become valid when [Manager.SaveCodes] is called. Until then the old codes
+// remain valid, so a user who never saw the new ones is not locked out.
 func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrollment, error) {
 	return m.Enroll(ctx, c, EnrollRequest{Method: RecoveryCode})
 }
 
-// tellOldPhone texts the number that is being replaced: who takes over a login
-// should not be able to move it to another phone unnoticed.
+// tellOldPhone sends a text message to the number that is being replaced, so
+// that an attacker who takes over a session cannot change it unnoticed.
 func (s *userTx) tellOldPhone(number string) {
 	phone, err := s.m.cfg.destination(number, "")
 	if err != nil {
-		return // it is not texted any more; the notice by mail remains
+		return // no longer an allowed destination; the notice by mail must do
 	}
 	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
 		text: &TextMessage{To: number, Body: text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
