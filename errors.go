@@ -6,34 +6,43 @@ import (
 	"time"
 )
 
-// What a call can end in, beside success. Which of them it is, by errors.Is, is
-// safe to show; the text of what is returned may go on with the cause, for the
-// host's own log.
+// Errors returned by the methods of [Manager], to be tested with errors.Is. The
+// user may be told which one occurred, with one caveat: after the first factor,
+// the difference between ErrNotEnrolled and ErrNotAllowed reveals which factors
+// the user has. The error text may include the cause and belongs only in the
+// host's log. Every error means that nothing was granted.
 var (
-	// ErrInvalidCode covers a wrong, used, expired, malformed and oversized
-	// code alike. See [AttemptsLeft] and [ClockOffset].
+	// ErrInvalidCode means that the code or link token is wrong, already used,
+	// expired, malformed or too long. These cases are not distinguished,
+	// because the difference would help to guess. See [AttemptsLeft],
+	// [RetryAfter] and [ClockOffset].
 	ErrInvalidCode = errors.New("twofa: code is not valid")
-	// ErrLocked says that the method, or sending by it, has to wait, whatever
-	// was typed. See [RetryAfter].
+	// ErrLocked means that the method is locked after too many wrong codes, or
+	// that too many messages were sent. The code, if there was one, has not
+	// been compared. See [RetryAfter].
 	ErrLocked = errors.New("twofa: too many attempts")
-	// ErrExpired says that a challenge or set-up is over, by time, by use or
-	// because something it stood on changed: start again.
+	// ErrExpired means that the challenge or enrollment is invalid: it has
+	// expired or been used up, it was issued for another browser or session, or
+	// the user's credentials or factors have changed since. Start again.
 	ErrExpired = errors.New("twofa: expired, start again")
-	// ErrNotEnrolled says that the user has nothing of the kind asked for.
+	// ErrNotEnrolled means that the user does not have the factor, recovery
+	// code or browser that the call is about.
 	ErrNotEnrolled = errors.New("twofa: not enrolled")
-	// ErrNotAllowed says that the policy, the host's directory or a limit
-	// forbids it.
+	// ErrNotAllowed means that the policy, the host's directory or a limit
+	// forbids the request, or that an argument of it can never be valid.
 	ErrNotAllowed = errors.New("twofa: not allowed")
-	// ErrUnavailable says that a store, mailer, gateway, policy or directory
-	// could not be read or written. Nothing was granted; try again later.
+	// ErrUnavailable means that a store, mailer, gateway or user directory has
+	// failed, or that a record or policy cannot be read. Try again later.
 	ErrUnavailable = errors.New("twofa: temporarily unavailable")
 )
 
 // RetryAfter returns how long to wait after an [ErrLocked], or after the
-// [ErrInvalidCode] that locked the method, rounded up to whole seconds. It
-// returns 0 where waiting does not help: the method is switched off in this
-// browser, until it is proven in another (an unknown one: in a known one) or
-// set up anew.
+// [ErrInvalidCode] that locked the method, rounded up to whole seconds. For any
+// other error it returns 0.
+//
+// It also returns 0 if waiting does not help because the method is disabled for
+// this kind of browser. The method is enabled again once the user succeeds with
+// it in a browser of the other kind (known or unknown), or enrolls it again.
 func RetryAfter(err error) time.Duration {
 	var wait time.Duration
 	if e, ok := errors.AsType[*lockedError](err); ok {
@@ -44,8 +53,11 @@ func RetryAfter(err error) time.Duration {
 	return (wait + time.Second - 1).Truncate(time.Second)
 }
 
-// AttemptsLeft returns how many more wrong codes an [ErrInvalidCode] leaves
-// before the method is locked, and false for any other error.
+// AttemptsLeft returns how many more wrong codes the user can enter after this
+// [ErrInvalidCode] before the method is locked or the enrollment is discarded.
+// It returns 0, true if that has just happened, and also for an invalid email
+// link, because link tokens are not counted. For any other error it returns 0,
+// false.
 func AttemptsLeft(err error) (int, bool) {
 	if e, ok := errors.AsType[*codeError](err); ok {
 		return e.left, true
@@ -53,10 +65,11 @@ func AttemptsLeft(err error) (int, bool) {
 	return 0, false
 }
 
-// ClockOffset returns how far the clock of the person's device is ahead of the
-// server's (negative: behind), where a set-up was confirmed by a code that is
-// right for another time within an hour. Elsewhere that would confirm a guess,
-// so it is told only there.
+// ClockOffset returns how far the clock of the user's device is ahead of the
+// server's, or behind if negative. It is reported for an [ErrInvalidCode] of
+// [Manager.Confirm] if the code is right for another time within an hour. It is
+// reported only there, because anywhere else it would tell an attacker that a
+// guess was close. For any other error it returns 0, false.
 func ClockOffset(err error) (time.Duration, bool) {
 	if e, ok := errors.AsType[*codeError](err); ok && e.clock != 0 {
 		return e.clock, true
@@ -78,19 +91,21 @@ type lockedError struct{ wait time.Duration }
 func (e *lockedError) Error() string        { return ErrLocked.Error() }
 func (e *lockedError) Is(target error) bool { return target == ErrLocked }
 
-// A RecordError says that a stored record cannot be trusted or understood. It
-// is an [ErrUnavailable]: the user is refused, never let in without a factor.
+// RecordError is returned if a stored record was changed from outside, is
+// sealed with an unknown key, or contains something that this release does not
+// understand. The request is refused, because the record may contain a
+// restriction.
 type RecordError struct {
-	Key     string // the record's key in the store
-	Problem string // what is wrong with it; holds none of its content
+	Key     string // key of the record in the store, such as "user/<id>"
+	Problem string // short description of the problem; contains none of the record's content
 }
 
-// Error names the record and what is wrong with it.
+// Error returns the key of the record and the problem.
 func (e *RecordError) Error() string {
 	return fmt.Sprintf("twofa: record %q: %s", e.Key, e.Problem)
 }
 
-// Is reports that a RecordError is an ErrUnavailable.
+// Is reports whether target is [ErrUnavailable].
 func (e *RecordError) Is(target error) bool { return target == ErrUnavailable }
 
 func notAllowed(format string, args ...any) error {
@@ -104,42 +119,65 @@ func unavailable(what string, cause error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, cause)
 }
 
-// Reason says why a request was denied.
+// Reason is the reason why a request was denied.
 type Reason string
 
-// Why a request was denied, and what helps.
+// The reasons why a request is denied.
 const (
-	ReasonSignedOut Reason = "signed_out"             // no session, or it is dead: log in again
-	ReasonChallenge Reason = "second_factor_required" // this account asks for more than was proven: see Resume
-	ReasonEnroll    Reason = "enrollment_required"    // there is nothing to prove it with: set-up first
-	ReasonMissing   Reason = "proof_missing"          // a fresh proof is needed: see StepUp
-	ReasonStale     Reason = "proof_expired"          // the proof is older than MaxAge: see StepUp
+	// ReasonSignedOut means that the session is missing, expired or revoked, or
+	// that its first factor is too old to change factors. The user must log in
+	// again.
+	ReasonSignedOut Reason = "signed_out"
+	// ReasonChallenge means that the account's policy requires more than the
+	// session has proven. [Manager.Resume] returns the challenge.
+	ReasonChallenge Reason = "second_factor_required"
+	// ReasonEnroll means that the user has no method that the policy or the
+	// action accepts. The user must enroll one. If Action is empty,
+	// [Manager.Resume] returns the challenge for it.
+	ReasonEnroll Reason = "enrollment_required"
+	// ReasonMissing means that the action needs a fresh proof. [Manager.StepUp]
+	// returns the challenge.
+	ReasonMissing Reason = "proof_missing"
+	// ReasonStale means that the fresh proof for the action is too old or was
+	// given with a method that is not accepted. [Manager.StepUp] returns the
+	// challenge.
+	ReasonStale Reason = "proof_expired"
 )
 
-// DeniedError says why a guard refused and what would do.
+// DeniedError is returned if the caller's session or challenge is not enough
+// for a request.
 type DeniedError struct {
-	Reason   Reason
-	Account  string
-	Action   string        // the step-up action, if it was about one
-	Resource string        // and its resource
-	Methods  []Method      // what would do
-	MaxAge   time.Duration // proofs older than this are too old; 0 means each serves once
+	Reason Reason
+	// Account is the account that the request was for. It may be empty.
+	Account string
+	// Action is the action that needs a fresh proof. It is empty if the session
+	// itself is not enough.
+	Action string
+	// Resource is the resource of Action. It may be empty.
+	Resource string
+	// Methods are the methods that would be accepted. For ReasonChallenge, they
+	// are only those that the user has. For other reasons, the user may have
+	// none of them. It is empty for ReasonSignedOut.
+	Methods []Method
+	// MaxAge is the age up to which a proof for Action is accepted, or for
+	// ReasonSignedOut a first factor. If it is zero and Action is not empty,
+	// each proof can be used once, within 5 minutes.
+	MaxAge time.Duration
 }
 
-// Error says that it was denied, and the reason.
+// Error returns the reason as text for a log.
 func (e *DeniedError) Error() string { return "twofa: denied: " + string(e.Reason) }
 
-var errBusy = errors.New("twofa: record is changed too often")
+var errBusy = errors.New("twofa: other writers changed the record in every attempt")
 
-var errPanic = errors.New("twofa: panic")
+var errPanic = errors.New("twofa: panic in a function of the host")
 
-var errNoSender = errors.New("twofa: no sender is configured")
+var errNoSender = errors.New("twofa: Sender and Phone must be set to send text messages")
 
-// problems collects everything that is wrong with a configuration or a policy.
-// Each problem names the field, the rule and the value.
+// problems collects all mistakes of a configuration or policy. Each one names
+// the field, the rule and the value.
 type problems []error
 
-// require adds a problem unless ok.
 func (p *problems) require(ok bool, format string, args ...any) {
 	if !ok {
 		*p = append(*p, fmt.Errorf(format, args...))
