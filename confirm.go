@@ -14,8 +14,8 @@ import (
 // If the user must still save recovery codes, the result is [NextEnroll], and
 // [Manager.SaveCodes] must follow. If not, the new factor becomes active. The
 // result is then usually [NextDone], with a session that replaces the caller's.
-// All other sessions, pending logins, fresh proofs and known browsers of the
-// user are invalidated.
+// All other sessions of the user are invalidated, and so are all pending
+// logins, fresh proofs and known browsers, except the browser of this request.
 //
 // Errors:
 //   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]

@@ -10,34 +10,63 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Factors is what a user has, for a settings page. Nothing in it is secret.
+// Factors describes the second factors of a user, for a settings page. It
+// contains no secrets.
 type Factors struct {
-	List              []Factor
-	CodesLeft         int
-	CodesTotal        int
-	CodesGenerated    time.Time
-	CodesViewable     bool   // RecoveryCodes will show them
-	Email             string // masked address that links go to, "" where the policy sends none
-	Required          bool   // the policy asks for a factor: the last one cannot be removed
-	TurnOff           TurnOff
-	Methods           []Method // that can be set up here
-	PendingEnrollment bool     // a set-up of this session's is pending
+	// List contains the user's authenticator apps and phone.
+	List []Factor
+	// CodesLeft is the number of unused recovery codes.
+	CodesLeft int
+	// CodesTotal is the number of recovery codes in the current set, used or
+	// not. It is zero if there is no set.
+	CodesTotal int
+	// CodesGenerated is the time at which the current set became valid. It is
+	// the zero Time if there is no set.
+	CodesGenerated time.Time
+	// CodesViewable reports whether [Manager.RecoveryCodes] can show the unused
+	// recovery codes.
+	CodesViewable bool
+	// Email is the address that email links are sent to, masked between its
+	// first character and the "@". It is empty if the account's policy does not
+	// accept email links or the user has no address.
+	Email string
+	// Required is Policy.Required of the account. Whether a factor can be
+	// removed is in [Factor.Removable].
+	Required bool
+	// TurnOff is Policy.TurnOff of the account.
+	TurnOff TurnOff
+	// Methods are the methods that the account's policy lets the user enroll,
+	// TOTP and SMS at most. A method is listed even if the user already has as
+	// many factors of it as allowed.
+	Methods []Method
+	// PendingEnrollment reports whether the caller's session has an enrollment
+	// that [Manager.PendingEnrollment] returns.
+	PendingEnrollment bool
 }
 
-// Factor is an authenticator app or a phone.
+// Factor is an enrolled authenticator app or phone.
 type Factor struct {
-	ID       string
-	Method   Method
-	Name     string
-	Phone    string // masked
-	Added    time.Time
+	// ID identifies the factor for [Manager.Rename], [Manager.Remove] and
+	// [EnrollRequest.Replaces]. It is not secret.
+	ID     string
+	Method Method // TOTP or SMS
+	Name   string // name given by the user, or a default; never empty
+	Phone  string // phone number with all digits masked except the last two; empty for TOTP
+	// Added is the time of enrollment.
+	Added time.Time
+	// LastUsed is the time of the last proof with the factor, or of its
+	// enrollment.
 	LastUsed time.Time
-	// Removable says that the policies of all the user's accounts let the
-	// person remove it, after a fresh proof.
+	// Removable reports whether the policies of all the user's accounts let the
+	// user remove the factor. [Manager.Remove] also needs a fresh proof.
 	Removable bool
 }
 
-// Factors lists what the caller has set up. It needs no fresh proof.
+// Factors returns the factors of the caller's user. It needs no fresh proof. It
+// reads the policy of each of the user's accounts.
+//
+// Errors: [*DeniedError], [ErrNotAllowed] if the user must not enter the
+// account, [ErrUnavailable].
 func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	t, s, u, err := m.loadCaller(ctx, c)
 	if err != nil {
@@ -71,8 +100,14 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	return v, nil
 }
 
-// Rename gives one of the caller's factors another name. It needs a fresh
-// proof for [ActionFactors]. An id that is not the caller's is ErrNotEnrolled.
+// Rename changes the name of a factor of the caller's user. Control characters
+// are removed, and the name is cut to 128 bytes. If it is empty, it defaults to
+// "Authenticator app" or "Phone". Rename needs a fresh proof for
+// [ActionFactors].
+//
+// Errors: [ErrNotEnrolled] if the user has no factor with this ID,
+// [*DeniedError], [ErrNotAllowed] if the user must not enter the account,
+// [ErrUnavailable].
 func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 	return m.change(ctx, c, func(s *userTx, t ticket, _ User) error {
 		if err := s.authorizeChange(t); err != nil {
@@ -89,13 +124,15 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 	})
 }
 
-// Remove removes one of the caller's factors. It needs a fresh proof for
-// [ActionFactors]. With the last factor goes everything else: recovery codes,
-// browsers, grants; the policy says who may do that. Every other session of
-// the user is dead.
+// Remove removes a factor of the caller's user. It needs a fresh proof for
+// [ActionFactors]. All other sessions of the user are invalidated, and so are
+// all pending logins, fresh proofs and known browsers. If it was the last
+// factor, the recovery codes are deleted as well.
 //
-// Errors: [*DeniedError], [ErrNotEnrolled] for an id that is not the caller's,
-// [ErrNotAllowed] where the policy of any of the user's accounts forbids it.
+// Errors: [ErrNotEnrolled] if the user has no factor with this ID,
+// [ErrNotAllowed] if the policy of any of the user's accounts forbids it (see
+// [Factor.Removable]) or the user must not enter the account, [*DeniedError],
+// [ErrUnavailable].
 func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 	return m.change(ctx, c, func(s *userTx, t ticket, u User) error {
 		if err := s.authorizeChange(t); err != nil {
@@ -124,8 +161,8 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 	})
 }
 
-// policies returns those of all the user's accounts, the one at hand first:
-// factors are shared, so that each has a say in whether one may go.
+// policies returns the policies of all the user's accounts, because the
+// accounts share the factors. The one of the request comes first.
 func (m *Manager) policies(ctx context.Context, s *userTx, u User) ([]Policy, error) {
 	all := []Policy{s.policy}
 	for _, member := range u.Members {
@@ -141,7 +178,7 @@ func (m *Manager) policies(ctx context.Context, s *userTx, u User) ([]Policy, er
 	return all, nil
 }
 
-// mayRemove reports whether the policies let the person remove a factor.
+// mayRemove reports whether the policies let the user remove a factor.
 func (s *userTx) mayRemove(i int, policies []Policy) bool {
 	left := slices.Delete(slices.Clone(s.Factors), i, i+1)
 	return !slices.ContainsFunc(policies, func(p Policy) bool { return !p.allowsRemaining(left) })

@@ -6,8 +6,8 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// isFresh reports whether the grant is good under a rule now. A time of issue
-// that lies ahead by more than clocks differ is no proof of anything.
+// isFresh reports whether a rule accepts the grant now. If its MaxAge is zero,
+// the grant can be used once, within onceMaxAge.
 func (g grant) isFresh(r ActionRule, now unixTime) bool {
 	age := r.MaxAge
 	if age == 0 {
@@ -20,7 +20,8 @@ func (g grant) matches(account, action, resource, sid string) bool {
 	return g.Account == account && g.Action == action && g.Resource == resource && g.SessionID == sid
 }
 
-// findGrant returns the index of a grant that is good for this now.
+// findGrant returns the index of the session's fresh grant for the action, or a
+// DeniedError.
 func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 	r := s.policy.Rule(action)
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
@@ -36,8 +37,8 @@ func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 	return 0, denied
 }
 
-// recordGrant writes down a fresh proof. It takes the place of an older one for the
-// same action, so that one proof never serves twice.
+// recordGrant records a fresh proof. It replaces an older grant for the same
+// action, because two of them would allow a single-use action twice.
 func (s *userTx) recordGrant(t ticket, m Method) {
 	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
@@ -47,7 +48,7 @@ func (s *userTx) recordGrant(t ticket, m Method) {
 	s.emit(Event{Type: event.StepUp, Method: m, Session: t.sessionID, Detail: actionLabel(t.action, t.resource)})
 }
 
-// useGrant is granted, and spends a proof that serves once.
+// useGrant is like findGrant but also uses up a single-use grant.
 func (s *userTx) useGrant(t ticket, action, resource string) error {
 	i, err := s.findGrant(t, action, resource)
 	if err != nil || s.policy.Rule(action).MaxAge > 0 {
@@ -58,9 +59,10 @@ func (s *userTx) useGrant(t ticket, action, resource string) error {
 	return nil
 }
 
-// authorizeChange is the gate before factors and recovery codes are shown or
-// changed. It requires a fresh proof with a factor, which it uses up if the
-// policy says so. Before the very first factor it requires a fresh first factor.
+// authorizeChange returns an error unless the session may change factors or
+// view recovery codes. It requires a fresh proof for ActionFactors, which it
+// uses up if the rule is single-use. If the user has no factor, it requires a
+// fresh first factor instead.
 func (s *userTx) authorizeChange(t ticket) error {
 	if len(s.Factors) > 0 {
 		return s.useGrant(t, ActionFactors, "")
@@ -71,11 +73,12 @@ func (s *userTx) authorizeChange(t ticket) error {
 	return nil
 }
 
-// hasFreshFirstFactor reports whether the user signed in just now. An API token
-// does not count, because its user need not be present.
+// hasFreshFirstFactor reports whether the first factor was given within
+// enrollChallengeTTL. An API token does not count, because its user need not be
+// present.
 func (s *userTx) hasFreshFirstFactor(t ticket) bool { return s.isRecent(t.at) && t.by != ByToken }
 
-// firstFactorTooOld is a refusal that only a new login helps with.
+// firstFactorTooOld returns an error that tells the user to log in again.
 func (s *userTx) firstFactorTooOld() error {
 	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollChallengeTTL}
 }
