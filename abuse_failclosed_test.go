@@ -358,7 +358,7 @@ func TestRefusalsNameTheCause(t *testing.T) {
 	require.ErrorIs(t, err, twofa.ErrNotAllowed)
 	require.ErrorContains(t, err, "FirstFactor.By")
 	_, err = w.Begin(t.Context(), twofa.FirstFactor{By: twofa.ByPassword})
-	require.ErrorContains(t, err, "user id must be")
+	require.ErrorContains(t, err, "user ID: must be")
 	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "other", By: twofa.ByPassword})
 	require.ErrorContains(t, err, `"other" is not among the Members`)
 	w.setUser("ada", func(u *twofa.User) { u.ID = "" })

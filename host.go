@@ -9,12 +9,16 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Rekey seals the records of a user and of an account under the first of Keys,
-// where they are under another. Either may be "". Run it over all users and
-// accounts before an old key leaves the ring. It is no event, and changes
-// nothing but that codes go which are no longer kept ([RecoveryConfig.Viewable]).
+// Rekey encrypts the records of a user and an account again, under the first
+// key of [Config.Keys], if they are under another. If user or account is empty,
+// that record is skipped. A record that does not exist is not an error. Run
+// Rekey for all users and accounts before an old key is removed from the ring,
+// because users whose record is under a missing key cannot sign in.
 //
-// Errors: [ErrUnavailable]; [ErrNotAllowed] for what cannot be an id.
+// Rekey records no event. Apart from re-encrypting, it only removes recovery
+// codes that are no longer kept viewable ([RecoveryConfig.Viewable]).
+//
+// Errors: [ErrUnavailable], [ErrNotAllowed] for an invalid ID.
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 	reseal := func(what, id string, v recordBody) error {
 		if id == "" {
@@ -41,17 +45,28 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 	return reseal("account", account, &accountRecord{})
 }
 
-// CredentialsChanged is to be called after the host has changed a user's
-// password, address or another first factor: everything proven before is dead,
-// beside the session that made the change, if the caller is one.
+// CredentialsChanged must be called after the host changes a user's password,
+// email address or any other first factor. It invalidates everything the user
+// has proven so far, except the caller's own session, if the caller has one. If
+// it is not called, an attacker who had the old password keeps sessions and
+// remembered browsers. The user is notified by mail.
+//
+// The caller is a session of this user, or the host (see [Host]). If by.Account
+// is empty, the call does not depend on the policy of an account. Otherwise it
+// fails if that policy cannot be read.
+//
+// Errors: [ErrNotAllowed] if the session belongs to another user,
+// [*DeniedError], [ErrUnavailable], or an error that names an invalid user ID.
 func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string) error {
 	return m.revoke(ctx, by, user, true, Event{Type: event.Credentials, Notice: true})
 }
 
-// Revoke ends everything a user has open: sessions (the caller's too), pending
-// logins, remembered browsers and grants. Factors and recovery codes stay. It
-// is the one call for "my credentials may be in other hands" and for "log out
-// everywhere".
+// Revoke invalidates all sessions of a user, including the caller's, and all
+// pending logins, pending enrollments, known browsers and fresh proofs. Factors
+// and recovery codes remain. Call it if a user's credentials may have been
+// stolen, or to sign a user out everywhere. The user is notified by mail.
+//
+// The caller and the errors are those of [Manager.CredentialsChanged].
 func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
 	return m.revoke(ctx, by, user, false, Event{Type: event.Revoked, Notice: true})
 }
@@ -72,7 +87,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 	}
 	u, err := m.cfg.User(ctx, user)
 	if err != nil || u.ID != user {
-		u = User{ID: user} // the host may be deleting the person: revoke all the same
+		u = User{ID: user} // the host may have deleted the user: revoke anyway
 	}
 	return m.update(ctx, by.Client, user, by.Account, func(s *userTx) error {
 		switch {
@@ -95,11 +110,18 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 	})
 }
 
-// Erase deletes all second-factor state of a user: for an account that is
-// deleted, and for who has lost everything and has shown to the host's support
-// who it is. It mails nobody. Nothing made before works again, also if the id
-// were given to another person. A record that cannot be read is deleted, too.
-// Only the host may.
+// Erase deletes all second-factor state of a user. Use it when the user is
+// deleted, or when a user has lost every factor and has proved their identity
+// to support. All sessions and everything else issued before are invalid for
+// good, even if another user gets the same ID. A record that cannot be read is
+// deleted as well. Nobody is notified by mail. Only a [Host] caller may call
+// it.
+//
+// After Erase, an attacker who has the password can enroll a factor, unless the
+// policy is Required and [MailConfig.LinkURL] is set.
+//
+// Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable], or
+// an error that names an invalid user ID.
 func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if by.host == "" {
 		return ErrNotAllowed
@@ -125,7 +147,7 @@ func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	})
 }
 
-// accountRecord is what is kept under "account/<id>".
+// accountRecord is the content of the record "account/<id>".
 type accountRecord struct{ Policy Policy }
 
 func (a *accountRecord) encodeOrDecode(w *seal.Codec) {
@@ -145,13 +167,16 @@ func (a *accountRecord) encodeOrDecode(w *seal.Codec) {
 
 func (a *accountRecord) problem() string {
 	if a.Policy.validate() != nil {
-		return "holds a policy that this release does not understand"
+		return "has a policy that this release does not understand"
 	}
 	return ""
 }
 
-// Policy returns the policy in force for an account: its own, or
-// [Config.Policy] where it has set none. The caller owns the result.
+// Policy returns the policy that applies to an account. It is [Config.Policy]
+// if none was set for the account, or if account is empty. The caller may
+// modify the result.
+//
+// Errors: [ErrUnavailable], [ErrNotAllowed] for an invalid account ID.
 func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
 	_, p, err := m.policy(ctx, account)
 	if err != nil {
@@ -160,7 +185,8 @@ func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
 	return p, nil
 }
 
-// policy also returns the version of the account's record, "" if it has none.
+// policy returns the policy that applies to an account and the version of the
+// account's record, empty if there is none.
 func (m *Manager) policy(ctx context.Context, account string) (version string, p Policy, err error) {
 	if account == "" {
 		return "", m.cfg.Policy.clone(), nil
@@ -176,9 +202,16 @@ func (m *Manager) policy(ctx context.Context, account string) (version string, p
 	return r.Version, a.Policy, err
 }
 
-// SetPolicy sets an account's policy. It is enforced from the next request on,
-// on every server. Setting the policy that is in force writes nothing, so that
-// a host may call it at every start. by says who does it; see [Host].
+// SetPolicy sets the policy of an account. It is enforced at the next request,
+// on every server, and ends no session. If the account already has this policy,
+// nothing is written. Only a [Host] caller may call it.
+//
+// A server must not call it at every start. If an old release restarts during a
+// rollout, it would put back an old policy, which may require less.
+//
+// Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable], or
+// an error that names each invalid field, or each method that the policy
+// accepts and [Config] cannot send.
 func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Policy) error {
 	if by.host == "" {
 		return ErrNotAllowed

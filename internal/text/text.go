@@ -1,3 +1,5 @@
+// Package text cleans, checks and masks text that comes from users, clients and
+// the host.
 package text
 
 import (
@@ -9,9 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes text from outside fit for one line of a log, a name or a
-// message: invalid UTF-8, control characters and those that turn the direction
-// of writing go, and it is cut to n bytes.
+// Clean returns s as one line of at most n bytes, without invalid UTF-8,
+// control characters, characters that change the direction of writing, and
+// space around it. An attacker could otherwise forge a line of a log, or make a
+// name look like another.
 func Clean(s string, n int) string {
 	if len(s) <= n && plain(s) {
 		return s
@@ -32,8 +35,8 @@ func Clean(s string, n int) string {
 	return strings.TrimSpace(s[:n])
 }
 
-// plain reports whether s is printable ASCII without space around it, as
-// nearly everything is.
+// plain reports whether s is printable ASCII without space around it. This is
+// the usual case, and needs no allocation.
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -43,15 +46,17 @@ func plain(s string) bool {
 	return s == "" || s[0] != ' ' && s[len(s)-1] != ' '
 }
 
-// checkID accepts what can be part of a record's key.
+// ValidateID returns an error if id cannot be part of a record's key. The error
+// names what the id belongs to.
 func ValidateID(what, id string) error {
 	if id == "" || len(id) > 255 || Clean(id, 255) != id {
-		return fmt.Errorf("twofa: %s id must be 1 to 255 bytes of UTF-8 without control characters or space around it", what)
+		return fmt.Errorf("twofa: %s ID: must be 1 to 255 bytes of UTF-8 without control characters or space around it, is %.64q", what, id)
 	}
 	return nil
 }
 
-// maskPhone shows enough of a number to recognise one's own.
+// MaskPhone masks all digits of a number except the last two, so that users can
+// recognize their own.
 func MaskPhone(e164 string) string {
 	if len(e164) < 5 {
 		return "••"
@@ -59,7 +64,8 @@ func MaskPhone(e164 string) string {
 	return "•••• " + e164[len(e164)-2:]
 }
 
-// maskEmail shows enough of an address to recognise one's own.
+// MaskEmail masks an address between its first character and the "@", so that
+// users can recognize their own.
 func MaskEmail(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 1 {
@@ -69,7 +75,7 @@ func MaskEmail(address string) string {
 	return address[:size] + "•••" + address[at:]
 }
 
-// groups cuts text into groups of four for reading.
+// Groups inserts a space after every fourth character.
 func Groups(s string) string {
 	var b strings.Builder
 	for i, r := range s {
@@ -81,8 +87,9 @@ func Groups(s string) string {
 	return b.String()
 }
 
-// device guesses a browser and system from a User-Agent, for a person to
-// recognise. Only words from here get into a message.
+// Device guesses the browser and system from a User-Agent. The result contains
+// only words from this function, because an attacker chooses the User-Agent and
+// the result is part of messages to the user.
 func Device(agent string) string {
 	find := func(unknown string, names ...string) string {
 		for i := 0; i < len(names); i += 2 {
@@ -96,8 +103,8 @@ func Device(agent string) string {
 		find("an unknown system", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
 }
 
-// countries lists ISO 3166-1 alpha-2. A code that is none would be allowed and
-// never match.
+// countries are the codes of ISO 3166-1 alpha-2. A mistyped code in a
+// configuration would otherwise never match and be noticed late.
 const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ " +
 	"BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM " +
 	"DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS " +
@@ -108,17 +115,20 @@ const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE B
 	"SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI " +
 	"VN VU WF WS YE YT ZA ZM ZW"
 
-// checkCountry tells what is wrong with a code.
+// ValidateCountry returns an error if code is not an ISO 3166-1 alpha-2 code in
+// upper case.
 func ValidateCountry(code string) error {
 	switch {
 	case code == "UK":
 		return errors.New("the United Kingdom is GB")
 	case len(code) != 2 || !slices.Contains(strings.Fields(countries), code):
-		return errors.New("not an ISO 3166-1 alpha-2 code in upper case")
+		return errors.New("must be an ISO 3166-1 alpha-2 code in upper case")
 	}
 	return nil
 }
 
+// IsE164 reports whether s is a number in E.164: a "+" and 7 to 15 digits, of
+// which the first is not zero.
 func IsE164(s string) bool {
 	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
 		return false
@@ -127,8 +137,8 @@ func IsE164(s string) bool {
 	return ok
 }
 
-// digits brings a typed code into its one form: ASCII spaces and hyphens, which
-// apps show for reading, go; what is left must be exactly n ASCII digits.
+// Digits returns a typed code without ASCII spaces and hyphens, with which apps
+// group codes, and reports whether the rest is exactly n ASCII digits.
 func Digits(code string, n int) (string, bool) {
 	if len(code) > 4*n {
 		return "", false
