@@ -20,8 +20,11 @@ import (
 // Errors:
 //   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]
 //   - [ErrExpired] if this session has no pending enrollment: five wrong codes
-//     or 10 minutes have ended it, or another session started it
-//   - [*DeniedError], [ErrNotAllowed] and [ErrUnavailable] as for Enroll
+//     or 10 minutes have ended it, another session started it, or the factor to
+//     be replaced was removed
+//   - [*DeniedError] if the session or challenge is invalid or not enough
+//   - [ErrNotAllowed] if the user must not enter the account
+//   - [ErrUnavailable]
 func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
 	return m.advanceEnrollment(ctx, c, func(s *userTx, t ticket) error {
 		if s.Pending.Confirmed {

@@ -12,7 +12,7 @@ import (
 )
 
 // Email is a message for a [Mailer]: a sign-in link or a notice. Printing or
-// logging it writes a placeholder, because a link signs a user in.
+// logging it writes a placeholder, because it may contain a link.
 type Email struct {
 	To      string // one address without a name, from [User.Emails]
 	Subject string // one line
@@ -67,10 +67,10 @@ type Phone struct {
 type PhoneParser interface {
 	// ParsePhone parses a number as a user typed it, at most 64 bytes. The
 	// region is the ISO 3166-1 alpha-2 code of the country to assume if the
-	// number has no country code. It is an unchecked value, and empty if raw is
-	// an E164 that ParsePhone returned before. ParsePhone must return an error
-	// unless raw is exactly one complete, valid number, and must be safe for
-	// concurrent use.
+	// number has no country code. It comes unchecked from the request. It is
+	// empty if raw is an E164 that ParsePhone returned before. ParsePhone must
+	// return an error unless raw is exactly one complete, valid number, and must
+	// be safe for concurrent use.
 	ParsePhone(raw, region string) (Phone, error)
 }
 

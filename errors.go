@@ -29,7 +29,7 @@ var (
 	// code or browser that the call is about.
 	ErrNotEnrolled = errors.New("twofa: not enrolled")
 	// ErrNotAllowed means that the policy, the host's directory or a limit
-	// forbids the request, or that an argument of it can never be valid.
+	// forbids the request, or that an argument is malformed.
 	ErrNotAllowed = errors.New("twofa: not allowed")
 	// ErrUnavailable means that a store, mailer, gateway or user directory has
 	// failed, or that a record or policy cannot be read. Try again later.
@@ -150,8 +150,8 @@ type DeniedError struct {
 	Reason Reason
 	// Account is the account that the request was for. It may be empty.
 	Account string
-	// Action is the action that needs a fresh proof. It is empty if the session
-	// itself is not enough.
+	// Action is the step-up action that was denied. It is empty if the session
+	// is not enough for any request.
 	Action string
 	// Resource is the resource of Action. It may be empty.
 	Resource string

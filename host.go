@@ -48,7 +48,7 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 // CredentialsChanged must be called after the host changes a user's password,
 // email address or any other first factor. It invalidates everything the user
 // has proven so far, except the caller's own session, if the caller has one. If
-// it is not called, an attacker who had the old password keeps sessions and
+// it is not called, an attacker who had the old password may keep sessions and
 // remembered browsers. The user is notified by mail.
 //
 // The caller is a session of this user, or the host (see [Host]). If by.Account
@@ -117,7 +117,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 // deleted as well. Nobody is notified by mail. Only a [Host] caller may call
 // it.
 //
-// After Erase, an attacker who has the password can enroll a factor, unless the
+// After Erase, the password alone is enough to enroll a factor, unless the
 // policy is Required and [MailConfig.LinkURL] is set.
 //
 // Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable], or
