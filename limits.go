@@ -6,89 +6,101 @@ import (
 )
 
 const (
-	maxBrowsers   = 10
-	browserLife   = 90 * day         // from the last proof; no use lengthens it
-	rotationGrace = 30 * time.Second // how long the previous token still works, because answers get lost
+	maxBrowsers = 10 // known browsers per user
+	// browserLife counts from the last proof in the browser. A login without a
+	// proof does not extend it.
+	browserLife = 90 * day
+	// rotationGrace is how long the previous token is accepted, because the
+	// response with the new one can get lost.
+	rotationGrace = 30 * time.Second
 )
 
-// Set-up limits.
+// Enrollment.
 const (
-	maxFactors       = 5 // authenticator apps a user
+	maxFactors       = 5 // authenticators per user
 	pendingTTL       = 10 * time.Minute
-	maxConfirmations = 5 // wrong codes, then the set-up is discarded
+	maxConfirmations = 5 // wrong codes until the enrollment is discarded
 )
 
 const (
-	challengeTTL       = 10 * time.Minute
-	enrollChallengeTTL = 15 * time.Minute // also how old a first factor may be to set up the first authenticator
+	challengeTTL = 10 * time.Minute
+	// enrollChallengeTTL is also the maximum age of a first factor that may
+	// enroll the first authenticator.
+	enrollChallengeTTL = 15 * time.Minute
 	sessionTTL         = 24 * time.Hour
 )
 
-const noticeTimeout = 5 * time.Second
+const noticeTimeout = 5 * time.Second // for all notices of one event
 
-// issueSlack is how far the clocks of servers may disagree about a time of
-// issue. It never lengthens anything.
+// issueSlack is how far ahead a time of issue may be, because the clocks of
+// servers differ. It extends no lifetime, because lifetimes count from the time
+// of issue.
 const issueSlack = time.Minute
 
-// maxRecord bounds what is read and written. A user's record stays far below:
-// every list in it is bounded.
+// maxRecord limits the bytes of a record that is read or written. A user record
+// is far smaller, because every list in it is limited.
 const maxRecord = 64 << 10
 
-const maxSpent = 32
+const maxSpent = 32 // used-up challenges per user
 
-const lowOnCodes = 3 // a use that leaves this many or fewer is worth a notice
+// lowOnCodes is the number of unused recovery codes at which notices start to
+// advise the user to generate new ones.
+const lowOnCodes = 3
 
 const defaultCodes = 10
 
 const maxCodes = 20
 
-// NoRecoveryCodes in [RecoveryConfig.Codes] makes none. Who loses the only
-// authenticator is then locked out until the host helps ([Manager.Erase]).
+// NoRecoveryCodes, as [RecoveryConfig.Codes], turns recovery codes off. A user
+// who loses every factor is then locked out until the host calls
+// [Manager.Erase].
 const NoRecoveryCodes = -1
 
 const (
-	maxSent      = 12
+	maxSent      = 12 // valid links and codes per user
 	linkTTL      = 10 * time.Minute
 	textTTL      = 5 * time.Minute
-	maxTextTries = 5
-	sendTimeout  = 20 * time.Second // where the context has no deadline of its own
+	maxTextTries = 5                // wrong codes until a texted code is revoked
+	sendTimeout  = 20 * time.Second // if the context has no deadline
 	hour         = time.Hour
 )
 
 const (
 	day        = 24 * time.Hour
-	maxMaxAge  = time.Hour
-	onceMaxAge = 5 * time.Minute // a proof that serves once has to be used within this
+	maxMaxAge  = time.Hour       // of ActionRule.MaxAge
+	onceMaxAge = 5 * time.Minute // a single-use proof must be used within this time
 )
 
 const (
-	maxGrants = 16
-	maxName   = 128 // bytes of an action's, resource's or authenticator's name
+	maxGrants = 16  // per user
+	maxName   = 128 // bytes in the name of an action, resource or authenticator
 )
 
 const (
-	maxRounds    = 24              // of read, decide, swap, before a busy record is refused
-	readBackTime = 2 * time.Second // to learn the outcome of a swap that ended in an error
+	maxRounds    = 24              // conflicts until an operation fails
+	readBackTime = 2 * time.Second // to learn whether a swap that returned an error was stored
 )
 
 const maxToken = 4096 // characters
 
-const minKey = 16 // bytes: RFC 4226, section 4, R6
+const minKey = 16 // bytes (RFC 4226, section 4, R6)
 
-// What every method is limited by (docs/limits.md). NIST SP 800-63B-4, section
-// 3.2.2, allows 100 consecutive failures and asks for growing waits.
+// Limits of wrong codes (docs/limits.md). NIST SP 800-63B-4, section 3.2.2,
+// allows 100 consecutive failures and asks for growing waits.
 const (
 	failuresToLock   = 5
 	firstLock        = time.Minute // doubles with each further failure
 	longestLock      = time.Hour
-	failuresUnknown  = 90 // in browsers not known: then the method is off there
+	failuresUnknown  = 90 // in unknown browsers, until the method is disabled in them
 	failuresKnown    = 10 // in known browsers
 	failureNoticeGap = time.Hour
 )
 
 // allowance limits how often messages may be sent.
 type allowance struct {
-	coolDown        []time.Duration // wait after the 1st, 2nd, … message within an hour; the last one applies from there on
+	// coolDown is the wait after the 1st, 2nd, … message within an hour. The
+	// last one applies to all further messages.
+	coolDown        []time.Duration
 	perHour, perDay int
 }
 
@@ -97,8 +109,8 @@ var (
 	textAllowance = allowance{[]time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute}, 5, 10}
 )
 
-// nextSendIn returns how long the next message has to wait, given when earlier
-// ones were reserved, oldest first.
+// nextSendIn returns how long to wait before the next message may be sent,
+// given the times at which earlier ones were counted, oldest first.
 func (a allowance) nextSendIn(times []unixTime, now unixTime) time.Duration {
 	var until unixTime
 	times, lastHour := recentTimes(times, now, day), recentTimes(times, now, hour)
@@ -114,9 +126,9 @@ func (a allowance) nextSendIn(times []unixTime, now unixTime) time.Duration {
 	return max(0, min(until.sub(now), day))
 }
 
-// recentTimes returns the times that are less than span ago. A time that lies
-// as far ahead was set by a wrong clock and would stop all sending until then,
-// so it is left out.
+// recentTimes returns the times that are less than span ago. It drops times
+// that lie span or more ahead, because they were set by a wrong clock.
+// Otherwise nothing could be sent until real time caught up with that clock.
 func recentTimes(times []unixTime, now unixTime, span time.Duration) []unixTime {
 	return slices.DeleteFunc(slices.Clone(times), func(t unixTime) bool { return now.sub(t).Abs() >= span })
 }

@@ -1,38 +1,52 @@
 package twofa
 
-// Method is a way to prove that it is you, beyond the first factor.
+// Method is a way to prove identity in addition to the first factor.
 type Method string
 
-// The methods, strongest first. What each gives up stands in docs/standards.md.
+// The methods, strongest first. docs/standards.md describes the weaknesses of
+// each.
 const (
-	TOTP         Method = "totp"     // a code of an authenticator app, RFC 6238
-	SMS          Method = "sms"      // a texted code; "restricted" in NIST SP 800-63B-4, section 3.2.9
-	EmailLink    Method = "email"    // a mailed link; no authentication factor under NIST SP 800-63B-4, section 3.1.3.1
-	RecoveryCode Method = "recovery" // one of the codes saved at set-up
+	TOTP         Method = "totp"     // code of an authenticator app (RFC 6238)
+	SMS          Method = "sms"      // code in a text message; "restricted" by NIST SP 800-63B-4, section 3.2.9
+	EmailLink    Method = "email"    // link in an email; not an authentication factor (NIST SP 800-63B-4, section 3.1.3.1)
+	RecoveryCode Method = "recovery" // single-use code that the user saved at enrollment
 )
 
-// strength orders the methods a user can enroll or is given, strongest first.
+// strength orders the methods, strongest first. A recovery code is accepted
+// instead of any of them, so it is not ranked.
 var strength = [...]Method{TOTP, SMS, EmailLink}
 
-// Next says what comes next.
+// Next is the next step of a login, enrollment or step-up.
 type Next string
 
-// What comes next.
+// The next steps.
 const (
-	NextDone      Next = "done"      // signed in: keep Result.Session
-	NextChallenge Next = "challenge" // ask for one of Result.Methods
-	NextEnroll    Next = "enroll"    // set-up first: Result.Challenge opens that and nothing else
+	NextDone      Next = "done"      // nothing; keep Result.Session
+	NextChallenge Next = "challenge" // prove one of Result.Methods with Manager.Verify
+	NextEnroll    Next = "enroll"    // enroll a factor, with Result.Challenge in Caller.Challenge
 )
 
-// Result is where a login, set-up or step-up stands.
+// Result is the state of a login, enrollment or step-up after one step.
 type Result struct {
-	Next      Next
-	Session   Session   // with NextDone; empty where StepUp found a good proof: keep the one you have
-	Challenge Challenge // with NextChallenge and NextEnroll; replaces the one before
-	Methods   []Method  // on offer, strongest first; the recovery code last
-	Sent      string    // where something was sent to, masked
-	Action    string    // the step-up action that was proven; "" where it was a login
+	Next Next
+	// Session is set if Next is NextDone, and replaces the current session. If
+	// it is empty, the current session remains valid: the action for which
+	// [Manager.StepUp] was called needs no new proof.
+	Session Session
+	// Challenge, if not empty, replaces any earlier challenge. With
+	// NextEnroll, it permits enrollment and nothing else. It is empty if the
+	// caller enrolls with a session.
+	Challenge Challenge
+	// Methods lists the methods that the challenge accepts, strongest first,
+	// with RecoveryCode last.
+	Methods []Method
+	// Sent is the masked address or number that the last link or code was sent
+	// to. It is empty if none was sent or it is no longer valid.
+	Sent string
+	// Action is the step-up action that was proven. It is empty for a login or
+	// an enrollment.
+	Action string
 	// Browser, if not empty, replaces the token in the browser's long-lived
-	// cookie.
+	// cookie. See [Client.Browser].
 	Browser Secret
 }
