@@ -10,21 +10,24 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Begin starts where the host's own login ends, whatever the door: password,
-// SSO callback, reset link, invitation. It decides what else is needed. It
-// writes only where the login ends here, where it is the user's first, or
-// where the user's Stamp has changed.
+// Begin starts second-factor authentication once the host has verified a first
+// factor: a password, an SSO callback, a reset link or an invitation. It
+// decides what else is needed. It writes to the store only if the login is
+// complete, if it is the user's first, if [User.SecurityStamp] has changed, or
+// if the browser presents an outdated token.
 //
-// Errors: [ErrNotAllowed] for a disabled user or one who is not a member of
-// the account, [ErrUnavailable]. Every error means "not signed in".
+// Begin returns [ErrNotAllowed] if the user is disabled or not a member of the
+// account, or if f is not valid, and [ErrUnavailable] if a record, the policy
+// or the directory cannot be read or written. After any error, the user is not
+// signed in.
 func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	switch f.By {
 	case ByPassword, BySSO, ByEmail, ByToken:
 	default:
-		return Result{}, notAllowed("FirstFactor.By is %q", text.Clean(string(f.By), 20))
+		return Result{}, notAllowed("FirstFactor.By: must be ByPassword, BySSO, ByEmail or ByToken, is %q", text.Clean(string(f.By), 20))
 	}
 	if f.ProviderOf != "" && text.ValidateID("account", f.ProviderOf) != nil {
-		return Result{}, notAllowed("FirstFactor.ProviderOf is no account id")
+		return Result{}, notAllowed("FirstFactor.ProviderOf: must be empty or an account ID")
 	}
 	u, err := m.lookUp(ctx, f.UserID, f.Account)
 	if err != nil {
@@ -51,14 +54,31 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	return resultOrError(login, err)
 }
 
-// Verify checks a proof against a challenge. Success spends the challenge and
-// everything derived from it. What comes next is in the result: a login may
-// still have to go through set-up; a step-up returns the session it was for,
-// to be kept under a new id of the host's session (ASVS 7.2.4).
+// Verify checks the user's proof for a login or a step-up. If the proof is
+// right, Verify uses up the challenge, together with every challenge that
+// [Manager.Send] returned for it. A login may then still require enrollment;
+// see [Result.Next]. A step-up returns a new copy of the session that it was
+// started with. Before you store a Session, give the host's own session a new
+// ID (ASVS 5.0, 7.2.4), because an attacker may have planted the old one.
 //
-// Errors: [ErrInvalidCode], [ErrLocked], [ErrExpired] (begin again),
-// [ErrNotEnrolled], [ErrNotAllowed] for a method that is not on offer,
-// [ErrUnavailable].
+// Verify returns:
+//
+//   - [ErrInvalidCode] if the code is wrong, expired or used.
+//   - [ErrLocked] if the method is locked or disabled, whether the code is
+//     right or not.
+//   - [ErrExpired] if the challenge is used up, expired, from another browser
+//     or no longer needed, or if the user's credentials have changed. Start
+//     again with [Manager.Begin] or [Manager.StepUp].
+//   - [ErrNotEnrolled] if the user does not have the method.
+//   - [ErrNotAllowed] if the challenge does not accept the method, or if the
+//     user is disabled or no longer a member of the account.
+//   - a [*DeniedError] if the user no longer has any method that the step-up
+//     accepts.
+//   - [ErrUnavailable] if a record, the policy or the directory cannot be read
+//     or written.
+//
+// The difference between ErrNotEnrolled and ErrNotAllowed tells a user who has
+// passed the first factor which factors exist. Show the same message for both.
 func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (Result, error) {
 	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
 	if err != nil {
@@ -80,26 +100,33 @@ func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (
 	return resultOrError(login, err)
 }
 
-// Proof is what a person typed or clicked.
+// Proof is the user's answer to a challenge: a typed code or an opened link.
 type Proof struct {
+	// Method must be one of [Result.Methods].
 	Method Method
-	Code   string // the code, or the token of a link
-	// Remember asks that this browser is not asked again, where the policy
-	// gives that a lifetime.
+	// Code is the code as typed, or the token of an email link.
+	Code string
+	// Remember makes this browser a remembered browser if the login is
+	// complete, Method is TOTP or SMS, and [Policy.Remember] is set. If it is
+	// false, such a login makes the browser no longer remembered.
 	Remember bool
 }
 
-// Format hides the proof: the code may still be good.
+// Format writes a placeholder, because the code may still be valid.
 func (p Proof) Format(f fmt.State, _ rune) { redact(f) }
 
-// LogValue hides the proof.
+// LogValue returns a placeholder.
 func (p Proof) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalJSON fails: the code may still be good.
+// MarshalJSON always fails, because the code may still be valid.
 func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 
-// Cancel ends a login or step-up that is not wanted any more; its challenge,
-// and everything sent for it, is dead.
+// Cancel ends a login or step-up that the user no longer wants. It uses up the
+// challenge, so links and codes that were sent for it are no longer valid.
+//
+// Cancel returns [ErrExpired] if the challenge is used up, expired or from
+// another browser, and [ErrUnavailable] if the user's record cannot be read or
+// written.
 func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), forLogin, forAction, forEnroll)
 	if err != nil || !t.isFrom(c) {
@@ -113,8 +140,12 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	})
 }
 
-// Offer returns what a challenge asks for, for the page that shows it. It
-// writes nothing.
+// DescribeChallenge returns the methods that a challenge accepts, so that a
+// page can ask for them, and the masked address or number that a link or code
+// was sent to. It does not write to the store or extend the challenge.
+//
+// DescribeChallenge returns [ErrExpired], [ErrNotAllowed], a [*DeniedError] or
+// [ErrUnavailable] under the same conditions as [Manager.Verify].
 func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge) (Result, error) {
 	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
 	if err != nil {
@@ -128,7 +159,6 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 	return resultOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
 }
 
-// verifyProof tries the proof, whatever its method.
 func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
 		if !slices.Contains(s.enrolledMethods(true), p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
@@ -149,7 +179,7 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 	return ErrNotAllowed
 }
 
-// completeProof says what a right proof leads to.
+// completeProof records a right proof and returns the next step.
 func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
 	now := s.now
 	if t.purpose == forAction {
@@ -165,7 +195,8 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
 	case p.Method == RecoveryCode:
 		s.Browsers = nil
 	case login.Next == NextDone && p.Method != EmailLink:
-		// Not on the way to set-up: its challenge is bound to the old token.
+		// A login that continues with enrollment keeps its token, because the
+		// enrollment challenge is bound to it.
 		login.Browser = s.markKnown(p.Method, p.Remember)
 	}
 	return login

@@ -6,67 +6,93 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// User is what the host's directory says of a person now. It is asked for at
-// [Manager.Begin], [Manager.Verify] and where factors are shown or changed,
-// never at a guard.
+// User is a user as the host's directory describes them now, returned by
+// [Config.User]. It is looked up when a login or step-up starts or continues,
+// when factors are listed or changed, and when notices are mailed. Check,
+// CheckAction and UseAction do not look it up.
 type User struct {
-	ID      string   // never changes and is never given to another person
-	Name    string   // account name shown in the authenticator app, usually the e-mail address
-	Emails  []string // verified addresses; links go to the first, notices to all; none: no links
-	Members []Member // the accounts the person belongs to
-	// Stamp changes with the password and with the e-mail address, for example
-	// a counter or a hash of both. When it is another than before, remembered
-	// browsers, pending logins and sessions are dead, even if the host forgot
-	// to call [Manager.CredentialsChanged]. "" opts out.
+	// ID must never change and never be given to another user. It must be 1 to
+	// 255 bytes of UTF-8 without control characters or surrounding space.
+	ID string
+	// Name is the account name shown in authenticator apps, usually the email
+	// address. It is truncated to 64 bytes. If empty, it defaults to ID.
+	Name string
+	// Emails lists verified email addresses. Links are mailed to the first and
+	// notices to all. If empty, the user cannot use links. An unverified
+	// address lets an attacker who entered it receive sign-in links.
+	Emails []string
+	// Members lists the accounts that the user is a member of. The user cannot
+	// sign in to any other. Leave it empty if the host has no accounts.
+	Members []Member
+	// SecurityStamp must change whenever the password or email address
+	// changes, for example a counter, or a hash of the address and the stored
+	// password hash. At the next login after a change, all earlier sessions,
+	// pending logins, fresh proofs and known browsers become invalid, even if
+	// the host forgot to call [Manager.CredentialsChanged]. If it is always
+	// empty, changes are not detected.
 	SecurityStamp string
-	// Disabled refuses logins, proofs and changes. It does not end a session
-	// that is open: that is [Manager.Revoke]'s to do.
+	// Disabled users cannot sign in, prove a factor or change factors. Their
+	// open sessions continue until the host calls [Manager.Revoke].
 	Disabled bool
 }
 
-// Member is a person's place in an account.
+// Member is a user's membership of an account.
 type Member struct {
-	Account string
-	Since   time.Time
+	Account string    // ID of the account
+	Since   time.Time // time when the user joined; not used by this package
 }
 
-// FirstFactorMethod says how the first factor was given.
+// FirstFactorMethod is the way in which the host verified a first factor.
 type FirstFactorMethod string
 
-// Ways to give a first factor.
+// The ways to verify a first factor. After ByEmail and ByToken, remembered
+// browsers are challenged, too.
 const (
-	ByPassword FirstFactorMethod = "password"
-	BySSO      FirstFactorMethod = "sso"   // an identity provider vouched
-	ByEmail    FirstFactorMethod = "email" // a reset link or an invitation: it proves a mailbox
-	ByToken    FirstFactorMethod = "token" // an API token or another key of the host's
+	ByPassword FirstFactorMethod = "password" // a password
+	BySSO      FirstFactorMethod = "sso"      // an identity provider
+	ByEmail    FirstFactorMethod = "email"    // a reset link or invitation; proves control of a mailbox only
+	ByToken    FirstFactorMethod = "token"    // an API token or another key; cannot enroll the first factor
 )
 
-// Client is where a request comes from.
+// Client describes the browser or program that sent a request.
 type Client struct {
-	IP        string // for events and messages; no decision stands on it
-	UserAgent string // likewise
-	// Browser is the token kept in this browser's long-lived cookie. At first
-	// it is any random text the host minted; a [Result] may replace it. Empty
-	// where there is none.
+	// IP is the client's address, for events and messages. No decision depends
+	// on it.
+	IP string
+	// UserAgent is the User-Agent header, for events and messages. No decision
+	// depends on it.
+	UserAgent string
+	// Browser is the token in this browser's long-lived cookie. The host
+	// creates the first one from random bytes, and [Result.Browser] may replace
+	// it. If empty, challenges are not bound to the browser, and the browser
+	// cannot become known or remembered. With a copy of the token of a
+	// remembered browser, an attacker needs only the first factor.
 	Browser Secret
-	// HostSession is the id of the host's session, if it has one already. A
-	// challenge then works in that session only.
+	// HostSession is the ID of the host's session. A challenge that is issued
+	// with it is valid only in that session. If empty, challenges are not
+	// bound to a session.
 	HostSession Secret
 }
 
-// Device guesses browser and system from the User-Agent, for a person to
-// recognise, as in "Firefox on Linux". No word of it is the client's own.
+// Device guesses the browser and system from UserAgent, as in "Firefox on
+// Linux", so that a user can recognize them. It never returns text from the
+// header, because an attacker can choose it.
 func (c Client) Device() string { return text.Device(c.UserAgent) }
 
-// FirstFactor is what the host has just checked.
+// FirstFactor is a first factor that the host has just verified.
 type FirstFactor struct {
-	UserID  string
-	Account string // the account being entered; "" where the host has none
-	By      FirstFactorMethod
-	// ProviderOf is the account whose identity provider vouched, for BySSO. A
-	// policy exempts its own provider only.
+	UserID string // ID of the user
+	// Account is the ID of the account that the user signs in to. If empty,
+	// [Config.Policy] applies.
+	Account string
+	// By is the way in which the first factor was verified. It is required.
+	By FirstFactorMethod
+	// ProviderOf, for BySSO, is the ID of the account that the identity
+	// provider belongs to. [Policy.ExemptSSO] of an account exempts only users
+	// of that account's own provider. If empty, no policy exempts the user.
 	ProviderOf string
-	Client     Client
+	// Client is the client that gave the first factor.
+	Client Client
 }
 
 func (u User) in(account string) bool {
