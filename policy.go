@@ -10,84 +10,109 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Policy says what an account asks of its members. The zero Policy is that of
-// [PolicyOptional]: who has set up an authenticator is asked for it.
+// Policy is what an account requires of its members at login and before
+// sensitive actions. The zero Policy is equivalent to [PolicyOptional]: only
+// users who have enrolled a factor are asked for it. In JSON, durations are in
+// nanoseconds.
 type Policy struct {
-	// Methods that are accepted at login. Empty means TOTP alone. SMS and
-	// EmailLink need TOTP beside them: SMS is restricted by NIST SP 800-63B-4,
-	// section 3.2.9, which asks for an unrestricted alternative; and who has
-	// an authenticator shall not be asked for less in an account that forgot.
+	// Methods lists the methods that are accepted at login: TOTP, SMS and
+	// EmailLink. If empty, it defaults to TOTP. Otherwise it must include
+	// TOTP, for two reasons. SMS is restricted by NIST SP 800-63B-4, section
+	// 3.2.9, which requires an alternative that is not. And a user who has an
+	// authenticator must not be let in with something weaker because an
+	// account left TOTP out. A user is asked for the strongest of Methods that
+	// they have. Recovery codes are always accepted.
 	Methods []Method `json:"methods,omitempty"`
-	// Fallback names methods that stay on offer to a user who has a stronger
-	// one. Each lowers what a phisher needs to the weakest on offer; empty
-	// means none.
+	// Fallback lists those of Methods that a user may choose instead of a
+	// stronger one. Such a user is only as safe as the weakest method they may
+	// choose, because an attacker can choose it, too. If empty, there is no
+	// choice.
 	Fallback []Method `json:"fallback,omitempty"`
-	// Required holds who has none of Methods in set-up until there is one.
-	// Before that comes the best proof there is all the same: where the
-	// Manager mails links, one to the person's address, also if EmailLink is
-	// not among Methods; it may be all that stands between a stolen password
-	// and a new factor.
+	// Required keeps users who have enrolled none of Methods in enrollment
+	// until they have one. If Methods includes EmailLink, a verified address
+	// is enough. Before enrolling, the user must still give the strongest
+	// proof available: if the Manager can mail links, a link to the user's
+	// address, even if EmailLink is not in Methods. Otherwise a stolen
+	// password alone would be enough to enroll a factor.
 	Required bool `json:"required,omitempty"`
-	// ExemptSSO does not ask members whom this account's own identity
-	// provider vouched for; it has asked them.
+	// ExemptSSO skips the challenge for members who signed in through the
+	// account's own identity provider, which is trusted to have asked for a
+	// second factor itself. See [FirstFactor.ProviderOf].
 	ExemptSSO bool `json:"exempt_sso,omitempty"`
-	// Remember is how long a browser in which a real factor was proven is not
-	// asked again at login, if the person wished so: 1 to 90 days, counted
-	// from that proof. 0 means never. A remembered browser lowers assurance to
-	// the first factor (NIST SP 800-63B-4, section 5.1).
+	// Remember is how long a remembered browser is not challenged at login, 1
+	// to 90 days from the last proof by TOTP or SMS in that browser. The user
+	// must have asked for it ([Proof.Remember]). If zero, every login is
+	// challenged. A remembered browser lowers assurance to the first factor
+	// (NIST SP 800-63B-4, section 5.1).
 	Remember time.Duration `json:"remember,omitempty"`
-	// TurnOff says who may remove the last factor.
+	// TurnOff is the role that may remove a user's last accepted factor. If
+	// empty, it defaults to TurnOffByUser.
 	TurnOff TurnOff `json:"turn_off,omitempty"`
-	// Actions holds the rule for each step-up action that shall differ from
-	// [ActionRule]'s zero value.
+	// Actions contains the rules of step-up actions, by name of the action. An
+	// action that is not in it has the zero [ActionRule], except
+	// [ActionFactors].
 	Actions map[string]ActionRule `json:"actions,omitempty"`
 }
 
-// TurnOff says who may turn a user's second factor off. Where the policy is
-// Required and accepts no EmailLink, nobody may, whatever it says.
+// TurnOff is the role that may remove a user's last factor that the policy
+// accepts. [Manager.Remove] permits it only with TurnOffByUser, and only if the
+// policies of all of the user's accounts permit it. If a policy is Required and
+// its Methods do not include EmailLink, the user can replace that factor but
+// not remove it. For admins and support, the host calls [Manager.Erase].
 type TurnOff string
 
-// Who may turn it off.
+// The roles that may turn off a user's second factor. The library makes no
+// difference between admins and support; the host must.
 const (
-	TurnOffByUser    TurnOff = ""        // the person, after a fresh proof
+	TurnOffByUser    TurnOff = ""        // the user, after a fresh proof
 	TurnOffByAdmin   TurnOff = "admin"   // an admin of the account
-	TurnOffBySupport TurnOff = "support" // the host's support, after proving identity
+	TurnOffBySupport TurnOff = "support" // the host's support, after verifying the user's identity
 )
 
-// ActionRule is what one step-up action asks for. The zero rule asks for an
-// authenticator code each time.
+// ActionRule is the proof that one step-up action requires. The zero ActionRule
+// requires a new proof each time, by TOTP or, if the policy accepts it at
+// login, by SMS.
 type ActionRule struct {
-	// MaxAge is how old the proof may be, at most 60 minutes. 0 means that
-	// each proof serves once.
+	// MaxAge is how old the proof may be, at most 60 minutes. If zero, each
+	// proof is single-use and must be used within 5 minutes.
 	MaxAge time.Duration `json:"max_age,omitempty"`
-	// Methods that are accepted; empty means TOTP, and SMS where the policy
-	// accepts it at login. EmailLink or RecoveryCode count only if named here.
+	// Methods lists the accepted methods: TOTP, SMS, EmailLink and
+	// RecoveryCode. If empty, it defaults to TOTP, and to SMS as well if
+	// [Policy.Methods] includes it. A user is asked for the strongest of them
+	// that they have. They may choose another one if it is in
+	// [Policy.Fallback], except for [ActionFactors].
 	Methods []Method `json:"methods,omitempty"`
 }
 
-// PolicyOptional asks who has set up an authenticator, and nobody else.
+// PolicyOptional returns a policy that challenges only users who have enrolled
+// a factor. Every user may enroll authenticator apps.
 func PolicyOptional() Policy { return Policy{Methods: []Method{TOTP}} }
 
-// PolicyAuthenticator requires an authenticator app; members who come through
-// the account's own SSO are exempt. A link is mailed before the first set-up,
-// where [MailConfig.LinkURL] is set.
+// PolicyAuthenticator returns a policy that requires an authenticator app, and
+// that does not let users turn it off. Members who sign in through the
+// account's own identity provider are exempt. If [MailConfig.LinkURL] is set, a
+// user must open an email link before enrolling the first authenticator.
 func PolicyAuthenticator() Policy {
 	return Policy{Methods: []Method{TOTP}, Required: true, ExemptSSO: true, TurnOff: TurnOffByAdmin}
 }
 
-// PolicyEmailLink mails a link after the password to everyone who has nothing
-// stronger. A link proves control of a mailbox, not of a device.
+// PolicyEmailLink returns a policy that requires an authenticator app or, from
+// users who have none, an email link. Members who sign in through the account's
+// own identity provider are exempt. A link proves control of a mailbox, not of
+// a device.
 func PolicyEmailLink() Policy {
 	return Policy{Methods: []Method{TOTP, EmailLink}, Required: true, ExemptSSO: true}
 }
 
-// PolicySMS texts a code, unless the user has an authenticator, and does not
-// ask in a browser remembered for up to 30 days.
+// PolicySMS returns a policy that requires an authenticator app or, from users
+// who have none, a code by text message. Members who sign in through the
+// account's own identity provider are exempt. Browsers can be remembered for 30
+// days.
 func PolicySMS() Policy {
 	return Policy{Methods: []Method{TOTP, SMS}, Required: true, ExemptSSO: true, Remember: 30 * day}
 }
 
-// validate reports everything that is wrong with a policy.
+// validate returns an error that lists everything that is wrong with a policy.
 func (p Policy) validate() error {
 	var bad problems
 	for _, m := range p.Methods {
@@ -98,7 +123,7 @@ func (p Policy) validate() error {
 	for _, m := range p.Fallback {
 		bad.require(slices.Contains(p.methods(), m), "Policy.Fallback: must be among Methods, is %q", m)
 	}
-	bad.require(p.Required || !slices.Contains(p.Methods, EmailLink), "Policy.Required: must be set if Methods has EmailLink, because every member has an address")
+	bad.require(p.Required || !slices.Contains(p.Methods, EmailLink), "Policy.Required: must be true if Methods includes EmailLink, because every member has an address; is false")
 	bad.require(p.Remember == 0 || p.Remember >= day && p.Remember <= 90*day, "Policy.Remember: must be 0 or 1 to 90 days, is %v", p.Remember)
 	bad.require(slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff),
 		"Policy.TurnOff: must be TurnOffByUser, TurnOffByAdmin or TurnOffBySupport, is %q", p.TurnOff)
@@ -137,7 +162,7 @@ func (p Policy) clone() Policy {
 	return p
 }
 
-// String describes the policy in a few words, for logs and audit.
+// String returns a one-line description of the policy, for logs and audit.
 func (p Policy) String() string {
 	var b strings.Builder
 	for i, m := range p.methods() {
@@ -175,8 +200,8 @@ func (p Policy) String() string {
 	return b.String()
 }
 
-// Rule returns what an action asks for under the policy, with the defaults
-// filled in.
+// Rule returns the rule of an action, with defaults filled in. The caller owns
+// the result.
 func (p Policy) Rule(action string) ActionRule {
 	r, ok := p.Actions[action]
 	if !ok && action == ActionFactors {
@@ -192,7 +217,10 @@ func (p Policy) Rule(action string) ActionRule {
 	return r
 }
 
-// ActionFactors is the built-in action that stands before showing, making,
-// changing and removing factors and recovery codes. Unless the policy has a
-// rule for it, a proof with any enrolled factor lasts 15 minutes.
+// ActionFactors is the action that a user must have proven before viewing,
+// generating, enrolling, changing or removing factors or recovery codes. If
+// [Policy.Actions] has no rule for it, a proof by TOTP or SMS is valid for 15
+// minutes. The Methods of a rule for it must be empty or include TOTP, and may
+// include SMS. A user without a factor needs no such proof, but a first factor
+// that is at most 15 minutes old.
 const ActionFactors = "factors"
