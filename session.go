@@ -6,19 +6,31 @@ import (
 	"time"
 )
 
-// Check is the guard: it returns nil if the session is live and has proven
-// what the account's policy asks for now, a [*DeniedError] if not, and
-// [ErrUnavailable] where that cannot be known. It costs one read and writes
-// nothing. Whether the person may enter the account is the host's to know.
+// Check is the guard of every request. It returns nil if the session is valid
+// and has proven what the policy of the account requires now. Otherwise it
+// returns a [*DeniedError], or [ErrUnavailable] if the record or the policy
+// cannot be read. It reads from the store once and does not write.
+//
+// Check does not verify that the user is a member of the account; the host
+// must. It applies the policy of c.Account, even if the session was issued for
+// another account.
 func (m *Manager) Check(ctx context.Context, c Caller) error {
 	_, _, err := m.loadSession(ctx, c)
 	return err
 }
 
-// Resume says what a live session still needs in the caller's account: nothing,
-// a challenge, or set-up. It is for a session that Check refused with
-// ReasonChallenge or ReasonEnroll; the first factor it was made with counts, for
-// set-up only while it is at most 15 minutes old, else ReasonSignedOut.
+// Resume starts the challenge or enrollment that a session still needs in
+// c.Account. Call it when [Manager.Check] has refused a session with
+// [ReasonChallenge] or [ReasonEnroll], for example because the user has
+// switched to an account with a stricter policy. If nothing is needed, the
+// result is [NextDone] with a session for c.Account.
+//
+// The session's first factor still counts. If the user must enroll the first
+// factor, and the session's first factor is an API token or more than 15
+// minutes old, Resume returns a [*DeniedError] with [ReasonSignedOut]. It
+// returns the same error if the session is not valid, [ErrNotAllowed] if the
+// user is disabled or not a member of the account, and [ErrUnavailable] if a
+// record, the policy or the directory cannot be read.
 func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	t, err := m.openSession(c)
 	if err != nil {
@@ -44,7 +56,8 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 		if len(s.Factors) == 0 && !s.hasFreshFirstFactor(t) {
 			return Result{}, s.firstFactorTooOld()
 		}
-		// What leads to set-up has to be proven now.
+		// A stolen session must not be enough to enroll a factor, so the proof
+		// that precedes enrollment has to be recent.
 		t.proven = slices.DeleteFunc(t.proven, func(p provenMethod) bool { return !s.isRecent(p.at) })
 		v = s.policy.evaluate(s.facts(u, t))
 	}
@@ -58,29 +71,47 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.issueChallenge(t, forLogin, challengeTTL)}, nil
 }
 
-// SessionInfo is what a session has proven.
+// SessionInfo is the content of a session.
 type SessionInfo struct {
-	User    string
-	Account string // the account that was entered at login
-	ID      string // of the session; safe to log
-	By      FirstFactorMethod
-	Proofs  []ProvenMethod
-	// AMR holds the RFC 8176 names of what was proven; x-email, x-recovery and
-	// x-browser where there is no registered one, "mfa" only for two kinds of
-	// factor.
-	AMR      []string
-	AuthTime time.Time // of the first factor
-	Expires  time.Time
+	// User is the ID of the user.
+	User string
+	// Account is the ID of the account that the session was last issued for, by
+	// a login, Resume, a step-up or an enrollment. It does not limit the
+	// session to that account: [Manager.Check] applies the policy of
+	// [Caller.Account].
+	Account string
+	// ID is the ID of the session, which is also in events. It is not a secret
+	// and can be logged.
+	ID string
+	// By is the way in which the first factor was verified.
+	By FirstFactorMethod
+	// Proofs lists the methods that were proven in this session, and the
+	// remembered browser that was accepted instead, if any.
+	Proofs []ProvenMethod
+	// AMR lists the proven methods by their names in RFC 8176, and by x-email,
+	// x-recovery and x-browser, which have no registered name. It includes
+	// "mfa" only if a password and TOTP or SMS were proven.
+	AMR []string
+	// AuthTime is the time of the first factor.
+	AuthTime time.Time
+	// Expires is the time at which the session expires.
+	Expires time.Time
 }
 
-// ProvenMethod is a method and when it was proven.
+// ProvenMethod is a method that was proven, and the time of that proof.
 type ProvenMethod struct {
+	// Method is the proven method. For a remembered browser, it is "browser/"
+	// followed by the method that was proven in it, as in "browser/totp".
 	Method Method
-	At     time.Time
+	// At is the time of the proof. For a remembered browser, it is the time of
+	// the last proof in that browser.
+	At time.Time
 }
 
-// Describe returns what a session says of itself. It reads nothing: whether
-// the session is still live is Check's to say.
+// DescribeSession returns the content of a session. It does not read the store,
+// so the session may have been revoked; see [Manager.Check]. It returns a
+// [*DeniedError] with [ReasonSignedOut] if the session has expired, or was not
+// issued under a key of [Config.Keys].
 func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
 	t, err := m.cfg.Keys.openTicket(session.Secret, m.now(), forSession)
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"context"
 )
 
-// CheckAction looks whether the session may do an action now: Check, and a
-// fresh proof for exactly this account, action and resource ("" is a resource
-// like any other), by this session, with an accepted method. It spends nothing.
+// CheckAction checks whether the session may perform the action now. It does
+// what [Manager.Check] does and also requires a fresh proof, given by this
+// session with an accepted method, for exactly this account, action and
+// resource (an empty resource is a value like any other). It does not use up
+// the proof. If there is none, it returns a [*DeniedError] with [ReasonMissing]
+// or, if the proof is too old, [ReasonStale].
 func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
 	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
@@ -16,10 +19,10 @@ func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource st
 	return err
 }
 
-// UseAction is CheckAction, and spends a proof that serves once: of any number
-// of calls at the same time, on any number of servers, one succeeds. Call it
-// right before the action; if the action fails afterwards, the person proves
-// again.
+// UseAction is like [Manager.CheckAction] but also uses up a single-use proof
+// (see [ActionRule.MaxAge]). Of any number of concurrent calls, on any number
+// of servers, exactly one succeeds. Call it immediately before the action. If
+// the action then fails, the user must give a new proof.
 func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource string) error {
 	t, err := m.openSession(c)
 	if err != nil {
@@ -39,12 +42,18 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 	})
 }
 
-// StepUp asks for the fresh proof of an action. The result is a challenge for
-// Send and Verify; or NextDone, if there is a good proof already. A known
-// browser, an e-mail link, a recovery code and the login itself do not count
-// unless the action's rule names them.
+// StepUp starts a step-up: it returns a challenge, for [Manager.Send] and
+// [Manager.Verify], to prove a method for the action. If there is already a
+// fresh proof, the result is [NextDone] without a session, and the current
+// session remains valid. The login and remembered browsers never count as fresh
+// proofs. Email links and recovery codes count only if [ActionRule.Methods]
+// includes them.
 //
-// Errors: [*DeniedError] (ReasonEnroll: the user has nothing that would do).
+// StepUp returns a [*DeniedError] if Check refuses the session, or with
+// [ReasonEnroll] if the user has none of the accepted methods. It returns
+// [ErrNotAllowed] if action is empty, if action or resource is longer than 128
+// bytes, or if the user is disabled or not a member of the account, and
+// [ErrUnavailable] if a record, the policy or the directory cannot be read.
 func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string) (Result, error) {
 	if action == "" || len(action) > maxName || len(resource) > maxName {
 		return Result{}, ErrNotAllowed
