@@ -11,8 +11,9 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// Recovery codes have 24 characters of Crockford's base32, 120 bits, so that a
-// keyed hash is enough (ASVS 6.5.2: 112 bits or more) and guessing hopeless.
+// A recovery code is 24 characters of Crockford's Base32, or 120 random bits.
+// It cannot be guessed, and storing a keyed hash of it is enough, because it
+// has the 112 bits that ASVS 5.0, 6.5.2, requires.
 const (
 	crockford   = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	recoveryLen = 24
@@ -24,14 +25,14 @@ func newRecoveryCodes(n int) []string {
 		raw := make([]byte, recoveryLen)
 		rand.Read(raw)
 		for j := range raw {
-			raw[j] = crockford[raw[j]%32] // 256 is a multiple of 32: no bias
+			raw[j] = crockford[raw[j]%32] // without bias, because 256 is a multiple of 32
 		}
 		codes[i] = string(raw)
 	}
 	return codes
 }
 
-// formatRecoveryCode groups a code for reading.
+// formatRecoveryCode adds a hyphen after every four characters.
 func formatRecoveryCode(code string) string {
 	var groups []string
 	for ; len(code) > 4; code = code[4:] {
@@ -48,11 +49,11 @@ func asSecrets(codes []string) []Secret {
 	return secrets
 }
 
-// canonicalRecovery is the one form behind all spellings: case, spaces and
-// hyphens do not matter, O is 0, I and L are 1.
+// canonicalRecovery returns the canonical form of a typed code. It ignores
+// case, spaces and hyphens, and reads O as 0, and I and L as 1.
 func canonicalRecovery(code string) (string, bool) {
 	if len(code) > 4*recoveryLen || strings.ContainsFunc(code, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return "", false // ToUpper would make ASCII of some other letters
+		return "", false // ToUpper maps some other letters to ASCII
 	}
 	code = lookAlikes.Replace(strings.ToUpper(code))
 	return code, len(code) == recoveryLen && strings.Trim(code, crockford) == ""
@@ -60,7 +61,7 @@ func canonicalRecovery(code string) (string, bool) {
 
 var lookAlikes = strings.NewReplacer("O", "0", "I", "1", "L", "1", "-", "", " ", "")
 
-// newCodeSet makes the live set of codes that were shown and saved.
+// newCodeSet returns an active set of codes that the user has saved.
 func (s *userTx) newCodeSet(codes []string) *codeSet {
 	if len(codes) == 0 {
 		return nil
@@ -78,8 +79,8 @@ func (s *userTx) newCodeSet(codes []string) *codeSet {
 	return set
 }
 
-// tryRecovery spends a code. Every hash of the set is looked at, whichever
-// matches.
+// tryRecovery uses up a code. It compares every hash of the set, so that the
+// time does not depend on which of them matches.
 func (s *userTx) tryRecovery(code string) outcome {
 	code, ok := canonicalRecovery(code)
 	if !ok || s.Codes == nil {
@@ -103,12 +104,16 @@ func (s *userTx) tryRecovery(code string) outcome {
 	return right
 }
 
-// RecoveryCodes shows the caller's codes that are left, where the deployment
-// keeps them viewable ([RecoveryConfig.Viewable]). It needs a fresh proof for
-// [ActionFactors]; showing them is an event.
+// RecoveryCodes returns the unused recovery codes of the caller, if
+// [RecoveryConfig.Viewable] is set. It requires a fresh proof for
+// [ActionFactors]. It records an event, and the user is told by mail.
 //
-// Errors: [ErrNotAllowed] where they are not viewable, [ErrNotEnrolled] where
-// there are none, [*DeniedError].
+// RecoveryCodes returns [ErrNotAllowed] if the codes are not viewable, if they
+// were generated while Viewable was not set, or if the user is disabled or not
+// a member of the account. It returns [ErrNotEnrolled] if no code is left, a
+// [*DeniedError] if the session is not valid or the proof is missing, and
+// [ErrUnavailable] if a record, the policy or the directory cannot be read or
+// written.
 func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, err error) {
 	err = m.change(ctx, c, func(s *userTx, t ticket, _ User) error {
 		if err := s.authorizeChange(t); err != nil {

@@ -7,13 +7,13 @@ import (
 	"log/slog"
 )
 
-// Secret holds text that must not leak. Printing it with any verb, logging it
-// with slog, or marshalling it gives "[redacted]" or an error, also where it is
-// an unexported field of another struct. [Secret.Reveal] is the only door.
-// The zero Secret is empty.
+// Secret is text that must not leak. Only [Secret.Reveal] returns it. Printing
+// a Secret with any verb, or logging it with slog, writes "[redacted]", and
+// marshaling it fails. Printing a struct that has a Secret in an unexported
+// field does not reveal the text either. The zero Secret is empty.
 type Secret struct{ reveal func() string }
 
-// NewSecret wraps text.
+// NewSecret returns a Secret of text. If text is empty, the Secret is zero.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -21,7 +21,7 @@ func NewSecret(text string) Secret {
 	return Secret{func() string { return text }}
 }
 
-// Reveal returns the text.
+// Reveal returns the text of the secret.
 func (s Secret) Reveal() string {
 	if s.reveal == nil {
 		return ""
@@ -34,18 +34,19 @@ func (s Secret) IsZero() bool { return s.reveal == nil }
 
 const redacted = "[redacted]"
 
-// Format writes a placeholder, whatever the verb.
+// Format writes a placeholder for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { redact(f) }
 
-// LogValue is a placeholder.
+// LogValue returns a placeholder.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText fails: a secret is stored or sent only on purpose, by Reveal.
+// MarshalText always fails, so that a secret cannot be stored or sent by
+// accident. Use [Secret.Reveal] to do so on purpose.
 func (s Secret) MarshalText() ([]byte, error) { return nil, errSecretMarshal }
 
-// GobEncode fails, for the same reason.
+// GobEncode always fails, for the same reason as [Secret.MarshalText].
 func (s Secret) GobEncode() ([]byte, error) { return nil, errSecretMarshal }
 
-var errSecretMarshal = errors.New("twofa: a secret does not marshal; use Reveal where it has to be stored or sent")
+var errSecretMarshal = errors.New("twofa: a secret must not be marshaled; use Reveal to store or send it")
 
 func redact(f fmt.State) { _, _ = io.WriteString(f, redacted) }
