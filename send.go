@@ -8,8 +8,9 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// reserveUserSend takes one send out of the user's allowance in a bucket. It is never
-// given back: a gateway that failed may have sent all the same.
+// reserveUserSend counts one message against the user's allowance in a bucket.
+// It is never refunded, because a gateway that returned an error may have sent
+// the message.
 func (s *userTx) reserveUserSend(m Method, name string) error {
 	a, now := mailAllowance, s.now
 	if m == SMS {
@@ -25,13 +26,30 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 	return nil
 }
 
-// Send sends a link (EmailLink) or a code (SMS) for a challenge that offers
-// it. The result holds a new challenge, which alone can use what was sent, and
-// replaces the old one. The claim is written before anything leaves, is never
-// refunded, and what could not be handed over is worth nothing.
+// Send sends a link ([EmailLink]) or a code ([SMS]) for a challenge that
+// accepts the method. [Result.Challenge] is a new challenge. Use it instead of
+// ch, because ch does not accept the link or code. A link is valid for 10
+// minutes and a code for 5. A new link or code replaces the previous one.
 //
-// Errors: [ErrLocked] while the method is locked or sent too often, see
-// [RetryAfter]; [ErrExpired]; [ErrNotAllowed]; [ErrUnavailable].
+// The message is counted against the user's limits before it is sent and is
+// never refunded. If it cannot be handed to the [Mailer] or [SMSSender], its
+// link or code is not valid, and neither is the one that it replaced.
+//
+// Send returns:
+//
+//   - [ErrLocked] if the method is locked or disabled, or if too many messages
+//     were sent to the user or the number. See [RetryAfter].
+//   - [ErrExpired] if the challenge is used up, expired, from another browser
+//     or no longer needed, or if the user's credentials have changed.
+//   - [ErrNotAllowed] if the challenge does not accept the method, if the
+//     method is neither EmailLink nor SMS, if the number is not one that
+//     [SMSConfig] allows, or if the user is disabled or no longer a member of
+//     the account.
+//   - a [*DeniedError] if the user no longer has any method that the step-up
+//     accepts.
+//   - [ErrUnavailable] if a record, the policy or the directory cannot be read
+//     or written, if [Config.AllowSend] refuses, or if the message was not
+//     accepted for delivery.
 func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Method) (Result, error) {
 	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
 	if err != nil {
@@ -48,13 +66,13 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 			return ErrNotAllowed
 		}
 		known := s.knownBrowser() != nil
-		if err := s.checkThrottle(method, known); err != nil { // it could not be used
-			return err
+		if err := s.checkThrottle(method, known); err != nil {
+			return err // the link or code could not be used
 		}
 		if err := s.reserveUserSend(method, bucket(method, known)); err != nil {
 			return err
 		}
-		t.expires = s.now.add(challengeTTL) // what is sent late is good for as long
+		t.expires = s.now.add(challengeTTL) // long enough to use the link or code
 		if out, err = s.newMessage(u, &t, method); err != nil {
 			return err
 		}
@@ -68,9 +86,10 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 	return resultOrError(login, err)
 }
 
-// newMessage makes the secret of what is sent and ties it to the ticket. Of links
-// only the newest of each browser is good; of texts only the newest, apart in
-// known browsers, so that a stranger cannot void the owner's.
+// newMessage creates a link or code that only the ticket can use, and removes
+// the messages that it replaces. For links, these are earlier ones for the same
+// challenge or browser. For codes, they are earlier ones in the same bucket, so
+// that an attacker in an unknown browser cannot revoke the owner's code.
 func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, error) {
 	x := message{ID: seal.NewID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id}
 	t.messageID, t.messageMethod = x.ID, method
@@ -92,11 +111,16 @@ func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, e
 	return out, nil
 }
 
-// SendRequest is what [Config.AllowSend] is asked about.
+// SendRequest is the input of [Config.AllowSend]: a message that is about to be
+// sent.
 type SendRequest struct {
-	User        string
-	Account     string
-	Method      Method
-	Country     string // of the number, ISO 3166-1 alpha-2
-	Unconfirmed bool   // the number is not confirmed yet
+	User    string // ID of the user
+	Account string // ID of the account of the request; may be empty
+	Method  Method // EmailLink, or SMS for any text message
+	// Country is the country of the phone number, as an ISO 3166-1 alpha-2 code.
+	// It is empty for EmailLink.
+	Country string
+	// Unconfirmed is true if the user has not confirmed the phone number yet.
+	// Toll fraud uses such numbers.
+	Unconfirmed bool
 }

@@ -11,12 +11,12 @@ import (
 
 const (
 	textDigits    = 6
-	confirmBucket = string(SMS) + "/setup" // of codes that confirm a number
+	confirmBucket = string(SMS) + "/setup" // bucket of codes that confirm a number
 )
 
-// tryText checks a texted code. The code is bound to the challenge it was sent
-// for, which holds the key its hash was made with: a copy of the database does
-// not tell it.
+// tryText compares a code with the hash of the one that was sent. The key of
+// that hash is only in the challenge that the code was sent for. If it were in
+// the record, an attacker who can decrypt the record could try all codes.
 func (s *userTx) tryText(t ticket, code string) outcome {
 	x := s.currentMessage(t, SMS)
 	code, ok := text.Digits(code, textDigits)
@@ -42,13 +42,14 @@ func textHash(key, user, id, code string) string {
 	return string(seal.KeyedHash([]byte(key), "text", user, id, code))
 }
 
-// newTextCode is uniform over all codes, leading zeros included.
+// newTextCode returns a random code. All codes are equally likely, including
+// those with leading zeros.
 func newTextCode() string {
-	n, _ := rand.Int(rand.Reader, big.NewInt(1_000_000)) // crypto/rand does not fail
+	n, _ := rand.Int(rand.Reader, big.NewInt(1_000_000)) // crypto/rand ends the program instead of failing
 	return fmt.Sprintf("%0*d", textDigits, n)
 }
 
-// newText makes the code and message for the user's active number.
+// newText creates a code for the user's enrolled number, and its message.
 func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 	f := s.phone()
 	if f == nil {
@@ -64,7 +65,7 @@ func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 	return s.composeText(t, x, phone, budgetUnknown), nil
 }
 
-// composeText makes a code for a number and the message that carries it.
+// composeText creates a code for a number, and its message.
 func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendingMessage {
 	code := newTextCode()
 	t.messageKey = seal.NewID()
