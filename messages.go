@@ -9,15 +9,16 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// NoticeEmail is what [MailConfig.NoticeEmail] writes a message of.
+// NoticeEmail is the input of [MailConfig.NoticeEmail]: an event that the user
+// is told about.
 type NoticeEmail struct {
-	Issuer string
-	User   User
-	Event  Event
-	Device string // a rough guess of the browser and system
+	Issuer string // Config.Issuer
+	User   User   // user that the event is about
+	Event  Event  // event to report; see package event for its types
+	Device string // guess of the browser and system, as in "Firefox on Linux"
 }
 
-// noticeTexts says what happened and, where it helps, what to do.
+// noticeTexts are the texts of notices, by type of event.
 var noticeTexts = map[string]string{
 	event.Failed:         "A wrong code was entered by somebody who is past your password.",
 	event.Reused:         "A code that had been used before was entered again by somebody who is past your password.",
@@ -35,7 +36,7 @@ var noticeTexts = map[string]string{
 	event.Credentials:    "Your password or address was changed.",
 }
 
-// englishNotice is the message where the host has none of its own.
+// englishNotice is the default of MailConfig.NoticeEmail.
 func englishNotice(n NoticeEmail) Email {
 	what, ok := noticeTexts[n.Event.Type]
 	if !ok {
@@ -57,8 +58,8 @@ func englishNotice(n NoticeEmail) Email {
 	return newEmail("Security notice from "+n.Issuer, lines, "", "")
 }
 
-// newEmail lays out lines as paragraphs of text and HTML. The line that is the
-// link, if there is one, gets its label in HTML.
+// newEmail formats lines as paragraphs of text and of HTML. In HTML, a line
+// that equals link becomes a link with the label, followed by the address.
 func newEmail(subject string, lines []string, link, label string) Email {
 	var page strings.Builder
 	page.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"></head><body style="font-family:sans-serif;max-width:36em;margin:auto;padding:1em">`)
@@ -84,18 +85,19 @@ func leftText(n int) string {
 	return ""
 }
 
-// LinkEmail is what [MailConfig.LinkEmail] writes a message of.
+// LinkEmail is the input of [MailConfig.LinkEmail]: a link that the user must
+// open to prove control of the address.
 type LinkEmail struct {
-	Issuer string
-	User   User
-	URL    Secret        // the link; it must stand in the message as it is
-	Time   time.Time     // of the request, UTC
-	Valid  time.Duration // from Time
-	IP     string        // of the browser that asked
-	Device string        // a rough guess of the browser and system that asked
+	Issuer string        // Config.Issuer
+	User   User          // user that the link is mailed to
+	URL    Secret        // address of the link; must be in the message unchanged
+	Time   time.Time     // time of the request, in UTC
+	Valid  time.Duration // how long the link is valid, from Time
+	IP     string        // address of the client that requested the link; may be empty
+	Device string        // guess of that client's browser and system, as in "Firefox on Linux"
 }
 
-// englishLink is the message where the host has none of its own.
+// englishLink is the default of MailConfig.LinkEmail.
 func englishLink(l LinkEmail) Email {
 	subject := "Sign in to " + l.Issuer
 	return newEmail(subject, []string{
@@ -108,19 +110,22 @@ func englishLink(l LinkEmail) Email {
 	}, l.URL.Reveal(), subject)
 }
 
-// CodeText is what [SMSConfig.CodeText] writes a message of.
+// CodeText is the input of [SMSConfig.CodeText]: a code to send, or a phone
+// number to notify.
 type CodeText struct {
-	Issuer  string
-	Code    Secret
-	Valid   time.Duration
-	Confirm bool // the number is being set up, this is no login
-	// Replaced says that there is no code: the message tells a number that
-	// another takes its place.
+	Issuer string        // Config.Issuer
+	Code   Secret        // code to send; empty if Replaced is true
+	Valid  time.Duration // how long the code is valid; zero if Replaced is true
+	// Confirm is true if the code confirms a number that is being enrolled, and
+	// false if it is for a login or step-up.
+	Confirm bool
+	// Replaced is true if the message goes to a number that another one has
+	// replaced. Otherwise, an attacker could replace the number unnoticed.
 	Replaced bool
 }
 
-// englishText is the message where the host has none of its own. It carries no
-// link: people are told never to follow one from a text.
+// englishText is the default of SMSConfig.CodeText. It contains no link,
+// because users are taught not to follow links in text messages.
 func englishText(t CodeText) string {
 	if t.Replaced {
 		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."

@@ -10,10 +10,10 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// otpauth builds the URI that a QR code carries, by the rules of the Key URI
-// Format: issuer both as prefix of the label and as parameter, no colon in
-// either part, everything outside RFC 3986's unreserved characters escaped,
-// a space as %20, never as "+".
+// otpauth returns the URI in a QR code, in the Key URI Format. The issuer is
+// both the prefix of the label and a parameter. Neither part of the label has a
+// colon. All characters are escaped except the unreserved ones of RFC 3986, so
+// a space is "%20" and never "+".
 func (c *Config) otpauth(u User, a totpParams) string {
 	issuer, account := label(c.Issuer), label(u.Name)
 	if account == "" {
@@ -24,8 +24,8 @@ func (c *Config) otpauth(u User, a totpParams) string {
 		"&digits=" + strconv.Itoa(a.Digits) + "&period=" + strconv.FormatInt(a.Period, 10)
 }
 
-// label makes a name fit for the URI's label. 64 bytes keep the QR code small
-// enough to scan from a screen.
+// label makes a name safe for the label of the URI. It truncates the name to 64
+// bytes, so that the QR code can be scanned from a screen.
 func label(s string) string { return text.Clean(strings.ReplaceAll(s, ":", " "), 64) }
 
 func escape(s string) string {
@@ -41,15 +41,17 @@ func escape(s string) string {
 	return b.String()
 }
 
-// PNG draws the QR code black on white with scale pixels per module, 1 to 32,
-// as a 1-bit PNG of less than 1 KB. If scale is zero, it defaults to 6. The
-// image contains the authenticator's key. Serve it to the user only, and never
-// send it to a chart service.
+// PNG returns the QR code of e.URI as a PNG image, black on white, for an
+// authenticator app to scan. Each module of the code is scale pixels wide, 1 to
+// 32. If scale is zero, it defaults to 6, and the image is usually smaller than
+// 1 KB. The image contains the authenticator's key. Serve it to the user only,
+// and never send it to a chart service. If e.Method is not TOTP, the code is
+// empty.
 func (e Enrollment) PNG(scale int) ([]byte, error) {
 	return qr.PNG(e.URI.Reveal(), min(max(cmp.Or(scale, 6), 1), 32))
 }
 
-// SVG draws the QR code as one path on white, to be embedded in a page as it
-// is. It contains no text, but it does contain the authenticator's key; see
-// [Enrollment.PNG].
+// SVG returns the QR code of e.URI as an SVG element, which a page can embed
+// unchanged. It contains the authenticator's key; see [Enrollment.PNG]. If
+// e.Method is not TOTP, the code is empty.
 func (e Enrollment) SVG() (string, error) { return qr.SVG(e.URI.Reveal()) }
