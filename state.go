@@ -9,23 +9,24 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// userTx is one user's record and policy as read, for one decision.
+// userTx is the state of one operation: the record and policy as they were
+// read, the client, and the events and messages that result.
 type userTx struct {
 	userRecord
 	m             *Manager
 	now           unixTime
-	client        Client // where the request comes from
-	browser       string // hash of its browser's token, once it was asked for
+	client        Client
+	browser       string // hash of the client's browser token, computed on first use
 	user          string
 	account       string
-	version       string // as read; "" where the user has no record yet
+	version       string // of the record as read; empty if the user has no record
 	policy        Policy
 	events        []Event
-	deferredTexts []pendingMessage // messages that may leave once all is written
+	deferredTexts []pendingMessage // to be sent after the record is stored
 }
 
-// emit adds to what is kept with the change. Detail is cleaned here, so that
-// one event is always one line wherever it is printed.
+// emit adds an event, which is stored together with the record. It cleans text
+// that a client or host chose, so that every event is printed on one line.
 func (s *userTx) emit(e Event) {
 	e.ID, e.Time, e.User = seal.NewID(), s.now.time(), s.user
 	if e.Account == "" {
@@ -35,12 +36,12 @@ func (s *userTx) emit(e Event) {
 	s.events = append(s.events, e)
 }
 
-// spend marks an attempt as over. It reports false where it already was.
+// spend uses up a challenge. It returns false if that has already happened.
 func (s *userTx) spend(t ticket) bool {
 	if s.isSpent(t) {
 		return false
 	}
-	// Challenges derived from t by sending may live longer than t.
+	// Challenges that Send issued for the same ID may live longer than t.
 	s.Spent = append(s.Spent, spent{t.id, s.now.add(enrollChallengeTTL)})
 	return true
 }
@@ -49,19 +50,21 @@ func (s *userTx) isSpent(t ticket) bool {
 	return slices.ContainsFunc(s.Spent, func(x spent) bool { return x.ID == t.id })
 }
 
-// isCurrent reports whether a ticket belongs to the user's present epoch, or is the
-// session that outlived the last change. Its challenges did not.
+// isCurrent reports whether a ticket belongs to the user's epoch, or to the
+// session that made the last change. Challenges of that session that are older
+// than the change are not current.
 func (s *userTx) isCurrent(t ticket) bool {
 	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.KeptSession != "" && t.sessionID == s.KeptSession))
 }
 
-// enrolledMethods returns what the user can prove, beside recovery codes.
+// enrolledMethods returns the methods that the user can prove, except recovery
+// codes. EmailLink is one of them if mail is true and links can be mailed.
 func (s *userTx) enrolledMethods(mail bool) []Method {
 	has := make([]Method, 0, maxFactors+2)
 	for i := range s.Factors {
 		has = append(has, s.Factors[i].Method)
 	}
-	if mail && s.m.cfg.Mail.LinkURL != nil { // a Mailer alone sends notices
+	if mail && s.m.cfg.Mail.LinkURL != nil { // without LinkURL, Mailer sends notices only
 		has = append(has, EmailLink)
 	}
 	return has
@@ -73,14 +76,15 @@ func (s *userTx) facts(u User, t ticket) facts {
 
 func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account: s.account} }
 
-// newEpoch ends everything that was proven before, beside one session.
-// Factors, codes and counters stay.
+// newEpoch invalidates everything the user has proven so far, except in the
+// session with the ID survivor, if it is not empty. It keeps factors, recovery
+// codes and counters.
 func (s *userTx) newEpoch(survivor string) {
 	s.Epoch, s.KeptSession = seal.NewID(), survivor
 	s.Grants, s.Messages, s.Pending, s.Browsers = nil, nil, nil, nil
 }
 
-// knownBrowser returns the browser a client has the token of, nil if it is none.
+// knownBrowser returns the client's browser, or nil if it is unknown.
 func (s *userTx) knownBrowser() *browser {
 	i, ok := s.browserIndex()
 	if !ok {
@@ -89,6 +93,8 @@ func (s *userTx) knownBrowser() *browser {
 	return &s.Browsers[i]
 }
 
+// browserIndex returns the index of the browser that the client has a token of,
+// or -1. The result current is false if the token is outdated.
 func (s *userTx) browserIndex() (i int, current bool) {
 	hash, now := s.browserHash(), s.now
 	if hash == "" {
@@ -121,7 +127,7 @@ func (s *userTx) codesLeft() int {
 	return s.Codes.left()
 }
 
-// phone returns the user's phone, nil if there is none.
+// phone returns the user's phone, or nil if there is none.
 func (s *userTx) phone() *factor {
 	for i := range s.Factors {
 		if s.Factors[i].Method == SMS {
@@ -135,8 +141,8 @@ func (s *userTx) factorIndex(id string) int {
 	return slices.IndexFunc(s.Factors, func(f factor) bool { return f.ID == id })
 }
 
-// initOrCheckStamp makes the record of a user who has none and notices a changed Stamp,
-// after which nothing proven before counts.
+// initOrCheckStamp starts the first epoch of a new user, or a new epoch if the
+// security stamp has changed.
 func (s *userTx) initOrCheckStamp(u User) (changed bool) {
 	stamp := stampOf(u)
 	if s.Epoch != "" && s.Stamp == stamp {
@@ -154,11 +160,13 @@ func stampOf(u User) string {
 	return seal.Digest("stamp", u.ID, u.SecurityStamp)
 }
 
+// isRecent reports whether a proof is recent enough to enroll a factor.
 func (s *userTx) isRecent(at unixTime) bool {
 	return at.within(enrollChallengeTTL, s.now)
 }
 
-// currentMessage returns what was sent for a ticket, if it is still good.
+// currentMessage returns the message that was sent for a ticket, or nil if it
+// is no longer valid.
 func (s *userTx) currentMessage(t ticket, m Method) *message {
 	for i := range s.Messages {
 		if x := &s.Messages[i]; t.messageID != "" && x.ID == t.messageID && x.Method == m && s.now < x.Expires {
@@ -168,12 +176,10 @@ func (s *userTx) currentMessage(t ticket, m Method) *message {
 	return nil
 }
 
-// useMessage takes away what has done its work.
 func (s *userTx) useMessage(id string) {
 	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.ID == id })
 }
 
-// voidMessages makes what was sent in a bucket worthless.
 func (s *userTx) voidMessages(bucket string) {
 	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == bucket })
 }
@@ -189,13 +195,13 @@ func (s *userTx) unexpired() []browser {
 	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now >= b.Expires })
 }
 
-// prune removes what has expired, so that the record stays small without any
-// background work.
+// prune removes everything that has expired, so that the record stays small
+// without background work.
 func (s *userTx) prune() {
 	now := s.now
 	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
-	s.Browsers = s.unexpired() // recognise bounds them
+	s.Browsers = s.unexpired() // markKnown limits their number
 	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
 	if s.Pending != nil && s.Pending.Expires <= now {
 		s.Pending = nil
@@ -208,7 +214,7 @@ func (s *userTx) prune() {
 	}
 }
 
-// keepLast keeps the elements that pass, and of those the n newest.
+// keepLast returns the last n elements that pass. It reuses list.
 func keepLast[T any](list []T, n int, pass func(T) bool) []T {
 	kept := list[:0]
 	for _, x := range list {
@@ -219,16 +225,18 @@ func keepLast[T any](list []T, n int, pass func(T) bool) []T {
 	return kept[max(0, len(kept)-n):]
 }
 
-// pruneCodes leaves only hashes where codes are not to be kept.
+// pruneCodes removes the codes themselves, but not their hashes, if viewable is
+// false.
 func (r *userRecord) pruneCodes(viewable bool) {
 	if r.Codes != nil && !viewable {
 		r.Codes.Codes = nil
 	}
 }
 
-// guard is the decision of every guard: what a session has proven against what
-// the account asks for. The directory is not asked, so every user counts as
-// having a mailbox; where one has none, Resume finds out.
+// guard refuses a session that has not proven what the account's policy
+// requires. It does not look up the user, because a guard must cost only one
+// read, so it assumes that every user has an address. If a user has none,
+// Resume detects it.
 func (s *userTx) guard(t ticket) error {
 	if !s.isCurrent(t) {
 		return s.denied(ReasonSignedOut)
@@ -244,11 +252,12 @@ func (s *userTx) guard(t ticket) error {
 	}
 }
 
-// issueSession seals what a ticket has proven. It carries the present epoch.
+// issueSession returns a session of the user's epoch with the proofs of a
+// ticket.
 func (s *userTx) issueSession(t ticket) Session {
 	switch {
 	case t.purpose == forSession:
-	case t.ends != 0: // it lives on; no proof lengthens it
+	case t.ends != 0: // the session exists already, and a proof does not extend it
 		t.expires = t.ends
 	default:
 		t.expires = s.now.add(s.m.cfg.Lifetimes.Session)
@@ -257,7 +266,7 @@ func (s *userTx) issueSession(t ticket) Session {
 		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proven: t.proven})}
 }
 
-// issueChallenge makes a challenge for a live session.
+// issueChallenge returns a challenge for a session.
 func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challenge {
 	t.ends = t.expires
 	t.purpose, t.id, t.epoch, t.expires = p, seal.NewID(), s.Epoch, s.now.add(ttl)
@@ -265,7 +274,8 @@ func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challeng
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
 
-// nextStep takes a ticket to where the policy wants it next.
+// nextStep completes the login, or returns the challenge that the policy
+// requires next.
 func (s *userTx) nextStep(u User, t ticket) Result {
 	v := s.policy.evaluate(s.facts(u, t))
 	if v.next == NextDone {
@@ -279,7 +289,6 @@ func (s *userTx) nextStep(u User, t ticket) Result {
 	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
 }
 
-// completeLogin ends a login: the ticket becomes a session.
 func (s *userTx) completeLogin(t ticket) Result {
 	s.LastLogin = s.now
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.by)})

@@ -41,16 +41,17 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 // nothing to store.
 var errUnchanged = errors.New("twofa: unchanged")
 
-// keptError is a refusal that leaves something to store, such as a counter.
+// keptError is a refusal that is returned after the record has been stored, for
+// example with a new failure count.
 type keptError struct{ refusal error }
 
 func (e keptError) Error() string { return e.refusal.Error() }
 
-// keep makes update store the record before it returns the refusal.
+// keep wraps an error so that update stores the record and then returns it.
 func keep(refusal error) error { return keptError{refusal} }
 
-// retryOnConflict calls once, again while another writer is faster, but only a
-// bounded number of times.
+// retryOnConflict calls once until it returns an error other than ErrConflict,
+// at most maxRounds times.
 func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error {
 	for round := range maxRounds {
 		if err := once(); !errors.Is(err, ErrConflict) {
@@ -66,7 +67,7 @@ func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error 
 func userKey(id string) string    { return "user/" + id }
 func accountKey(id string) string { return "account/" + id }
 
-// load reads a user and a policy in one round trip.
+// load reads the record of a user and the policy of an account in one Get.
 func (m *Manager) load(ctx context.Context, c Client, user, account string) (*userTx, error) {
 	keys := []string{userKey(user)}
 	if account != "" {
@@ -86,10 +87,10 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 			var a accountRecord
 			err = m.cfg.Keys.decode(r, &a)
 			if s.policy = a.Policy; err == nil && m.cfg.supports(s.policy) != nil {
-				err = &RecordError{r.Key, "asks for a method that is not configured here"}
+				err = &RecordError{r.Key, "has a policy with a method that Config does not support"}
 			}
 		default:
-			err = &RecordError{r.Key, "was not asked for"}
+			err = &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
 		}
 		if err != nil {
 			return nil, err
@@ -98,7 +99,8 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 	return s, nil
 }
 
-// get reads one record into v and returns it, empty where there is none.
+// get reads one record into v and returns it. If there is none, the returned
+// Record is empty.
 func (m *Manager) get(ctx context.Context, key string, v recordBody) (found Record, err error) {
 	records, err := m.cfg.Store.Get(ctx, key)
 	if err != nil {
@@ -106,7 +108,7 @@ func (m *Manager) get(ctx context.Context, key string, v recordBody) (found Reco
 	}
 	for _, r := range records {
 		if r.Key != key || found.Version != "" {
-			return Record{}, &RecordError{r.Key, "was not asked for"}
+			return Record{}, &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
 		}
 		if err := m.cfg.Keys.decode(r, v); err != nil {
 			return Record{}, err
@@ -116,9 +118,9 @@ func (m *Manager) get(ctx context.Context, key string, v recordBody) (found Reco
 	return found, nil
 }
 
-// write swaps in v as the record under key. It returns nil when v is stored,
-// ErrConflict when another was faster and v was never stored, ErrUnavailable
-// otherwise.
+// write swaps in v as the record under key. It returns nil if v is stored,
+// ErrConflict if another writer was faster and v was never stored, and
+// ErrUnavailable otherwise.
 func (m *Manager) write(ctx context.Context, key, prev string, v recordBody, events []Event) error {
 	next, err := m.cfg.Keys.encode(key, v)
 	if err != nil {
@@ -127,9 +129,10 @@ func (m *Manager) write(ctx context.Context, key, prev string, v recordBody, eve
 	return m.swap(ctx, prev, next, events)
 }
 
-// swap settles an outcome that an error left open by reading back, for as long
-// as that takes under a deadline of its own. Versions are never reused, so
-// that a swap can be repeated and what is read is proof.
+// swap calls [Store.Swap]. If the error leaves the outcome open, swap reads the
+// record back, under a deadline of its own, to learn whether next was stored.
+// Versions are never reused, so a stored version is proof, and the swap can be
+// repeated if nothing has changed.
 func (m *Manager) swap(ctx context.Context, prev string, next Record, events []Event) error {
 	err := m.cfg.Store.Swap(ctx, prev, next, events...)
 	if err == nil || errors.Is(err, ErrConflict) {
@@ -153,8 +156,8 @@ func (m *Manager) swap(ctx context.Context, prev string, next Record, events []E
 		case version == next.Version:
 			return nil
 		case version != prev, ctx.Err() != nil:
-			// Another's: ours may have been there and be gone, so that a
-			// second decision could contradict one that took effect.
+			// Another writer's version. Ours may have been stored before it, so
+			// deciding again could contradict a decision that took effect.
 			return unavailable("store", cause)
 		}
 		if err = m.cfg.Store.Swap(ctx, prev, next, events...); err == nil {
@@ -168,7 +171,8 @@ func (m *Manager) swap(ctx context.Context, prev string, next Record, events []E
 	return unavailable("store", cause)
 }
 
-// backOff waits a little, more in later rounds, and not in step with others.
+// backOff waits for a random time, which is longer in later rounds. Otherwise,
+// writers that conflict would retry at the same time.
 func backOff(ctx context.Context, round int) error {
 	wait := rand.N(time.Millisecond << min(round, 5))
 	timer := time.NewTimer(wait)
