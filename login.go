@@ -63,9 +63,10 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 //
 // Verify returns:
 //
-//   - [ErrInvalidCode] if the code is wrong, expired or used.
-//   - [ErrLocked] if the method is locked or disabled, whether the code is
-//     right or not.
+//   - [ErrInvalidCode] if the code or token is wrong, expired or used. See
+//     [AttemptsLeft].
+//   - [ErrLocked] if the method is locked or disabled, even if the code is
+//     right. See [RetryAfter].
 //   - [ErrExpired] if the challenge is used up, expired, from another browser
 //     or no longer needed, or if the user's credentials have changed. Start
 //     again with [Manager.Begin] or [Manager.StepUp].

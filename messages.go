@@ -119,8 +119,8 @@ type CodeText struct {
 	// Confirm is true if the code confirms a number that is being enrolled, and
 	// false if it is for a login or step-up.
 	Confirm bool
-	// Replaced is true if the message goes to a number that another one has
-	// replaced. Otherwise, an attacker could replace the number unnoticed.
+	// Replaced is true if another number has replaced this one. The message
+	// must warn its owner, because an attacker may have replaced it.
 	Replaced bool
 }
 

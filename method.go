@@ -29,9 +29,9 @@ const (
 // Result is the state of a login, enrollment or step-up after one step.
 type Result struct {
 	Next Next
-	// Session is set if Next is NextDone, and replaces the current session. If
-	// it is empty, the current session remains valid: the action for which
-	// [Manager.StepUp] was called needs no new proof.
+	// Session, if not empty, replaces the current session. It is set if Next is
+	// NextDone, except if [Manager.StepUp] finds that the action needs no new
+	// proof. The current session then remains valid.
 	Session Session
 	// Challenge, if not empty, replaces any earlier challenge. With
 	// NextEnroll, it permits enrollment and nothing else. It is empty if the

@@ -17,9 +17,9 @@ import (
 type Policy struct {
 	// Methods lists the methods that are accepted at login: TOTP, SMS and
 	// EmailLink. If empty, it defaults to TOTP. Otherwise it must include
-	// TOTP, for two reasons. SMS is restricted by NIST SP 800-63B-4, section
-	// 3.2.9, which requires an alternative that is not. And a user who has an
-	// authenticator must not be let in with something weaker because an
+	// TOTP, for two reasons. NIST SP 800-63B-4, section 3.2.9, restricts SMS
+	// and requires an alternative that is not restricted. And a user who has
+	// an authenticator must not be let in with something weaker because an
 	// account left TOTP out. A user is asked for the strongest of Methods that
 	// they have. Recovery codes are always accepted.
 	Methods []Method `json:"methods,omitempty"`
@@ -41,8 +41,8 @@ type Policy struct {
 	ExemptSSO bool `json:"exempt_sso,omitempty"`
 	// Remember is how long a remembered browser is not challenged at login, 1
 	// to 90 days from the last proof by TOTP or SMS in that browser. The user
-	// must have asked for it ([Proof.Remember]). If zero, every login is
-	// challenged. A remembered browser lowers assurance to the first factor
+	// must have asked for it ([Proof.Remember]). If zero, no browser is
+	// remembered. A remembered browser lowers assurance to the first factor
 	// (NIST SP 800-63B-4, section 5.1).
 	Remember time.Duration `json:"remember,omitempty"`
 	// TurnOff is the role that may remove a user's last accepted factor. If
@@ -221,6 +221,6 @@ func (p Policy) Rule(action string) ActionRule {
 // generating, enrolling, changing or removing factors or recovery codes. If
 // [Policy.Actions] has no rule for it, a proof by TOTP or SMS is valid for 15
 // minutes. The Methods of a rule for it must be empty or include TOTP, and may
-// include SMS. A user without a factor needs no such proof, but a first factor
-// that is at most 15 minutes old.
+// include SMS. A user without a factor needs a first factor instead, which must
+// not be an API token or more than 15 minutes old.
 const ActionFactors = "factors"

@@ -25,12 +25,12 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 // switched to an account with a stricter policy. If nothing is needed, the
 // result is [NextDone] with a session for c.Account.
 //
-// The session's first factor still counts. If the user must enroll the first
-// factor, and the session's first factor is an API token or more than 15
-// minutes old, Resume returns a [*DeniedError] with [ReasonSignedOut]. It
-// returns the same error if the session is not valid, [ErrNotAllowed] if the
-// user is disabled or not a member of the account, and [ErrUnavailable] if a
-// record, the policy or the directory cannot be read.
+// The session's first factor still counts, unless the user has no second factor
+// and must enroll one. In that case, Resume returns a [*DeniedError] with
+// [ReasonSignedOut] if the first factor is more than 15 minutes old or an API
+// token. It returns the same error if the session is not valid, [ErrNotAllowed]
+// if the user is disabled or not a member of the account, and [ErrUnavailable]
+// if a record, the policy or the directory cannot be read.
 func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	t, err := m.openSession(c)
 	if err != nil {
@@ -88,9 +88,9 @@ type SessionInfo struct {
 	// Proofs lists the methods that were proven in this session, and the
 	// remembered browser that was accepted instead, if any.
 	Proofs []ProvenMethod
-	// AMR lists the proven methods by their names in RFC 8176, and by x-email,
-	// x-recovery and x-browser, which have no registered name. It includes
-	// "mfa" only if a password and TOTP or SMS were proven.
+	// AMR lists the proven methods by their names in RFC 8176. Methods that have
+	// no registered name are x-email, x-recovery and x-browser. It includes
+	// "mfa" only if a password and also TOTP or SMS were proven.
 	AMR []string
 	// AuthTime is the time of the first factor.
 	AuthTime time.Time

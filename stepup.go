@@ -8,8 +8,8 @@ import (
 // what [Manager.Check] does and also requires a fresh proof, given by this
 // session with an accepted method, for exactly this account, action and
 // resource (an empty resource is a value like any other). It does not use up
-// the proof. If there is none, it returns a [*DeniedError] with [ReasonMissing]
-// or, if the proof is too old, [ReasonStale].
+// the proof. If there is no such proof, it returns a [*DeniedError] with
+// [ReasonMissing], or with [ReasonStale] if the proof is too old.
 func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
 	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
@@ -42,12 +42,12 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 	})
 }
 
-// StepUp starts a step-up: it returns a challenge, for [Manager.Send] and
-// [Manager.Verify], to prove a method for the action. If there is already a
-// fresh proof, the result is [NextDone] without a session, and the current
-// session remains valid. The login and remembered browsers never count as fresh
-// proofs. Email links and recovery codes count only if [ActionRule.Methods]
-// includes them.
+// StepUp starts a step-up. It returns a challenge, with which the user proves a
+// method for the action; see [Manager.Send] and [Manager.Verify]. If there
+// already is a fresh proof, the result is [NextDone] without a session, and the
+// current session remains valid. The login and remembered browsers never count
+// as fresh proofs. Email links and recovery codes count only if
+// [ActionRule.Methods] includes them.
 //
 // StepUp returns a [*DeniedError] if Check refuses the session, or with
 // [ReasonEnroll] if the user has none of the accepted methods. It returns

@@ -7,9 +7,9 @@ import (
 )
 
 // User is a user as the host's directory describes them now, returned by
-// [Config.User]. It is looked up when a login or step-up starts or continues,
-// when factors are listed or changed, and when notices are mailed. Check,
-// CheckAction and UseAction do not look it up.
+// [Config.User]. A user is looked up when a login or step-up starts or
+// continues, when factors are listed or changed, and when notices are mailed.
+// Check, CheckAction and UseAction do not look up the user.
 type User struct {
 	// ID must never change and never be given to another user. It must be 1 to
 	// 255 bytes of UTF-8 without control characters or surrounding space.
@@ -24,12 +24,12 @@ type User struct {
 	// Members lists the accounts that the user is a member of. The user cannot
 	// sign in to any other. Leave it empty if the host has no accounts.
 	Members []Member
-	// SecurityStamp must change whenever the password or email address
-	// changes, for example a counter, or a hash of the address and the stored
-	// password hash. At the next login after a change, all earlier sessions,
-	// pending logins, fresh proofs and known browsers become invalid, even if
-	// the host forgot to call [Manager.CredentialsChanged]. If it is always
-	// empty, changes are not detected.
+	// SecurityStamp is a value that changes whenever the password or email
+	// address changes, for example a counter, or a hash of the address and the
+	// stored password hash. At the next login after a change, all earlier
+	// sessions, pending logins, fresh proofs and known browsers become invalid,
+	// even if the host forgot to call [Manager.CredentialsChanged]. If it is
+	// always empty, changes are not detected.
 	SecurityStamp string
 	// Disabled users cannot sign in, prove a factor or change factors. Their
 	// open sessions continue until the host calls [Manager.Revoke].
