@@ -12,6 +12,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/internal/harness"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -688,7 +689,7 @@ func exampleHost(p twofa.Policy, edit ...func(*twofa.Config)) (*twofa.Manager, *
 			return twofa.User{ID: id, Name: address, Emails: []string{address}, SecurityStamp: "1", Members: []twofa.Member{{Account: "acme"}}}, nil
 		},
 		Mail: twofa.MailConfig{Mailer: out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() }},
-		SMS:  twofa.SMSConfig{Sender: out, Phone: numbers{}, Countries: []string{"CH"}},
+		SMS:  twofa.SMSConfig{Sender: out, Phone: harness.Numbers{}, Countries: []string{"CH"}},
 	}
 	for _, f := range edit {
 		f(&cfg)

@@ -23,7 +23,7 @@ import (
 const modulePath = "github.com/twofa-go/twofa"
 
 // testPackages are the packages of the root module that exist for tests.
-var testPackages = []string{modulePath + "/storetest", modulePath + "/twofatest", modulePath + "/internal/engines"}
+var testPackages = []string{modulePath + "/storetest", modulePath + "/twofatest", modulePath + "/internal/engines", modulePath + "/internal/harness"}
 
 // goCommand runs the go command on this module alone, as somebody sees it who
 // imports it.

@@ -2,9 +2,7 @@ package twofa
 
 import (
 	"context"
-	"encoding/base32"
 	"encoding/json"
-	"math"
 	"os"
 	"strings"
 	"sync"
@@ -152,55 +150,4 @@ func TestAbuse_D09_PartsOfALongerCode(t *testing.T) {
 			require.ErrorIs(t, planted(t, TOTPConfig{Digits: digits}, key, at)(code), ErrInvalidCode)
 		}
 	}
-}
-
-func TestAbuse_F14_SecretsAreRandom(t *testing.T) {
-	c := TOTPConfig{}
-	c.setDefaults()
-	seen := map[string]bool{}
-	var counts [256]int
-	for range 10_000 {
-		raw, err := base32.StdEncoding.DecodeString(c.newParams().Key)
-		require.NoError(t, err)
-		key := string(raw)
-		if len(key) != 20 || seen[key] {
-			t.Fatal("short, or seen before")
-		}
-		seen[key] = true
-		for _, b := range []byte(key) {
-			counts[b]++
-		}
-	}
-	requireUniform(t, counts[:])
-}
-
-func TestAbuse_H05_RecoveryCodesAreRandom(t *testing.T) {
-	seen := map[string]bool{}
-	counts := make([]int, len(crockford))
-	for _, code := range newRecoveryCodes(10_000) {
-		if len(code) != 24 || seen[code] {
-			t.Fatal("short, or seen before")
-		}
-		seen[code] = true
-		for i := range len(code) {
-			counts[strings.IndexByte(crockford, code[i])]++
-		}
-	}
-	requireUniform(t, counts)
-}
-
-// requireUniform is a chi-square test, six deviations wide and more: a fair source
-// passes, one that is biased by a few per cent does not.
-func requireUniform(t *testing.T, counts []int) {
-	t.Helper()
-	sum := 0
-	for _, n := range counts {
-		sum += n
-	}
-	want, chi := float64(sum)/float64(len(counts)), 0.0
-	for _, n := range counts {
-		chi += (float64(n) - want) * (float64(n) - want) / want
-	}
-	freedom := float64(len(counts) - 1)
-	require.Less(t, chi, freedom+6*math.Sqrt(2*freedom)+12)
 }

@@ -1,4 +1,4 @@
-package twofa_test
+package model
 
 import (
 	"slices"

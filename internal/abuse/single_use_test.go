@@ -1,4 +1,4 @@
-package twofa_test
+package abuse
 
 import (
 	"slices"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/harness"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -377,7 +378,7 @@ func TestAbuse_B09_TwoSetUpsAtOnce(t *testing.T) {
 // The old code is being redeemed when the new set becomes live, and the other
 // way round. Which is first wins, whole.
 func TestAbuse_B10_NewSetWhileACodeIsRedeemed(t *testing.T) {
-	setUp := func(t *testing.T) (store *BarrierStore, owner, thief *person, old string) {
+	setUp := func(t *testing.T) (store *harness.BarrierStore, owner, thief *person, old string) {
 		w, store := newBarrier(t)
 		ada := w.enrolled("ada")
 		require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -410,16 +411,16 @@ func TestAbuse_B11_TurnedOffWhileItBecomesRequired(t *testing.T) {
 	required := func(t *testing.T, w *world) {
 		require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
 	}
-	for name, order := range map[string]func(t *testing.T, w *world, store *BarrierStore, remove func() error){
-		"policy between read and write": func(t *testing.T, w *world, store *BarrierStore, remove func() error) {
+	for name, order := range map[string]func(t *testing.T, w *world, store *harness.BarrierStore, remove func() error){
+		"policy between read and write": func(t *testing.T, w *world, store *harness.BarrierStore, remove func() error) {
 			store.Between(func() { required(t, w) })
 			_ = remove()
 		},
-		"policy first": func(t *testing.T, w *world, _ *BarrierStore, remove func() error) {
+		"policy first": func(t *testing.T, w *world, _ *harness.BarrierStore, remove func() error) {
 			required(t, w)
 			require.ErrorIs(t, remove(), twofa.ErrNotAllowed)
 		},
-		"policy last": func(t *testing.T, w *world, _ *BarrierStore, remove func() error) {
+		"policy last": func(t *testing.T, w *world, _ *harness.BarrierStore, remove func() error) {
 			require.NoError(t, remove())
 			required(t, w)
 		},

@@ -1,4 +1,4 @@
-package twofa_test
+package abuse
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/harness"
 )
 
 // issued starts a set-up for a user of that name at a product of that name.
@@ -113,7 +114,7 @@ func scan(t testing.TB, e twofa.Enrollment) string {
 	require.NoError(t, err)
 	img, err := png.Decode(bytes.NewReader(file))
 	require.NoError(t, err)
-	return decodeQR(t, img)
+	return harness.DecodeQR(t, img)
 }
 
 func TestAbuse_S04_QRCodeHoldsTheURI(t *testing.T) {
@@ -147,7 +148,7 @@ func TestAbuse_S06_SVGHoldsNoText(t *testing.T) {
 			t.Fatalf("%T in the SVG", token)
 		}
 	}
-	require.Equal(t, e.URI.Reveal(), decodeQR(t, draw(t, svg)))
+	require.Equal(t, e.URI.Reveal(), harness.DecodeQR(t, draw(t, svg)))
 }
 
 // draw draws the runs of a path.

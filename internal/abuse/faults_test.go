@@ -1,4 +1,4 @@
-package twofa_test
+package abuse
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/harness"
 )
 
 // fault is a way in which one call to a store goes wrong.
@@ -285,7 +286,7 @@ var flows = []flow{
 		do: func(h *holder) error {
 			return steps(h.fresh(twofa.ActionFactors), func() error { return h.shown(h.RegenerateCodes(h.t.Context(), h.caller())) }, h.saveCodes)
 		},
-		done: func(h *holder) bool { return h.settings().CodesGenerated.After(start.Add(20 * time.Second)) },
+		done: func(h *holder) bool { return h.settings().CodesGenerated.After(harness.Start.Add(20 * time.Second)) },
 	},
 	{
 		name: "another authenticator in its place", before: enrolledBefore,

@@ -1,4 +1,4 @@
-package twofa_test
+package abuse
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/internal/harness"
 )
 
 func TestAbuse_R01_UnreadableIsRefused(t *testing.T) {
@@ -32,27 +33,27 @@ func TestAbuse_R01_UnreadableIsRefused(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		spoil func(*FaultStore)
+		spoil func(*harness.FaultStore)
 	}{
-		{"user not read", func(s *FaultStore) { s.Read = of("user/") }},
-		{"policy not read (M-07)", func(s *FaultStore) { s.Read = of("account/") }},
-		{"user empty", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = nil }) }},
-		{"user cut", func(s *FaultStore) {
+		{"user not read", func(s *harness.FaultStore) { s.Read = of("user/") }},
+		{"policy not read (M-07)", func(s *harness.FaultStore) { s.Read = of("account/") }},
+		{"user empty", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = nil }) }},
+		{"user cut", func(s *harness.FaultStore) {
 			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)-1] })
 		}},
-		{"user of a newer schema", func(s *FaultStore) {
+		{"user of a newer schema", func(s *harness.FaultStore) {
 			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = append([]byte("2"), r.Data[1:]...) })
 		}},
-		{"user of another version", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version += "x" }) }},
-		{"user without a version", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version = "" }) }},
-		{"user under another key", func(s *FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Key = "user/bob" }) }},
-		{"user far too large", func(s *FaultStore) {
+		{"user of another version", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version += "x" }) }},
+		{"user without a version", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version = "" }) }},
+		{"user under another key", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Key = "user/bob" }) }},
+		{"user far too large", func(s *harness.FaultStore) {
 			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = append(r.Data, make([]byte, 1<<17)...) })
 		}},
-		{"policy changed by hand", func(s *FaultStore) {
+		{"policy changed by hand", func(s *harness.FaultStore) {
 			s.Mangle = mangled("account/", func(r *twofa.Record) { r.Data[len(r.Data)/2] ^= 1 })
 		}},
-		{"policy of another account", func(s *FaultStore) {
+		{"policy of another account", func(s *harness.FaultStore) {
 			s.Mangle = mangled("account/", func(r *twofa.Record) { r.Key = "account/beta" })
 		}},
 	} {

@@ -1,4 +1,4 @@
-package twofa_test
+package abuse
 
 import (
 	"context"
@@ -59,28 +59,6 @@ func not(code string) string {
 		return "654321"
 	}
 	return "123456"
-}
-
-func TestAbuse_J01_CodesAreUniform(t *testing.T) {
-	const n = 100_000
-	leading, bins := 0, [1000]float64{}
-	for range n {
-		code := twofa.NewTextCode()
-		require.Len(t, code, 6)
-		var value int
-		_, err := fmt.Sscanf(code, "%06d", &value)
-		require.NoError(t, err)
-		bins[value%1000]++
-		if code[0] == '0' {
-			leading++
-		}
-	}
-	require.InDelta(t, n/10, leading, n/100, "leading zeros included")
-	chi := 0.0
-	for _, got := range bins {
-		chi += (got - n/1000) * (got - n/1000) / (n / 1000)
-	}
-	require.Less(t, chi, 1300.0, "chi-square, 999 degrees of freedom: above this once in 10^9")
 }
 
 func TestAbuse_J02_CodeDiesAtItsLifetime(t *testing.T) {

@@ -1,10 +1,9 @@
-package twofa_test
+package abuse
 
 import (
 	"context"
 	"errors"
 	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/internal/harness"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -29,21 +29,22 @@ type world struct {
 	events []twofa.Event
 }
 
-var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+// keyText is the key ring of newWorld, as text for [twofa.ParseKeyRing].
+const keyText = "test1:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY="
 
 // newWorld makes a host with every method configured. edit may change the
 // configuration before New.
 func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
-	w := &world{t: t, store: memstore.New(), clock: twofatest.NewClock(start), out: &twofatest.Outbox{}, users: map[string]twofa.User{}}
+	w := &world{t: t, store: memstore.New(), clock: twofatest.NewClock(harness.Start), out: &twofatest.Outbox{}, users: map[string]twofa.User{}}
 	for _, id := range []string{"ada", "bob"} {
 		w.users[id] = twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, SecurityStamp: "1",
 			Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
 	}
 	w.cfg = twofa.Config{
-		Issuer: "Acme", Store: w.store, Keys: twofatest.KeyRing(t, "a"), Now: w.clock.Now, User: w.lookup,
+		Issuer: "Acme", Store: w.store, Keys: ring(t, keyText), Now: w.clock.Now, User: w.lookup,
 		Mail: twofa.MailConfig{Mailer: w.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
-		SMS: twofa.SMSConfig{Sender: w.out, Phone: numbers{}, Countries: []string{"CH"}, WebOTPHost: "app.example.com"},
+		SMS: twofa.SMSConfig{Sender: w.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, WebOTPHost: "app.example.com"},
 		OnEvent: func(_ context.Context, e twofa.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -90,22 +91,6 @@ func (w *world) types() (list []string) {
 		list = append(list, e.Type)
 	}
 	return list
-}
-
-// numbers reads Swiss mobile numbers, typed with the country code.
-type numbers struct{}
-
-func (numbers) ParsePhone(raw, _ string) (twofa.Phone, error) {
-	raw = strings.ReplaceAll(raw, " ", "")
-	switch {
-	case strings.HasPrefix(raw, "+417") && len(raw) == 12:
-		return twofa.Phone{E164: raw, Country: "CH", Mobile: true}, nil
-	case strings.HasPrefix(raw, "+336") && len(raw) == 12:
-		return twofa.Phone{E164: raw, Country: "FR", Mobile: true}, nil
-	case strings.HasPrefix(raw, "+41900"):
-		return twofa.Phone{E164: raw, Country: "CH"}, nil
-	}
-	return twofa.Phone{}, errors.New("not a number")
 }
 
 // person is a user with a browser, a host session and, after set-up, an app.

@@ -1,4 +1,4 @@
-package twofa_test
+package model
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/internal/harness"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -149,9 +150,9 @@ func (o *modelOutbox) taken() error {
 }
 
 func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun {
-	r := &modelRun{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), clock: twofatest.NewClock(start),
+	r := &modelRun{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), clock: twofatest.NewClock(harness.Start),
 		setups: map[string]modelCall{}, seen: map[string]map[twofa.Method][]string{}, uris: map[string][]string{}}
-	r.rules = &model{t: t, now: start.Unix(), dir: map[string]twofa.User{}, policies: map[string]twofa.Policy{},
+	r.rules = &model{t: t, now: harness.Start.Unix(), dir: map[string]twofa.User{}, policies: map[string]twofa.Policy{},
 		users: map[string]*modelUser{}, texts: map[string][]int64{}, app: map[appStep]string{}}
 	r.out.rules = r.rules
 	for _, id := range []string{"ada", "bob", "cyd"} {
@@ -184,7 +185,7 @@ func (r *modelRun) configure(edit func(*twofa.Config)) {
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
 			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL.Reveal()} },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
-		SMS: twofa.SMSConfig{Sender: &r.out, Phone: numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour},
+		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
 	edit(&cfg)
@@ -244,7 +245,7 @@ func (r *modelRun) story(what string) string {
 	var lines []string
 	for _, l := range slices.Backward(r.trace) {
 		if strings.HasPrefix(l.what, user) || strings.HasPrefix(l.what, "*") {
-			lines = append(lines, fmt.Sprintf("  %6ds %-70s %s", l.at-start.Unix(), l.what, l.said))
+			lines = append(lines, fmt.Sprintf("  %6ds %-70s %s", l.at-harness.Start.Unix(), l.what, l.said))
 		}
 		if len(lines) == 40 {
 			break
@@ -1184,44 +1185,4 @@ func (r *modelRun) guessText(h *modelHold, method twofa.Method) *modelHold {
 		return nil
 	}
 	return r.send(h, h.device.client, method)
-}
-
-// What the model found, each as its smallest case.
-
-func TestSendOnlyWhatCanBeSent(t *testing.T) {
-	w := newWorld(t)
-	ada := w.enrolled("ada")
-	w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
-	ada.begin()
-	for _, m := range []twofa.Method{twofa.TOTP, twofa.RecoveryCode} {
-		require.ErrorIs(t, ada.send(m), twofa.ErrNotAllowed, "%s is on offer, but nothing is sent for it", m)
-	}
-	require.Empty(t, w.out.Mails())
-}
-
-func TestOfferWithAnErrorIsEmpty(t *testing.T) {
-	w := newWorld(t)
-	ada := w.enrolled("ada")
-	ada.begin()
-	require.NoError(t, ada.Cancel(t.Context(), ada.client, ada.login.Challenge))
-	login, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
-	require.ErrorIs(t, err, twofa.ErrExpired)
-	require.Empty(t, login.Next)
-	require.True(t, login.Challenge.IsZero())
-}
-
-func TestBrowsersListsWhatIsKnown(t *testing.T) {
-	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = 90 * 24 * time.Hour })
-	ada := w.enrolled("ada")
-	w.clock.Add(24 * time.Hour)
-	laptop := ada.browser("laptop")
-	laptop.begin()
-	require.NoError(t, laptop.verify(twofa.TOTP, laptop.code()))
-	list, err := laptop.Browsers(t.Context(), laptop.caller())
-	require.NoError(t, err)
-	require.Len(t, list, 2)
-	w.clock.Add(89*24*time.Hour - 10*time.Second)
-	list, err = laptop.Browsers(t.Context(), laptop.caller())
-	require.NoError(t, err)
-	require.Len(t, list, 1, "the other was last proven 90 days ago: it is known no more")
 }

@@ -1,4 +1,4 @@
-package twofa_test
+package abuse
 
 import (
 	"crypto/rand"

@@ -1,4 +1,4 @@
-package twofa_test
+package harness
 
 import (
 	"image"
@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// decodeQR reads a clean QR code of level M in bytes, ISO/IEC 18004, drawn with
+// DecodeQR reads a clean QR code of level M in bytes, ISO/IEC 18004, drawn with
 // one pixel a module and a quiet zone of four. It shares nothing with the
 // encoder, and corrects no errors: there must be none.
-func decodeQR(t testing.TB, img image.Image) string {
+func DecodeQR(t testing.TB, img image.Image) string {
 	t.Helper()
 	const quiet = 4
 	n := img.Bounds().Dx() - 2*quiet

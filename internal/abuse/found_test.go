@@ -1,0 +1,50 @@
+package abuse
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// Bugs that the model test (internal/model) has found, each as its smallest
+// case.
+
+func TestSendOnlyWhatCanBeSent(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
+	ada.begin()
+	for _, m := range []twofa.Method{twofa.TOTP, twofa.RecoveryCode} {
+		require.ErrorIs(t, ada.send(m), twofa.ErrNotAllowed, "%s is on offer, but nothing is sent for it", m)
+	}
+	require.Empty(t, w.out.Mails())
+}
+
+func TestOfferWithAnErrorIsEmpty(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	require.NoError(t, ada.Cancel(t.Context(), ada.client, ada.login.Challenge))
+	login, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
+	require.ErrorIs(t, err, twofa.ErrExpired)
+	require.Empty(t, login.Next)
+	require.True(t, login.Challenge.IsZero())
+}
+
+func TestBrowsersListsWhatIsKnown(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = 90 * 24 * time.Hour })
+	ada := w.enrolled("ada")
+	w.clock.Add(24 * time.Hour)
+	laptop := ada.browser("laptop")
+	laptop.begin()
+	require.NoError(t, laptop.verify(twofa.TOTP, laptop.code()))
+	list, err := laptop.Browsers(t.Context(), laptop.caller())
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	w.clock.Add(89*24*time.Hour - 10*time.Second)
+	list, err = laptop.Browsers(t.Context(), laptop.caller())
+	require.NoError(t, err)
+	require.Len(t, list, 1, "the other was last proven 90 days ago: it is known no more")
+}
