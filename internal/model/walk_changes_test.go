@@ -1,0 +1,409 @@
+package model
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// Set-up.
+
+func (r *modelRun) enrollSomehow() {
+	c, ok := r.caller()
+	if !ok {
+		return
+	}
+	r.enroll(c, r.someFactor(c))
+}
+
+func (r *modelRun) someFactor(c modelCall) twofa.EnrollRequest {
+	e := twofa.EnrollRequest{Method: twofa.TOTP, Name: oneOf(r, "", "Work", "Home")}
+	if among(r.rules.policy(c.account).Methods, twofa.SMS) && r.chance(60) || r.chance(5) {
+		e.Method = twofa.SMS
+		e.Phone = oneOf(r, "+41790000001", "+41790000002", "+41790000003", "+41790000004", "+33612345678")
+	}
+	if f := r.rules.user(c.user()).factors; len(f) > 0 && r.chance(40) {
+		e.Replaces = oneOf(r, f...).id
+	}
+	return e
+}
+
+func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
+	r.rules.down = r.chance(3)
+	want, s, g := r.rules.enroll(c.rules(), e)
+	got, err := r.server().Enroll(r.t.Context(), c.real(), e)
+	r.agree(c.who()+"enroll "+string(e.Method)+" in "+c.account+" in place of '"+e.Replaces+"'", want, told(err))
+	r.rules.down = false
+	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, though the text did not leave
+		got, err = r.server().PendingEnrollment(r.t.Context(), c.real())
+		require.NoError(r.t, err)
+		r.learnSetup(c.user(), u.setup, got)
+	}
+	if s == nil {
+		return false
+	}
+	r.learnSetup(c.user(), s, got)
+	if h := r.keep(r.deviceOf(c), twofa.Result{Challenge: got.Challenge}, g); h != nil {
+		c.challenge = h
+	}
+	r.learnSent(c.user(), g)
+	r.setups[c.user()] = c
+	return true
+}
+
+func (r *modelRun) deviceOf(c modelCall) *modelDevice {
+	if c.session != nil {
+		return c.session.device
+	}
+	return c.challenge.device
+}
+
+func (r *modelRun) learnSetup(user string, s *modelSetup, e twofa.Enrollment) {
+	s.id, s.codes = e.ID, revealed(e.Codes)
+	if s.method == twofa.TOTP {
+		s.what = e.URI.Reveal()
+		r.uris[user] = append(r.uris[user], s.what)
+	}
+	n := 0
+	if !s.saved {
+		n = r.rules.cfg.Recovery.Codes
+	}
+	require.Len(r.t, s.codes, n, "recovery codes come where there are none, or were asked for")
+	r.seen[user][twofa.RecoveryCode] = append(r.seen[user][twofa.RecoveryCode], s.codes...)
+}
+
+func (r *modelRun) setUp() {
+	if c, ok := r.caller(); ok {
+		if c.session != nil && len(r.rules.user(c.user()).factors) > 0 && r.chance(70) {
+			r.prove(c, twofa.ActionFactors, "")
+		}
+		r.setUpBy(c)
+	}
+}
+
+// setUpBy goes through a whole set-up, the two steps in either order.
+func (r *modelRun) setUpBy(c modelCall) {
+	if !r.enroll(c, r.someFactor(c)) {
+		return
+	}
+	c = r.setups[c.user()]
+	for range oneOf(r, 0, 0, 0, 1, 2, 6) {
+		r.confirm(c, r.other(c.user(), oneOf(r, twofa.TOTP, twofa.SMS)))
+	}
+	save := r.chance(50)
+	for range 2 {
+		switch {
+		case r.chance(8): // left undone
+		case save:
+			r.save(c)
+		default:
+			r.confirm(c, r.pendingCode(c))
+		}
+		save = !save
+	}
+}
+
+// pendingCode is the code that confirms.
+func (r *modelRun) pendingCode(c modelCall) string {
+	u := r.rules.user(c.user())
+	switch {
+	case u.setup == nil:
+		return "000000"
+	case u.setup.method == twofa.TOTP:
+		return r.shown(u.setup.what, 0)
+	}
+	for _, x := range u.sent {
+		if x.attempt == u.setup.attempt {
+			return x.secret
+		}
+	}
+	return "000000"
+}
+
+func (r *modelRun) pendingCaller() (modelCall, bool) {
+	c, ok := r.setups[r.device().user]
+	if !ok || r.chance(15) {
+		return r.caller()
+	}
+	return c, ok
+}
+
+func (r *modelRun) confirmSomehow() {
+	c, ok := r.pendingCaller()
+	if !ok {
+		return
+	}
+	code := r.pendingCode(c)
+	if r.chance(40) {
+		code = r.other(c.user(), oneOf(r, twofa.TOTP, twofa.SMS))
+	}
+	r.confirm(c, code)
+}
+
+func (r *modelRun) confirm(c modelCall, code string) {
+	want, g := r.rules.confirm(c.rules(), code)
+	l, err := r.server().Confirm(r.t.Context(), c.real(), code)
+	r.agree(c.who()+"confirm "+code, want, toldLogin(l, err))
+	r.keep(r.deviceOf(c), l, g)
+}
+
+func (r *modelRun) saveSomehow() {
+	if c, ok := r.pendingCaller(); ok {
+		r.save(c)
+	}
+}
+
+func (r *modelRun) save(c modelCall) {
+	want, g := r.rules.saveCodes(c.rules())
+	l, err := r.server().SaveCodes(r.t.Context(), c.real())
+	r.agree(c.who()+"save codes", want, toldLogin(l, err))
+	r.keep(r.deviceOf(c), l, g)
+}
+
+func (r *modelRun) regenerate() {
+	c, ok := r.caller()
+	if !ok {
+		return
+	}
+	if r.chance(70) {
+		r.prove(c, twofa.ActionFactors, "")
+	}
+	if r.enroll(c, twofa.EnrollRequest{Method: twofa.RecoveryCode}) && r.chance(80) {
+		r.save(c)
+	}
+}
+
+func (r *modelRun) view() {
+	c, ok := r.caller()
+	if !ok {
+		return
+	}
+	want, u := r.rules.viewCodes(c.rules())
+	codes, err := r.server().RecoveryCodes(r.t.Context(), c.real())
+	r.agree(c.who()+"view codes", want, told(err))
+	if u == nil {
+		return
+	}
+	require.Len(r.t, codes, u.left())
+	for _, code := range codes {
+		require.True(r.t, u.codes[plainDigits(code.Reveal())], "only codes that are left are shown")
+	}
+}
+
+// someID is a factor of the caller's, or of another user.
+func (r *modelRun) someID(c modelCall) string {
+	user := c.user()
+	if r.chance(10) {
+		user = "ada"
+	}
+	if f := r.rules.user(user).factors; len(f) > 0 {
+		return oneOf(r, f...).id
+	}
+	return "none"
+}
+
+func (r *modelRun) rename() {
+	if c, ok := r.caller(); ok {
+		id, name := r.someID(c), oneOf(r, "", "Old phone")
+		r.agree(c.who()+"rename", r.rules.rename(c.rules(), id, name), told(r.server().Rename(r.t.Context(), c.real(), id, name)))
+	}
+}
+
+func (r *modelRun) remove() {
+	c, ok := r.caller()
+	if !ok {
+		return
+	}
+	if r.chance(70) {
+		r.prove(c, twofa.ActionFactors, "")
+	}
+	id := r.someID(c)
+	r.agree(c.who()+"remove "+id+" in "+c.account, r.rules.remove(c.rules(), id), told(r.server().Remove(r.t.Context(), c.real(), id)))
+}
+
+// Step-up.
+
+func (r *modelRun) someAction() (action, resource string) {
+	return oneOf(r, "export", "export", "report", "any", twofa.ActionFactors), oneOf(r, "", "", "", "42")
+}
+
+func (r *modelRun) stepUpSomehow() {
+	if c, ok := r.caller(); ok && c.session != nil {
+		action, resource := r.someAction()
+		r.stepUp(c, action, resource)
+	}
+}
+
+func (r *modelRun) stepUp(c modelCall, action, resource string) *modelHold {
+	want, g := r.rules.stepUp(c.rules(), action, resource)
+	l, err := r.server().StepUp(r.t.Context(), c.real(), action, resource)
+	r.agree(c.who()+"step up for "+action+" "+resource+" in "+c.account, want, toldLogin(l, err))
+	return r.keep(c.session.device, l, g)
+}
+
+// prove goes through a whole step-up.
+func (r *modelRun) prove(c modelCall, action, resource string) {
+	if c.session != nil {
+		r.answer(r.stepUp(c, action, resource))
+	}
+}
+
+func (r *modelRun) proveFresh() {
+	c, ok := r.caller()
+	if !ok || c.session == nil {
+		return
+	}
+	action, resource := r.someAction()
+	r.prove(c, action, resource)
+	for range r.rng.IntN(3) {
+		r.use(c, action, resource, r.chance(70))
+	}
+}
+
+func (r *modelRun) useSomehow() {
+	if c, ok := r.caller(); ok {
+		action, resource := r.someAction()
+		r.use(c, action, resource, r.chance(50))
+	}
+}
+
+func (r *modelRun) use(c modelCall, action, resource string, spend bool) {
+	call, name := r.server().CheckAction, "check action "
+	if spend {
+		call, name = r.server().UseAction, "use action "
+	}
+	want := r.rules.action(c.rules(), action, resource, spend)
+	r.agree(c.who()+name+action+" "+resource+" in "+c.account, want, told(call(r.t.Context(), c.real(), action, resource)))
+}
+
+// Ends.
+
+func (r *modelRun) forget() {
+	c, ok := r.caller()
+	if !ok || c.session == nil {
+		return
+	}
+	if r.chance(30) {
+		r.agree(c.who()+"forget browsers", r.rules.forget(c.rules(), -1), told(r.server().ForgetBrowsers(r.t.Context(), c.real())))
+		return
+	}
+	i, id := 99, "none"
+	if list := r.browsers(c); len(list) > 0 {
+		i = r.rng.IntN(len(list))
+		id = list[i].ID
+	}
+	r.agree(c.who()+"forget browser", r.rules.forget(c.rules(), i), told(r.server().ForgetBrowser(r.t.Context(), c.real(), id)))
+}
+
+func (r *modelRun) revoke() { r.end("revoke", (*twofa.Manager).Revoke, false) }
+
+// credentials changes the password, and says so.
+func (r *modelRun) credentials() {
+	r.end("credentials changed", (*twofa.Manager).CredentialsChanged, true)
+}
+
+func (r *modelRun) end(name string, call func(*twofa.Manager, context.Context, twofa.Caller, string) error, changed bool) {
+	c, ok := r.caller()
+	if !ok || c.session == nil {
+		return
+	}
+	user, real, host := c.user(), c.real(), r.chance(40)
+	if r.chance(10) {
+		user = r.device().user
+	}
+	if host {
+		real = twofa.Host("support")
+	}
+	if changed && (host || user == c.user()) {
+		r.restamp(user)
+	}
+	r.agree(c.who()+name+" of "+user, r.rules.revoke(c.rules(), user, host, changed), told(call(r.server(), r.t.Context(), real, user)))
+}
+
+func (r *modelRun) restamp(user string) {
+	u := r.rules.dir[user]
+	u.SecurityStamp = strconv.Itoa(r.steps)
+	r.rules.dir[user] = u
+}
+
+// edit changes the directory behind the library's back.
+func (r *modelRun) edit() {
+	id := r.device().user
+	u := r.rules.dir[id]
+	what := ""
+	switch r.rng.IntN(4) {
+	case 0:
+		u.SecurityStamp, what = strconv.Itoa(r.steps), "has a new password"
+	case 1:
+		u.Emails, what = []string{id + strconv.Itoa(r.steps) + "@example.com"}, "has a new address"
+	case 2:
+		u.Members, what = []twofa.Member{{Account: oneOf(r, "acme", "beta")}}, "left an account"
+	default:
+		u.Disabled, what = true, "is disabled"
+	}
+	if u.Disabled && what == "is disabled" && r.rules.dir[id].Disabled || r.chance(30) {
+		u.Disabled, u.Members, what = false, []twofa.Member{{Account: "acme"}, {Account: "beta"}}, "is back"
+	}
+	r.rules.dir[id] = u
+	r.trace = append(r.trace, modelLine{r.rules.now, id + " " + what, ""})
+	for _, h := range r.challenges {
+		if h.pass.user == id && r.rules.alive(h.pass) && r.chance(50) { // as if nothing had happened
+			method := oneOf(r, twofa.EmailLink, twofa.TOTP)
+			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method)})
+		}
+	}
+}
+
+func (r *modelRun) setPolicy() {
+	account, p := oneOf(r, "acme", "beta"), oneOf(r, modelPolicies()...)
+	r.rules.policies[account] = p
+	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().SetPolicy(r.t.Context(), twofa.Host("test"), account, p)))
+}
+
+func (r *modelRun) erase() {
+	id := r.device().user
+	delete(r.rules.users, id)
+	r.agree(id+" erased", saysFine, told(r.server().Erase(r.t.Context(), twofa.Host("test"), id)))
+}
+
+// guess enters wrong codes until the method is locked, in a browser of the
+// person's own or one with nothing but the password.
+func (r *modelRun) guess() { r.guessUntil(r.device(), 1+r.rng.IntN(12)) }
+
+// siege goes on until the method is switched off.
+func (r *modelRun) siege() { r.guessUntil(r.device(), 200) }
+
+func (r *modelRun) guessUntil(d *modelDevice, n int) {
+	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
+	h := r.begin(d, f)
+	method := oneOf(r, twofa.TOTP, twofa.TOTP, twofa.SMS, twofa.RecoveryCode)
+	for range n {
+		if h == nil || h.pass.kind != "login" {
+			return
+		}
+		if sent := r.guessText(h, method); sent != nil {
+			h = sent
+		}
+		r.verify(h, d.client, twofa.Proof{Method: method, Code: "000000"})
+		u := r.rules.user(d.user)
+		known := r.rules.known(u, d.client)
+		counter := u.counters[bucketOf(method, known)]
+		if wait := counter.until - r.rules.now; wait > 0 {
+			r.wait(wait - int64(r.rng.IntN(2)))
+			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(70) {
+				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // void since the lock
+			}
+			h = r.begin(d, f)
+		}
+	}
+}
+
+// guessText has a code texted, for those who guess one.
+func (r *modelRun) guessText(h *modelHold, method twofa.Method) *modelHold {
+	if method != twofa.SMS || r.chance(50) {
+		return nil
+	}
+	return r.send(h, h.device.client, method)
+}
