@@ -11,8 +11,8 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// BenchmarkRecord writes and reads a typical user's record: as it is done, as
-// it is in the clear, and as JSON.
+// BenchmarkRecord encodes and decodes the record of a typical user: sealed, not
+// sealed, and as JSON.
 func BenchmarkRecord(b *testing.B) {
 	keys, _ := ParseKeyRing(GenerateKeyRing().Reveal())
 	r := userRecord{Epoch: seal.NewID(), KeptSession: seal.NewID(), Stamp: seal.Digest("x"), LastLogin: 1800000000,
@@ -50,8 +50,8 @@ func BenchmarkRecord(b *testing.B) {
 	})
 }
 
-// A code costs what package hotp makes of it: our guards and the key in Base32
-// allocate nothing.
+// A code costs only what package hotp needs for it. Our checks and the Base32
+// key allocate nothing.
 func TestTOTP_AddsNoAllocation(t *testing.T) {
 	for name, size := range map[string]int{"SHA1": 20, "SHA256": 32, "SHA512": 64} {
 		c := TOTPConfig{Algorithm: name, SecretSize: size}

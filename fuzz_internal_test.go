@@ -18,7 +18,8 @@ func fuzzKeys(t testing.TB) KeyRing {
 	return keys
 }
 
-// A recovery code has one form behind all its spellings, and no others.
+// A recovery code has one canonical form for all its spellings, and no other
+// text has one.
 func FuzzRecoveryCode(f *testing.F) {
 	for _, code := range []string{"0123-4567-89AB-CDEF-GHJK-MNPQ", "0123456789abcdefghjkmnpq", "OILo ilOI-LOIL 0110 1010 ZZZZ", "",
 		"ı123-4567-89AB-CDEF-GHJK-MNPQ", "ſ123-4567-89AB-CDEF-GHJK-MNPQ", "U123-4567-89AB-CDEF-GHJK-MNPQ", strings.Repeat("-", 97), "0123456789ABCDEFGHJKMNP\x00"} {
@@ -41,7 +42,7 @@ func FuzzRecoveryCode(f *testing.F) {
 	})
 }
 
-// No text but the token itself opens, whatever is done to it.
+// Only the token itself can be opened, whatever change is made to it.
 func FuzzTicket(f *testing.F) {
 	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(f, err)
@@ -103,7 +104,7 @@ func encoded(v encodable) string {
 	return string(w.Bytes())
 }
 
-// A ring that is accepted opens what it seals, and only where it belongs.
+// A key ring that parses opens what it seals, and only for the same record.
 func FuzzParseKeys(f *testing.F) {
 	key := base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv"))
 	other := base64.RawURLEncoding.EncodeToString([]byte("\xff\xfe\xfdABCDEFGHIJKLMNOPQRSTUVWXYZ012"))
@@ -125,7 +126,7 @@ func FuzzParseKeys(f *testing.F) {
 		}
 		r, err := keys.encode("user/ada", &userRecord{Epoch: "e"})
 		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(string(r.Data), schema+" "+keys.all()[0].ID+"\n"), "the first seals")
+		require.True(t, strings.HasPrefix(string(r.Data), schema+" "+keys.all()[0].ID+"\n"), "the first key seals")
 		var u userRecord
 		require.NoError(t, keys.decode(r, &u))
 		require.Equal(t, "e", u.Epoch)
@@ -134,7 +135,7 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
-// fullRecord uses every field, with another value in each.
+// fullRecord returns a record with a different value in every field.
 func fullRecord() *userRecord {
 	r := filled[userRecord]()
 	r.Factors[0].Method, r.Factors[0].App = TOTP, totpParams{"GAYTEMZUGU3DOOBZMFRGGZDFMYAP6===", "SHA256", 8, 60}
@@ -143,8 +144,8 @@ func fullRecord() *userRecord {
 	return r
 }
 
-// A record has one spelling: what decodes, even if it was sealed with the right
-// key, encodes to the same bytes.
+// A record has one spelling. If data decodes, even data that was sealed with
+// the right key, it encodes to the same bytes.
 func FuzzRecordBody(f *testing.F) {
 	keys := fuzzKeys(f)
 	for _, v := range []*userRecord{{Epoch: "e"}, fullRecord()} {
@@ -165,12 +166,12 @@ func FuzzRecordBody(f *testing.F) {
 	})
 }
 
-// Any change to a record is refused: one byte, or another key or version.
+// Any change to a record is refused: of one byte, of the key or of the version.
 func FuzzRecordTampering(f *testing.F) {
 	keys := fuzzKeys(f)
 	r, err := keys.encode("user/ada", fullRecord())
 	require.NoError(f, err)
-	f.Add(uint16(0), byte(0), "user/ada", r.Version) // untouched
+	f.Add(uint16(0), byte(0), "user/ada", r.Version) // unchanged
 	f.Add(uint16(0), byte(1), "user/bob", r.Version)
 	f.Add(uint16(2), byte(' '), "user/ada", "older")
 	f.Add(uint16(len(r.Data)-1), byte(0x80), "user/ad", "a"+r.Version)
@@ -186,7 +187,7 @@ func FuzzRecordTampering(f *testing.F) {
 				continue
 			}
 			require.ErrorIs(t, err, ErrUnavailable)
-			require.Empty(t, u, "nothing of it is used")
+			require.Empty(t, u, "no part of it is used")
 		}
 	})
 }
@@ -208,8 +209,8 @@ func TestRecordWithHugeCountsIsBounded(t *testing.T) {
 	}
 }
 
-// The URI of a QR code parses back to the names it was made of, by any
-// parser, with one colon between them.
+// The URI of a QR code parses back to its names with any parser, and contains
+// one colon between them.
 func FuzzOTPAuth(f *testing.F) {
 	f.Add("ACME Co", "john.doe@email.com", "42")
 	f.Add("a:b", "::", "id:1")
@@ -233,15 +234,15 @@ func FuzzOTPAuth(f *testing.F) {
 		q, err := url.ParseQuery(u.RawQuery)
 		require.NoError(t, err)
 		require.Equal(t, url.Values{"secret": {"GEZDGNBVGY3TQOJQ"}, "issuer": {label(issuer)}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"}}, q)
-		if len(raw) > 600 { // drawing takes milliseconds, and what is shorter fits, too
+		if len(raw) > 600 { // drawing takes milliseconds, and shorter texts fit, too
 			_, err = Enrollment{URI: NewSecret(raw)}.SVG()
-			require.NoError(t, err, "a QR code holds it")
+			require.NoError(t, err, "it fits into a QR code")
 		}
 	})
 }
 
-// However often somebody asks, no hour sees more messages than may go in an
-// hour, nor a day, and none follows at once.
+// However often a user requests a message, the limits per hour and per day
+// hold, and there is a pause after each message.
 func FuzzAllowance(f *testing.F) {
 	f.Add([]byte{0, 1, 60, 61, 120, 255, 255, 3, 9}, false)
 	f.Add(bytes.Repeat([]byte{60}, 200), true)
@@ -258,7 +259,7 @@ func FuzzAllowance(f *testing.F) {
 			wait := a.nextSendIn(kept, now)
 			require.True(t, wait >= 0 && wait <= day)
 			if wait > 0 {
-				require.Zero(t, a.nextSendIn(kept, now.add(wait)), "who waits as told is served")
+				require.Zero(t, a.nextSendIn(kept, now.add(wait)), "a user who waits as long as the error says is served")
 				continue
 			}
 			kept, all = append(recentTimes(kept, now, day), now), append(all, now)
@@ -271,7 +272,7 @@ func FuzzAllowance(f *testing.F) {
 	})
 }
 
-// A link goes over TLS, or stays on this machine.
+// A link uses TLS, or stays on this machine.
 func FuzzLinkSafe(f *testing.F) {
 	for _, s := range []string{"https://app.example.com/link?token=token", "http://app.example.com/token", "http://localhost:8080/token", "http://127.0.0.1/token",
 		"http://[::1]:1/token", "http://localhost.evil.example/token", "http://localhost@evil.example/token", "https://u:p@example.com/token", "//example.com/token",
@@ -285,7 +286,7 @@ func FuzzLinkSafe(f *testing.F) {
 		require.Contains(t, address, "token")
 		u, err := url.Parse(address)
 		require.NoError(t, err)
-		require.NotEmpty(t, u.Hostname(), "a link leads somewhere")
+		require.NotEmpty(t, u.Hostname(), "a link has a host")
 		require.Nil(t, u.User)
 		require.False(t, strings.ContainsAny(address, "\r\n"))
 		if u.Scheme != "https" {

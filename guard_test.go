@@ -22,11 +22,11 @@ import (
 
 const modulePath = "github.com/twofa-go/twofa"
 
-// testPackages are the packages of the root module that exist for tests.
+// testPackages lists the packages of the root module that only tests import.
 var testPackages = []string{modulePath + "/storetest", modulePath + "/twofatest", modulePath + "/internal/engines", modulePath + "/internal/harness"}
 
-// goCommand runs the go command on this module alone, as somebody sees it who
-// imports it.
+// goCommand runs the go command on this module alone, as a user who imports it
+// does.
 func goCommand(t *testing.T, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
@@ -81,12 +81,13 @@ func TestGuard_RootRequiresFourModules(t *testing.T) {
 	require.ElementsMatch(t, []string{
 		"github.com/boombuler/barcode", "github.com/pquerna/otp", "github.com/stretchr/testify", "golang.org/x/crypto",
 	}, direct)
-	require.Empty(t, mod.Tool, "tools live in internal/tools")
+	require.Empty(t, mod.Tool, "tools belong in internal/tools")
 	require.Empty(t, mod.Replace)
 }
 
-// What a host pulls in with each package, beside the standard library.
-func TestGuard_WhatComesAlong(t *testing.T) {
+// The test checks which modules and packages a host gets with each package,
+// apart from the standard library.
+func TestGuard_Dependencies(t *testing.T) {
 	modules := []string{
 		modulePath, "github.com/boombuler/barcode", "github.com/pquerna/otp", "golang.org/x/crypto",
 		"golang.org/x/sys", // CPU features, for x/crypto
@@ -114,7 +115,7 @@ func TestGuard_WhatComesAlong(t *testing.T) {
 	}
 }
 
-// No module of this repository imports an example; only tests do.
+// No module of this repository imports an example, except in tests.
 func TestGuard_NothingImportsExamples(t *testing.T) {
 	example := regexp.MustCompile(`^` + modulePath + `/examples/`)
 	mods, err := filepath.Glob("*/*/go.mod")
@@ -142,25 +143,25 @@ func TestGuard_NothingImportsExamples(t *testing.T) {
 	}
 }
 
-// The library starts nothing behind its host's back and keeps no state that
-// its host could not see.
+// The library starts nothing in the background and keeps no state that its host
+// cannot see.
 func TestGuard_NoInitNoGoroutineNoVariables(t *testing.T) {
 	for _, name := range goSources(t, ".") {
 		file := parseGo(t, name)
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.FuncDecl:
-				require.False(t, n.Recv == nil && n.Name.Name == "init", "%s: func init", name)
+				require.False(t, n.Recv == nil && n.Name.Name == "init", "%s: has a func init", name)
 			case *ast.GoStmt:
-				t.Errorf("%s: a goroutine", name)
+				t.Errorf("%s: starts a goroutine", name)
 			case *ast.SelectorExpr:
-				require.NotEqual(t, "Go", n.Sel.Name, "%s: a goroutine", name)
+				require.NotEqual(t, "Go", n.Sel.Name, "%s: starts a goroutine", name)
 			}
 			return true
 		})
 		for _, decl := range file.Decls {
 			for _, v := range packageVars(decl) {
-				require.True(t, !ast.IsExported(v) || strings.HasPrefix(v, "Err"), "%s: %s could be overwritten by anyone", name, v)
+				require.True(t, !ast.IsExported(v) || strings.HasPrefix(v, "Err"), "%s: %s: must not be a variable that other packages can change", name, v)
 			}
 		}
 	}
@@ -179,8 +180,8 @@ func packageVars(decl ast.Decl) (names []string) {
 	return names
 }
 
-// Secrets are compared in constant time or not at all, and nothing predictable
-// is drawn. The one use of math/rand spreads out retries.
+// Secrets are compared in constant time, and random values are not predictable.
+// The only use of math/rand is the delay between retries.
 func TestAbuse_Q06_ComparisonsAndRandomness(t *testing.T) {
 	const jitter = "update.go"
 	secret := regexp.MustCompile(`(?i)(secret|code|token|mac|digest|hash|sum|password|binding)$`)
@@ -221,8 +222,8 @@ func TestAbuse_Q06_ComparisonsAndRandomness(t *testing.T) {
 	}
 }
 
-// variable is the name of a variable or field; "" for constants, nil, calls
-// and everything else.
+// variable returns the name of a variable or field. It returns "" for
+// constants, nil, calls and all other expressions.
 func variable(file *ast.File, e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -238,7 +239,7 @@ func variable(file *ast.File, e ast.Expr) string {
 	return ""
 }
 
-// goSources are the Go files of one folder that are not tests.
+// goSources returns the Go files of one folder except tests.
 func goSources(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -72,16 +72,16 @@ func TestAbuse_J01_CodesAreUniform(t *testing.T) {
 			leading++
 		}
 	}
-	require.InDelta(t, n/10, leading, n/100, "leading zeros included")
+	require.InDelta(t, n/10, leading, n/100, "including leading zeros")
 	chi := 0.0
 	for _, got := range bins {
 		chi += (got - n/1000) * (got - n/1000) / (n / 1000)
 	}
-	require.Less(t, chi, 1300.0, "chi-square, 999 degrees of freedom: above this once in 10^9")
+	require.Less(t, chi, 1300.0, "chi-square with 999 degrees of freedom: above this once in 10^9")
 }
 
-// requireUniform is a chi-square test, six deviations wide and more: a fair source
-// passes, one that is biased by a few per cent does not.
+// requireUniform is a chi-square test with a limit of more than six deviations.
+// A fair source passes, and a source with a bias of a few percent fails.
 func requireUniform(t *testing.T, counts []int) {
 	t.Helper()
 	sum := 0

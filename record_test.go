@@ -15,7 +15,7 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// filled is a value with something in every field, and never the same twice.
+// filled returns a value with a different value in every field.
 func filled[T any]() *T {
 	v, n := new(T), 0
 	fill(reflect.ValueOf(v).Elem(), &n)
@@ -55,7 +55,7 @@ func fill(v reflect.Value, n *int) {
 	}
 }
 
-func TestEveryFieldIsKept(t *testing.T) {
+func TestEveryFieldIsStored(t *testing.T) {
 	kept := func(v, back encodable) {
 		t.Helper()
 		w := seal.NewDecoder(encoded(v))
@@ -79,8 +79,9 @@ func fullTicket() ticket {
 		proven: []provenMethod{{TOTP, 5}, {rememberedBrowserMethod(SMS), -7}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k"}
 }
 
-// What this release does not know restricts: it may be a factor.
-func TestAbuse_R01_UnknownInARecordRefuses(t *testing.T) {
+// A value that this release does not know is refused, because it may be a
+// restriction or a factor.
+func TestAbuse_R01_UnknownValueInARecordIsRefused(t *testing.T) {
 	key := totpParams{"GAYTEMZUGU3DOOBZMFRGGZDFMY======", "SHA1", 6, 30}
 	without := func(change func(*totpParams)) []factor {
 		a := key
@@ -88,19 +89,19 @@ func TestAbuse_R01_UnknownInARecordRefuses(t *testing.T) {
 		return []factor{{ID: "f", Method: TOTP, App: a}}
 	}
 	for name, r := range map[string]userRecord{
-		"a factor of a later release": {Epoch: "e", Factors: []factor{{ID: "f", Method: "webauthn", App: key}}},
-		"one beside a known one":      {Epoch: "e", Factors: []factor{{ID: "f", Method: TOTP, App: key}, {ID: "g", Method: "webauthn"}}},
-		"a factor without a method":   {Epoch: "e", Factors: []factor{{ID: "f", App: key}}},
-		"an app without a key":        {Epoch: "e", Factors: []factor{{ID: "f", Method: TOTP}}},
-		"an app with half a key":      {Epoch: "e", Factors: without(func(a *totpParams) { a.Key = a.Key[:16] })},
-		"an app of another hash":      {Epoch: "e", Factors: without(func(a *totpParams) { a.Algorithm = "SHA3" })},
-		"an app without digits":       {Epoch: "e", Factors: without(func(a *totpParams) { a.Digits = 0 })},
-		"an app of no period":         {Epoch: "e", Factors: without(func(a *totpParams) { a.Period = 0 })},
-		"an app of an endless period": {Epoch: "e", Factors: without(func(a *totpParams) { a.Period = 1 << 40 })},
-		"a phone without a number":    {Epoch: "e", Factors: []factor{{ID: "f", Method: SMS, App: key}}},
-		"a set-up of a later release": {Epoch: "e", Pending: &pendingEnrollment{FactorID: "f", Method: "webauthn", App: key, Expires: 1 << 40}},
-		"a set-up without a key":      {Epoch: "e", Pending: &pendingEnrollment{FactorID: "f", Method: TOTP, Expires: 1 << 40}},
-		"no epoch":                    {Factors: []factor{{ID: "f", Method: TOTP, App: key}}},
+		"a factor of a later release":      {Epoch: "e", Factors: []factor{{ID: "f", Method: "webauthn", App: key}}},
+		"one after a known one":            {Epoch: "e", Factors: []factor{{ID: "f", Method: TOTP, App: key}, {ID: "g", Method: "webauthn"}}},
+		"a factor without a method":        {Epoch: "e", Factors: []factor{{ID: "f", App: key}}},
+		"an app without a key":             {Epoch: "e", Factors: []factor{{ID: "f", Method: TOTP}}},
+		"an app with half a key":           {Epoch: "e", Factors: without(func(a *totpParams) { a.Key = a.Key[:16] })},
+		"an app of another hash":           {Epoch: "e", Factors: without(func(a *totpParams) { a.Algorithm = "SHA3" })},
+		"an app without digits":            {Epoch: "e", Factors: without(func(a *totpParams) { a.Digits = 0 })},
+		"an app of no period":              {Epoch: "e", Factors: without(func(a *totpParams) { a.Period = 0 })},
+		"an app of an endless period":      {Epoch: "e", Factors: without(func(a *totpParams) { a.Period = 1 << 40 })},
+		"a phone without a number":         {Epoch: "e", Factors: []factor{{ID: "f", Method: SMS, App: key}}},
+		"an enrollment of a later release": {Epoch: "e", Pending: &pendingEnrollment{FactorID: "f", Method: "webauthn", App: key, Expires: 1 << 40}},
+		"an enrollment without a key":      {Epoch: "e", Pending: &pendingEnrollment{FactorID: "f", Method: TOTP, Expires: 1 << 40}},
+		"no epoch":                         {Factors: []factor{{ID: "f", Method: TOTP, App: key}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			keys := fuzzKeys(t)
@@ -118,7 +119,7 @@ func TestAbuse_R01_UnknownInARecordRefuses(t *testing.T) {
 	}
 }
 
-// A phone has no key: a code computed from nothing proves nothing.
+// A phone has no key, so a code computed from an empty key proves nothing.
 func TestAbuse_D16_PhoneIsNoAuthenticator(t *testing.T) {
 	cfg := TOTPConfig{}
 	cfg.setDefaults()
@@ -129,8 +130,8 @@ func TestAbuse_D16_PhoneIsNoAuthenticator(t *testing.T) {
 	require.Equal(t, wrong, s.tryTOTP(string(empty.code(empty.step(unixTimeOf(now))))))
 }
 
-// Nothing of what stands in the clear can be changed, and nothing made for one
-// purpose opens as another.
+// No plain part of a record can be changed, and nothing sealed for one purpose
+// opens for another.
 func TestAbuse_Q04_ContextIsAuthenticated(t *testing.T) {
 	keys := fuzzKeys(t)
 	key := keys.all()[0]
@@ -161,7 +162,8 @@ func TestAbuse_Q04_ContextIsAuthenticated(t *testing.T) {
 	require.Error(t, err)
 }
 
-// sealed is what a release with another format, but the same keys, would write.
+// sealed returns a record as a release with another format but the same keys
+// would write it.
 func sealed(key seal.Key, header, body, version string) []byte {
 	buf := append([]byte(header+"\n"), make([]byte, seal.NonceSize)...)
 	return seal.Seal(append(buf, body...), len(header)+1, key.Records, header, "user/ada", version)
@@ -204,7 +206,8 @@ func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrExpired)
 }
 
-// A record as it was written by the first release is read by every later one.
+// A record that was written by the first release can be read by every later
+// one.
 func TestRecordOfTheFirstRelease(t *testing.T) {
 	var golden struct {
 		Keys, Key, Version string
@@ -220,7 +223,7 @@ func TestRecordOfTheFirstRelease(t *testing.T) {
 	require.Equal(t, fullRecord(), &u)
 }
 
-// A record and a ticket have one spelling each.
+// A record and a ticket each have one spelling.
 func TestWireHasOneSpelling(t *testing.T) {
 	record, token := encoded(&userRecord{Epoch: "e"}), encoded(&ticket{})
 	read := func(text string, v encodable) error {
@@ -251,8 +254,8 @@ func TestWireHasOneSpelling(t *testing.T) {
 	require.Error(t, read(token[:len(token)-1], &ticket{}))
 }
 
-// What a key holder finds of a texted code or a recovery code does not tell it
-// without a key that is another for each.
+// Hashes of text codes and recovery codes are keyed, with another key for each
+// message and each set.
 func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 	s := &userTx{m: &Manager{}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
@@ -274,8 +277,8 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 	}
 }
 
-// A number is confirmed by the code that was texted for this set-up.
-func TestAbuse_J07_CodeOfAnotherSetUp(t *testing.T) {
+// A number is confirmed only by the code that was sent for this enrollment.
+func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 	keys := fuzzKeys(t)
 	s := &userTx{m: &Manager{Config{Keys: keys}}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()

@@ -68,8 +68,8 @@ func reach(graph map[string]map[string]bool, from string) map[string]bool {
 	return seen
 }
 
-// The files of the root package call each other in one direction, so that each
-// can be understood after the ones that it calls.
+// The files of the root package call each other in one direction, so that a
+// reader can understand each after those that it calls.
 func TestGuard_FilesCallInOneDirection(t *testing.T) {
 	graph := calls(t)
 	var pairs, cycle []string

@@ -59,7 +59,7 @@ func (o *oneRecord) Swap(_ context.Context, prev string, next Record, _ ...Event
 	return nil
 }
 
-// appOf is an app of that kind with a key that is written in Base32.
+// appOf returns the parameters of an app with the given Base32 key.
 func appOf(t *testing.T, c TOTPConfig, key string) totpParams {
 	t.Helper()
 	c.setDefaults()
@@ -68,8 +68,8 @@ func appOf(t *testing.T, c TOTPConfig, key string) totpParams {
 	return a
 }
 
-// planted tells whether a user whose authenticator has the key is let in by a
-// code at a time.
+// planted returns a function that signs in at a fixed time with a code, as a
+// user whose authenticator has the key.
 func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code string) error {
 	t.Helper()
 	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
@@ -91,8 +91,8 @@ func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code str
 }
 
 func TestAbuse_S07_Vectors(t *testing.T) {
-	// each is asked of the function alone and of a whole login, which at the
-	// middle of a period accepts that period's code only.
+	// each checks the function alone and a whole login. In the middle of a
+	// period, a strict login accepts only the code of that period.
 	each := func(t *testing.T, c TOTPConfig, key string, at time.Time, code string) {
 		t.Helper()
 		c.Strict = true
@@ -122,7 +122,8 @@ func TestAbuse_S07_Vectors(t *testing.T) {
 	}
 }
 
-// The skew is one step to either side, and none where it is strict.
+// The skew is one step in both directions, and zero if the configuration is
+// strict.
 func TestAbuse_A02_VectorsAcrossSteps(t *testing.T) {
 	totp := read[totpVectors](t, "totp_rfc6238.json")
 	v := totp.Vectors[1] // two seconds before a step ends
@@ -134,7 +135,7 @@ func TestAbuse_A02_VectorsAcrossSteps(t *testing.T) {
 	}
 }
 
-// The code of 1111111109 is 081804: the zero is part of it.
+// The code at 1111111109 is 081804. The zero is part of it.
 func TestAbuse_D08_LeadingZero(t *testing.T) {
 	verify := planted(t, TOTPConfig{}, read[totpVectors](t, "totp_rfc6238.json").Secrets["SHA1"], time.Unix(1111111109, 0))
 	for _, code := range []string{"81804", "81804 ", "+81804", "0081804"} {

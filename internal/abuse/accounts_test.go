@@ -9,20 +9,21 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// What one account allows must not reach into another, and what the library
-// hands out must not reach back into it.
+// Permissions of one account must not reach into another account, and changes
+// to returned values must not reach back into the library.
 
 func (w *world) policy(account string, p twofa.Policy) {
 	w.t.Helper()
 	require.NoError(w.t, w.SetPolicy(w.t.Context(), twofa.Host("test"), account, p))
 }
 
-// smsFallback accepts a text beside the authenticator, and remembers browsers.
+// smsFallback accepts a text message as well as the authenticator, and
+// remembers browsers.
 func smsFallback() twofa.Policy {
 	return twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Fallback: []twofa.Method{twofa.SMS}, Remember: aMonth}
 }
 
-// withBoth is a person who has an authenticator and a phone.
+// withBoth returns a user who has an authenticator and a phone.
 func (w *world) withBoth(id string) *person {
 	w.policy("beta", smsFallback())
 	p := w.person(id)
@@ -33,12 +34,12 @@ func (w *world) withBoth(id string) *person {
 	return p.setUpPhone(adasPhone)
 }
 
-func TestAbuse_E18_MailerWithoutLinksAsksForNone(t *testing.T) {
+func TestAbuse_E18_MailerWithoutLinksDemandsNoLink(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.LinkURL = nil; c.Policy = twofa.PolicyAuthenticator() })
 	require.Equal(t, twofa.NextEnroll, w.person("ada").begin())
 }
 
-func TestAbuse_K13_BrowserStandsForWhatWasProvenInIt(t *testing.T) {
+func TestAbuse_K13_RememberedBrowserCountsForItsMethodOnly(t *testing.T) {
 	w := newWorld(t)
 	ada := w.withBoth("ada")
 	w.policy("acme", twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true, Remember: aMonth})
@@ -47,7 +48,7 @@ func TestAbuse_K13_BrowserStandsForWhatWasProvenInIt(t *testing.T) {
 	require.NoError(t, thief.send(twofa.SMS))
 	require.NoError(t, thief.took(thief.Verify(t.Context(), thief.client, thief.login.Challenge,
 		twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, adasPhone), Remember: true})))
-	require.Equal(t, twofa.NextDone, thief.begin(), "where a text is enough")
+	require.Equal(t, twofa.NextDone, thief.begin(), "an account that accepts text messages")
 	thief.account = "acme"
 	require.Equal(t, twofa.NextChallenge, thief.begin())
 }
@@ -70,7 +71,7 @@ func TestAbuse_F20_TokenIsNoFreshFirstFactor(t *testing.T) {
 	denied(t, err, twofa.ReasonSignedOut)
 }
 
-func TestAbuse_G06_EveryAccountHasASayInRemoving(t *testing.T) {
+func TestAbuse_G06_EveryAccountOfTheUserDecidesOnRemoval(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	w.policy("acme", twofa.Policy{Required: true, TurnOff: twofa.TurnOffBySupport})
@@ -83,7 +84,7 @@ func TestAbuse_G06_EveryAccountHasASayInRemoving(t *testing.T) {
 	require.NoError(t, ada.Remove(t.Context(), ada.caller(), f.List[0].ID))
 }
 
-func TestAbuse_K14_ClientsWithoutATokenPushOutNobody(t *testing.T) {
+func TestAbuse_K14_ClientsWithoutATokenEvictNoBrowser(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	before, err := ada.Browsers(t.Context(), ada.caller())
@@ -100,7 +101,7 @@ func TestAbuse_K14_ClientsWithoutATokenPushOutNobody(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
-func TestAbuse_M13_NothingHandedOutReachesBack(t *testing.T) {
+func TestAbuse_M13_PoliciesAreCopied(t *testing.T) {
 	mine := twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Actions: map[string]twofa.ActionRule{"export": {Methods: []twofa.Method{twofa.TOTP}}}}
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = mine })
 	ada := w.enrolled("ada")
@@ -121,7 +122,7 @@ func TestAbuse_M13_NothingHandedOutReachesBack(t *testing.T) {
 	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, ada.login.Methods)
 }
 
-func TestAbuse_M14_AuditSaysWhatWeakensAPolicy(t *testing.T) {
+func TestAbuse_M14_AuditTextShowsWhatWeakensAPolicy(t *testing.T) {
 	strict := twofa.PolicyAuthenticator()
 	for i, weaker := range []func(*twofa.Policy){
 		func(p *twofa.Policy) { p.Required = false },
@@ -139,7 +140,7 @@ func TestAbuse_M14_AuditSaysWhatWeakensAPolicy(t *testing.T) {
 	}
 }
 
-func TestAbuse_M13_NorDoesWhatASetUpIsDemandedWith(t *testing.T) {
+func TestAbuse_M13_MethodsOfADenialAreCopied(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) {
 		c.Mail.LinkURL = nil
 		c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true}
@@ -158,9 +159,9 @@ func TestAbuse_M13_NorDoesWhatASetUpIsDemandedWith(t *testing.T) {
 	}
 }
 
-// Factors are shared by all accounts: none may let a text change the
-// authenticator of who has one.
-func TestAbuse_L03_NoRuleLetsATextChangeTheAuthenticator(t *testing.T) {
+// Factors are shared by all accounts, so no rule may let a text message change
+// the authenticator of a user who has one.
+func TestAbuse_L03_NoRuleLetsATextMessageChangeTheAuthenticator(t *testing.T) {
 	w := newWorld(t, byText)
 	p := smsFallback()
 	p.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {Methods: []twofa.Method{twofa.SMS}}}
@@ -170,9 +171,9 @@ func TestAbuse_L03_NoRuleLetsATextChangeTheAuthenticator(t *testing.T) {
 	w.policy("acme", p)
 }
 
-// A policy that a host keeps in a variable may be set and compared on many
-// goroutines at once: reading it is all that is done with it.
-func TestPolicyIsOnlyReadWhereItIsSet(t *testing.T) {
+// A host may keep a policy in a variable and set and compare it on many
+// goroutines at once, because the library only reads it.
+func TestSetPolicyOnlyReadsThePolicy(t *testing.T) {
 	w := newWorld(t, byText)
 	shared := twofa.PolicySMS()
 	shared.Fallback = []twofa.Method{twofa.SMS}

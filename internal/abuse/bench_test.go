@@ -13,23 +13,23 @@ import (
 	"github.com/twofa-go/twofa/internal/harness"
 )
 
-// beside reports what a benchmark costs as a multiple of another of the same
-// run: machines differ, and so do hours.
-type beside struct {
+// baseline reports the time of a benchmark as a multiple of another one in the
+// same run, because machines differ and so does their load.
+type baseline struct {
 	name string
 	ns   float64
 }
 
-func (x *beside) base(b *testing.B)   { x.ns = nsPerOp(b) }
-func (x *beside) report(b *testing.B) { b.ReportMetric(nsPerOp(b)/x.ns, "x-"+x.name) }
+func (x *baseline) base(b *testing.B)   { x.ns = nsPerOp(b) }
+func (x *baseline) report(b *testing.B) { b.ReportMetric(nsPerOp(b)/x.ns, "x-"+x.name) }
 
 func nsPerOp(b *testing.B) float64 { return float64(b.Elapsed()) / float64(b.N) }
 
-// BenchmarkVerify compares a whole verification, from a sealed challenge to a
-// written record and a sealed session, with the three steps a bare library
-// computes for a wrong code.
+// BenchmarkVerify compares a whole verification with the three steps that a
+// bare library computes for a wrong code. A verification begins with a sealed
+// challenge and ends with a written record and a sealed session.
 func BenchmarkVerify(b *testing.B) {
-	bare := beside{name: "bare"}
+	bare := baseline{name: "bare"}
 	b.Run("bare", func(b *testing.B) {
 		b.ReportAllocs()
 		opts := totp.ValidateOpts{Period: 30, Skew: 1, Digits: otp.DigitsSix}
@@ -47,8 +47,8 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // timeEach verifies in logins an hour apart, so that the record is a typical
-// one. The logins are begun before the time is taken, a few at once: more would
-// leave the collector more to look at than a server has.
+// one. It begins a few logins at a time before it starts the timer. With more
+// of them, the garbage collector would have more to scan than on a server.
 func timeEach(b *testing.B, p *person, m twofa.Method, code func() string, fails bool) {
 	const few = 200
 	challenges, proofs := make([]twofa.Challenge, few), make([]twofa.Proof, few)
@@ -73,10 +73,10 @@ func timeEach(b *testing.B, p *person, m twofa.Method, code func() string, fails
 	}
 }
 
-// BenchmarkRecovery shows that a check, here of a wrong code, costs the same
-// with 1 code and with 20.
+// BenchmarkRecovery shows that a check costs the same with 1 code and with 20.
+// The code is wrong, so all hashes are compared.
 func BenchmarkRecovery(b *testing.B) {
-	one := beside{name: "one-code"}
+	one := baseline{name: "one-code"}
 	for _, n := range []int{1, 20} {
 		b.Run(strconv.Itoa(n)+" codes", func(b *testing.B) {
 			w := newWorld(b, func(c *twofa.Config) { c.Recovery.Codes = n; c.OnEvent = nil })
@@ -90,7 +90,7 @@ func BenchmarkRecovery(b *testing.B) {
 	}
 }
 
-// BenchmarkCheck is the guard.
+// BenchmarkCheck measures the guard.
 func BenchmarkCheck(b *testing.B) {
 	w := newWorld(b)
 	ada := w.enrolled("ada")
@@ -109,7 +109,7 @@ func BenchmarkQR(b *testing.B) {
 	ada.begin()
 	e, err := ada.Enroll(b.Context(), ada.caller(), twofa.EnrollRequest{})
 	require.NoError(b, err)
-	encoder := beside{name: "encoder"}
+	encoder := baseline{name: "encoder"}
 	b.Run("encode", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := qr.Encode(e.URI.Reveal(), qr.M, qr.Unicode); err != nil {

@@ -14,12 +14,12 @@ import (
 
 const aMonth = 30 * 24 * time.Hour
 
-// remembering is the configuration of a host that remembers browsers.
+// remembering configures a host that remembers browsers.
 func remembering(c *twofa.Config) {
 	c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Remember: aMonth}
 }
 
-// remember signs in with an authenticator, with the box ticked.
+// remember signs in with an authenticator and asks to be remembered.
 func (p *person) remember() *person {
 	p.t.Helper()
 	require.Equal(p.t, twofa.NextChallenge, p.begin())
@@ -28,8 +28,8 @@ func (p *person) remember() *person {
 	return p
 }
 
-// remembered is a person in a browser that is not asked, after the host's own
-// set-up session in another.
+// remembered returns a user in a remembered browser, and the session in another
+// browser that enrolled the authenticator.
 func (w *world) remembered(id string) (setUp, p *person) {
 	setUp = w.enrolled(id)
 	p = setUp.browser("laptop").remember()
@@ -37,7 +37,7 @@ func (w *world) remembered(id string) (setUp, p *person) {
 	return setUp, p
 }
 
-func TestAbuse_K01_ForgedTokenIsAsked(t *testing.T) {
+func TestAbuse_K01_ForgedTokenIsChallenged(t *testing.T) {
 	w := newWorld(t, remembering)
 	_, ada := w.remembered("ada")
 	good := ada.client.Browser.Reveal()
@@ -53,7 +53,7 @@ func TestAbuse_K01_ForgedTokenIsAsked(t *testing.T) {
 	require.Equal(t, twofa.NextDone, ada.begin())
 }
 
-func TestAbuse_K02_TokenOfAnotherUserIsAsked(t *testing.T) {
+func TestAbuse_K02_TokenOfAnotherUserIsChallenged(t *testing.T) {
 	w := newWorld(t, remembering)
 	_, ada := w.remembered("ada")
 	bob := w.enrolled("bob")
@@ -62,7 +62,7 @@ func TestAbuse_K02_TokenOfAnotherUserIsAsked(t *testing.T) {
 	require.Equal(t, twofa.NextDone, ada.begin())
 }
 
-func TestAbuse_K03_RememberingEndsOnTheServersClock(t *testing.T) {
+func TestAbuse_K03_RememberingEndsByTheServersClock(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		after time.Duration
@@ -82,7 +82,7 @@ func TestAbuse_K03_RememberingEndsOnTheServersClock(t *testing.T) {
 	}
 }
 
-func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
+func TestAbuse_K04_RememberedBrowserIsChallengedAfter(t *testing.T) {
 	fresh := func(t *testing.T, p *person) { require.NoError(t, p.stepUp(twofa.ActionFactors)) }
 	enroll := func(t *testing.T, p *person, e twofa.EnrollRequest) {
 		fresh(t, p)
@@ -103,7 +103,7 @@ func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 		{"a changed password", func(t *testing.T, p *person) {
 			require.NoError(t, p.CredentialsChanged(t.Context(), p.caller(), "ada"))
 		}},
-		{"a changed password the host did not tell of", func(_ *testing.T, p *person) {
+		{"a changed password that the host did not report", func(_ *testing.T, p *person) {
 			p.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" })
 		}},
 		{"a reset password", func(t *testing.T, p *person) {
@@ -113,7 +113,7 @@ func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 		{"a factor replaced", func(t *testing.T, p *person) { enroll(t, p, twofa.EnrollRequest{Replaces: factor(t, p)}) }},
 		{"a factor removed", func(t *testing.T, p *person) {
 			enroll(t, p, twofa.EnrollRequest{Name: "Tablet"})
-			laptop := p.browser("laptop").remember() // remembered anew, since adding one forgot it
+			laptop := p.browser("laptop").remember() // remembered again, because adding a factor ended it
 			require.Equal(t, twofa.NextDone, laptop.begin())
 			p.client.Browser = laptop.client.Browser
 			fresh(t, p)
@@ -140,7 +140,7 @@ func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 		{"revoking the browsers", func(t *testing.T, p *person) {
 			require.NoError(t, p.ForgetBrowsers(t.Context(), p.caller()))
 		}},
-		{"deleting the person, and another of that name", func(t *testing.T, p *person) {
+		{"deleting the user, and creating another with that ID", func(t *testing.T, p *person) {
 			require.NoError(t, p.Erase(t.Context(), twofa.Host("deleted"), "ada"))
 			again := p.browser("desk")
 			require.Equal(t, twofa.NextDone, again.begin())
@@ -167,8 +167,9 @@ func TestAbuse_K04_RememberedBrowserIsAskedAgainAfter(t *testing.T) {
 	})
 }
 
-// A door that proves a mailbox or a token only does not open by a cookie.
-func TestAbuse_K04_RememberedBrowserOpensNoSideDoor(t *testing.T) {
+// A sign-in path that proves only a mailbox or a token is not opened by a
+// cookie.
+func TestAbuse_K04_RememberedBrowserOpensNoWeakerSignInPath(t *testing.T) {
 	for _, by := range []twofa.FirstFactorMethod{twofa.ByEmail, twofa.ByToken} {
 		w := newWorld(t, remembering)
 		_, ada := w.remembered("ada")
@@ -178,7 +179,7 @@ func TestAbuse_K04_RememberedBrowserOpensNoSideDoor(t *testing.T) {
 	}
 }
 
-func TestAbuse_K05_StoredBrowserIsWorthless(t *testing.T) {
+func TestAbuse_K05_StoredBrowserIsUseless(t *testing.T) {
 	w := newWorld(t, remembering)
 	_, ada := w.remembered("ada")
 	stored := w.opened("ada")
@@ -206,10 +207,10 @@ func TestAbuse_K06_RememberedBrowserIsNoProof(t *testing.T) {
 	denied(t, err, twofa.ReasonMissing)
 	d, err := w.DescribeSession(ada.session)
 	require.NoError(t, err)
-	require.Equal(t, []string{"pwd", "x-browser"}, d.AMR, "no otp, no mfa")
+	require.Equal(t, []string{"pwd", "x-browser"}, d.AMR, "neither otp nor mfa")
 }
 
-func TestAbuse_K07_BrowsersAreTheOwnersToRevoke(t *testing.T) {
+func TestAbuse_K07_OnlyTheOwnerRevokesBrowsers(t *testing.T) {
 	w := newWorld(t, remembering)
 	_, ada := w.remembered("ada")
 	_, bob := w.remembered("bob")
@@ -218,13 +219,13 @@ func TestAbuse_K07_BrowsersAreTheOwnersToRevoke(t *testing.T) {
 	require.Len(t, list, 2)
 	require.True(t, list[0].Current && list[0].Remembered)
 	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), list[0].ID), twofa.ErrNotEnrolled)
-	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), "no such"), twofa.ErrNotEnrolled, "and says no more than for one that is nobody's")
+	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), "no such"), twofa.ErrNotEnrolled, "the answer is the same as for an ID that does not exist")
 	require.Equal(t, twofa.NextDone, ada.begin())
 	require.NoError(t, ada.ForgetBrowser(t.Context(), ada.caller(), list[0].ID))
-	require.Equal(t, twofa.NextChallenge, ada.begin(), "at once")
+	require.Equal(t, twofa.NextChallenge, ada.begin(), "revoking takes effect at once")
 }
 
-func TestAbuse_K08_TenBrowsersTheOldestGoes(t *testing.T) {
+func TestAbuse_K08_EleventhBrowserEvictsTheOldest(t *testing.T) {
 	w := newWorld(t, remembering)
 	ada := w.enrolled("ada")
 	var browsers []*person
@@ -244,7 +245,7 @@ func TestAbuse_K08_TenBrowsersTheOldestGoes(t *testing.T) {
 	}
 }
 
-func TestAbuse_K10_DailyUseDoesNotLengthenIt(t *testing.T) {
+func TestAbuse_K10_DailyUseDoesNotExtendTheLifetime(t *testing.T) {
 	w := newWorld(t, remembering)
 	ada := w.enrolled("ada").browser("laptop").remember()
 	for day := range 365 {
@@ -257,9 +258,9 @@ func TestAbuse_K10_DailyUseDoesNotLengthenIt(t *testing.T) {
 	}
 }
 
-// Who wished to be remembered once is not remembered for ever: the last answer
-// counts.
-func TestAbuse_K10_WishIsNotRenewedByALaterLoginWithoutIt(t *testing.T) {
+// A user who once asked to be remembered is not remembered forever, because the
+// last answer counts.
+func TestAbuse_K10_LaterLoginWithoutTheWishEndsIt(t *testing.T) {
 	w := newWorld(t, remembering)
 	ada := w.enrolled("ada").browser("laptop").remember()
 	w.clock.Add(31 * 24 * time.Hour)
@@ -273,10 +274,10 @@ func TestAbuse_K11_EachAccountDecidesForItself(t *testing.T) {
 	strict := twofa.Policy{Methods: []twofa.Method{twofa.TOTP}}
 	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
 	_, ada := w.remembered("ada")
-	ada.account = "beta" // remembers
+	ada.account = "beta" // remembers browsers
 	require.Equal(t, twofa.NextDone, ada.begin())
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
-	ada.account = "acme" // does not
+	ada.account = "acme" // does not remember browsers
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonChallenge)
 	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonChallenge)
 	_, err := ada.Browsers(t.Context(), ada.caller())
@@ -286,8 +287,9 @@ func TestAbuse_K11_EachAccountDecidesForItself(t *testing.T) {
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
 }
 
-// Rotation: the token before works for half a minute, because answers get
-// lost. Afterwards it is a copy, which ends the browser and is told.
+// After a rotation, the previous token works for 30 seconds, because responses
+// get lost. After that it is a copy: using it ends the browser, and an event is
+// recorded.
 func TestAbuse_K12_CopiedTokenEndsTheBrowser(t *testing.T) {
 	for _, first := range []string{"thief", "owner"} {
 		t.Run("the "+first+" comes first", func(t *testing.T) {
@@ -302,25 +304,25 @@ func TestAbuse_K12_CopiedTokenEndsTheBrowser(t *testing.T) {
 			require.Equal(t, twofa.NextDone, winner.begin())
 			w.clock.Add(31 * time.Second)
 			require.Equal(t, twofa.NextChallenge, loser.begin())
-			require.Equal(t, twofa.NextChallenge, winner.begin(), "nobody knows who is who: both are asked")
+			require.Equal(t, twofa.NextChallenge, winner.begin(), "owner and copier cannot be told apart, so both are challenged")
 			require.Contains(t, w.types(), event.BrowserReplay)
 		})
 	}
 }
 
-func TestAbuse_K12_TokenBeforeMintsNothing(t *testing.T) {
+func TestAbuse_K12_PreviousTokenGetsNoNewToken(t *testing.T) {
 	w := newWorld(t, remembering)
 	ada := w.enrolled("ada").browser("laptop").remember()
 	tab := ada.browser("tab")
 	tab.client.Browser = ada.client.Browser
 	require.Equal(t, twofa.NextDone, ada.begin())
-	require.Equal(t, twofa.NextDone, tab.begin(), "within half a minute")
+	require.Equal(t, twofa.NextDone, tab.begin(), "within 30 seconds")
 	require.True(t, tab.login.Browser.IsZero())
-	require.Equal(t, twofa.NextDone, ada.begin(), "the rotated one is the browser's")
+	require.Equal(t, twofa.NextDone, ada.begin(), "the rotated token belongs to the browser")
 }
 
-// Many tabs start at once: all are let in, the browser is one, and one of the
-// tokens that came back goes on.
+// Many tabs start at once. All are let in, they are one browser, and one of the
+// returned tokens remains valid.
 func TestAbuse_K12_TabsThatStartAtOnce(t *testing.T) {
 	bursts(t, remembering, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.enrolled("ada").browser("laptop").remember()
@@ -342,8 +344,8 @@ func TestAbuse_K12_TabsThatStartAtOnce(t *testing.T) {
 	})
 }
 
-// What has expired is not listed, and not there to forget.
-func TestAbuse_K07_ExpiredBrowserIsNotThereToForget(t *testing.T) {
+// An expired browser is neither listed nor can it be forgotten.
+func TestAbuse_K07_ExpiredBrowserCannotBeForgotten(t *testing.T) {
 	const life = 90 * 24 * time.Hour
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.Policy{Remember: life} })
 	ada := w.enrolled("ada").remember()

@@ -26,7 +26,7 @@ func (s *counting) Swap(ctx context.Context, prev string, next twofa.Record, eve
 	return s.Store.Swap(ctx, prev, next, events...)
 }
 
-// TestCost holds what each operation costs in round trips, for a user whose
+// TestCost checks the number of round trips of each operation, for a user whose
 // record exists.
 func TestCost(t *testing.T) {
 	signedIn := func(w *world) *person { return w.enrolled("ada") }
@@ -60,7 +60,7 @@ func TestCost(t *testing.T) {
 			func(t *testing.T, p *person) { require.Equal(t, twofa.NextDone, p.begin()) }, cost{1, 1}},
 		{"login from a remembered browser", remembering, func(w *world) *person { _, p := w.remembered("ada"); return p },
 			func(t *testing.T, p *person) { require.Equal(t, twofa.NextDone, p.begin()) }, cost{1, 1}},
-		{"Begin that asks", nil, signedIn, func(_ *testing.T, p *person) { p.browser("laptop").begin() }, cost{1, 0}},
+		{"Begin that returns a challenge", nil, signedIn, func(_ *testing.T, p *person) { p.browser("laptop").begin() }, cost{1, 0}},
 		{"Verify by authenticator", nil, asked, func(t *testing.T, p *person) { with(p, twofa.TOTP, p.code)(t) }, cost{1, 1}},
 		{"Verify by recovery code", nil, asked,
 			func(t *testing.T, p *person) { with(p, twofa.RecoveryCode, func() string { return p.codes[0] })(t) }, cost{1, 1}},
@@ -82,7 +82,7 @@ func TestCost(t *testing.T) {
 			require.NoError(t, p.send(twofa.EmailLink))
 			with(p, twofa.EmailLink, p.token)(t)
 		}, cost{3, 2}},
-		{"login by text, the number's budget included", byText, func(w *world) *person { return w.withPhone("ada", adasPhone) }, func(t *testing.T, p *person) {
+		{"login by text message, with the limit of the number", byText, func(w *world) *person { return w.withPhone("ada", adasPhone) }, func(t *testing.T, p *person) {
 			p.begin()
 			require.NoError(t, p.send(twofa.SMS))
 			with(p, twofa.SMS, func() string { return p.out.TextCode(t, adasPhone) })(t)
@@ -91,7 +91,7 @@ func TestCost(t *testing.T) {
 		{"CheckAction", nil, granted(false), func(t *testing.T, p *person) {
 			require.NoError(t, p.CheckAction(t.Context(), p.caller(), "contacts.export", ""))
 		}, cost{1, 0}},
-		{"UseAction that serves once", nil, granted(false), func(t *testing.T, p *person) {
+		{"UseAction for a single use", nil, granted(false), func(t *testing.T, p *person) {
 			require.NoError(t, p.UseAction(t.Context(), p.caller(), "contacts.export", ""))
 		}, cost{1, 1}},
 		{"UseAction within MaxAge", nil, granted(true), func(t *testing.T, p *person) {
@@ -126,7 +126,7 @@ func TestCost(t *testing.T) {
 }
 
 // An account's policy is read in the same round trip as the user.
-func TestCost_PolicyCostsNoRoundTrip(t *testing.T) {
+func TestCost_PolicyNeedsNoRoundTrip(t *testing.T) {
 	store := &counting{}
 	w := newWorld(t, func(c *twofa.Config) { store.Store, c.Store = c.Store, store })
 	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyOptional()))

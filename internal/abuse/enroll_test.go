@@ -15,7 +15,7 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// setUp starts a set-up and returns the person with the app that has the new
+// setUp starts an enrollment and returns the user with the app that has the new
 // key.
 func (p *person) setUp(e twofa.EnrollRequest) *person {
 	p.t.Helper()
@@ -26,12 +26,12 @@ func (p *person) setUp(e twofa.EnrollRequest) *person {
 	return &q
 }
 
-// confirm answers the set-up with a code.
+// confirm confirms the enrollment with a code.
 func (p *person) confirm(code string) error {
 	return p.took(p.Confirm(p.t.Context(), p.caller(), code))
 }
 
-func TestAbuse_F01_PendingSetUpChangesNothing(t *testing.T) {
+func TestAbuse_F01_PendingEnrollmentChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -53,20 +53,21 @@ func TestAbuse_F01_PendingSetUpChangesNothing(t *testing.T) {
 	}
 }
 
-// With the password alone, nothing is set up, shown or made for a user who has
-// a factor.
-func TestAbuse_F02_F03_H07_SetUpFromAPendingLogin(t *testing.T) {
+// For a user who has a factor, a password alone enrolls, shows and creates
+// nothing.
+func TestAbuse_F02_F03_H07_EnrollmentFromAPendingLogin(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	pending := ada.another()
-	for _, door := range []string{"Enroll", "Enrol phone", "Enrollment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
-		denied(t, doors[door](pending, pending.caller()), twofa.ReasonSignedOut)
+	for _, request := range []string{"Enroll", "Enrol phone", "Enrollment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
+		denied(t, callerRequests[request](pending, pending.caller()), twofa.ReasonSignedOut)
 	}
 	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, pending.login.Methods)
 }
 
-// A set-up opened with the password before the owner enrolled is dead after.
-func TestAbuse_F02_SetUpOpenedBeforeTheOwnersOwn(t *testing.T) {
+// An enrollment that was started with the password before the owner enrolled is
+// invalid afterwards.
+func TestAbuse_F02_EnrollmentStartedBeforeTheOwners(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mail.Mailer, c.Mail.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
 	ada, eve := w.person("ada"), w.person("ada").browser("elsewhere")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
@@ -78,7 +79,7 @@ func TestAbuse_F02_SetUpOpenedBeforeTheOwnersOwn(t *testing.T) {
 	denied(t, failure(ada.Enroll(t.Context(), twofa.Caller{Challenge: eve.login.Challenge, Client: eve.client}, twofa.EnrollRequest{})), twofa.ReasonSignedOut)
 }
 
-func TestAbuse_F04_SecretIsShownWhilePendingOnly(t *testing.T) {
+func TestAbuse_F04_SecretIsShownOnlyWhilePending(t *testing.T) {
 	ada := newWorld(t).enrolled("ada")
 	require.ErrorIs(t, failure(ada.PendingEnrollment(t.Context(), ada.caller())), twofa.ErrExpired)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -86,13 +87,13 @@ func TestAbuse_F04_SecretIsShownWhilePendingOnly(t *testing.T) {
 	require.ErrorIs(t, failure(ada.RecoveryCodes(t.Context(), ada.caller())), twofa.ErrNotAllowed)
 }
 
-func TestAbuse_F06_SetUpOfAnotherSession(t *testing.T) {
+func TestAbuse_F06_EnrollmentOfAnotherSession(t *testing.T) {
 	w := newWorld(t)
 	ada, bob := w.enrolled("ada"), w.enrolled("bob")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	other := ada.another()
 	require.NoError(t, other.verify(twofa.TOTP, other.code()))
-	require.NoError(t, other.stepUp(twofa.ActionFactors), "even with a proof of its own")
+	require.NoError(t, other.stepUp(twofa.ActionFactors), "even if that session has a proof of its own")
 	require.NoError(t, bob.stepUp(twofa.ActionFactors))
 	app := ada.setUp(twofa.EnrollRequest{Name: "tablet"})
 	for _, p := range []*person{other, bob} {
@@ -106,7 +107,7 @@ func TestAbuse_F06_SetUpOfAnotherSession(t *testing.T) {
 	require.NoError(t, app.confirm(app.now()))
 }
 
-func TestAbuse_F07_LifetimeOfASetUp(t *testing.T) {
+func TestAbuse_F07_LifetimeOfAnEnrollment(t *testing.T) {
 	for after, want := range map[time.Duration]error{10*time.Minute - time.Second: nil, 10 * time.Minute: twofa.ErrExpired, time.Hour: twofa.ErrExpired} {
 		w := newWorld(t)
 		ada := w.enrolled("ada")
@@ -117,7 +118,7 @@ func TestAbuse_F07_LifetimeOfASetUp(t *testing.T) {
 		require.ErrorIs(t, app.confirm(app.now()), want, after)
 		if want != nil {
 			require.NoError(t, ada.hit())
-			require.Less(t, len(w.record("ada")), before, "its secret is gone with the next write")
+			require.Less(t, len(w.record("ada")), before, "its secret is deleted with the next write")
 		}
 	}
 }
@@ -136,12 +137,13 @@ func TestAbuse_F08_WrongCodeEnablesNothing(t *testing.T) {
 		require.Zero(t, f.CodesLeft)
 		require.Equal(t, twofa.NextDone, ada.browser("another").begin())
 	}
-	require.NoError(t, app.confirm(app.now()), "and the set-up goes on")
+	require.NoError(t, app.confirm(app.now()), "the enrollment continues")
 	require.NotContains(t, w.types(), event.TurnedOff)
 }
 
-// Each half alone leaves everything as it was; the other may never come.
-func TestAbuse_F08_HalfASetUp(t *testing.T) {
+// Each of the two steps alone changes nothing, because the other may never be
+// taken.
+func TestAbuse_F08_HalfAnEnrollment(t *testing.T) {
 	for name, half := range map[string]func(p *person) error{
 		"confirmed": func(p *person) error { return p.confirm(p.now()) },
 		"saved":     func(p *person) error { return p.took(p.SaveCodes(p.t.Context(), p.caller())) },
@@ -168,24 +170,24 @@ func TestAbuse_F09_FreshProofBeforeAFactor(t *testing.T) {
 	ada.begin()
 	ada.enroll()
 	needsProof := []string{"Enroll", "RegenerateCodes", "RecoveryCodes", "Rename", "Remove"}
-	for _, door := range needsProof {
-		denied(t, doors[door](ada, ada.caller()), twofa.ReasonMissing)
+	for _, request := range needsProof {
+		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonMissing)
 	}
 	require.NoError(t, ada.stepUp("contacts.export"))
-	for _, door := range needsProof {
-		denied(t, doors[door](ada, ada.caller()), twofa.ReasonMissing)
+	for _, request := range needsProof {
+		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonMissing)
 	}
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	require.NoError(t, doors["Enroll"](ada, ada.caller()))
+	require.NoError(t, callerRequests["Enroll"](ada, ada.caller()))
 	w.clock.Add(15 * time.Minute)
-	for _, door := range needsProof {
-		denied(t, doors[door](ada, ada.caller()), twofa.ReasonStale)
+	for _, request := range needsProof {
+		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonStale)
 	}
 }
 
-// Every verified address hears of what changes, with time and place, and the
-// number that is replaced too.
-func TestAbuse_F10_G09_ChangesAreTold(t *testing.T) {
+// Each verified address is notified of a change, with time and place. So is a
+// number that is replaced.
+func TestAbuse_F10_G09_ChangesAreNotified(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil; c.Policy = twofa.PolicySMS() })
 	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@example.com", "ada@example.org"} })
 	told := func(what string, change func()) {
@@ -235,9 +237,9 @@ func TestAbuse_F10_G09_ChangesAreTold(t *testing.T) {
 	})
 }
 
-// The old number stays until the new one is confirmed, and a code sent to one
-// confirms nothing for the other.
-func TestAbuse_G09_NumberUnderChange(t *testing.T) {
+// The old number stays until the new one is confirmed. A code that was sent to
+// one number does not confirm the other.
+func TestAbuse_G09_PendingNumberChange(t *testing.T) {
 	w := newWorld(t, bySMS)
 	ada := w.smsUser("ada")
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), twofa.ActionFactors, "")))
@@ -272,7 +274,8 @@ func TestAbuse_F12_LimitOfAuthenticators(t *testing.T) {
 	require.NoError(t, ada.hit())
 }
 
-// brokenRandom asks this test to run again with a source that fails.
+// brokenRandom is an environment variable that makes this test run with a
+// random source that fails.
 const brokenRandom = "TWOFA_TEST_BROKEN_RANDOM"
 
 type brokenReader struct{ short bool }
@@ -284,8 +287,8 @@ func (r brokenReader) Read(b []byte) (int, error) {
 	return 0, errors.New("entropy is out")
 }
 
-// A source that fails ends the program before there is a secret.
-func TestAbuse_F13_RandomnessFails(t *testing.T) {
+// A random source that fails ends the program before a secret exists.
+func TestAbuse_F13_RandomSourceFails(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("ada")
 	ada.begin()
@@ -303,9 +306,9 @@ func TestAbuse_F13_RandomnessFails(t *testing.T) {
 	}
 }
 
-// All that is secret in a set-up comes from the system's source: with a known
-// one it is known.
-func TestAbuse_F13_RandomnessIsTheSystems(t *testing.T) {
+// All secrets of an enrollment come from the system's random source, so a known
+// source makes them known.
+func TestAbuse_F13_SecretsComeFromTheSystemsSource(t *testing.T) {
 	made := func(seed uint64) (secrets []string) {
 		cryptotest.SetGlobalRandom(t, seed)
 		w := newWorld(t)
@@ -335,8 +338,8 @@ func TestAbuse_F15_ShortSecrets(t *testing.T) {
 	}
 }
 
-// An id of another user's is an id of nothing.
-func TestAbuse_G05_OthersFactorsAndBrowsers(t *testing.T) {
+// The ID of another user's factor is treated like an ID that does not exist.
+func TestAbuse_G05_FactorsAndBrowsersOfOthers(t *testing.T) {
 	w := newWorld(t)
 	ada, bob := w.enrolled("ada"), w.enrolled("bob")
 	require.NoError(t, bob.stepUp(twofa.ActionFactors))
@@ -346,7 +349,7 @@ func TestAbuse_G05_OthersFactorsAndBrowsers(t *testing.T) {
 	for _, id := range []string{id, "", "x", id[:5]} {
 		require.ErrorIs(t, bob.Remove(t.Context(), bob.caller(), id), twofa.ErrNotEnrolled)
 		require.ErrorIs(t, bob.Rename(t.Context(), bob.caller(), id, "x"), twofa.ErrNotEnrolled)
-		if id != "" { // means none
+		if id != "" { // means no factor
 			require.ErrorIs(t, failure(bob.Enroll(t.Context(), bob.caller(), twofa.EnrollRequest{Replaces: id})), twofa.ErrNotEnrolled)
 		}
 	}
@@ -357,8 +360,8 @@ func TestAbuse_G05_OthersFactorsAndBrowsers(t *testing.T) {
 	require.Equal(t, stored, w.record("ada"))
 }
 
-// G-01 and G-06: the last factor goes only with a fresh proof, and not at all
-// where the policy holds it.
+// The last factor is removed only after a fresh proof, and not at all if the
+// policy requires one.
 func TestAbuse_G01_G06_LastFactor(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy twofa.Policy
@@ -386,7 +389,7 @@ func TestAbuse_G01_G06_LastFactor(t *testing.T) {
 	}
 }
 
-// codesGone reports whether nothing is enrolled any more.
+// codesGone reports whether the user has neither factors nor codes.
 func (p *person) codesGone() bool {
 	p.t.Helper()
 	q := p.browser("looking")
@@ -400,7 +403,7 @@ func TestAbuse_G07_G08_NothingOutlivesTurningOff(t *testing.T) {
 	old := ada.another()
 	l, err := old.Verify(t.Context(), old.client, old.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: old.code(), Remember: true})
 	require.NoError(t, old.took(l, err))
-	require.Equal(t, twofa.NextDone, old.begin(), "it is remembered")
+	require.Equal(t, twofa.NextDone, old.begin(), "the browser is remembered")
 	full, session := len(w.record("ada")), old.session
 	ada.stranger().misses(5, twofa.TOTP)
 	pending := ada.another()
@@ -424,13 +427,13 @@ func TestAbuse_G07_G08_NothingOutlivesTurningOff(t *testing.T) {
 	require.Equal(t, twofa.NextDone, ada.begin())
 	ada.enroll()
 	require.NotEqual(t, uri, ada.uri)
-	require.Equal(t, twofa.NextChallenge, old.begin(), "the remembered browser is asked")
+	require.Equal(t, twofa.NextChallenge, old.begin(), "the remembered browser is challenged")
 	for _, code := range codes[:4] {
 		require.ErrorIs(t, old.verify(twofa.RecoveryCode, code), twofa.ErrInvalidCode)
 	}
 }
 
-// Whatever changes about factors ends all sessions but the one that did it.
+// Each change of factors ends all sessions except the one that made it.
 func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
 	for name, change := range map[string]func(p *person) error{
 		"a further factor": func(p *person) error { p.second(twofa.EnrollRequest{}); return nil },
@@ -448,29 +451,30 @@ func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
 	}
 }
 
-// A session that this account asks for more than was proven does not get to
-// its settings either: what the user has comes before a new factor.
-func TestAbuse_F17_SetUpBeforeWhatTheAccountAsks(t *testing.T) {
+// A session that has proven less than this account demands cannot open its
+// settings either. The user must prove an existing factor before a new one can
+// be enrolled.
+func TestAbuse_F17_EnrollmentBeforeTheAccountsChallenge(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
 	ada := w.person("ada")
-	require.Equal(t, twofa.NextDone, ada.begin(), "elsewhere a password is enough")
+	require.Equal(t, twofa.NextDone, ada.begin(), "a password is enough in the other account")
 	ada.account = "acme"
-	for _, door := range []string{"Enroll", "Enrol phone", "Enrollment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
-		denied(t, doors[door](ada, ada.caller()), twofa.ReasonChallenge)
+	for _, request := range []string{"Enroll", "Enrol phone", "Enrollment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
+		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonChallenge)
 	}
 	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))
 	require.Equal(t, []twofa.Method{twofa.EmailLink}, ada.login.Methods)
 	require.NoError(t, ada.send(twofa.EmailLink))
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
 	require.Equal(t, twofa.NextEnroll, ada.login.Next)
-	ada.session = twofa.Session{} // the challenge holds what was proven now
+	ada.session = twofa.Session{} // the challenge contains the new proof
 	ada.enroll()
 }
 
-// A session whose proof is old, and whose account has come to accept nothing
-// the user has, is asked for it again and then gets through set-up.
-func TestAbuse_F18_OldProofBeforeDemandedSetUp(t *testing.T) {
+// A session has an old proof, and its account no longer accepts any factor of
+// the user. The user must give that proof again and can then finish enrollment.
+func TestAbuse_F18_OldProofBeforeRequiredEnrollment(t *testing.T) {
 	w := newWorld(t, byText)
 	ada := w.person("ada")
 	ada.account = "acme"
@@ -491,8 +495,9 @@ func TestAbuse_F18_OldProofBeforeDemandedSetUp(t *testing.T) {
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
 }
 
-// A set-up is told of once, whatever comes with it; so are new codes alone.
-func TestNotice_OneMailForASetUp(t *testing.T) {
+// An enrollment is notified once, whatever comes with it. The same holds for
+// new recovery codes.
+func TestNotice_OneMailForAnEnrollment(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	ada := w.enrolled("ada")
 	require.Len(t, w.out.Mails(), 1)

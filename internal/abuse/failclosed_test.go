@@ -13,7 +13,7 @@ import (
 	"github.com/twofa-go/twofa/internal/harness"
 )
 
-func TestAbuse_R01_UnreadableIsRefused(t *testing.T) {
+func TestAbuse_R01_UnreadableRecordIsRefused(t *testing.T) {
 	of := func(prefix string) func([]string) error {
 		return func(keys []string) error {
 			for _, key := range keys {
@@ -78,12 +78,12 @@ func TestAbuse_R01_UnreadableIsRefused(t *testing.T) {
 			require.ErrorIs(t, err, twofa.ErrUnavailable)
 
 			store.Read, store.Mangle = nil, nil
-			require.NoError(t, ada.use(export, ""), "and nothing was spent")
+			require.NoError(t, ada.use(export, ""), "nothing was used up")
 		})
 	}
 }
 
-func TestAbuse_R01_DirectoryThatDoesNotAnswerIsRefused(t *testing.T) {
+func TestAbuse_R01_UnavailableDirectoryIsRefused(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	ada.begin()
@@ -106,7 +106,7 @@ func TestAbuse_R01_DirectoryThatDoesNotAnswerIsRefused(t *testing.T) {
 	}
 }
 
-func TestAbuse_R02_RightCodeThatCannotBeSpentIsRefused(t *testing.T) {
+func TestAbuse_R02_RightCodeIsRefusedIfItsWriteFails(t *testing.T) {
 	for _, m := range []twofa.Method{twofa.TOTP, twofa.RecoveryCode} {
 		w, store := newFault(t)
 		ada := w.enrolled("ada")
@@ -120,11 +120,11 @@ func TestAbuse_R02_RightCodeThatCannotBeSpentIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
 		require.Equal(t, twofa.Result{}, l)
 		store.Refuse = nil
-		require.NoError(t, ada.verify(m, code), "it was not spent either")
+		require.NoError(t, ada.verify(m, code), "the code was not used up either")
 	}
 }
 
-// Whatever was typed, the answer is the same while failures cannot be counted.
+// While failures cannot be counted, the answer is the same for every code.
 func TestAbuse_R03_NoAnswerWithoutItsCount(t *testing.T) {
 	w, store := newFault(t)
 	ada := w.enrolled("ada")
@@ -142,7 +142,7 @@ func TestAbuse_R03_NoAnswerWithoutItsCount(t *testing.T) {
 	require.Equal(t, answers[0], answers[1])
 }
 
-func TestAbuse_R05_NewListsAllThatIsMissing(t *testing.T) {
+func TestAbuse_R05_NewListsAllMissingFields(t *testing.T) {
 	_, err := twofa.New(twofa.Config{})
 	for _, field := range []string{"Issuer", "Store", "Keys", "User"} {
 		require.ErrorContains(t, err, field+":")
@@ -182,7 +182,7 @@ func TestAbuse_R05_NewListsAllThatIsMissing(t *testing.T) {
 	}
 }
 
-// The zero Manager, caller and tokens open nothing.
+// The zero Manager, Caller and tokens open nothing.
 func TestAbuse_R05_ZeroValuesOpenNothing(t *testing.T) {
 	w := newWorld(t)
 	w.enrolled("ada")
@@ -194,12 +194,12 @@ func TestAbuse_R05_ZeroValuesOpenNothing(t *testing.T) {
 	_, err := w.Verify(t.Context(), twofa.Client{}, twofa.Challenge{}, twofa.Proof{})
 	require.ErrorIs(t, err, twofa.ErrExpired)
 	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada"})
-	require.ErrorIs(t, err, twofa.ErrNotAllowed, "a first factor says how it was given")
+	require.ErrorIs(t, err, twofa.ErrNotAllowed, "a first factor must name its method")
 }
 
-// A set-up is one write: codes without a factor or a factor without codes
-// cannot come to be. TestFaults fails each write of it.
-func TestAbuse_R06_SetUpIsAllOrNothing(t *testing.T) {
+// An enrollment is one write. There can be no codes without a factor, and no
+// factor without codes. TestFaults lets each of its writes fail.
+func TestAbuse_R06_EnrollmentIsAllOrNothing(t *testing.T) {
 	w, store := newFault(t)
 	ada := w.person("ada")
 	ada.begin()
@@ -213,14 +213,14 @@ func TestAbuse_R06_SetUpIsAllOrNothing(t *testing.T) {
 	require.ErrorIs(t, err, twofa.ErrUnavailable)
 	store.Refuse = nil
 	require.Equal(t, twofa.NextDone, ada.browser("laptop").begin(), "off")
-	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())), "the same page again")
+	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())), "the same page is shown again")
 	laptop := ada.browser("laptop")
 	require.Equal(t, twofa.NextChallenge, laptop.begin(), "on")
-	require.NoError(t, laptop.verify(twofa.RecoveryCode, ada.codes[9]), "and the codes with it")
+	require.NoError(t, laptop.verify(twofa.RecoveryCode, ada.codes[9]), "with the same codes")
 }
 
-func TestAbuse_R08_ClockThatMoves(t *testing.T) {
-	t.Run("back by minutes does not end a lock", func(t *testing.T) {
+func TestAbuse_R08_ClockSetBack(t *testing.T) {
+	t.Run("set back by minutes, it does not end a lock", func(t *testing.T) {
 		w := newWorld(t)
 		ada := w.enrolled("ada").browser("laptop")
 		ada.begin()
@@ -233,7 +233,7 @@ func TestAbuse_R08_ClockThatMoves(t *testing.T) {
 		w.clock.Add(59 * time.Second)
 		require.ErrorIs(t, ada.verify(twofa.TOTP, ada.now()), twofa.ErrLocked)
 	})
-	t.Run("a year ahead and back again locks nobody out of sending", func(t *testing.T) {
+	t.Run("set ahead by a year and back again, it does not block messages", func(t *testing.T) {
 		w := newWorld(t, byLink)
 		ada := w.person("ada")
 		w.clock.Add(365 * 24 * time.Hour)
@@ -241,7 +241,7 @@ func TestAbuse_R08_ClockThatMoves(t *testing.T) {
 		require.NoError(t, ada.send(twofa.EmailLink))
 		w.clock.Add(-365 * 24 * time.Hour)
 		later := ada.browser("laptop")
-		for range 30 { // a day, at the longest
+		for range 30 { // one day at most
 			later.begin()
 			if later.send(twofa.EmailLink) == nil {
 				require.NoError(t, later.verify(twofa.EmailLink, later.token()))
@@ -251,7 +251,7 @@ func TestAbuse_R08_ClockThatMoves(t *testing.T) {
 		}
 		require.Fail(t, "no link for a day")
 	})
-	t.Run("forward by a day ends what is open, and nothing else", func(t *testing.T) {
+	t.Run("set ahead by a day, it ends what is in progress and nothing more", func(t *testing.T) {
 		w := newWorld(t)
 		ada := w.enrolled("ada")
 		pending := ada.browser("laptop")
@@ -264,8 +264,8 @@ func TestAbuse_R08_ClockThatMoves(t *testing.T) {
 	})
 }
 
-// Two servers whose clocks disagree by 45 seconds, either way round.
-func TestAbuse_R08_ServersWhoseClocksDisagree(t *testing.T) {
+// The clocks of two servers disagree by 45 seconds, in either direction.
+func TestAbuse_R08_ServersWithDifferentClocks(t *testing.T) {
 	for _, off := range []time.Duration{45 * time.Second, -45 * time.Second} {
 		t.Run(off.String(), func(t *testing.T) {
 			w := newWorld(t, remembering)
@@ -274,14 +274,14 @@ func TestAbuse_R08_ServersWhoseClocksDisagree(t *testing.T) {
 			cfg.Now = func() time.Time { return w.clock.Now().Add(off) }
 			other, err := twofa.New(cfg)
 			require.NoError(t, err)
-			there := func(p person) *person { // the same person, at the other server
+			there := func(p person) *person { // the same user at the other server
 				p.world = &world{Manager: other, t: w.t, clock: w.clock}
 				return &p
 			}
 			require.NoError(t, other.Check(t.Context(), ada.caller()))
 			require.NoError(t, ada.stepUp(export))
 			require.NoError(t, other.UseAction(t.Context(), ada.caller(), export, ""))
-			require.ErrorContains(t, ada.use(export, ""), "proof_missing", "spent everywhere")
+			require.ErrorContains(t, ada.use(export, ""), "proof_missing", "the proof is used up on every server")
 
 			away := there(*ada.browser("desk"))
 			away.begin()
@@ -291,7 +291,7 @@ func TestAbuse_R08_ServersWhoseClocksDisagree(t *testing.T) {
 			desk := ada.browser("tablet")
 			desk.begin()
 			second := desk.verify(twofa.TOTP, code)
-			require.False(t, first == nil && second == nil, "one code, one success")
+			require.False(t, first == nil && second == nil, "one code gives one success")
 
 			thief := ada.browser("cellar")
 			thief.begin()
@@ -300,13 +300,13 @@ func TestAbuse_R08_ServersWhoseClocksDisagree(t *testing.T) {
 			}
 			away = there(*ada.browser("attic"))
 			away.begin()
-			require.ErrorIs(t, away.verify(twofa.TOTP, away.now()), twofa.ErrLocked, "locked everywhere")
-			require.Equal(t, twofa.NextDone, there(*ada).begin(), "a remembered browser is remembered everywhere")
+			require.ErrorIs(t, away.verify(twofa.TOTP, away.now()), twofa.ErrLocked, "the method is locked on every server")
+			require.Equal(t, twofa.NextDone, there(*ada).begin(), "a remembered browser is remembered on every server")
 		})
 	}
 }
 
-func TestAbuse_R09_CancelledBeforeTheCallChangesNothing(t *testing.T) {
+func TestAbuse_R09_CallCancelledBeforeChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	ada.begin()
@@ -323,7 +323,7 @@ func TestAbuse_R09_CancelledBeforeTheCallChangesNothing(t *testing.T) {
 	require.NoError(t, ada.verify(twofa.TOTP, code))
 }
 
-// A record that is never free is given up in bounded time.
+// If every write of a record conflicts, the call ends in bounded time.
 func TestAbuse_R10_RecordThatIsAlwaysBusy(t *testing.T) {
 	w, store := newFault(t)
 	ada := w.enrolled("ada")
@@ -335,11 +335,12 @@ func TestAbuse_R10_RecordThatIsAlwaysBusy(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	store.Refuse = func(twofa.Record) error { cancel(); return twofa.ErrConflict }
 	_, err := w.Verify(gone, ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
-	require.ErrorIs(t, err, context.Canceled, "and at once when nobody waits any more")
+	require.ErrorIs(t, err, context.Canceled, "it ends at once if the caller has left")
 }
 
-// A store that was emptied knows no session, and lets nobody in by an old one.
-func TestAbuse_R11_LostRecordEndsEverything(t *testing.T) {
+// A store that has lost its records knows no session and lets nobody in with an
+// old one.
+func TestAbuse_R11_LostRecordEndsEverySession(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(export))
@@ -352,8 +353,8 @@ func TestAbuse_R11_LostRecordEndsEverything(t *testing.T) {
 	denied(t, ada.use(export, ""), twofa.ReasonSignedOut)
 }
 
-// A host's mistake says what it is, to the host.
-func TestRefusalsNameTheCause(t *testing.T) {
+// The error for a host's mistake names the mistake.
+func TestErrorsNameTheMistakeOfTheHost(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada"})
 	require.ErrorIs(t, err, twofa.ErrNotAllowed)

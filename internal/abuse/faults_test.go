@@ -12,12 +12,12 @@ import (
 	"github.com/twofa-go/twofa/internal/harness"
 )
 
-// fault is a way in which one call to a store goes wrong.
+// fault describes how one call to a store fails.
 type fault struct {
 	name    string
-	written bool // a Swap takes effect all the same
-	lasting bool // the store stays away until it is repaired
-	cancel  bool // the caller's context ends in the middle of the call
+	written bool // a Swap takes effect nevertheless
+	lasting bool // the store fails until it is repaired
+	cancel  bool // the caller's context ends during the call
 	err     error
 }
 
@@ -31,11 +31,12 @@ var storeFaults = []fault{
 	{name: "caller gone, not written", cancel: true, err: context.Canceled},
 	{name: "caller gone, written", written: true, cancel: true, err: context.Canceled},
 	{name: "deadline, not written, then away", lasting: true, err: context.DeadlineExceeded},
-	// A store that repeats a command by itself may report this, against its contract.
+	// A store that repeats a command by itself may return this error, against
+	// its contract.
 	{name: "conflict though written", written: true, err: twofa.ErrConflict},
 }
 
-// failing is a store that fails at one call, counted from when it was armed.
+// failing is a store that fails at one call, counted from the call of arm.
 type failing struct {
 	twofa.Store
 	fault  *fault
@@ -76,7 +77,7 @@ func (s *failing) Swap(ctx context.Context, prev string, next twofa.Record, even
 	return s.fault.err
 }
 
-// leaving is a test whose context can end while it goes on.
+// leaving is a testing.TB whose context can end during the test.
 type leaving struct {
 	testing.TB
 	ctx context.Context
@@ -84,12 +85,12 @@ type leaving struct {
 
 func (l *leaving) Context() context.Context { return l.ctx }
 
-// holder is a person with all that was ever shown to her.
+// holder is a user with everything that was ever shown to her.
 type holder struct {
 	*person
 	uris  []string
 	codes []string
-	proof twofa.Proof // what was last tried at a login
+	proof twofa.Proof // the last code that was tried at a login
 }
 
 // enter gives the first factor.
@@ -97,7 +98,7 @@ func (h *holder) enter() error {
 	return h.took(h.Begin(h.t.Context(), twofa.FirstFactor{UserID: h.id, By: twofa.ByPassword, Client: h.client}))
 }
 
-// prove sends what has to be sent, and gives the proof.
+// prove sends a message if the method needs one, and gives the proof.
 func (h *holder) prove(m twofa.Method) error {
 	if m == twofa.EmailLink || m == twofa.SMS {
 		if err := h.send(m); err != nil {
@@ -118,7 +119,7 @@ func (h *holder) prove(m twofa.Method) error {
 	return h.verify(m, h.proof.Code)
 }
 
-// signIn enters by a method, and is at a guarded page at the end.
+// signIn signs in by a method and then opens a guarded page.
 func (h *holder) signIn(m twofa.Method) error {
 	err := h.enter()
 	if err == nil && h.login.Next == twofa.NextChallenge {
@@ -130,7 +131,7 @@ func (h *holder) signIn(m twofa.Method) error {
 	return h.Check(h.t.Context(), h.caller())
 }
 
-// signInSomehow tries all that she holds, in a browser not seen before.
+// signInSomehow tries everything that the user has, in a new browser.
 func (h *holder) signInSomehow() {
 	h.t.Helper()
 	h.person = h.browser("again")
@@ -149,7 +150,7 @@ func (h *holder) signInSomehow() {
 	require.Fail(h.t, "she is locked out", "methods %v", h.login.Methods)
 }
 
-// shown keeps what a set-up shows.
+// shown records what an enrollment shows.
 func (h *holder) shown(e twofa.Enrollment, err error) error {
 	if err != nil {
 		return err
@@ -177,7 +178,7 @@ func (h *holder) setUp(e twofa.EnrollRequest) error {
 	return h.shown(h.Enroll(h.t.Context(), h.caller(), e))
 }
 
-// steps does one after the other, until one fails.
+// steps runs functions in order until one fails.
 func steps(list ...func() error) error {
 	for _, step := range list {
 		if err := step(); err != nil {
@@ -194,7 +195,7 @@ func (h *holder) settings() twofa.Factors {
 	return f
 }
 
-// with looks up the factor she has, and does something to it.
+// with calls do with the ID of the user's factor.
 func (h *holder) with(do func(id string) error) func() error {
 	return func() error {
 		f, err := h.Factors(h.t.Context(), h.caller())
@@ -205,15 +206,15 @@ func (h *holder) with(do func(id string) error) func() error {
 	}
 }
 
-// flow is something a person does. The store is sound in before, fails
-// somewhere in do, and is sound again in done, which looks whether the change
-// is there.
+// flow is an operation of a user. The store works during before, fails at one
+// call during do, and works again during done, which reports whether the change
+// was made.
 type flow struct {
 	name   string
 	edit   func(*twofa.Config)
 	before func(*holder)
 	do     func(*holder) error
-	done   func(*holder) bool // nil: there is nothing to see beside the session
+	done   func(*holder) bool // if nil, the session is the only result
 	once   bool               // do ends in a proof that must not work again
 }
 
@@ -227,13 +228,13 @@ func phoneBefore(h *holder) {
 	h.codes = h.person.codes
 }
 
-// rememberedBefore is in a browser that is not asked.
+// rememberedBefore continues in a remembered browser.
 func rememberedBefore(h *holder) {
 	enrolledBefore(h)
 	h.person = h.browser("laptop").remember()
 }
 
-// fresh proves for an action, if there is no proof.
+// fresh gives a proof for an action if there is none yet.
 func (h *holder) fresh(action string) func() error {
 	return func() error {
 		err := h.took(h.StepUp(h.t.Context(), h.caller(), action, ""))
@@ -247,7 +248,7 @@ func (h *holder) fresh(action string) func() error {
 var flows = []flow{
 	{name: "first login ever", do: func(h *holder) error { return h.signIn("") }},
 	{
-		name: "set-up, code first", before: func(h *holder) { require.NoError(h.t, h.enter()) },
+		name: "enrollment, code first", before: func(h *holder) { require.NoError(h.t, h.enter()) },
 		do: func(h *holder) error {
 			return steps(func() error { return h.setUp(twofa.EnrollRequest{}) }, func() error { return h.confirm(h.code()) }, h.saveCodes,
 				func() error { return h.Check(h.t.Context(), h.caller()) })
@@ -255,7 +256,7 @@ var flows = []flow{
 		done: func(h *holder) bool { return len(h.settings().List) == 1 },
 	},
 	{
-		name: "forced set-up, codes first", edit: func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator() },
+		name: "required enrollment, codes first", edit: func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator() },
 		do: func(h *holder) error {
 			return steps(h.enter, func() error { return h.prove(twofa.EmailLink) }, func() error { return h.setUp(twofa.EnrollRequest{}) },
 				h.saveCodes, func() error { return h.confirm(h.code()) }, func() error { return h.Check(h.t.Context(), h.caller()) })
@@ -263,7 +264,7 @@ var flows = []flow{
 		done: func(h *holder) bool { return len(h.settings().List) == 1 },
 	},
 	{
-		name: "set-up of a phone", edit: byText,
+		name: "enrollment of a phone", edit: byText,
 		do: func(h *holder) error {
 			return steps(h.enter, func() error { return h.setUp(twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone}) },
 				func() error { return h.confirm(h.out.TextCode(h.t, adasPhone)) }, h.saveCodes)
@@ -322,14 +323,14 @@ var flows = []flow{
 		do: func(h *holder) error {
 			err := h.ForgetBrowsers(h.t.Context(), h.caller())
 			if errors.Is(err, twofa.ErrNotEnrolled) {
-				return nil // none is left
+				return nil // no factor is left
 			}
 			return err
 		},
 		done: func(h *holder) bool {
 			list, err := h.Browsers(h.t.Context(), h.caller())
 			require.NoError(h.t, err)
-			return len(list) <= 1 // the one she looks from
+			return len(list) <= 1 // the browser of this session
 		},
 	},
 	{name: "signing out everywhere", before: enrolledBefore, do: func(h *holder) error {
@@ -357,10 +358,10 @@ var flows = []flow{
 	},
 }
 
-// TestFaults fails every store call of every flow, one at a time, in every
-// way. Whatever happens: what is reported as done is stored, nothing is half
-// done, no proof works twice, and the person gets in with what she holds and
-// finishes what she began.
+// TestFaults lets every store call of every flow fail, one at a time, in every
+// way. In every case, a reported change is stored, nothing is half done, no
+// proof works twice, and the user can sign in with what she has and finish the
+// flow.
 func TestFaults(t *testing.T) {
 	for _, f := range flows {
 		t.Run(f.name, func(t *testing.T) {
@@ -376,8 +377,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// meet goes through the flow with one fault. It reports false when the flow
-// has fewer calls.
+// meet runs the flow with one fault. It returns false if the flow has fewer
+// calls.
 func (f flow) meet(t *testing.T, bad *fault, at int) bool {
 	store := &failing{}
 	w := newWorld(t, func(c *twofa.Config) {
@@ -397,7 +398,7 @@ func (f flow) meet(t *testing.T, bad *fault, at int) bool {
 	store.arm(bad, at)
 	err := f.do(h)
 	met := store.calls >= at
-	settled := store.swap && errors.Is(bad.err, errDown) && !bad.lasting // reading back tells
+	settled := store.swap && errors.Is(bad.err, errDown) && !bad.lasting // reading the record back gives the answer
 	store.arm(nil, 0)
 	w.t = t
 	if !met || settled {
@@ -412,29 +413,29 @@ func (f flow) meet(t *testing.T, bad *fault, at int) bool {
 	w.clock.Add(16 * time.Minute)
 	h.signInSomehow()
 	f.whole(t, h, where)
-	w.clock.Add(2 * time.Minute) // texts and mails have a cool-down
+	w.clock.Add(2 * time.Minute) // text messages and mails have a cool-down
 	if f.done != nil {
 		if err == nil {
-			require.True(t, f.done(h), "%s: reported as done, and it is not", where)
+			require.True(t, f.done(h), "%s: reported as done, but it is not", where)
 		} else if !f.done(h) {
-			require.NoError(t, f.do(h), "%s: once more", where)
+			require.NoError(t, f.do(h), "%s: second try", where)
 			require.True(t, f.done(h), where)
 		}
 	} else if err != nil {
-		require.NoError(t, f.do(h), "%s: once more", where)
+		require.NoError(t, f.do(h), "%s: second try", where)
 	}
 	list, err := store.Store.(twofa.EventReader).Events(t.Context(), twofa.EventQuery{})
 	require.NoError(t, err)
 	seen := map[string]bool{}
 	for _, e := range list {
-		require.False(t, seen[e.ID], "%s: the event %s is kept twice", where, e.Type)
+		require.False(t, seen[e.ID], "%s: the event %s is stored twice", where, e.Type)
 		seen[e.ID] = true
 	}
 	return met
 }
 
-// honest holds which errors may come: unavailable; for a conflict that was
-// none also what a second try finds.
+// honest checks which error was returned. It must be unavailable. After a
+// conflict that was none, it may also be the error that a second try finds.
 func (f flow) honest(t *testing.T, bad *fault, err error, where string) {
 	if !errors.Is(bad.err, twofa.ErrConflict) {
 		require.ErrorIs(t, err, twofa.ErrUnavailable, where)
@@ -445,8 +446,7 @@ func (f flow) honest(t *testing.T, bad *fault, err error, where string) {
 		errors.Is(err, twofa.ErrNotEnrolled) || errors.Is(err, twofa.ErrLocked), "%s: %v", where, err)
 }
 
-// notTwice counts how often a proof works, in the login it was for and in
-// another one.
+// notTwice checks how often a proof works, in its own login and in another one.
 func (f flow) notTwice(t *testing.T, h *holder, err error, where string) {
 	worked := 0
 	if err == nil {
@@ -474,8 +474,8 @@ func (f flow) notTwice(t *testing.T, h *holder, err error, where string) {
 	require.LessOrEqual(t, worked, 1, where)
 }
 
-// whole holds that nothing is half done: a factor comes and goes with its
-// recovery codes, and there is never more than one here.
+// whole checks that nothing is half done. A factor and its recovery codes come
+// and go together, and there is never more than one factor here.
 func (f flow) whole(t *testing.T, h *holder, where string) {
 	if h.login.Next == twofa.NextEnroll {
 		return
@@ -486,10 +486,10 @@ func (f flow) whole(t *testing.T, h *holder, where string) {
 	require.GreaterOrEqual(t, s.CodesLeft, s.CodesTotal-3, where)
 }
 
-// Where another writes between a swap that failed and the look at what became
-// of it, nobody can know: it is refused, and not decided again on what the
-// other left.
-func TestFaults_AnotherIsFasterThanTheLookBack(t *testing.T) {
+// If another writer comes between a failed swap and the read that checks its
+// result, the result is unknown. The call is refused. It does not decide again
+// on the record of the other writer.
+func TestFaults_AnotherWriterBeforeTheReadBack(t *testing.T) {
 	for _, written := range []bool{true, false} {
 		t.Run(fmt.Sprintf("written %v", written), func(t *testing.T) {
 			w, store := newFault(t)
@@ -520,7 +520,7 @@ func TestFaults_AnotherIsFasterThanTheLookBack(t *testing.T) {
 				}
 			}
 			if written {
-				require.Zero(t, worked, "the code was spent, though nobody was told")
+				require.Zero(t, worked, "the code was used up, although the answer was lost")
 			} else {
 				require.Equal(t, 1, worked)
 			}
@@ -528,9 +528,9 @@ func TestFaults_AnotherIsFasterThanTheLookBack(t *testing.T) {
 	}
 }
 
-// Who leaves while the answer is under way has done it all the same: it is
-// found out under a deadline of its own.
-func TestFaults_TheCallerLeaves(t *testing.T) {
+// If the caller leaves during the write, the change is still made. Its result
+// is read under a separate deadline.
+func TestFaults_CallerLeaves(t *testing.T) {
 	w, store := newFault(t)
 	ada := w.enrolled("ada")
 	for _, written := range []bool{true, false} {
@@ -552,12 +552,13 @@ func TestFaults_TheCallerLeaves(t *testing.T) {
 			continue
 		}
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
-		require.NoError(t, ada.verify(twofa.TOTP, code), "nothing was spent")
+		require.NoError(t, ada.verify(twofa.TOTP, code), "nothing was used up")
 	}
 }
 
-// The same, where the other writes between the look back and the second try.
-func TestFaults_AnotherIsFasterThanTheSecondTry(t *testing.T) {
+// The other writer comes between the read that checks the result and the second
+// try.
+func TestFaults_AnotherWriterBeforeTheSecondTry(t *testing.T) {
 	w, store := newFault(t)
 	ada := w.enrolled("ada")
 	other := ada.browser("desk")

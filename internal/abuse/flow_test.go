@@ -8,7 +8,7 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-func TestS1_S2_SetUpThenLoginByCodeOrRecoveryCode(t *testing.T) {
+func TestS1_S2_EnrollThenSignInByCodeOrRecoveryCode(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextDone, ada.begin())
@@ -38,7 +38,7 @@ func TestS1_S2_SetUpThenLoginByCodeOrRecoveryCode(t *testing.T) {
 func TestS1_CodesFirst(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator() })
 	ada := w.person("ada")
-	require.Equal(t, twofa.NextChallenge, ada.begin(), "the mailbox is the best she has, and comes first")
+	require.Equal(t, twofa.NextChallenge, ada.begin(), "the mailbox is her strongest factor and comes first")
 	require.NoError(t, ada.send(twofa.EmailLink))
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
 	require.Equal(t, twofa.NextEnroll, ada.login.Next)
@@ -73,7 +73,7 @@ func TestS3_ViewAndRegenerate(t *testing.T) {
 	require.NoError(t, ada.verify(twofa.RecoveryCode, ada.codes[0]))
 }
 
-func TestS4_LinkInTheRightBrowserOnly(t *testing.T) {
+func TestS4_LinkOnlyInTheRightBrowser(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() })
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextChallenge, ada.begin())
@@ -89,7 +89,7 @@ func TestS4_LinkInTheRightBrowserOnly(t *testing.T) {
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
 }
 
-func TestS9_TextedCodeAndKnownBrowser(t *testing.T) {
+func TestS9_TextMessageAndKnownBrowser(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Mail.Mailer, c.Mail.LinkURL = nil, nil })
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
@@ -108,7 +108,7 @@ func TestS9_TextedCodeAndKnownBrowser(t *testing.T) {
 	require.NoError(t, laptop.send(twofa.SMS))
 	require.NoError(t, laptop.took(laptop.Verify(t.Context(), laptop.client, laptop.login.Challenge,
 		twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, "+41791234567"), Remember: true})))
-	require.Equal(t, twofa.NextDone, laptop.begin(), "a remembered browser is not asked")
+	require.Equal(t, twofa.NextDone, laptop.begin(), "a remembered browser is not challenged")
 	require.NoError(t, laptop.Check(t.Context(), laptop.caller()))
 	w.clock.Add(31 * 24 * time.Hour)
 	require.Equal(t, twofa.NextChallenge, laptop.begin())
@@ -136,10 +136,10 @@ func TestS14_ReplaceWithoutAGap(t *testing.T) {
 	old := ada.uri
 	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Replaces: f.List[0].ID, Name: "New phone"})
 	require.NoError(t, err)
-	require.Empty(t, e.Codes, "the live set stays")
+	require.Empty(t, e.Codes, "the active set stays")
 	ada.uri = e.URI.Reveal()
 	require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))
-	require.NoError(t, ada.Check(t.Context(), ada.caller()), "the session that made the change lives on")
+	require.NoError(t, ada.Check(t.Context(), ada.caller()), "the session that made the change stays valid")
 	denied(t, other.Check(t.Context(), other.caller()), twofa.ReasonSignedOut)
 	ada.begin()
 	next := ada.uri

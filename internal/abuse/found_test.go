@@ -11,18 +11,18 @@ import (
 // Bugs that the model test (internal/model) has found, each as its smallest
 // case.
 
-func TestSendOnlyWhatCanBeSent(t *testing.T) {
+func TestSendOnlyOffersWhatCanBeSent(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
 	ada.begin()
 	for _, m := range []twofa.Method{twofa.TOTP, twofa.RecoveryCode} {
-		require.ErrorIs(t, ada.send(m), twofa.ErrNotAllowed, "%s is on offer, but nothing is sent for it", m)
+		require.ErrorIs(t, ada.send(m), twofa.ErrNotAllowed, "%s is offered, but nothing is sent for it", m)
 	}
 	require.Empty(t, w.out.Mails())
 }
 
-func TestOfferWithAnErrorIsEmpty(t *testing.T) {
+func TestDescribeChallengeWithAnErrorIsEmpty(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	ada.begin()
@@ -33,7 +33,7 @@ func TestOfferWithAnErrorIsEmpty(t *testing.T) {
 	require.True(t, login.Challenge.IsZero())
 }
 
-func TestBrowsersListsWhatIsKnown(t *testing.T) {
+func TestBrowsersListsKnownBrowsers(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = 90 * 24 * time.Hour })
 	ada := w.enrolled("ada")
 	w.clock.Add(24 * time.Hour)
@@ -46,5 +46,5 @@ func TestBrowsersListsWhatIsKnown(t *testing.T) {
 	w.clock.Add(89*24*time.Hour - 10*time.Second)
 	list, err = laptop.Browsers(t.Context(), laptop.caller())
 	require.NoError(t, err)
-	require.Len(t, list, 1, "the other was last proven 90 days ago: it is known no more")
+	require.Len(t, list, 1, "the other browser was last proven 90 days ago and is no longer known")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Whatever is typed, only the code itself is right, in one of the spellings
-// the documentation allows, and only once.
+// Of all inputs, only the code is right, in one of the documented spellings and
+// only once.
 func FuzzVerifyTypedCode(f *testing.F) {
 	for _, code := range []string{"", "0", "000000", "%s", "%s ", "%s\x00", "+%s", "%s%s", "%.3s %s", "－%s", "%s\n"} {
 		f.Add(code, true)
@@ -40,8 +40,8 @@ func FuzzVerifyTypedCode(f *testing.F) {
 	})
 }
 
-// What a client says of itself, and what people name their phones, stays one
-// harmless line in the audit trail and in messages.
+// What a client sends about itself and how users name their phones becomes one
+// harmless line in events and messages.
 func FuzzTextFromOutside(f *testing.F) {
 	f.Add("Mozilla/5.0", "Work", "192.0.2.7")
 	f.Add("\x1b[31m\r\nSet-Cookie: a", "a\nBcc: eve@example.com", "1.2.3.4\x00")

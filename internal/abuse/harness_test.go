@@ -15,7 +15,7 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// world is a host in a test: a directory, a store, a clock, an outbox.
+// world is a host in a test, with a directory, a store, a clock and an outbox.
 type world struct {
 	*twofa.Manager
 	t     testing.TB
@@ -32,8 +32,8 @@ type world struct {
 // keyText is the key ring of newWorld, as text for [twofa.ParseKeyRing].
 const keyText = "test1:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY="
 
-// newWorld makes a host with every method configured. edit may change the
-// configuration before New.
+// newWorld creates a host with every method configured. edit may change the
+// configuration before New is called.
 func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
 	w := &world{t: t, store: memstore.New(), clock: twofatest.NewClock(harness.Start), out: &twofatest.Outbox{}, users: map[string]twofa.User{}}
 	for _, id := range []string{"ada", "bob"} {
@@ -59,7 +59,7 @@ func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
 	return w
 }
 
-// again makes a further Manager on the same store, as another server has.
+// again creates another Manager on the same store, like that of another server.
 func (w *world) again() *twofa.Manager {
 	m, err := twofa.New(w.cfg)
 	require.NoError(w.t, err)
@@ -93,7 +93,8 @@ func (w *world) types() (list []string) {
 	return list
 }
 
-// person is a user with a browser, a host session and, after set-up, an app.
+// person is a user with a browser, a host session and, after enrollment, an
+// app.
 type person struct {
 	*world
 	id      string
@@ -110,7 +111,7 @@ func (w *world) person(id string) *person {
 		Browser: twofa.NewSecret("binding of " + id)}}
 }
 
-// browser is the same person in another browser.
+// browser returns the same user in another browser.
 func (p *person) browser(name string) *person {
 	q := *p
 	q.client.Browser, q.session, q.login = twofa.NewSecret("binding of "+p.id+" in "+name), twofa.Session{}, twofa.Result{}
@@ -121,7 +122,7 @@ func (p *person) caller() twofa.Caller {
 	return twofa.Caller{Session: p.session, Challenge: p.login.Challenge, Account: p.account, Client: p.client}
 }
 
-// took keeps what a login gave.
+// took records the result of a login.
 func (p *person) took(l twofa.Result, err error) error {
 	if err != nil {
 		return err
@@ -150,8 +151,8 @@ func (p *person) send(m twofa.Method) error {
 	return p.took(p.Send(p.t.Context(), p.client, p.login.Challenge, m))
 }
 
-// code is what the app shows now; the clock moves on first, since the code
-// before may be spent.
+// code returns a code of the app. It moves the clock first, because the
+// previous code may be used up.
 func (p *person) code() string {
 	p.clock.Add(30 * time.Second)
 	return p.now()
@@ -159,7 +160,7 @@ func (p *person) code() string {
 
 func (p *person) now() string { return twofatest.Code(p.t, p.uri, p.clock.Now()) }
 
-// enroll sets up an authenticator, and keeps its URI and the recovery codes.
+// enroll enrolls an authenticator and keeps its URI and the recovery codes.
 func (p *person) enroll() *person {
 	p.t.Helper()
 	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.EnrollRequest{})
@@ -181,14 +182,14 @@ func (p *person) keep(e twofa.Enrollment) {
 	}
 }
 
-// enrolled is a person who is signed in with an authenticator set up.
+// enrolled returns a user who is signed in and has an authenticator.
 func (w *world) enrolled(id string) *person {
 	p := w.person(id)
 	require.Equal(w.t, twofa.NextDone, p.begin())
 	return p.enroll()
 }
 
-// stepUp proves freshly for an action.
+// stepUp gives a fresh proof for an action.
 func (p *person) stepUp(action string) error {
 	p.t.Helper()
 	if err := p.took(p.StepUp(p.t.Context(), p.caller(), action, "")); err != nil || p.login.Next == twofa.NextDone {

@@ -11,8 +11,8 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// asked is a person who has everything a policy can ask for and is asked in a
-// new browser, with a text on the way.
+// asked returns a user who has every method and is challenged in a new browser.
+// A text message has been sent.
 func asked(t testing.TB) *person {
 	t.Helper()
 	w := newWorld(t, func(c *twofa.Config) {
@@ -35,7 +35,7 @@ func asked(t testing.TB) *person {
 
 var allMethods = []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink, twofa.RecoveryCode}
 
-// Nothing is never equal to what is absent, not sent yet or expired.
+// An empty code never equals a value that is absent, not yet sent or expired.
 func TestAbuse_D01_EmptyCode(t *testing.T) {
 	sent := func(p *person, m twofa.Method) {
 		if m == twofa.SMS || m == twofa.EmailLink {
@@ -46,7 +46,7 @@ func TestAbuse_D01_EmptyCode(t *testing.T) {
 		for _, code := range []string{"", " ", "-", "\x00", strings.Repeat("-", 6), strings.Repeat(" ", 24)} {
 			p := asked(t)
 			require.Equal(t, allMethods, p.login.Methods)
-			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "nothing sent")
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "nothing was sent")
 			sent(p, m)
 			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "pending")
 			p.clock.Add(5 * time.Minute)
@@ -57,7 +57,7 @@ func TestAbuse_D01_EmptyCode(t *testing.T) {
 	}
 }
 
-// digitsOf writes a code in the digits that begin at zero.
+// digitsOf writes a code in the script whose digits begin at zero.
 func digitsOf(code string, zero rune) string {
 	return strings.Map(func(r rune) rune { return r - '0' + zero }, code)
 }
@@ -101,15 +101,15 @@ func TestAbuse_D04_D06_D07_CodesThatAreAlmostRight(t *testing.T) {
 				}
 				n, ok := twofa.AttemptsLeft(p.verify(m, bend(code)))
 				require.True(t, ok)
-				require.Equal(t, 2, n, "it counts like any other")
+				require.Equal(t, 2, n, "it is counted like any other code")
 				require.NoError(t, p.verify(m, code))
 			})
 		}
 	}
 }
 
-// ASCII spaces and hyphens, which apps show for reading, are taken out; then
-// the code is the same code.
+// ASCII spaces and hyphens, which apps show for readability, are removed. What
+// remains is the same code.
 func TestAbuse_D05_SpacesAndHyphens(t *testing.T) {
 	for _, form := range []string{"123 456", "123-456", " 123456 ", "12 34 56", "1-2-3-4-5-6"} {
 		p := asked(t)
@@ -122,7 +122,7 @@ func TestAbuse_D05_SpacesAndHyphens(t *testing.T) {
 	}
 }
 
-func TestAbuse_D11_MethodsThatAreNotOnOffer(t *testing.T) {
+func TestAbuse_D11_MethodsThatAreNotOffered(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	w.clock.Add(30 * time.Second)
@@ -134,12 +134,12 @@ func TestAbuse_D11_MethodsThatAreNotOnOffer(t *testing.T) {
 			require.ErrorIs(t, login.send(m), twofa.ErrNotAllowed)
 		}
 	}
-	require.ErrorIs(t, login.verify(twofa.RecoveryCode, ada.now()), twofa.ErrInvalidCode, "no code serves as another")
+	require.ErrorIs(t, login.verify(twofa.RecoveryCode, ada.now()), twofa.ErrInvalidCode, "no code is accepted by another method")
 	require.ErrorIs(t, login.verify(twofa.TOTP, ada.codes[0]), twofa.ErrInvalidCode)
-	require.NoError(t, login.verify(twofa.TOTP, ada.now()), "nothing of that has spent it")
+	require.NoError(t, login.verify(twofa.TOTP, ada.now()), "none of these attempts used up the code")
 }
 
-// damaged are ways in which a record comes back as it was not written.
+// damaged lists ways in which a record can come back changed.
 var damaged = map[string]func(r *twofa.Record){
 	"no data":                func(r *twofa.Record) { r.Data = nil },
 	"half of the data":       func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)/2] },
@@ -170,12 +170,12 @@ func TestAbuse_D16_DamagedRecord(t *testing.T) {
 				require.ErrorAs(t, err, &problem)
 			}
 			store.Mangle = nil
-			require.NoError(t, login.verify(twofa.TOTP, login.code()), "nothing was changed by it")
+			require.NoError(t, login.verify(twofa.TOTP, login.code()), "the attempts changed nothing")
 		})
 	}
 }
 
-// ring is the ring that a text holds.
+// ring parses a key ring.
 func ring(t testing.TB, text string) twofa.KeyRing {
 	t.Helper()
 	keys, err := twofa.ParseKeyRing(text)
@@ -183,9 +183,9 @@ func ring(t testing.TB, text string) twofa.KeyRing {
 	return keys
 }
 
-// The old key was dropped before the record was written under the new one. One
-// write is enough: nothing in the record stays under the old key.
-func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
+// The old key is removed from the ring after one write under the new key. That
+// write is enough, because nothing in the record stays under the old key.
+func TestAbuse_D16_SecretsOfARemovedKey(t *testing.T) {
 	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
 	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
 	ada := w.enrolled("ada")
@@ -208,7 +208,7 @@ func TestAbuse_D16_SecretsOfADroppedKey(t *testing.T) {
 	require.NoError(t, ada.on(late).another().verify(twofa.RecoveryCode, ada.codes[0]))
 }
 
-// After Rekey the old key is not needed, and nothing else has changed.
+// After Rekey the old key is no longer needed, and nothing else has changed.
 func TestAbuse_Q03_Rekey(t *testing.T) {
 	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
 	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
@@ -219,7 +219,7 @@ func TestAbuse_Q03_Rekey(t *testing.T) {
 	rush(t, 10, w.servers(2), func(m *twofa.Manager, i int) error { return m.Rekey(t.Context(), "ada", "acme") })
 	stored := w.record("ada")
 	require.NoError(t, w.again().Rekey(t.Context(), "ada", "acme"))
-	require.Equal(t, stored, w.record("ada"), "once is enough")
+	require.Equal(t, stored, w.record("ada"), "one call is enough")
 	require.NoError(t, w.again().Rekey(t.Context(), "nobody", "none"), "there is nothing to do")
 	require.NoError(t, w.again().Rekey(t.Context(), "", ""))
 	require.ErrorIs(t, w.again().Rekey(t.Context(), "a\nb", ""), twofa.ErrNotAllowed)
@@ -260,8 +260,8 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// FuzzAbuse_D18_Proof tries any text as a code, by any method: nothing but the
-// right code succeeds, and nothing panics.
+// FuzzAbuse_D18_Proof tries any text as a code, by any method. Only the right
+// code succeeds, and nothing panics.
 func FuzzAbuse_D18_Proof(f *testing.F) {
 	for _, code := range []string{"", "287082", "287 082", "2870\x0082", "O0I1-L", "\xff", strings.Repeat("A", 24), strings.Repeat("-", 97)} {
 		f.Add("totp", code)
@@ -285,7 +285,7 @@ func FuzzAbuse_D18_Token(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string, at int, bits byte) {
 		w := newWorld(t)
 		ada := w.enrolled("ada")
-		if bits != 0 { // or a good one that was changed in one place
+		if bits != 0 { // or a valid token with one change
 			b := []byte(ada.session.Reveal())
 			b[uint(at)%uint(len(b))] ^= bits
 			token = string(b)
@@ -300,7 +300,7 @@ func FuzzAbuse_D18_Token(f *testing.F) {
 	})
 }
 
-// FuzzAbuse_D18_Keys parses rings: what parses is one that works.
+// FuzzAbuse_D18_Keys parses key rings. A ring that parses works.
 func FuzzAbuse_D18_Keys(f *testing.F) {
 	for _, text := range []string{"", "a", "a:", ":", "a:AAAA", "a:b,c:d", twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal() + "," + twofa.GenerateKeyRing().Reveal()} {
 		f.Add(text)
@@ -308,7 +308,7 @@ func FuzzAbuse_D18_Keys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		keys, err := twofa.ParseKeyRing(text)
 		if err != nil {
-			require.Less(t, len(err.Error()), 100, "what was typed is not repeated")
+			require.Less(t, len(err.Error()), 100, "the error does not repeat the input")
 			return
 		}
 		w := newWorld(t, func(c *twofa.Config) { c.Keys = keys })

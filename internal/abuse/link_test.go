@@ -11,10 +11,11 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// byLink is the configuration of a host that mails links.
+// byLink configures a host that mails links.
 func byLink(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() }
 
-// linked is a person to whom a link was just mailed, and its token.
+// linked returns a user to whom a link was just mailed, and the token of the
+// link.
 func (w *world) linked(id string) (p *person, token string) {
 	p = w.person(id)
 	require.Equal(w.t, twofa.NextChallenge, p.begin())
@@ -22,29 +23,29 @@ func (w *world) linked(id string) (p *person, token string) {
 	return p, p.token()
 }
 
-// byTOTPOrLink offers a link beside the authenticator.
+// byTOTPOrLink accepts a link as well as the authenticator.
 func byTOTPOrLink(c *twofa.Config) {
 	c.Policy = twofa.PolicyEmailLink()
 	c.Policy.Fallback = []twofa.Method{twofa.EmailLink}
 }
 
-func TestAbuse_I01_LinkIsDeadInAnotherBrowserAndNothingIsSpent(t *testing.T) {
+func TestAbuse_I01_LinkInAnotherBrowserIsInvalidAndNotUsedUp(t *testing.T) {
 	w, store := newFault(t, byLink)
 	ada, token := w.linked("ada")
 	swaps := 0
 	store.Seen = func(string, twofa.Record) { swaps++ }
 
-	stolen := ada.browser("thief") // has the challenge too, but not the browser it is bound to
+	stolen := ada.browser("thief") // has the challenge too, but not its browser
 	stolen.login = ada.login
 	require.ErrorIs(t, stolen.verify(twofa.EmailLink, token), twofa.ErrExpired)
 	naked := ada.browser("none")
 	naked.login, naked.client.Browser = ada.login, twofa.Secret{}
 	require.ErrorIs(t, naked.verify(twofa.EmailLink, token), twofa.ErrExpired)
 
-	own := ada.browser("phone") // where the mail is read: another login of the same person
+	own := ada.browser("phone") // the browser that reads the mail has another login of the same user
 	own.begin()
 	require.ErrorIs(t, own.verify(twofa.EmailLink, token), twofa.ErrInvalidCode)
-	require.Zero(t, swaps, "a click elsewhere writes nothing")
+	require.Zero(t, swaps, "a click in another browser writes nothing")
 	require.NoError(t, ada.verify(twofa.EmailLink, token))
 }
 
@@ -52,14 +53,14 @@ func TestAbuse_I02_VictimsClickSignsNobodyIn(t *testing.T) {
 	w := newWorld(t, byLink)
 	attacker, token := w.linked("ada") // has her password, in a browser of his own
 	victim := w.person("ada").browser("hers")
-	require.ErrorIs(t, victim.verify(twofa.EmailLink, token), twofa.ErrExpired, "she has no login open")
+	require.ErrorIs(t, victim.verify(twofa.EmailLink, token), twofa.ErrExpired, "she has no login in progress")
 	victim.begin()
-	require.ErrorIs(t, victim.verify(twofa.EmailLink, token), twofa.ErrInvalidCode, "nor is it hers if she has")
+	require.ErrorIs(t, victim.verify(twofa.EmailLink, token), twofa.ErrInvalidCode, "the link does not belong to her own login either")
 	denied(t, attacker.Check(t.Context(), attacker.caller()), twofa.ReasonSignedOut)
 	denied(t, victim.Check(t.Context(), victim.caller()), twofa.ReasonSignedOut)
 }
 
-func TestAbuse_I03_AttackersLinkDoesNotSignTheVictimIntoHisAccount(t *testing.T) {
+func TestAbuse_I03_AttackersLinkDoesNotSignTheVictimIn(t *testing.T) {
 	w := newWorld(t, byLink)
 	bob, token := w.linked("bob")
 	ada, own := w.linked("ada")
@@ -84,14 +85,15 @@ func TestAbuse_I05_LinkWorksOnce(t *testing.T) {
 	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrInvalidCode)
 }
 
-// diesAt holds that something works until a second before the end of its life.
+// diesAt checks that something works until one second before the end of its
+// lifetime.
 func diesAt(t *testing.T, life time.Duration, refused error, use func(t *testing.T, after time.Duration) error) {
 	t.Run("one second before", func(t *testing.T) { require.NoError(t, use(t, life-time.Second)) })
-	t.Run("on the second", func(t *testing.T) { require.ErrorIs(t, use(t, life), refused) })
+	t.Run("at that second", func(t *testing.T) { require.ErrorIs(t, use(t, life), refused) })
 	t.Run("one second after", func(t *testing.T) { require.ErrorIs(t, use(t, life+time.Second), refused) })
 }
 
-func TestAbuse_I06_LinkDiesAtItsLifetime(t *testing.T) {
+func TestAbuse_I06_LinkExpires(t *testing.T) {
 	diesAt(t, 10*time.Minute, twofa.ErrExpired, func(t *testing.T, after time.Duration) error {
 		w := newWorld(t, byLink)
 		ada, token := w.linked("ada")
@@ -138,7 +140,7 @@ func TestAbuse_I07_OnlyTheNewestLinkWorks(t *testing.T) {
 		require.ErrorIs(t, first.verify(twofa.EmailLink, newer), twofa.ErrInvalidCode)
 		require.NoError(t, second.verify(twofa.EmailLink, newer))
 	})
-	t.Run("in two browsers each has its own", func(t *testing.T) {
+	t.Run("each of two browsers has a link of its own", func(t *testing.T) {
 		w := newWorld(t, byLink)
 		ada, first := w.linked("ada")
 		w.clock.Add(time.Minute)
@@ -150,7 +152,7 @@ func TestAbuse_I07_OnlyTheNewestLinkWorks(t *testing.T) {
 	})
 }
 
-func TestAbuse_I11_StoredLinkIsWorthless(t *testing.T) {
+func TestAbuse_I11_StoredLinkIsUseless(t *testing.T) {
 	w := newWorld(t, byLink)
 	ada, token := w.linked("ada")
 	stored := w.opened("ada")
@@ -159,7 +161,8 @@ func TestAbuse_I11_StoredLinkIsWorthless(t *testing.T) {
 	for _, form := range []string{token, string(raw), hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw), base64.StdEncoding.EncodeToString([]byte(token))} {
 		require.NotContains(t, stored, form)
 	}
-	// Whatever of it could be a token or the hash of one, as it is and as text.
+	// Each part of the record that could be the token or its hash is tried, as
+	// it is and as text.
 	for i := range len(stored) - 32 {
 		for _, n := range []int{16, 22, 32} {
 			guess := stored[i : i+n]
@@ -185,10 +188,10 @@ func TestAbuse_I15_LinksAreLimitedPerUser(t *testing.T) {
 		_ = other.send(twofa.EmailLink)
 		w.clock.Add(time.Minute)
 	}
-	require.Len(t, w.out.Mails(), 20, "a day")
+	require.Len(t, w.out.Mails(), 20, "the limit of a day")
 }
 
-func TestAbuse_I16_NothingFromOutsideGetsIntoTheMessageAsMarkup(t *testing.T) {
+func TestAbuse_I16_MessagesContainNoMarkupFromOutside(t *testing.T) {
 	hostile := "Ada\r\nBcc: all@example.com\x00<script>alert(1)</script>{{.}}\u202e" + strings.Repeat("x", 10_000)
 	w := newWorld(t, byLink, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	w.setUser("ada", func(u *twofa.User) { u.Name = hostile })
@@ -219,18 +222,18 @@ func TestAbuse_I16_NothingFromOutsideGetsIntoTheMessageAsMarkup(t *testing.T) {
 	own.setUser("ada", func(u *twofa.User) { u.Name = hostile })
 	_, _ = own.linked("ada")
 	require.Len(t, own.out.Mails(), 1)
-	require.NotContains(t, own.out.Mails()[0].Subject, "\n", "a host's own message is held to one line of subject as well")
+	require.NotContains(t, own.out.Mails()[0].Subject, "\n", "the subject of a host's own message is reduced to one line, too")
 	require.LessOrEqual(t, len(own.out.Mails()[0].Subject), 200)
 }
 
-func TestAbuse_I18_AnswerHoldsNeitherTokenNorCode(t *testing.T) {
+func TestAbuse_I18_AnswerContainsNeitherTokenNorCode(t *testing.T) {
 	w := newWorld(t, byLink)
 	ada, token := w.linked("ada")
 	require.NotContains(t, ada.login.Challenge.Reveal(), token)
 	require.Equal(t, "a•••@example.com", ada.login.Sent)
 }
 
-func TestAbuse_I20_LinkIsDeadOnceTheLoginIsOver(t *testing.T) {
+func TestAbuse_I20_LinkIsInvalidAfterTheLogin(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		end  func(*testing.T, *person)
@@ -264,7 +267,7 @@ func TestAbuse_I20_LinkIsDeadOnceTheLoginIsOver(t *testing.T) {
 	}
 }
 
-func TestAbuse_I21_LinkIsDeadWhenTheAddressChanged(t *testing.T) {
+func TestAbuse_I21_LinkIsInvalidAfterTheAddressChanged(t *testing.T) {
 	w := newWorld(t, byLink)
 	ada, token := w.linked("ada")
 	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@elsewhere.example"} })
@@ -272,10 +275,11 @@ func TestAbuse_I21_LinkIsDeadWhenTheAddressChanged(t *testing.T) {
 	w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
 	require.Error(t, ada.verify(twofa.EmailLink, token))
 	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@example.com"} })
-	require.NoError(t, ada.verify(twofa.EmailLink, token), "and nothing was spent")
+	require.NoError(t, ada.verify(twofa.EmailLink, token), "nothing was used up")
 }
 
-// A login whose link was sent late ends once, with whichever of its challenges.
+// A login whose link was sent late ends once, whichever of its challenges is
+// used.
 func TestAbuse_I20_LateLinkDoesNotOutliveTheLogin(t *testing.T) {
 	w := newWorld(t, byTOTPOrLink)
 	ada, token := w.linked("ada")
@@ -290,12 +294,13 @@ func TestAbuse_I20_LateLinkDoesNotOutliveTheLogin(t *testing.T) {
 	ada.login = early
 	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
 	w.clock.Add(2 * time.Minute)
-	require.NoError(t, ada.stepUp("contacts.export"), "a later write drops what has expired")
+	require.NoError(t, ada.stepUp("contacts.export"), "a later write removes what has expired")
 	ada.login = late
 	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrExpired)
 }
 
-// A link and a code for one login, both right, at once: one of them wins.
+// The link and the code of one login are both right and arrive at once. One of
+// them wins.
 func TestAbuse_I20_LinkAndCodeAtOnceGiveOneSession(t *testing.T) {
 	bursts(t, byTOTPOrLink, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada, token := w.linked("ada")

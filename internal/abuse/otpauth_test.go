@@ -20,7 +20,8 @@ import (
 	"github.com/twofa-go/twofa/internal/harness"
 )
 
-// issued starts a set-up for a user of that name at a product of that name.
+// issued starts an enrollment for a user with the given name at the given
+// issuer.
 func issued(t testing.TB, issuer, name string, edit ...func(*twofa.Config)) twofa.Enrollment {
 	t.Helper()
 	w := newWorld(t, append(edit, func(c *twofa.Config) { c.Issuer = issuer })...)
@@ -32,7 +33,7 @@ func issued(t testing.TB, issuer, name string, edit ...func(*twofa.Config)) twof
 	return e
 }
 
-// parts takes an otpauth URI apart by the grammar of the Key URI Format.
+// parts splits an otpauth URI by the grammar of the Key URI Format.
 func parts(t testing.TB, uri string) (issuer, account string, q url.Values) {
 	t.Helper()
 	found := regexp.MustCompile(`^otpauth://totp/((?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+):((?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)\?([A-Za-z0-9._~%&=-]+)$`).FindStringSubmatch(uri)
@@ -95,7 +96,7 @@ func TestAbuse_S03_NamesFromOutside(t *testing.T) {
 		strings.Repeat("a", 1000):          strings.Repeat("a", 64),
 		strings.Repeat("é", 1000):          strings.Repeat("é", 32),
 		"x" + strings.Repeat("😀", 1000):    "x" + strings.Repeat("😀", 15),
-		"\n\u202e \t":                      "ada", // nothing is left: the id
+		"\n\u202e \t":                      "ada", // nothing is left, so the user ID is used
 		"":                                 "ada",
 		"https://evil.example/?a=b&c#frag": "https //evil.example/?a=b&c#frag",
 	} {
@@ -107,7 +108,7 @@ func TestAbuse_S03_NamesFromOutside(t *testing.T) {
 	}
 }
 
-// scan reads the PNG as a camera would.
+// scan decodes the PNG like a camera.
 func scan(t testing.TB, e twofa.Enrollment) string {
 	t.Helper()
 	file, err := e.PNG(1)
@@ -117,7 +118,7 @@ func scan(t testing.TB, e twofa.Enrollment) string {
 	return harness.DecodeQR(t, img)
 }
 
-func TestAbuse_S04_QRCodeHoldsTheURI(t *testing.T) {
+func TestAbuse_S04_QRCodeContainsTheURI(t *testing.T) {
 	for _, name := range []string{"ab", "john.doe@email.com", strings.Repeat("long", 16), strings.Repeat("😀", 16)} {
 		e := issued(t, strings.Repeat("é", len(name)/2), name, func(c *twofa.Config) { c.TOTP.SecretSize = 16 + len(name)%48 })
 		require.Equal(t, e.URI.Reveal(), scan(t, e))
@@ -126,11 +127,11 @@ func TestAbuse_S04_QRCodeHoldsTheURI(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, len(file), 1000)
 	require.Equal(t, "IHDR", string(file[12:16]))
-	require.Equal(t, []byte{1, 3}, file[24:26], "one bit a pixel, in colours of a palette")
+	require.Equal(t, []byte{1, 3}, file[24:26], "one bit per pixel, with a palette")
 }
 
-// The vector form shows the same modules as the image.
-func TestAbuse_S06_SVGHoldsNoText(t *testing.T) {
+// The SVG shows the same modules as the PNG.
+func TestAbuse_S06_SVGContainsNoText(t *testing.T) {
 	e := issued(t, "<script>alert(1)</script>", `"/><script>alert(2)</script>&{{.}}`)
 	svg, err := e.SVG()
 	require.NoError(t, err)
@@ -171,8 +172,8 @@ func draw(t testing.TB, svg string) image.Image {
 	return img
 }
 
-// Who is enrolled keeps the kind of codes the app makes, whatever is configured
-// later; and both kinds prove the same user.
+// A user who is enrolled keeps the app's parameters even if the configuration
+// changes later. Both kinds of codes work for the same user.
 func TestAbuse_S08_KindOfCodesChanges(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
@@ -187,7 +188,7 @@ func TestAbuse_S08_KindOfCodesChanges(t *testing.T) {
 	w.Manager = w.again()
 	again, err := ada.PendingEnrollment(t.Context(), ada.caller())
 	require.NoError(t, err)
-	require.Equal(t, pending.URI.Reveal(), again.URI.Reveal(), "what was shown holds")
+	require.Equal(t, pending.URI.Reveal(), again.URI.Reveal(), "the parameters that were shown stay valid")
 	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()))
 
 	e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
@@ -214,7 +215,7 @@ func TestAbuse_S08_OtherKindsOfCodes(t *testing.T) {
 		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})
 		require.NoError(t, err)
 		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
-		require.Equal(t, twofa.NextEnroll, ada.login.Next, "an app that makes other codes shows here, not at the next login")
+		require.Equal(t, twofa.NextEnroll, ada.login.Next, "an app that computes other codes is found here, not at the next login")
 		ada.uri = e.URI.Reveal()
 		require.NoError(t, ada.took(ada.Confirm(t.Context(), ada.caller(), ada.now())))
 		w.clock.Add(2 * time.Minute)

@@ -35,7 +35,7 @@ func TestAbuse_H02_CodeOfAnotherUser(t *testing.T) {
 	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]))
 }
 
-// renew makes a new set of codes and returns the old one.
+// renew generates a new set of codes and returns the old one.
 func (p *person) renew() (old []string) {
 	p.t.Helper()
 	require.NoError(p.t, p.stepUp(twofa.ActionFactors))
@@ -61,8 +61,8 @@ func TestAbuse_H03_OldSet(t *testing.T) {
 	}
 }
 
-// All that a store holds is searched for each code, in every form it could
-// have: pending, live, and where codes stay viewable.
+// The whole store is searched for each code, in every form, while the set is
+// pending, active or viewable.
 func TestAbuse_H04_CodesInTheStore(t *testing.T) {
 	for _, viewable := range []bool{false, true} {
 		w, store := newFault(t, func(c *twofa.Config) { c.Recovery.Viewable = viewable })
@@ -72,7 +72,7 @@ func TestAbuse_H04_CodesInTheStore(t *testing.T) {
 		codes := append(ada.renew(), ada.codes...)
 		require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]))
 		w.record("ada")
-		if !viewable { // who has the keys finds no live code either
+		if !viewable { // even an attacker with the keys finds no active code
 			dump.WriteString(w.opened("ada"))
 		}
 		for _, code := range codes {
@@ -82,7 +82,7 @@ func TestAbuse_H04_CodesInTheStore(t *testing.T) {
 					require.False(t, bytes.Contains(dump.Bytes(), []byte(written)))
 				}
 			}
-			require.False(t, bytes.Contains(dump.Bytes(), []byte(plain[:6])), "nor is there a part of it")
+			require.False(t, bytes.Contains(dump.Bytes(), []byte(plain[:6])), "nor a part of one")
 		}
 	}
 }
@@ -105,11 +105,11 @@ func TestAbuse_H08_CodesBeforeAFactor(t *testing.T) {
 	require.ErrorIs(t, failure(ada.RegenerateCodes(t.Context(), ada.caller())), twofa.ErrNotEnrolled)
 	app := ada.setUp(twofa.EnrollRequest{})
 	require.ErrorIs(t, failure(ada.RegenerateCodes(t.Context(), ada.caller())), twofa.ErrNotEnrolled)
-	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())), "the set-up under way is untouched")
+	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())), "the enrollment in progress is unchanged")
 	require.NoError(t, app.confirm(app.now()))
 }
 
-func TestAbuse_H09_UseIsTold(t *testing.T) {
+func TestAbuse_H09_UseIsNotified(t *testing.T) {
 	var used []twofa.Event
 	w := newWorld(t, func(c *twofa.Config) {
 		c.Mail.NoticeEmail, c.Recovery.Codes = nil, 5
@@ -133,10 +133,10 @@ func TestAbuse_H09_UseIsTold(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 4-i, f.CodesLeft)
 	}
-	require.Equal(t, []twofa.Method{twofa.TOTP}, ada.another().login.Methods, "and is offered no more")
+	require.Equal(t, []twofa.Method{twofa.TOTP}, ada.another().login.Methods, "recovery codes are no longer offered")
 }
 
-// What can be viewed are the codes that are left, and no others.
+// Only the codes that are left can be viewed.
 func TestAbuse_H03_ViewAfterUse(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable = true })
 	ada := w.enrolled("ada")
@@ -165,8 +165,8 @@ func TestAbuse_H03_ViewAfterUse(t *testing.T) {
 	}
 	view(twofa.ErrNotEnrolled)
 
-	// Codes that were kept go with the next write where they are no longer to
-	// be kept, and codes that were not kept cannot come back.
+	// If codes are no longer kept viewable, the next write deletes them. Codes
+	// that were not kept cannot come back.
 	ada.renew()
 	w.cfg.Recovery.Viewable = false
 	w.Manager = w.again()
@@ -181,9 +181,9 @@ func TestAbuse_H03_ViewAfterUse(t *testing.T) {
 	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[3]))
 }
 
-// Wherever in the set a code stands, the set is left one shorter and nothing
-// else: the hash that matches is not told by what is done. (That all hashes
-// are looked at is measured by BenchmarkRecovery.)
+// The position of a code in the set makes no difference: the set becomes one
+// shorter, and nothing else changes. (BenchmarkRecovery measures that all
+// hashes are compared.)
 func TestAbuse_H10_FirstLastAndMiddle(t *testing.T) {
 	var lengths []int
 	for _, at := range []int{0, 4, 9} {
@@ -211,23 +211,23 @@ func TestAbuse_H11_ThirtyWrongCodes(t *testing.T) {
 	locked(t, login.verify(twofa.RecoveryCode, ada.codes[0]), time.Minute)
 	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()), "the app still works")
 	w.clock.Add(time.Minute)
-	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]), "and the codes are never switched off")
+	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]), "recovery codes are never disabled")
 }
 
-// H-13: what a session that came in by a recovery code may do, and everything
-// that it may not.
+// This test lists what a session after a recovery login may do, and what it may
+// not.
 func TestAbuse_H13_RecoverySession(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable, c.Policy = true, twofa.Policy{Remember: 24 * time.Hour} })
 	ada := w.enrolled("ada")
 	thief := ada.another()
 	l, err := thief.Verify(t.Context(), thief.client, thief.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0], Remember: true})
 	require.NoError(t, thief.took(l, err))
-	require.True(t, l.Browser.IsZero(), "the browser is not known by it")
+	require.True(t, l.Browser.IsZero(), "it makes no browser known")
 	require.Equal(t, twofa.NextChallenge, thief.begin(), "nor remembered")
 
-	for door, want := range map[string]twofa.Reason{"RegenerateCodes": twofa.ReasonMissing, "RecoveryCodes": twofa.ReasonMissing,
+	for request, want := range map[string]twofa.Reason{"RegenerateCodes": twofa.ReasonMissing, "RecoveryCodes": twofa.ReasonMissing,
 		"Rename": twofa.ReasonMissing, "Remove": twofa.ReasonMissing, "CheckAction": twofa.ReasonMissing, "UseAction": twofa.ReasonMissing} {
-		denied(t, doors[door](thief, thief.caller()), want)
+		denied(t, callerRequests[request](thief, thief.caller()), want)
 	}
 	for _, action := range []string{"contacts.export", twofa.ActionFactors} {
 		require.NoError(t, thief.took(thief.StepUp(t.Context(), thief.caller(), action, "")))
@@ -237,19 +237,19 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 	d, err := w.DescribeSession(thief.session)
 	require.NoError(t, err)
 	require.NotContains(t, d.AMR, "mfa")
-	for _, door := range []string{"Check", "Factors", "Browsers", "Enroll"} {
-		require.NoError(t, doors[door](thief, thief.caller()), door)
+	for _, request := range []string{"Check", "Factors", "Browsers", "Enroll"} {
+		require.NoError(t, callerRequests[request](thief, thief.caller()), request)
 	}
 	list, err := thief.Browsers(t.Context(), thief.caller())
 	require.NoError(t, err)
-	require.Empty(t, list, "those that were known are not any more")
+	require.Empty(t, list, "known browsers are no longer known")
 	w.clock.Add(15 * time.Minute)
-	denied(t, doors["Enroll"](thief, thief.caller()), twofa.ReasonMissing)
+	denied(t, callerRequests["Enroll"](thief, thief.caller()), twofa.ReasonMissing)
 }
 
-// With the pending set of new codes in hand and the old one nearly used up,
-// the last old code still lets in, and then the new set can only be finished
-// where it was begun.
+// A new set is pending and the old one is nearly used up. The last old code
+// still signs in. After that, the new set can be finished only in the session
+// that began it.
 func TestAbuse_H14_LastCodeWhileANewSetIsPending(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Codes = 1 })
 	ada := w.enrolled("ada")

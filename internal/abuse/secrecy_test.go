@@ -30,12 +30,12 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// hush is what must not be seen anywhere.
+// hush is the text that must not appear anywhere.
 const hush = "hush-481516234242"
 
-// exported holds a value of every exported type, filled with secrets wherever
-// a secret belongs. Types that hold none by their meaning have none: names and
-// ids, what a host configures, and what a store is given, which is sealed.
+// exported returns a value of every exported type, with a secret in each field
+// that is for one. Some types never contain a secret: names and IDs, the
+// configuration of a host, and records, which are sealed.
 func exported(t testing.TB) map[string]any {
 	secret := twofa.NewSecret(hush)
 	challenge, session := twofa.ParseChallenge(hush), twofa.ParseSession(hush)
@@ -75,7 +75,7 @@ func exported(t testing.TB) map[string]any {
 	}
 }
 
-func TestSecrecy_EveryExportedTypeIsLookedAt(t *testing.T) {
+func TestSecrecy_EveryExportedTypeIsListed(t *testing.T) {
 	var declared []string
 	names, err := filepath.Glob("../../*.go")
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestSecrecy_EveryExportedTypeIsLookedAt(t *testing.T) {
 	require.ElementsMatch(t, declared, looked)
 }
 
-// A Secret field that is left empty above would prove nothing.
+// A Secret field that is empty above would prove nothing.
 func TestSecrecy_EverySecretFieldIsFilled(t *testing.T) {
 	var walk func(path string, v reflect.Value)
 	walk = func(path string, v reflect.Value) {
@@ -129,9 +129,9 @@ func TestSecrecy_EverySecretFieldIsFilled(t *testing.T) {
 	}
 }
 
-// prints writes a value in every way a host might, by itself and inside others.
-// What is handed over has its text in plain fields, and promises to hold where
-// things are printed, logged or turned into JSON.
+// prints writes a value in every way that a host might, by itself and inside
+// other values. Messages have their text in plain fields and promise only that
+// printing, logging and JSON do not show it.
 func prints(v any) string {
 	var b strings.Builder
 	inPlain := slices.Contains([]reflect.Type{reflect.TypeFor[twofa.Email](), reflect.TypeFor[twofa.TextMessage](), reflect.TypeFor[twofa.Proof]()}, reflect.TypeOf(v))
@@ -163,7 +163,7 @@ func prints(v any) string {
 	return b.String()
 }
 
-// forms are the ways a text can stand in another.
+// forms returns the ways in which a text can appear inside another.
 func forms(text string) []string {
 	return []string{text, hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
 		base64.RawStdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
@@ -181,9 +181,9 @@ func TestAbuse_Q05_NoExportedTypePrintsItsSecrets(t *testing.T) {
 	}
 }
 
-// What promises not to leak keeps that promise where fmt cannot call its
-// methods: in an unexported field of another struct.
-func TestAbuse_Q05_UnexportedFieldsOfOthersPrintNoSecrets(t *testing.T) {
+// A type that promises not to print its secrets keeps the promise even if fmt
+// cannot call its methods, as in an unexported field of another struct.
+func TestAbuse_Q05_UnexportedFieldsPrintNoSecrets(t *testing.T) {
 	secret, challenge, session := twofa.NewSecret(hush), twofa.ParseChallenge(hush), twofa.ParseSession(hush)
 	keys := exported(t)["KeyRing"].(twofa.KeyRing)
 	type inner struct {
@@ -207,7 +207,7 @@ func TestAbuse_Q05_UnexportedFieldsOfOthersPrintNoSecrets(t *testing.T) {
 	}
 }
 
-func TestAbuse_Q05_MarshallingASecretFails(t *testing.T) {
+func TestAbuse_Q05_MarshalingASecretFails(t *testing.T) {
 	for _, v := range []any{twofa.NewSecret(hush), twofa.ParseSession(hush), twofa.ParseChallenge(hush), twofa.Result{Browser: twofa.NewSecret(hush)},
 		twofa.Enrollment{}, exported(t)["KeyRing"], twofa.Email{}, twofa.TextMessage{}, twofa.Proof{}} {
 		_, err := json.Marshal(v)
@@ -215,8 +215,8 @@ func TestAbuse_Q05_MarshallingASecretFails(t *testing.T) {
 	}
 }
 
-// everything is captured of a host: its log at debug level, events, errors,
-// and what a caller gets.
+// everything collects what a host sees: its log at debug level, events, errors,
+// and results.
 type everything struct {
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -228,7 +228,7 @@ func (e *everything) Write(p []byte) (int, error) {
 	return e.log.Write(p)
 }
 
-func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
+func TestAbuse_Q01_I12_LogsEventsAndErrorsContainNoSecret(t *testing.T) {
 	seen := &everything{}
 	log := slog.New(slog.NewJSONHandler(seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	bad := &sender{}
@@ -308,7 +308,7 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsHoldNoSecret(t *testing.T) {
 	}
 }
 
-func TestAbuse_Q02_StoreHoldsNoSecretInTheClear(t *testing.T) {
+func TestAbuse_Q02_StoreContainsNoPlainSecret(t *testing.T) {
 	for _, viewable := range []bool{false, true} {
 		w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Recovery.Viewable = viewable })
 		ada := w.person("ada")
@@ -336,9 +336,9 @@ func TestAbuse_Q02_StoreHoldsNoSecretInTheClear(t *testing.T) {
 			for _, s := range secrets {
 				require.NotContains(t, stored, s)
 			}
-			require.True(t, strings.HasPrefix(stored, "1 test1\n"), "sealed under the id of the key")
+			require.True(t, strings.HasPrefix(stored, "1 test1\n"), "sealed under the ID of the key")
 		}
-		require.Contains(t, w.opened("ada"), key, "and it is there")
+		require.Contains(t, w.opened("ada"), key, "the decrypted record contains the key")
 	}
 }
 
@@ -354,13 +354,13 @@ func TestAbuse_Q03_KeysRotate(t *testing.T) {
 	for _, step := range []string{one + "," + two, two + "," + one} {
 		w.cfg.Keys = ring(step)
 		w.Manager = w.again()
-		require.NoError(t, ada.Check(t.Context(), ada.caller()), "sessions live on")
+		require.NoError(t, ada.Check(t.Context(), ada.caller()), "sessions stay valid")
 		again := ada.browser("laptop")
 		again.begin()
 		require.NoError(t, again.verify(twofa.TOTP, again.code()))
 	}
-	require.True(t, strings.HasPrefix(string(w.record("ada")), "1 two\n"), "the first of the ring seals what is written")
-	w.cfg.Keys = ring(one) // too early, or the wrong one
+	require.True(t, strings.HasPrefix(string(w.record("ada")), "1 two\n"), "the first key of the ring seals new records")
+	w.cfg.Keys = ring(one) // removed too early, or the wrong key
 	w.Manager = w.again()
 	err := ada.took(w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client}))
 	var record *twofa.RecordError
@@ -368,7 +368,7 @@ func TestAbuse_Q03_KeysRotate(t *testing.T) {
 	require.ErrorIs(t, err, twofa.ErrUnavailable)
 }
 
-func TestAbuse_Q04_NoncesNeverRepeatAndEveryByteCounts(t *testing.T) {
+func TestAbuse_Q04_NoncesNeverRepeatAndEveryByteIsAuthenticated(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	id, encoded, _ := strings.Cut(keyText, ":")
@@ -383,7 +383,7 @@ func TestAbuse_Q04_NoncesNeverRepeatAndEveryByteCounts(t *testing.T) {
 	ada.begin()
 	text := ada.login.Challenge.Reveal()
 	for i := range text {
-		for c := range 256 { // of the last one some bits are no part of the text
+		for c := range 256 { // some bits of the last character encode nothing
 			if text[i] == byte(c) || c%16 != 0 && c != '\n' && i < len(text)-4 {
 				continue
 			}
@@ -438,14 +438,14 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a challenge is no session and opens no set-up", func(t *testing.T) {
+	t.Run("a challenge is no session and opens no enrollment", func(t *testing.T) {
 		denied(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(challenge), Client: ada.client}), twofa.ReasonSignedOut)
 		_, err := w.Enroll(t.Context(), twofa.Caller{Challenge: twofa.ParseChallenge(challenge), Client: ada.client}, twofa.EnrollRequest{})
 		denied(t, err, twofa.ReasonSignedOut)
 		_, err = w.DescribeSession(twofa.ParseSession(challenge))
 		denied(t, err, twofa.ReasonSignedOut)
 	})
-	t.Run("nor does a step-up sign in anew", func(t *testing.T) {
+	t.Run("a step-up is no new login either", func(t *testing.T) {
 		l, err := w.StepUp(t.Context(), ada.caller(), export, "")
 		require.NoError(t, err)
 		l, err = w.Verify(t.Context(), ada.client, l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
@@ -473,14 +473,14 @@ func TestAbuse_Q07_WeakKeysAreRefused(t *testing.T) {
 		_, err := twofa.ParseKeyRing(text)
 		require.Error(t, err, name)
 		if len(text) > 8 {
-			require.NotContains(t, err.Error(), text[4:], "nor is a key repeated in the error")
+			require.NotContains(t, err.Error(), text[4:], "the error does not repeat a key")
 		}
 	}
 }
 
-// Each thing that matters is one event of its own type, with method and place,
-// and nothing secret.
-func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
+// Each important action is one event of its own type, with method and place,
+// and without a secret.
+func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 	w := newWorld(t, remembering)
 	ada := w.enrolled("ada")
 	expect := func(what string, want []string, do func()) {
@@ -493,7 +493,7 @@ func TestAbuse_Q09_EverythingThatMattersIsAnEvent(t *testing.T) {
 			require.Equal(t, "ada", e.User)
 			require.Equal(t, w.clock.Now().Truncate(time.Second), e.Time)
 			if e.Actor == "" {
-				require.Equal(t, ada.client.IP, e.IP, "%s: where from", what)
+				require.Equal(t, ada.client.IP, e.IP, "%s: the place", what)
 				require.Equal(t, ada.client.UserAgent, e.Agent, what)
 			}
 		}

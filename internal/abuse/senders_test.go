@@ -14,7 +14,7 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// sender is a mailer and a gateway that misbehaves while do is set.
+// sender is a Mailer and an SMSSender that misbehaves while do is set.
 type sender struct {
 	twofatest.Outbox
 	do func(ctx context.Context, keep func() error) error
@@ -38,7 +38,7 @@ func (s *sender) send(ctx context.Context, keep func() error) error {
 var badSenders = []struct {
 	name string
 	do   func(ctx context.Context, keep func() error) error
-	took time.Duration // where the caller set no deadline
+	took time.Duration // if the caller set no deadline
 }{
 	{"fails", func(context.Context, func() error) error { return errDown }, 0},
 	{"hangs", func(ctx context.Context, _ func() error) error { <-ctx.Done(); return ctx.Err() }, 20 * time.Second},
@@ -52,8 +52,9 @@ var badSenders = []struct {
 	{"delivers, and panics", func(_ context.Context, keep func() error) error { _ = keep(); panic(errDown) }, 0},
 }
 
-// each runs a test with every bad sender, for links and for texts, in a bubble
-// in which time passes only while all wait: it fails if a goroutine is left.
+// each runs a test with every bad sender, for links and for text messages. It
+// runs in a synctest bubble, in which time passes only while all goroutines
+// wait, and which fails if a goroutine is left.
 func each(t *testing.T, test func(t *testing.T, p *person, s *sender, m twofa.Method, took time.Duration)) {
 	for _, bad := range badSenders {
 		for _, m := range []twofa.Method{twofa.EmailLink, twofa.SMS} {
@@ -84,7 +85,7 @@ func each(t *testing.T, test func(t *testing.T, p *person, s *sender, m twofa.Me
 	}
 }
 
-// received returns the secret in the newest message, "" where none arrived.
+// received returns the secret in the newest message, or "" if none arrived.
 func received(p *person, s *sender, m twofa.Method, before int) string {
 	switch {
 	case len(s.Mails())+len(s.Texts()) == before:
@@ -95,19 +96,19 @@ func received(p *person, s *sender, m twofa.Method, before int) string {
 	return p.token()
 }
 
-func TestAbuse_J11_R04_NothingIsLiveThatWasNotHandedOver(t *testing.T) {
+func TestAbuse_J11_R04_OnlyWhatWasHandedOverIsValid(t *testing.T) {
 	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, took time.Duration) {
 		before, began := len(s.Mails())+len(s.Texts()), time.Now()
 		l, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
 		require.Equal(t, twofa.Result{}, l, "no challenge that could use it")
-		require.Equal(t, took, time.Since(began), "returns at the deadline")
+		require.Equal(t, took, time.Since(began), "it returns at the deadline")
 
 		if code := received(p, s, m, before); code != "" {
-			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "also where it arrived all the same")
+			require.ErrorIs(t, p.verify(m, code), twofa.ErrInvalidCode, "even if the message arrived")
 		}
 		s.do = nil
-		require.ErrorIs(t, p.send(m), twofa.ErrLocked, "the claim is never refunded")
+		require.ErrorIs(t, p.send(m), twofa.ErrLocked, "the message counts although it was not sent")
 		p.clock.Add(time.Minute)
 		require.NoError(t, p.send(m))
 		require.NoError(t, p.verify(m, received(p, s, m, -1)))
@@ -125,7 +126,7 @@ func TestAbuse_J11_R04_CallersDeadlineHolds(t *testing.T) {
 	})
 }
 
-func TestAbuse_J11_R04_CapsHoldWhileNothingIsSent(t *testing.T) {
+func TestAbuse_J11_R04_LimitsHoldWhileNothingIsSent(t *testing.T) {
 	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, _ time.Duration) {
 		tries, bad := 0, s.do
 		s.do = func(ctx context.Context, keep func() error) error { tries++; return bad(ctx, keep) }
@@ -139,20 +140,20 @@ func TestAbuse_J11_R04_CapsHoldWhileNothingIsSent(t *testing.T) {
 	})
 }
 
-func TestAbuse_J11_R04_ErrorsAndLogsHoldNoMessage(t *testing.T) {
+func TestAbuse_J11_R04_ErrorsAndLogsContainNoMessage(t *testing.T) {
 	each(t, func(t *testing.T, p *person, s *sender, m twofa.Method, _ time.Duration) {
 		before := len(s.Mails()) + len(s.Texts())
 		_, err := p.Send(t.Context(), p.client, p.login.Challenge, m)
 		text := fmt.Sprintf("%v %+v %#v", err, err, err)
-		require.NotContains(t, text, "ada@example.com", "not even what a panic says")
+		require.NotContains(t, text, "ada@example.com", "not even the text of a panic")
 		if code := received(p, s, m, before); code != "" {
 			require.NotContains(t, text, code)
 		}
 	})
 }
 
-// A phone that could not be texted is not set up, and another try is open.
-func TestAbuse_J11_R04_SetUpOfAPhone(t *testing.T) {
+// A phone that could not be texted is not enrolled, and the user can try again.
+func TestAbuse_J11_R04_EnrollmentOfAPhone(t *testing.T) {
 	for _, bad := range badSenders {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,8 +178,8 @@ func TestAbuse_J11_R04_SetUpOfAPhone(t *testing.T) {
 	}
 }
 
-// A notice that cannot be sent undoes nothing, and holds nobody up for long.
-func TestAbuse_J11_R04_NoticesFailAlone(t *testing.T) {
+// A notice that cannot be sent undoes nothing and delays nothing for long.
+func TestAbuse_J11_R04_FailedNoticesChangeNothing(t *testing.T) {
 	for _, bad := range badSenders {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -198,7 +199,8 @@ func TestAbuse_J11_R04_NoticesFailAlone(t *testing.T) {
 	}
 }
 
-// A hook of the host's that panics is an error, not the end of the process.
+// If a hook of the host panics, the call returns an error and the process
+// continues.
 func TestAbuse_J11_R04_HooksThatPanic(t *testing.T) {
 	w := newWorld(t, byLink, func(c *twofa.Config) {
 		c.AllowSend = func(context.Context, twofa.SendRequest) error { panic("budget") }
@@ -209,11 +211,11 @@ func TestAbuse_J11_R04_HooksThatPanic(t *testing.T) {
 	ada.begin()
 	require.ErrorIs(t, ada.send(twofa.EmailLink), twofa.ErrUnavailable)
 	require.Empty(t, w.out.Mails())
-	require.NoError(t, w.Revoke(t.Context(), twofa.Host("test"), "ada"), "what has happened has happened")
+	require.NoError(t, w.Revoke(t.Context(), twofa.Host("test"), "ada"), "the change was already made")
 }
 
-// A budget that hangs is held to the same deadline.
-func TestAbuse_J11_R04_BudgetThatHangs(t *testing.T) {
+// A host's AllowSend that blocks is subject to the same deadline.
+func TestAbuse_J11_R04_AllowSendThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, byLink, func(c *twofa.Config) {
 			c.AllowSend = func(ctx context.Context, _ twofa.SendRequest) error { <-ctx.Done(); return ctx.Err() }

@@ -16,7 +16,7 @@ import (
 // errFault is the error that a FaultStore returns if a test has no better one.
 var errFault = errors.New("injected fault")
 
-// newBarrier makes a world on a BarrierStore.
+// newBarrier creates a world on a BarrierStore.
 func newBarrier(t testing.TB, edit ...func(*twofa.Config)) (*world, *harness.BarrierStore) {
 	store := &harness.BarrierStore{}
 	w := newWorld(t, append(slices.Clone(edit), func(c *twofa.Config) {
@@ -26,7 +26,7 @@ func newBarrier(t testing.TB, edit ...func(*twofa.Config)) (*world, *harness.Bar
 	return w, store
 }
 
-// newFault makes a world on a FaultStore.
+// newFault creates a world on a FaultStore.
 func newFault(t testing.TB, edit ...func(*twofa.Config)) (*world, *harness.FaultStore) {
 	store := &harness.FaultStore{}
 	w := newWorld(t, append(slices.Clone(edit), func(c *twofa.Config) {
@@ -36,7 +36,7 @@ func newFault(t testing.TB, edit ...func(*twofa.Config)) (*world, *harness.Fault
 	return w, store
 }
 
-// record returns what is stored of a user.
+// record returns the stored data of a user.
 func (w *world) record(id string) []byte { return w.stored(id).Data }
 
 // opened decrypts a user's record, as an attacker who has the keys could.
@@ -71,7 +71,7 @@ func (w *world) servers(n int) []*twofa.Manager {
 	return list
 }
 
-// tally counts how calls ended.
+// tally counts the results of calls.
 type tally struct{ ok, wrong, locked, expired, denied int }
 
 // rush makes n calls at once, spread over the servers.
@@ -101,14 +101,14 @@ func rush(t testing.TB, n int, servers []*twofa.Manager, call func(m *twofa.Mana
 		case errors.As(err, new(*twofa.DeniedError)):
 			got.denied++
 		default:
-			require.NoError(t, err, "an outcome that no call may have")
+			require.NoError(t, err, "a result that no call may have")
 		}
 	}
 	return got
 }
 
-// bursts runs a test in each way that simultaneous calls can meet. burst makes
-// n calls at once, each of which reads a user's record at least once.
+// bursts runs a test in each way in which simultaneous calls can meet. burst
+// makes n calls at once. Each must read a user's record at least once.
 func bursts(t *testing.T, edit func(*twofa.Config), test func(t *testing.T, w *world, burst func(n int, call func(*twofa.Manager, int) error) tally)) {
 	ways := []struct {
 		name    string

@@ -14,7 +14,7 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// begun begins n logins, each in a browser not seen before.
+// begun begins n logins, each in a new browser.
 func (p *person) begun(n int) []*person {
 	p.t.Helper()
 	list := make([]*person, n)
@@ -25,14 +25,14 @@ func (p *person) begun(n int) []*person {
 	return list
 }
 
-// on is the same person, talking to another server.
+// on returns the same user, at another server.
 func (p *person) on(m *twofa.Manager) *person {
 	q := *p
 	q.world = &world{Manager: m, t: p.t, cfg: p.cfg, store: p.store, clock: p.clock, out: p.out}
 	return &q
 }
 
-// another is the same person in a browser not seen before, asked for a proof.
+// another returns the same user in a new browser, which is challenged.
 func (p *person) another() *person { return p.begun(1)[0] }
 
 func TestAbuse_A01_SameCodeASecondLater(t *testing.T) {
@@ -46,9 +46,9 @@ func TestAbuse_A01_SameCodeASecondLater(t *testing.T) {
 	require.Contains(t, w.types(), event.Reused)
 }
 
-// The code is accepted in the last second of its step, and comes back when the
-// next step has begun but the code would still be within the skew.
-func TestAbuse_A02_SameCodeAcrossAStep(t *testing.T) {
+// The code is accepted in the last second of its step. It is sent again when
+// the next step has begun and the code is still within the skew.
+func TestAbuse_A02_SameCodeInTheNextStep(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	w.clock.Add(59 * time.Second)
@@ -60,17 +60,17 @@ func TestAbuse_A02_SameCodeAcrossAStep(t *testing.T) {
 	require.ErrorIs(t, logins[1].verify(twofa.TOTP, code), twofa.ErrInvalidCode)
 }
 
-func TestAbuse_A03_NeverUsedCodeOfAnEarlierStep(t *testing.T) {
+func TestAbuse_A03_UnusedCodeOfAnEarlierStep(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	earlier, later := ada.code(), ada.code()
 	w.clock.Add(-30 * time.Second)
 	logins := ada.begun(2)
-	require.NoError(t, logins[0].verify(twofa.TOTP, later), "a step ahead is within the skew")
+	require.NoError(t, logins[0].verify(twofa.TOTP, later), "one step ahead is within the skew")
 	require.ErrorIs(t, logins[1].verify(twofa.TOTP, earlier), twofa.ErrInvalidCode)
 }
 
-// A code of a step that is spent stays spent when the clock is set back.
+// If the clock is set back, the code of a used-up step stays used up.
 func TestAbuse_A03_ClockSetBack(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
@@ -82,10 +82,10 @@ func TestAbuse_A03_ClockSetBack(t *testing.T) {
 		require.ErrorIs(t, ada.another().verify(twofa.TOTP, ada.code()), twofa.ErrInvalidCode)
 	}
 	w.clock.Add(10*time.Minute - time.Minute)
-	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()), "until it has caught up")
+	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()), "until the clock has caught up")
 }
 
-// surfaces are all the places where an authenticator code proves something.
+// surfaces lists all places that accept an authenticator code.
 var surfaces = []struct {
 	name string
 	try  func(p *person, code string) error
@@ -99,8 +99,8 @@ var surfaces = []struct {
 	}},
 }
 
-// prove answers the step-up of an action with a code. The resource is one not
-// proven for before.
+// prove answers the step-up of an action with a code. It uses a new resource,
+// for which there is no proof yet.
 func (p *person) prove(action, code string) error {
 	p.t.Helper()
 	resource := strconv.Itoa(len(p.types()))
@@ -119,9 +119,9 @@ func TestAbuse_A04_OneCodeOnEverySurface(t *testing.T) {
 				require.ErrorIs(t, second.try(ada, code), twofa.ErrInvalidCode)
 			})
 		}
-		t.Run("set-up, then "+first.name, func(t *testing.T) {
+		t.Run("enrollment, then "+first.name, func(t *testing.T) {
 			ada := newWorld(t).enrolled("ada")
-			require.ErrorIs(t, first.try(ada, ada.now()), twofa.ErrInvalidCode, "this code confirmed the set-up")
+			require.ErrorIs(t, first.try(ada, ada.now()), twofa.ErrInvalidCode, "this code confirmed the enrollment")
 		})
 	}
 }
@@ -137,7 +137,7 @@ func TestAbuse_A05_A06_ReplayAfterRestartAndOnAnotherServer(t *testing.T) {
 	require.ErrorIs(t, logins[2].on(w.again()).verify(twofa.TOTP, code), twofa.ErrInvalidCode)
 }
 
-// second sets up one more authenticator and returns the person with its app.
+// second enrolls one more authenticator and returns the user with its app.
 func (p *person) second(e twofa.EnrollRequest) *person {
 	p.t.Helper()
 	require.NoError(p.t, p.stepUp(twofa.ActionFactors))
@@ -150,7 +150,7 @@ func (p *person) second(e twofa.EnrollRequest) *person {
 	return &q
 }
 
-// factor is the id of the n-th factor.
+// factor returns the ID of the n-th factor.
 func (p *person) factor(n int) string {
 	p.t.Helper()
 	f, err := p.Factors(p.t.Context(), p.caller())
@@ -165,7 +165,7 @@ func TestAbuse_A07_TwoAuthenticatorsInOneStep(t *testing.T) {
 	w.clock.Add(30 * time.Second)
 	logins := phone.begun(4)
 	require.NoError(t, logins[0].verify(twofa.TOTP, phone.now()))
-	require.NoError(t, logins[1].verify(twofa.TOTP, tablet.now()), "each has spent only its own step")
+	require.NoError(t, logins[1].verify(twofa.TOTP, tablet.now()), "each authenticator has used up only its own step")
 	require.ErrorIs(t, logins[2].verify(twofa.TOTP, phone.now()), twofa.ErrInvalidCode)
 	require.ErrorIs(t, logins[3].verify(twofa.TOTP, tablet.now()), twofa.ErrInvalidCode)
 }
@@ -241,8 +241,8 @@ func TestAbuse_B04_LinkConfirmedTwentyTimes(t *testing.T) {
 	})
 }
 
-// smsUser is a person whose second factor is a phone, asked for a texted code
-// in other browsers.
+// smsUser returns a user whose second factor is a phone. The user is challenged
+// for a text message in other browsers.
 func (w *world) smsUser(id string) *person {
 	w.t.Helper()
 	p := w.person(id)
@@ -261,10 +261,10 @@ func (w *world) smsUser(id string) *person {
 
 const number = "+41791234567"
 
-// bySMS is a host that texts codes.
+// bySMS configures a host that sends codes by text message.
 func bySMS(c *twofa.Config) { c.Policy, c.Mail.Mailer, c.Mail.LinkURL = twofa.PolicySMS(), nil, nil }
 
-func TestAbuse_B05_TextedCodeRace(t *testing.T) {
+func TestAbuse_B05_TextMessageRace(t *testing.T) {
 	bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		login := w.smsUser("ada").another()
 		require.NoError(t, login.send(twofa.SMS))
@@ -276,7 +276,7 @@ func TestAbuse_B05_TextedCodeRace(t *testing.T) {
 	})
 }
 
-// guess is the i-th of a burst of 50, of which the last is right.
+// guess returns the i-th code of a burst of 50, of which the last is right.
 func guess(p *person, i int) string {
 	if i == 49 {
 		return p.now()
@@ -284,7 +284,8 @@ func guess(p *person, i int) string {
 	return notNow(p, i)
 }
 
-// notNow is the i-th of many codes that are right at no step near now.
+// notNow returns the i-th of many codes that are right at no step near the
+// current one.
 func notNow(p *person, i int) string {
 	near := []string{p.codeIn(-60), p.codeIn(-30), p.codeIn(0), p.codeIn(30), p.codeIn(60)}
 	for n := 100_000 + 10*i; ; n++ {
@@ -294,7 +295,7 @@ func notNow(p *person, i int) string {
 	}
 }
 
-// codeIn is what the app shows in so many seconds.
+// codeIn returns the code that the app shows after the given number of seconds.
 func (p *person) codeIn(seconds int) string {
 	return twofatest.Code(p.t, p.uri, p.clock.Now().Add(time.Duration(seconds)*time.Second))
 }
@@ -308,7 +309,7 @@ func TestAbuse_B06_FiftyGuessesAtOnce(t *testing.T) {
 			return login.on(m).verify(twofa.TOTP, guess(ada, i))
 		})
 		require.LessOrEqual(t, got.ok, 1)
-		require.LessOrEqual(t, got.ok+got.wrong, 5, "no more outcomes than attempts")
+		require.LessOrEqual(t, got.ok+got.wrong, 5, "no more results than attempts")
 		require.Equal(t, 50, got.ok+got.wrong+got.locked+got.expired)
 		if got.ok == 0 {
 			require.Equal(t, tally{wrong: 5, locked: 45}, got)
@@ -316,8 +317,8 @@ func TestAbuse_B06_FiftyGuessesAtOnce(t *testing.T) {
 	})
 }
 
-// The right code is among the guesses as soon as the sixth has been answered:
-// the counter is the user's, not the login's.
+// The right code is among the guesses as soon as the sixth has been answered.
+// The counter belongs to the user, not to the login.
 func TestAbuse_B07_FiftyGuessesInFiftyLogins(t *testing.T) {
 	bursts(t, nil, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.enrolled("ada")
@@ -325,11 +326,11 @@ func TestAbuse_B07_FiftyGuessesInFiftyLogins(t *testing.T) {
 		logins := ada.begun(50)
 		got := burst(50, func(m *twofa.Manager, i int) error { return logins[i].on(m).verify(twofa.TOTP, notNow(ada, i)) })
 		require.Equal(t, tally{wrong: 5, locked: 45}, got)
-		require.ErrorIs(t, ada.another().verify(twofa.TOTP, ada.now()), twofa.ErrLocked, "what was counted is still there")
+		require.ErrorIs(t, ada.another().verify(twofa.TOTP, ada.now()), twofa.ErrLocked, "the failures are still counted")
 	})
 }
 
-func TestAbuse_B08_ThirtySendsOneMessage(t *testing.T) {
+func TestAbuse_B08_ThirtySendsGiveOneMessage(t *testing.T) {
 	t.Run("text", func(t *testing.T) {
 		bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 			logins, before := w.smsUser("ada").begun(30), len(w.out.Texts())
@@ -347,7 +348,7 @@ func TestAbuse_B08_ThirtySendsOneMessage(t *testing.T) {
 	})
 }
 
-func TestAbuse_B09_TwoSetUpsAtOnce(t *testing.T) {
+func TestAbuse_B09_TwoEnrollmentsAtOnce(t *testing.T) {
 	bursts(t, nil, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.person("ada")
 		ada.begin()
@@ -365,7 +366,7 @@ func TestAbuse_B09_TwoSetUpsAtOnce(t *testing.T) {
 			confirmed[i] = err == nil
 			return err
 		})
-		require.Equal(t, 1, got.ok, "the later set-up took the place of the earlier")
+		require.Equal(t, 1, got.ok, "the later enrollment replaced the earlier one")
 		w.clock.Add(30 * time.Second)
 		logins := ada.begun(2)
 		for i, tab := range tabs {
@@ -375,8 +376,8 @@ func TestAbuse_B09_TwoSetUpsAtOnce(t *testing.T) {
 	})
 }
 
-// The old code is being redeemed when the new set becomes live, and the other
-// way round. Which is first wins, whole.
+// An old code is redeemed while the new set becomes active, in either order.
+// The first of the two wins completely.
 func TestAbuse_B10_NewSetWhileACodeIsRedeemed(t *testing.T) {
 	setUp := func(t *testing.T) (store *harness.BarrierStore, owner, thief *person, old string) {
 		w, store := newBarrier(t)
@@ -445,7 +446,7 @@ func TestAbuse_B11_TurnedOffWhileItBecomesRequired(t *testing.T) {
 	}
 }
 
-func TestAbuse_B12_OneBrowserRememberedOnce(t *testing.T) {
+func TestAbuse_B12_BrowserIsRememberedOnce(t *testing.T) {
 	bursts(t, bySMS, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.smsUser("ada")
 		login := ada.another()
@@ -463,7 +464,8 @@ func TestAbuse_B12_OneBrowserRememberedOnce(t *testing.T) {
 	})
 }
 
-// Everything at once on one user: nothing crashes, and what is single stays so.
+// Many operations run on one user at once. Nothing crashes, and nothing that
+// must be unique is doubled.
 func TestAbuse_B14_EverythingAtOnce(t *testing.T) {
 	bursts(t, nil, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.enrolled("ada")
@@ -502,9 +504,9 @@ func TestAbuse_B14_EverythingAtOnce(t *testing.T) {
 	})
 }
 
-// A confirmed replacement ends the logins that were under way on the old one,
-// also where they had read before it was written.
-func TestAbuse_B15_OldAuthenticatorWhileItIsReplaced(t *testing.T) {
+// A confirmed replacement ends all logins in progress on the old authenticator,
+// even if they had read the record before it was written.
+func TestAbuse_B15_OldAuthenticatorDuringItsReplacement(t *testing.T) {
 	w, store := newBarrier(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -518,7 +520,7 @@ func TestAbuse_B15_OldAuthenticatorWhileItIsReplaced(t *testing.T) {
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
 }
 
-func TestAbuse_B15_LoginsAndChangesThatMeet(t *testing.T) {
+func TestAbuse_B15_LoginsDuringChanges(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, p *person){
 		"cancelled": func(t *testing.T, p *person) { require.NoError(t, p.Cancel(t.Context(), p.client, p.login.Challenge)) },
 		"revoked":   func(t *testing.T, p *person) { require.NoError(t, p.Revoke(t.Context(), twofa.Host("stolen"), p.id)) },
@@ -541,7 +543,7 @@ func TestAbuse_B15_LoginsAndChangesThatMeet(t *testing.T) {
 	}
 }
 
-// Of a cancel and a proof that race, one has effect.
+// If Cancel and Verify race, only one has an effect.
 func TestAbuse_B15_CancelAgainstVerify(t *testing.T) {
 	bursts(t, nil, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		login := w.enrolled("ada").another()
@@ -556,7 +558,7 @@ func TestAbuse_B15_CancelAgainstVerify(t *testing.T) {
 	})
 }
 
-// One proof for an action, and many who want to use it.
+// Many calls try to use one proof for an action.
 func TestAbuse_B15_OneGrantUsedFiftyTimes(t *testing.T) {
 	bursts(t, nil, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.enrolled("ada")

@@ -11,7 +11,7 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// byText is the configuration of a host that texts codes, and mails nothing.
+// byText configures a host that sends text messages and no mail.
 func byText(c *twofa.Config) {
 	c.Policy = twofa.PolicySMS()
 	c.Mail.Mailer, c.Mail.LinkURL = nil, nil
@@ -22,7 +22,8 @@ const (
 	otherPhone = "+41797654321"
 )
 
-// setUpPhone sets up a number, and leaves the allowances of an hour ago behind.
+// setUpPhone enrolls a number and moves the clock until the sending limits
+// allow more.
 func (p *person) setUpPhone(number string) *person {
 	p.t.Helper()
 	e, err := p.Enroll(p.t.Context(), p.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: number})
@@ -38,14 +39,14 @@ func (p *person) setUpPhone(number string) *person {
 	return p
 }
 
-// withPhone is a person whose phone is set up, in a browser not seen before.
+// withPhone returns a user who has enrolled a phone, in a new browser.
 func (w *world) withPhone(id, number string) *person {
 	p := w.person(id)
 	require.Equal(w.t, twofa.NextEnroll, p.begin())
 	return p.setUpPhone(number).browser("laptop")
 }
 
-// texted is such a person at the point where a code has just arrived.
+// texted returns such a user just after a code has arrived.
 func (w *world) texted(id string) (p *person, code string) {
 	p = w.withPhone(id, adasPhone)
 	require.Equal(w.t, twofa.NextChallenge, p.begin())
@@ -53,7 +54,7 @@ func (w *world) texted(id string) (p *person, code string) {
 	return p, w.out.TextCode(w.t, adasPhone)
 }
 
-// not returns a code that is another one.
+// not returns another code.
 func not(code string) string {
 	if code == "123456" {
 		return "654321"
@@ -61,7 +62,7 @@ func not(code string) string {
 	return "123456"
 }
 
-func TestAbuse_J02_CodeDiesAtItsLifetime(t *testing.T) {
+func TestAbuse_J02_CodeExpires(t *testing.T) {
 	diesAt(t, 5*time.Minute, twofa.ErrInvalidCode, func(t *testing.T, after time.Duration) error {
 		w := newWorld(t, byText)
 		ada, code := w.texted("ada")
@@ -70,7 +71,7 @@ func TestAbuse_J02_CodeDiesAtItsLifetime(t *testing.T) {
 	})
 }
 
-func TestAbuse_J03_FiveWrongGuessesVoidTheCode(t *testing.T) {
+func TestAbuse_J03_FiveWrongGuessesInvalidateTheCode(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, code := w.texted("ada")
 	for i := range 5 {
@@ -82,14 +83,15 @@ func TestAbuse_J03_FiveWrongGuessesVoidTheCode(t *testing.T) {
 	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrLocked)
 	require.ErrorIs(t, ada.send(twofa.SMS), twofa.ErrLocked, "nothing is sent that could not be used")
 	w.clock.Add(61 * time.Second)
-	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode, "the lock is over, the code is void (J-15)")
+	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode, "the lock has ended, and the code is invalid (J-15)")
 	w.clock.Add(3 * time.Minute)
 	require.NoError(t, ada.send(twofa.SMS))
 	require.ErrorIs(t, ada.verify(twofa.SMS, not(w.out.TextCode(t, adasPhone))), twofa.ErrInvalidCode)
-	require.ErrorIs(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked, "the count goes on with a new code")
+	require.ErrorIs(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked, "the count continues with a new code")
 }
 
-// Who has only the password cannot use up the texts of the owner.
+// An attacker who has only the password cannot use up the owner's text
+// messages.
 func TestAbuse_J06_KnownBrowserHasAnAllowanceOfItsOwn(t *testing.T) {
 	w := newWorld(t, byText)
 	own := w.withPhone("ada", adasPhone)
@@ -107,7 +109,7 @@ func TestAbuse_J06_KnownBrowserHasAnAllowanceOfItsOwn(t *testing.T) {
 	require.NoError(t, own.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
 }
 
-func TestAbuse_J04_NoSecondTextInsideTheCoolDown(t *testing.T) {
+func TestAbuse_J04_NoSecondMessageWithinTheCoolDown(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, _ := w.texted("ada")
 	sent := len(w.out.Texts())
@@ -124,14 +126,14 @@ func TestAbuse_J04_NoSecondTextInsideTheCoolDown(t *testing.T) {
 	}
 }
 
-func TestAbuse_J05_OlderCodeIsDead(t *testing.T) {
+func TestAbuse_J05_OlderCodeIsInvalid(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, older := w.texted("ada")
 	before := ada.login
 	w.clock.Add(time.Minute)
 	require.NoError(t, ada.send(twofa.SMS))
 	after, newer := ada.login, w.out.TextCode(t, adasPhone)
-	require.NotEqual(t, older, newer, "by chance once in a million")
+	require.NotEqual(t, older, newer, "equal by chance once in a million")
 	require.ErrorIs(t, ada.verify(twofa.SMS, older), twofa.ErrInvalidCode)
 	ada.login = before
 	require.ErrorIs(t, ada.verify(twofa.SMS, older), twofa.ErrInvalidCode)
@@ -140,7 +142,7 @@ func TestAbuse_J05_OlderCodeIsDead(t *testing.T) {
 	require.NoError(t, ada.verify(twofa.SMS, newer))
 }
 
-func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
+func TestAbuse_J06_LimitsHoldOverADay(t *testing.T) {
 	t.Run("per user", func(t *testing.T) {
 		w := newWorld(t, byText)
 		ada := w.withPhone("ada", adasPhone)
@@ -151,11 +153,11 @@ func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
 			other.begin()
 			_ = other.send(twofa.SMS)
 			if w.clock.Add(time.Minute); minute%60 == 59 {
-				require.LessOrEqual(t, len(w.out.Texts())-hour, 5, "an hour")
+				require.LessOrEqual(t, len(w.out.Texts())-hour, 5, "the limit of an hour")
 				hour = len(w.out.Texts())
 			}
 		}
-		require.Equal(t, 10, len(w.out.Texts())-before, "a day")
+		require.Equal(t, 10, len(w.out.Texts())-before, "the limit of a day")
 	})
 	t.Run("per number over all users", func(t *testing.T) {
 		w := newWorld(t, byText)
@@ -168,9 +170,9 @@ func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
 			_ = p.send(twofa.SMS)
 			w.clock.Add(35 * time.Minute)
 		}
-		require.Equal(t, 10, len(w.out.Texts())-before, "two users have the allowance of one")
+		require.Equal(t, 10, len(w.out.Texts())-before, "two users share the allowance of one number")
 	})
-	t.Run("typing another's number leaves its allowance alone", func(t *testing.T) {
+	t.Run("entering the number of another user does not use up its allowance", func(t *testing.T) {
 		w := newWorld(t, byText)
 		ada := w.withPhone("ada", adasPhone)
 		bob := w.person("bob")
@@ -180,11 +182,11 @@ func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
 			_, _ = bob.Enroll(t.Context(), bob.caller(), twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone})
 			w.clock.Add(61 * time.Minute)
 		}
-		require.LessOrEqual(t, len(w.out.Texts())-before, 10, "numbers not confirmed have a cap of their own")
+		require.LessOrEqual(t, len(w.out.Texts())-before, 10, "unconfirmed numbers have a limit of their own")
 		ada.begin()
 		require.NoError(t, ada.send(twofa.SMS))
 	})
-	t.Run("the host's budget has the last word", func(t *testing.T) {
+	t.Run("AllowSend of the host decides", func(t *testing.T) {
 		var asked []twofa.SendRequest
 		refuse := error(nil)
 		w := newWorld(t, byText, func(c *twofa.Config) {
@@ -204,7 +206,7 @@ func TestAbuse_J06_CapsHoldOverADay(t *testing.T) {
 	})
 }
 
-func TestAbuse_J07_CodeIsDeadAfterTheNumberChanged(t *testing.T) {
+func TestAbuse_J07_CodeIsInvalidAfterTheNumberChanged(t *testing.T) {
 	w := newWorld(t, byText)
 	ada := w.withPhone("ada", adasPhone)
 	ada.begin()
@@ -229,11 +231,11 @@ func TestAbuse_J07_CodeIsDeadAfterTheNumberChanged(t *testing.T) {
 	require.ErrorIs(t, pending.verify(twofa.SMS, code), twofa.ErrExpired)
 
 	last := w.out.Texts()[len(w.out.Texts())-1]
-	require.Equal(t, adasPhone, last.To, "the old number is told, whatever was sent to it before")
+	require.Equal(t, adasPhone, last.To, "the old number is notified, whatever was sent to it before")
 	require.Contains(t, last.Body, "another phone")
 }
 
-// A code is good for the purpose it was sent for, and no other.
+// A code is valid only for the purpose it was sent for.
 func TestAbuse_J07_CodeOfALoginConfirmsNoPhoneAndNoAction(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, _ := w.texted("ada")
@@ -262,7 +264,7 @@ func TestAbuse_J07_CodeOfALoginConfirmsNoPhoneAndNoAction(t *testing.T) {
 	denied(t, err, twofa.ReasonSignedOut)
 }
 
-func TestAbuse_J10_NothingIsSentToWhatIsNoAllowedMobile(t *testing.T) {
+func TestAbuse_J10_OnlyAllowedMobileNumbersAreTexted(t *testing.T) {
 	w := newWorld(t, byText)
 	ada := w.person("ada")
 	ada.begin()
@@ -286,7 +288,8 @@ func TestAbuse_J10_NothingIsSentToWhatIsNoAllowedMobile(t *testing.T) {
 	}
 	require.Empty(t, w.out.Texts())
 
-	// The same list stands before a login: a country that was taken off it is not texted any more.
+	// The same list applies at login. A number in a country that was removed
+	// from it is no longer texted.
 	moved := w.withPhone("bob", adasPhone)
 	w.cfg.SMS.Countries = []string{"FR"}
 	w.Manager = w.again()
@@ -296,8 +299,9 @@ func TestAbuse_J10_NothingIsSentToWhatIsNoAllowedMobile(t *testing.T) {
 	require.Len(t, w.out.Texts(), before)
 }
 
-// A parser that is less strict than its contract opens no door.
-func TestAbuse_J10_WhatAParserReturnsIsCheckedAgain(t *testing.T) {
+// A parser that is less strict than its contract causes no message to other
+// numbers.
+func TestAbuse_J10_ResultOfAParserIsCheckedAgain(t *testing.T) {
 	for _, p := range []twofa.Phone{
 		{E164: "0791234567", Country: "CH", Mobile: true}, {E164: "+0791234567", Country: "CH", Mobile: true},
 		{E164: "+41 79 123", Country: "CH", Mobile: true}, {E164: "+" + strings.Repeat("1", 16), Country: "CH", Mobile: true},
@@ -317,7 +321,7 @@ type lax struct{ answer twofa.Phone }
 
 func (l lax) ParsePhone(string, string) (twofa.Phone, error) { return l.answer, nil }
 
-func TestAbuse_J12_NumberIsMaskedWhereverItIsShown(t *testing.T) {
+func TestAbuse_J12_NumberIsMaskedEverywhere(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, code := w.texted("ada")
 	require.Equal(t, "•••• 67", ada.login.Sent)
@@ -332,13 +336,13 @@ func TestAbuse_J12_NumberIsMaskedWhereverItIsShown(t *testing.T) {
 	require.NotContains(t, string(w.record("ada")), adasPhone[1:])
 }
 
-func TestAbuse_J13_TextNamesTheAppAndHoldsNothingElse(t *testing.T) {
+func TestAbuse_J13_TextContainsOnlyTheAppAndTheCode(t *testing.T) {
 	w := newWorld(t, byText)
 	_, code := w.texted("ada")
 	body := w.out.Texts()[1].Body
 	require.Equal(t, code+" is your Acme code, good for 5 minutes. We never ask you for it.\n\n@app.example.com #"+code, body)
 	require.NotContains(t, body, "http")
-	require.Contains(t, w.out.Texts()[0].Body, "confirms this phone for Acme", "a set-up says that it is one")
+	require.Contains(t, w.out.Texts()[0].Body, "confirms this phone for Acme", "the message for an enrollment names it as one")
 
 	own := newWorld(t, byText, func(c *twofa.Config) {
 		c.SMS.CodeText = func(m twofa.CodeText) string {
@@ -347,14 +351,14 @@ func TestAbuse_J13_TextNamesTheAppAndHoldsNothingElse(t *testing.T) {
 	})
 	own.texted("ada")
 	lines := strings.Split(own.out.Texts()[1].Body, "\n")
-	require.Len(t, lines, 3, "one line of text, an empty one, one that names the host")
+	require.Len(t, lines, 3, "one line of text, an empty line, and one line that names the host")
 	require.NotContains(t, lines[0], "\x1b")
 	require.NotContains(t, lines[0], "\u202e")
 	require.LessOrEqual(t, len(lines[0]), 400)
 	require.Regexp(t, `^@app\.example\.com #`, lines[2])
 }
 
-func TestAbuse_J14_TextsAreNeverTheOnlyWay(t *testing.T) {
+func TestAbuse_J14_TextMessagesAreNeverTheOnlyMethod(t *testing.T) {
 	w := newWorld(t)
 	alone := twofa.Policy{Methods: []twofa.Method{twofa.SMS}, Required: true}
 	require.ErrorContains(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", alone), "SMS is restricted")
@@ -369,8 +373,8 @@ func TestAbuse_J14_TextsAreNeverTheOnlyWay(t *testing.T) {
 	require.ErrorContains(t, err, "SMS.Countries: is empty")
 }
 
-// Texts are off unless a policy names them.
-func TestAbuse_J14_TextsAreOffByDefault(t *testing.T) {
+// Text messages are off unless a policy names them.
+func TestAbuse_J14_TextMessagesAreOffByDefault(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -379,8 +383,8 @@ func TestAbuse_J14_TextsAreOffByDefault(t *testing.T) {
 	require.Empty(t, w.out.Texts())
 }
 
-// Fifty wrong codes at once tell of five (B-06), and the code is void.
-func TestAbuse_J03_FiftyWrongCodesAtOnceTellOfFive(t *testing.T) {
+// Fifty wrong codes at once give five results (B-06), and the code is invalid.
+func TestAbuse_J03_FiftyWrongCodesAtOnceGiveFiveResults(t *testing.T) {
 	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada, code := w.texted("ada")
 		got := burst(50, func(m *twofa.Manager, _ int) error {
@@ -393,8 +397,8 @@ func TestAbuse_J03_FiftyWrongCodesAtOnceTellOfFive(t *testing.T) {
 	})
 }
 
-// One number that two users share is one budget, also at the same moment.
-func TestAbuse_J06_NumberBudgetHoldsForUsersAtOnce(t *testing.T) {
+// If two users share a number, they share its limits, even at the same moment.
+func TestAbuse_J06_LimitOfANumberHoldsForUsersAtOnce(t *testing.T) {
 	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		pair := []*person{w.withPhone("ada", adasPhone), w.withPhone("bob", adasPhone)}
 		for _, p := range pair {
@@ -410,13 +414,14 @@ func TestAbuse_J06_NumberBudgetHoldsForUsersAtOnce(t *testing.T) {
 	})
 }
 
-// A stranger with the password neither voids the owner's code by asking for
-// one nor by guessing: what is sent to a known browser stands apart.
-func TestAbuse_J16_StrangerDoesNotVoidTheOwnersCode(t *testing.T) {
+// A stranger who has the password cannot invalidate the owner's code, neither
+// by requesting another one nor by guessing, because codes for known browsers
+// are separate.
+func TestAbuse_J16_StrangerDoesNotInvalidateTheOwnersCode(t *testing.T) {
 	w := newWorld(t, byText)
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
-	ada.setUpPhone(adasPhone) // her browser is known from here on
+	ada.setUpPhone(adasPhone) // from here on her browser is known
 	require.Equal(t, twofa.NextChallenge, ada.begin())
 	require.NoError(t, ada.send(twofa.SMS))
 	code := w.out.TextCode(t, adasPhone)
@@ -431,12 +436,12 @@ func TestAbuse_J16_StrangerDoesNotVoidTheOwnersCode(t *testing.T) {
 	require.NoError(t, ada.verify(twofa.SMS, code))
 }
 
-func TestAbuse_J15_CodeFromBeforeTheLockIsDead(t *testing.T) {
+func TestAbuse_J15_CodeFromBeforeTheLockIsInvalid(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, code := w.texted("ada")
 	for range 5 {
 		require.ErrorIs(t, ada.verify(twofa.SMS, not(code)), twofa.ErrInvalidCode)
 	}
-	w.clock.Add(time.Minute) // the lock is over, the code would have lived on
+	w.clock.Add(time.Minute) // the lock has ended, but the code would not have expired
 	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// doors are what a caller can ask for, beside a login. Each is nil only if it
-// was opened.
-var doors = map[string]func(p *person, c twofa.Caller) error{
+// callerRequests lists what a caller can request except a login. Each
+// returns nil only if the request succeeded.
+var callerRequests = map[string]func(p *person, c twofa.Caller) error{
 	"Check":       func(p *person, c twofa.Caller) error { return p.Check(p.t.Context(), c) },
 	"CheckAction": func(p *person, c twofa.Caller) error { return p.CheckAction(p.t.Context(), c, "contacts.export", "") },
 	"UseAction":   func(p *person, c twofa.Caller) error { return p.UseAction(p.t.Context(), c, "contacts.export", "") },
@@ -42,11 +42,11 @@ var doors = map[string]func(p *person, c twofa.Caller) error{
 	"Describe":           func(p *person, c twofa.Caller) error { return failure(p.DescribeSession(c.Session)) },
 }
 
-// failure is what is left of an answer.
+// failure returns the error of a result.
 func failure[T any](_ T, err error) error { return err }
 
-// Whatever is held of a login that has not ended opens no door, neither as it
-// is nor in the place of a session.
+// Neither the challenge nor anything else from an unfinished login opens
+// anything, as it is or in the place of a session.
 func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 	ada := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable = true }).enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -55,7 +55,7 @@ func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 	for kind, token := range map[string]string{
 		"login": pending.login.Challenge.Reveal(), "step-up": ada.login.Challenge.Reveal(), "cookie": ada.client.Browser.Reveal(),
 	} {
-		for door, open := range doors {
+		for request, open := range callerRequests {
 			for _, c := range []twofa.Caller{
 				{Session: twofa.ParseSession(token), Client: pending.client},
 				{Challenge: twofa.ParseChallenge(token), Client: pending.client},
@@ -63,24 +63,24 @@ func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 			} {
 				stored := ada.record("ada")
 				denied(t, open(ada, c), twofa.ReasonSignedOut)
-				require.Equal(t, stored, ada.record("ada"), "%s as %s", kind, door)
+				require.Equal(t, stored, ada.record("ada"), "%s as %s", kind, request)
 			}
 		}
 	}
 	_, err := ada.Verify(t.Context(), ada.client, twofa.ParseChallenge(ada.session.Reveal()), twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
-	require.ErrorIs(t, err, twofa.ErrExpired, "nor is a session a challenge")
+	require.ErrorIs(t, err, twofa.ErrExpired, "a session is not a challenge either")
 }
 
-// The challenge that leads to set-up opens that, and nothing else.
-func TestAbuse_E01_SetUpChallengeOpensSetUpOnly(t *testing.T) {
+// The challenge that leads to enrollment opens enrollment only.
+func TestAbuse_E01_EnrollmentChallengeOpensOnlyEnrollment(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy, c.Mail.Mailer, c.Mail.LinkURL = twofa.PolicyAuthenticator(), nil, nil })
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
 	opened := []string{"Enroll", "Enrollment", "SaveCodes", "Factors"}
 	for _, name := range opened {
-		require.NoError(t, doors[name](ada, ada.caller()), name)
+		require.NoError(t, callerRequests[name](ada, ada.caller()), name)
 	}
-	for name, open := range doors {
+	for name, open := range callerRequests {
 		if !slices.Contains(opened, name) && name != "Confirm" {
 			require.Error(t, open(ada, ada.caller()), name)
 		}
@@ -89,29 +89,29 @@ func TestAbuse_E01_SetUpChallengeOpensSetUpOnly(t *testing.T) {
 	require.ErrorIs(t, ada.send(twofa.EmailLink), twofa.ErrExpired)
 }
 
-// A challenge names its user, and nothing a client says changes that.
+// A challenge names its user, and nothing that a client sends changes that.
 func TestAbuse_E03_E04_ChallengeOfAnotherUser(t *testing.T) {
 	w := newWorld(t)
 	ada, bob := w.enrolled("ada"), w.enrolled("bob")
 	w.clock.Add(30 * time.Second)
 	victim, own := bob.another(), ada.another()
 	own.login.Challenge = victim.login.Challenge
-	require.ErrorIs(t, own.verify(twofa.TOTP, ada.now()), twofa.ErrExpired, "it is bound to his browser")
+	require.ErrorIs(t, own.verify(twofa.TOTP, ada.now()), twofa.ErrExpired, "the challenge is bound to his browser")
 	own.client = victim.client
 	for _, code := range []string{ada.now(), ada.codes[0]} {
 		require.ErrorIs(t, own.verify(twofa.TOTP, code), twofa.ErrInvalidCode)
 		require.ErrorIs(t, own.verify(twofa.RecoveryCode, code), twofa.ErrInvalidCode)
 	}
-	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]), "hers is not spent")
+	require.NoError(t, ada.another().verify(twofa.RecoveryCode, ada.codes[0]), "her challenge is not used up")
 	require.NoError(t, victim.verify(twofa.TOTP, bob.now()))
 	d, err := w.DescribeSession(victim.session)
 	require.NoError(t, err)
 	require.Equal(t, "bob", d.User)
 }
 
-// E-07: who planted a cookie before the login, or copied the challenge, is in
-// another browser or in another session of the host's.
-func TestAbuse_E07_ChallengeElsewhere(t *testing.T) {
+// An attacker who planted a cookie before the login, or who copied the
+// challenge, is in another browser or in another session of the host.
+func TestAbuse_E07_ChallengeInAnotherBrowser(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	ada.client.HostSession = twofa.NewSecret("hers")
@@ -142,9 +142,9 @@ func TestAbuse_E05_LifetimeOfAChallenge(t *testing.T) {
 	}
 }
 
-// What a server whose clock is a little ahead has tidied away is not alive
-// again on one whose clock is a little behind.
-func TestAbuse_E05_CancelledOnAServerThatIsAhead(t *testing.T) {
+// A challenge that a server with a fast clock has cleaned up does not become
+// valid again on a server with a slow clock.
+func TestAbuse_E05_ChallengeCancelledOnAServerWithAFastClock(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	w.cfg.Now = func() time.Time { return w.clock.Now().Add(45 * time.Second) }
@@ -167,8 +167,8 @@ func TestAbuse_E08_NothingEnrolled(t *testing.T) {
 	}
 }
 
-// Every door of the host's ends in the same decision.
-func TestAbuse_E10_E11_EveryFirstFactorIsAskedForTheSecond(t *testing.T) {
+// Every sign-in path of the host ends in the same decision.
+func TestAbuse_E10_E11_EveryFirstFactorIsChallenged(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	for _, by := range []twofa.FirstFactorMethod{twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken} {
@@ -185,18 +185,18 @@ func TestAbuse_E10_E11_EveryFirstFactorIsAskedForTheSecond(t *testing.T) {
 	}
 	f, err := ada.Factors(t.Context(), ada.caller())
 	require.NoError(t, err)
-	require.Len(t, f.List, 1, "nothing of that has changed what she has")
+	require.Len(t, f.List, 1, "her factors are unchanged")
 }
 
-// A reset link proves the mailbox. It changes the password, and neither ends
-// the need for the code nor leaves what was open before.
+// A reset link proves the mailbox. It changes the password, but the code is
+// still required, and nothing opened before stays valid.
 func TestAbuse_E11_PasswordReset(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	logins := ada.begun(2)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	w.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" })
-	require.ErrorIs(t, logins[0].verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "even before anybody has come by the new one")
+	require.ErrorIs(t, logins[0].verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "even before the first login with the new password")
 	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})), twofa.ReasonSignedOut)
 	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByEmail, Client: ada.stranger().client})
 	require.NoError(t, err)
@@ -205,8 +205,8 @@ func TestAbuse_E11_PasswordReset(t *testing.T) {
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
 }
 
-// SSO exempts for the account whose provider vouched, and only where that
-// account says so.
+// SSO exempts only in the account whose identity provider vouched, and only if
+// that account allows it.
 func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
@@ -233,15 +233,15 @@ func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, l.Next, "a password is no identity provider")
 }
 
-// E-12: what the client was told, or makes of it, is no state.
-func TestAbuse_E12_WrongCodeLeavesNothing(t *testing.T) {
+// What the client was told, or changes in its copy, is not state.
+func TestAbuse_E12_WrongCodeHasNoEffect(t *testing.T) {
 	login := newWorld(t).enrolled("ada").another()
 	l, err := login.Verify(t.Context(), login.client, login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: login.wrongCode(twofa.TOTP)})
 	require.ErrorIs(t, err, twofa.ErrInvalidCode)
 	require.Zero(t, l)
 }
 
-// Who has an authenticator is offered nothing weaker, by any way.
+// A user who has an authenticator is offered nothing weaker in any way.
 func TestAbuse_E13_Downgrade(t *testing.T) {
 	p := asked(t)
 	strict := twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink}, Required: true}
@@ -266,9 +266,9 @@ func TestAbuse_E13_Downgrade(t *testing.T) {
 	require.ErrorContains(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", onlyLink), "must include TOTP")
 }
 
-// What was let in under a lenient policy is asked again under a strict one, at
-// the very next request, and a challenge made under the old one gives what the
-// new one allows.
+// A session from a lenient policy is challenged under a strict one at the very
+// next request. A challenge made under the old policy gives what the new one
+// allows.
 func TestAbuse_E13_PolicyBecomesStricter(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyEmailLink()))
@@ -299,7 +299,7 @@ func TestAbuse_E14_AfterLogout(t *testing.T) {
 	require.NoError(t, full.verify(twofa.TOTP, full.code()))
 	require.NoError(t, w.Revoke(t.Context(), full.caller(), "ada"))
 	for _, p := range []*person{ada, full} {
-		for name, open := range doors {
+		for name, open := range callerRequests {
 			if name != "Describe" { // reads nothing
 				denied(t, open(p, p.caller()), twofa.ReasonSignedOut)
 			}
@@ -307,7 +307,7 @@ func TestAbuse_E14_AfterLogout(t *testing.T) {
 	}
 }
 
-func TestAbuse_E15_DeletedAndMadeAnew(t *testing.T) {
+func TestAbuse_E15_DeletedAndCreatedAgain(t *testing.T) {
 	w := newWorld(t, bySMS)
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextEnroll, ada.begin())
@@ -326,8 +326,8 @@ func TestAbuse_E15_DeletedAndMadeAnew(t *testing.T) {
 	}
 	check()
 	next := w.person("ada")
-	next.client = ada.client // the same computer, at that
-	require.Equal(t, twofa.NextEnroll, next.begin(), "somebody else, of whom nothing is known")
+	next.client = ada.client // even on the same computer
+	require.Equal(t, twofa.NextEnroll, next.begin(), "a different user, of whom nothing is known")
 	check()
 	next.enroll()
 	check()
@@ -335,9 +335,9 @@ func TestAbuse_E15_DeletedAndMadeAnew(t *testing.T) {
 	require.Error(t, w.Erase(t.Context(), next.caller(), "ada"), "only the host may")
 }
 
-// Success is an error that is nil, and nothing else: no method answers with a
-// bool, and with an error nothing comes that could be taken for an answer.
-func TestAbuse_E16_ErrorsComeAlone(t *testing.T) {
+// Success is a nil error and nothing else. No method returns a bool, and no
+// result accompanies an error.
+func TestAbuse_E16_NoResultWithAnError(t *testing.T) {
 	manager := reflect.TypeFor[*twofa.Manager]()
 	for method := range manager.Methods() {
 		for i := range method.Type.NumOut() {
@@ -394,8 +394,9 @@ func TestAbuse_E16_ErrorsComeAlone(t *testing.T) {
 	require.ErrorIs(t, err, twofa.ErrExpired)
 }
 
-// A proof is for one action, on one resource, in one account, by one session.
-func TestAbuse_E17_GrantElsewhere(t *testing.T) {
+// A proof is valid for one action, on one resource, in one account, by one
+// session.
+func TestAbuse_E17_GrantInAnotherPlace(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("ada")
 	ada.account = "acme"
@@ -420,14 +421,14 @@ func TestAbuse_E17_GrantElsewhere(t *testing.T) {
 	require.NoError(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", "list 1"))
 }
 
-// A proof from the future proves nothing: else a clock set back would lengthen
-// its life.
+// A proof from the future is not accepted. Otherwise a clock that is set back
+// would extend its life.
 func TestAbuse_E17_ClockSetBackAfterAProof(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp("contacts.export"))
 	w.clock.Add(-time.Minute)
-	require.NoError(t, ada.CheckAction(t.Context(), ada.caller(), "contacts.export", ""), "servers disagree by seconds")
+	require.NoError(t, ada.CheckAction(t.Context(), ada.caller(), "contacts.export", ""), "the clocks of servers disagree by seconds")
 	w.clock.Add(-time.Second)
 	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonStale)
 }

@@ -11,8 +11,8 @@ import (
 
 const export = "contacts.export"
 
-// stepping is the configuration of a host in which a proof for reports lasts
-// ten minutes, and for exports serves once.
+// stepping configures a host in which a proof for reports lasts ten minutes and
+// a proof for exports is used up by one use.
 func stepping(c *twofa.Config) {
 	c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Actions: map[string]twofa.ActionRule{"reports": {MaxAge: 10 * time.Minute}}}
 }
@@ -21,7 +21,7 @@ func (p *person) use(action, resource string) error {
 	return p.UseAction(p.t.Context(), p.caller(), action, resource)
 }
 
-func TestAbuse_L01_FullLoginIsNoStepUp(t *testing.T) {
+func TestAbuse_L01_LoginIsNoStepUp(t *testing.T) {
 	w := newWorld(t, stepping)
 	ada := w.enrolled("ada").browser("laptop")
 	ada.begin()
@@ -34,7 +34,7 @@ func TestAbuse_L02_ProofIsStaleAtMaxAge(t *testing.T) {
 	for _, c := range []struct {
 		name, action string
 		after        time.Duration
-		reason       twofa.Reason // "" is allowed
+		reason       twofa.Reason // an empty challenge is allowed
 	}{
 		{"one second before", "reports", 10*time.Minute - time.Second, ""},
 		{"on the second", "reports", 10 * time.Minute, twofa.ReasonStale},
@@ -102,7 +102,7 @@ func TestAbuse_L04_NamingAMethodProvesNothing(t *testing.T) {
 	denied(t, ada.use(export, ""), twofa.ReasonMissing)
 }
 
-func TestAbuse_L06_WhoHasNothingIsRefused(t *testing.T) {
+func TestAbuse_L06_UserWithoutAFactorIsRefused(t *testing.T) {
 	for name, edit := range map[string]func(*twofa.Config){"optional": stepping, "links": byLink} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, edit)
@@ -129,7 +129,7 @@ func TestAbuse_L06_WhoHasNothingIsRefused(t *testing.T) {
 	})
 }
 
-func TestAbuse_L06_RecoveryLoginOpensNoAction(t *testing.T) {
+func TestAbuse_L06_RecoveryLoginAllowsNoAction(t *testing.T) {
 	w := newWorld(t, stepping)
 	ada := w.enrolled("ada").browser("laptop")
 	ada.begin()
@@ -141,7 +141,7 @@ func TestAbuse_L06_RecoveryLoginOpensNoAction(t *testing.T) {
 	require.Error(t, ada.verify(twofa.RecoveryCode, ada.codes[1]))
 	f, err := ada.Factors(t.Context(), ada.caller())
 	require.NoError(t, err)
-	require.Equal(t, 9, f.CodesLeft, "and the code is not spent by trying")
+	require.Equal(t, 9, f.CodesLeft, "trying did not use up the code")
 	denied(t, ada.Remove(t.Context(), ada.caller(), f.List[0].ID), twofa.ReasonMissing)
 	denied(t, ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "mine"), twofa.ReasonMissing)
 	_, err = ada.RegenerateCodes(t.Context(), ada.caller())
@@ -151,7 +151,7 @@ func TestAbuse_L06_RecoveryLoginOpensNoAction(t *testing.T) {
 	denied(t, err, twofa.ReasonMissing)
 }
 
-func TestAbuse_L07_LockedFactorElevatesNobody(t *testing.T) {
+func TestAbuse_L07_LockedFactorGivesNoProof(t *testing.T) {
 	w := newWorld(t, stepping)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), export, "")))
@@ -160,10 +160,10 @@ func TestAbuse_L07_LockedFactorElevatesNobody(t *testing.T) {
 	}
 	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.now()), twofa.ErrLocked)
 	denied(t, ada.use(export, ""), twofa.ReasonMissing)
-	require.NoError(t, ada.Check(t.Context(), ada.caller()), "the session lives on")
+	require.NoError(t, ada.Check(t.Context(), ada.caller()), "the session stays valid")
 }
 
-func TestAbuse_L08_ElevationIsGoneAfter(t *testing.T) {
+func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*testing.T, *person)
@@ -196,13 +196,13 @@ func TestAbuse_L08_ElevationIsGoneAfter(t *testing.T) {
 			c.change(t, ada)
 			require.Error(t, ada.use("reports", ""))
 			ada.login, ada.client.Browser = open, browser
-			require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "nor does a step-up under way live on")
+			require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "a step-up in progress ends, too")
 			require.Error(t, ada.use(export, ""))
 		})
 	}
 }
 
-func TestAbuse_L08_LoginAnewIsNotElevated(t *testing.T) {
+func TestAbuse_L08_NewLoginHasNoProof(t *testing.T) {
 	w := newWorld(t, stepping)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp("reports"))
@@ -211,7 +211,7 @@ func TestAbuse_L08_LoginAnewIsNotElevated(t *testing.T) {
 	denied(t, ada.use("reports", ""), twofa.ReasonMissing)
 }
 
-func TestAbuse_L13_OnceOnlyProofServesOnce(t *testing.T) {
+func TestAbuse_L13_SingleUseProofWorksOnce(t *testing.T) {
 	bursts(t, stepping, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada := w.enrolled("ada")
 		require.NoError(t, ada.stepUp(export))
@@ -228,8 +228,8 @@ func TestAbuse_L13_OnceOnlyProofServesOnce(t *testing.T) {
 	})
 }
 
-// Two proofs for one action are one grant, not two uses.
-func TestAbuse_L13_ProvingTwiceGivesOneUse(t *testing.T) {
+// Two proofs for one action are one grant, not two.
+func TestAbuse_L13_TwoProofsGiveOneUse(t *testing.T) {
 	w := newWorld(t, stepping)
 	ada := w.enrolled("ada")
 	caller := ada.caller()
@@ -245,8 +245,8 @@ func TestAbuse_L13_ProvingTwiceGivesOneUse(t *testing.T) {
 	denied(t, ada.use(export, ""), twofa.ReasonMissing)
 }
 
-// A rule that is tightened holds for proofs that were made before.
-func TestAbuse_L14_TightenedRuleHoldsAtOnce(t *testing.T) {
+// A stricter rule also applies to proofs that were given before.
+func TestAbuse_L14_StricterRuleAppliesAtOnce(t *testing.T) {
 	w := newWorld(t, byText)
 	ada := w.withPhone("ada", adasPhone)
 	ada.account = "acme"
@@ -261,12 +261,12 @@ func TestAbuse_L14_TightenedRuleHoldsAtOnce(t *testing.T) {
 	strict := twofa.PolicySMS()
 	strict.Actions = map[string]twofa.ActionRule{export: {Methods: []twofa.Method{twofa.TOTP}}}
 	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
-	require.Error(t, ada.use(export, ""), "a text does not do any more")
+	require.Error(t, ada.use(export, ""), "a text message is no longer accepted")
 }
 
-// A once-only proof for factors serves one change, and a refused one loses
-// nothing.
-func TestAbuse_L15_OnceOnlyProofForFactors(t *testing.T) {
+// A single-use proof for factors allows one change. A refused change does not
+// use it up.
+func TestAbuse_L15_SingleUseProofForFactors(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) {
 		c.Policy.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {}}
 	})
@@ -279,8 +279,8 @@ func TestAbuse_L15_OnceOnlyProofForFactors(t *testing.T) {
 	denied(t, ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "again"), twofa.ReasonMissing)
 }
 
-// No proof lengthens a session.
-func TestAbuse_L16_StepUpDoesNotProlongTheSession(t *testing.T) {
+// No proof extends a session.
+func TestAbuse_L16_StepUpDoesNotExtendTheSession(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada").browser("laptop")
 	ada.begin()

@@ -11,7 +11,8 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
-// wrongCode is well-formed and not right, whatever was made or sent.
+// wrongCode returns a well-formed code that is wrong, whatever was computed or
+// sent.
 func (p *person) wrongCode(m twofa.Method) string {
 	switch m {
 	case twofa.TOTP:
@@ -34,7 +35,7 @@ func (p *person) miss(m twofa.Method) error {
 	return p.verify(m, p.wrongCode(m))
 }
 
-// misses answers wrongly n times, each time in a login of its own.
+// misses gives n wrong codes, each in a new login.
 func (p *person) misses(n int, m twofa.Method) {
 	p.t.Helper()
 	for range n {
@@ -49,14 +50,14 @@ func (p *person) hit() error {
 	return p.verify(twofa.TOTP, p.code())
 }
 
-// locked demands that an attempt was refused for so long.
+// locked checks that err is ErrLocked with the given wait.
 func locked(t testing.TB, err error, wait time.Duration) {
 	t.Helper()
 	require.ErrorIs(t, err, twofa.ErrLocked)
 	require.Equal(t, wait, twofa.RetryAfter(err))
 }
 
-// stranger is somebody with the password, in a browser never seen before.
+// stranger returns an attacker who has the password, in a new browser.
 func (p *person) stranger() *person { return p.browser("elsewhere") }
 
 func TestAbuse_C01_RightCodeWhileLocked(t *testing.T) {
@@ -72,15 +73,15 @@ func TestAbuse_C01_RightCodeWhileLocked(t *testing.T) {
 		if left == 0 {
 			wait = time.Minute
 		}
-		require.Equal(t, wait, twofa.RetryAfter(err), "who is locked out learns for how long")
+		require.Equal(t, wait, twofa.RetryAfter(err), "the error contains the time until the lock ends")
 	}
 	w.clock.Add(time.Millisecond)
 	stored := w.record("ada")
 	eve.begin()
 	right, wrong := eve.verify(twofa.TOTP, eve.now()), eve.verify(twofa.TOTP, eve.wrongCode(twofa.TOTP))
 	locked(t, right, time.Minute)
-	require.Equal(t, wrong, right, "the answer does not tell")
-	require.Equal(t, stored, w.record("ada"), "nothing is counted while locked")
+	require.Equal(t, wrong, right, "the answer does not reveal whether the code is right")
+	require.Equal(t, stored, w.record("ada"), "nothing is counted while the method is locked")
 	require.Contains(t, w.types(), event.Locked)
 }
 
@@ -95,7 +96,7 @@ func TestAbuse_C02_LockEndsAndSuccessResets(t *testing.T) {
 	require.NoError(t, eve.hit())
 	again := ada.browser("yet another")
 	again.misses(4, twofa.TOTP)
-	require.NoError(t, again.hit(), "the count began anew")
+	require.NoError(t, again.hit(), "the count started again")
 }
 
 func TestAbuse_C02_LocksGrow(t *testing.T) {
@@ -119,7 +120,7 @@ func TestAbuse_C02_LocksGrow(t *testing.T) {
 	}
 }
 
-func TestAbuse_C03_NewTextDoesNotResetTheCount(t *testing.T) {
+func TestAbuse_C03_NewTextMessageDoesNotResetTheCount(t *testing.T) {
 	w := newWorld(t, bySMS)
 	ada := w.smsUser("ada").another()
 	require.NoError(t, ada.send(twofa.SMS))
@@ -132,8 +133,8 @@ func TestAbuse_C03_NewTextDoesNotResetTheCount(t *testing.T) {
 	locked(t, ada.verify(twofa.SMS, w.out.TextCode(t, number)), time.Minute)
 }
 
-// What the attacker changes between guesses changes nothing.
-func TestAbuse_C04_C05_CounterIsTheUsers(t *testing.T) {
+// Nothing that an attacker can change between guesses changes the count.
+func TestAbuse_C04_C05_CounterBelongsToTheUser(t *testing.T) {
 	for name, change := range map[string]func(p *person, i int){
 		"a new login with the password":  func(*person, int) {},
 		"another IP address and browser": func(p *person, i int) { p.client.IP, p.client.UserAgent = fmt.Sprintf("203.0.113.%d", i), "agent" },
@@ -154,8 +155,8 @@ func TestAbuse_C04_C05_CounterIsTheUsers(t *testing.T) {
 	}
 }
 
-// A directory that finds a person under several spellings would give each a
-// counter, and a second factor, of its own.
+// A directory that finds a user under several spellings would create a counter
+// and a second factor for each.
 func TestAbuse_C06_AliasesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.enrolled("ada")
@@ -170,7 +171,7 @@ func TestAbuse_C06_AliasesAreRefused(t *testing.T) {
 	}
 }
 
-func TestAbuse_C07_OthersAreNotLocked(t *testing.T) {
+func TestAbuse_C07_FailuresLockOnlyTheirUser(t *testing.T) {
 	w := newWorld(t)
 	ada, bob := w.enrolled("ada"), w.enrolled("bob")
 	for range 200 {
@@ -189,9 +190,9 @@ func TestAbuse_C08_OtherMethodsStayUsable(t *testing.T) {
 	require.NoError(t, eve.verify(twofa.RecoveryCode, ada.codes[0]))
 }
 
-// A day of guessing by every method in turn is bounded by the sum of the
-// methods' schedules.
-func TestAbuse_C09_HoppingBetweenMethods(t *testing.T) {
+// A day of guessing with every method in turn is limited to the sum of what
+// each method allows.
+func TestAbuse_C09_SwitchingBetweenMethods(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) {
 		c.OnEvent = nil
 		c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Fallback: []twofa.Method{twofa.SMS}}
@@ -223,7 +224,7 @@ func TestAbuse_C09_HoppingBetweenMethods(t *testing.T) {
 func TestAbuse_C10_EveryProofIsCountedTogether(t *testing.T) {
 	ada := newWorld(t).enrolled("ada")
 	ada.clock.Add(30 * time.Second)
-	own := surfaces[1:] // the first is another browser's, which is counted apart
+	own := surfaces[1:] // the first one is another browser's, which is counted separately
 	for i := range 5 {
 		require.ErrorIs(t, own[i%len(own)].try(ada, ada.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
 	}
@@ -232,7 +233,7 @@ func TestAbuse_C10_EveryProofIsCountedTogether(t *testing.T) {
 	}
 }
 
-func TestAbuse_C11_WrongConfirmationsEndTheSetUpOnly(t *testing.T) {
+func TestAbuse_C11_WrongConfirmationsEndOnlyTheEnrollment(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -250,7 +251,7 @@ func TestAbuse_C11_WrongConfirmationsEndTheSetUpOnly(t *testing.T) {
 	}
 	_, err = ada.Confirm(t.Context(), ada.caller(), pending.now())
 	require.ErrorIs(t, err, twofa.ErrExpired)
-	require.NoError(t, ada.hit(), "logging in is not locked")
+	require.NoError(t, ada.hit(), "sign-in is not locked")
 }
 
 func TestAbuse_C12_NothingIsSentWhileLocked(t *testing.T) {
@@ -271,9 +272,9 @@ func TestAbuse_C12_NothingIsSentWhileLocked(t *testing.T) {
 	require.Equal(t, stored, w.record("ada"))
 }
 
-func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
-	// worn is a user whose authenticator somebody else has missed n times, with
-	// all the patience there is.
+func TestAbuse_C13_HardCapDisablesTheMethod(t *testing.T) {
+	// worn returns a user whose authenticator a patient attacker has failed n
+	// times.
 	worn := func(t *testing.T, n int) (owner, eve *person) {
 		w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 		owner = w.enrolled("ada")
@@ -284,22 +285,22 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 		}
 		return owner, eve
 	}
-	t.Run("one less does not", func(t *testing.T) {
+	t.Run("one failure less does not", func(t *testing.T) {
 		_, eve := worn(t, 89)
 		require.NoError(t, eve.hit())
 	})
-	t.Run("for good", func(t *testing.T) {
+	t.Run("permanently", func(t *testing.T) {
 		owner, eve := worn(t, 90)
 		owner.clock.Add(365 * 24 * time.Hour)
 		locked(t, eve.hit(), 0)
 		require.Contains(t, eve.types(), event.Disabled)
 		mails := eve.out.Mails()
 		require.Contains(t, mails[len(mails)-1].Text, "switched off")
-		require.NoError(t, eve.verify(twofa.RecoveryCode, owner.codes[0]), "the other ways are open")
+		require.NoError(t, eve.verify(twofa.RecoveryCode, owner.codes[0]), "the other methods work")
 	})
-	t.Run("a known browser opens it", func(t *testing.T) {
+	t.Run("a known browser enables it", func(t *testing.T) {
 		owner, eve := worn(t, 80)
-		for range 10 { // the owner's browser has to be known still
+		for range 10 { // the owner's browser must still be known
 			eve.misses(1, twofa.TOTP)
 			eve.clock.Add(time.Hour)
 		}
@@ -307,7 +308,7 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 		require.NoError(t, owner.hit())
 		require.NoError(t, eve.hit())
 	})
-	t.Run("a new set-up opens it", func(t *testing.T) {
+	t.Run("a new enrollment enables it", func(t *testing.T) {
 		owner, eve := worn(t, 90)
 		require.NoError(t, owner.hit())
 		eve.uri = owner.second(twofa.EnrollRequest{Replaces: owner.factor(0)}).uri
@@ -320,7 +321,7 @@ func TestAbuse_C13_HardCapTurnsTheMethodOff(t *testing.T) {
 			owner.clock.Add(time.Hour)
 		}
 		locked(t, owner.hit(), 0)
-		require.NoError(t, owner.another().verify(twofa.TOTP, owner.code()), "elsewhere it works, and opens it here")
+		require.NoError(t, owner.another().verify(twofa.TOTP, owner.code()), "the method works in the other browser and enables it here")
 		require.NoError(t, owner.hit())
 	})
 }
@@ -330,9 +331,9 @@ func TestAbuse_C14_LiveSessionsSurviveALock(t *testing.T) {
 	ada := w.enrolled("ada")
 	mails := len(w.out.Mails())
 	ada.stranger().misses(5, twofa.TOTP)
-	require.Len(t, w.out.Mails(), mails+1, "she is told")
+	require.Len(t, w.out.Mails(), mails+1, "she is notified")
 	require.NoError(t, ada.Check(t.Context(), ada.caller()))
-	require.NoError(t, ada.stepUp("contacts.export"), "and her browser is known")
+	require.NoError(t, ada.stepUp("contacts.export"), "her browser is known")
 	require.NoError(t, ada.hit())
 }
 
@@ -355,7 +356,7 @@ func TestAbuse_C15_OneNoticeAnHour(t *testing.T) {
 	require.Len(t, w.out.Mails(), mails+2)
 }
 
-func TestAbuse_C16_GuessedLinksHarmNobody(t *testing.T) {
+func TestAbuse_C16_GuessedLinksAffectNobody(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink() })
 	ada := w.person("ada")
 	ada.begin()
@@ -389,8 +390,8 @@ func TestAbuse_C17_ZeroConfigIsNotUnlimited(t *testing.T) {
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
 }
 
-// A server whose clock was far ahead for a moment has left a lock that ends in
-// years. It is cut to what it can have been set for.
+// A server whose clock was far ahead for a moment has set a lock that ends in
+// years. The lock is shortened to the longest that the schedule allows.
 func TestAbuse_C18_LockOfAWrongClockEnds(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
@@ -405,7 +406,7 @@ func TestAbuse_C18_LockOfAWrongClockEnds(t *testing.T) {
 	require.NoError(t, eve.hit())
 }
 
-// A clock set back must not end a lock early.
+// Setting the clock back does not end a lock early.
 func TestAbuse_C18_ClockSetBackWhileLocked(t *testing.T) {
 	w := newWorld(t)
 	eve := w.enrolled("ada").stranger()
@@ -417,7 +418,8 @@ func TestAbuse_C18_ClockSetBackWhileLocked(t *testing.T) {
 	}
 }
 
-// Nor does it stop sending for years, to the user or to the number.
+// A wrong clock does not block messages for years either, to the user or to the
+// number.
 func TestAbuse_C18_SendsOfAWrongClockEnd(t *testing.T) {
 	for name, m := range map[string]struct {
 		method twofa.Method

@@ -1,4 +1,4 @@
-// Package harness holds what the tests of several packages share: a start time,
+// Package harness contains what the tests of several packages share: a start time,
 // a parser of phone numbers, stores that fail or wait, and a decoder of QR
 // codes. Only tests import it.
 package harness

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// DecodeQR reads a clean QR code of level M in bytes, ISO/IEC 18004, drawn with
-// one pixel a module and a quiet zone of four. It shares nothing with the
-// encoder, and corrects no errors: there must be none.
+// DecodeQR decodes a clean QR code of level M in byte mode (ISO/IEC 18004),
+// drawn with one pixel per module and a quiet zone of four modules. It shares
+// no code with the encoder. It corrects no errors, because there must be none.
 func DecodeQR(t testing.TB, img image.Image) string {
 	t.Helper()
 	const quiet = 4
@@ -23,7 +23,7 @@ func DecodeQR(t testing.TB, img image.Image) string {
 		r, _, _, _ := img.At(col+quiet, row+quiet).RGBA()
 		return r == 0
 	}
-	for i := range n + 2*quiet { // the quiet zone is quiet
+	for i := range n + 2*quiet { // the quiet zone is empty
 		for j := range quiet {
 			for _, at := range [][2]int{{i, j}, {i, n + quiet + j}, {j, i}, {n + quiet + j, i}} {
 				require.False(t, dark(at[0]-quiet, at[1]-quiet))
@@ -42,7 +42,7 @@ func DecodeQR(t testing.TB, img image.Image) string {
 	return qrText(t, qrDeinterleave(qrBits(n, version, qrMasks[format&7], dark), blocks), version)
 }
 
-// qrMasks say which modules are inverted.
+// qrMasks report which modules are inverted.
 var qrMasks = [8]func(i, j int) bool{
 	func(i, j int) bool { return (i+j)%2 == 0 },
 	func(i, _ int) bool { return i%2 == 0 },
@@ -61,19 +61,20 @@ var qrBlocks = map[int][]int{
 	17: short(10, 46, 1), 18: short(9, 43, 4), 19: short(3, 44, 11), 20: short(3, 41, 13), 21: short(17, 42, 0), 22: short(17, 46, 0),
 }
 
-// short is so many blocks of a size, and then some that are longer by one.
+// short returns the sizes of blocks, followed by those of blocks that are
+// longer by one.
 func short(blocks, size, longer int) []int {
 	return append(slices.Repeat([]int{size}, blocks), slices.Repeat([]int{size + 1}, longer)...)
 }
 
-// qrAlign are the centres of alignment patterns, by version.
+// qrAlign are the centers of alignment patterns, by version.
 var qrAlign = map[int][]int{
 	5: {6, 30}, 6: {6, 34}, 7: {6, 22, 38}, 8: {6, 24, 42}, 9: {6, 26, 46}, 10: {6, 28, 50}, 11: {6, 30, 54}, 12: {6, 32, 58},
 	13: {6, 34, 62}, 14: {6, 26, 46, 66}, 15: {6, 26, 48, 70}, 16: {6, 26, 50, 74}, 17: {6, 30, 54, 78}, 18: {6, 30, 56, 82},
 	19: {6, 30, 58, 86}, 20: {6, 34, 62, 90}, 21: {6, 28, 50, 72, 94}, 22: {6, 26, 50, 74, 98},
 }
 
-// qrFixed tells the modules that hold no data.
+// qrFixed reports whether a module contains no data.
 func qrFixed(n, version, i, j int) bool {
 	switch {
 	case i == 6, j == 6, i < 9 && j < 9, i < 9 && j >= n-8, i >= n-8 && j < 9: // timing, finders, format
@@ -92,7 +93,8 @@ func qrFixed(n, version, i, j int) bool {
 	return false
 }
 
-// qrBits reads the codewords, two columns at a time, up and down in turn.
+// qrBits reads the codewords, two columns at a time, alternately upwards and
+// downwards.
 func qrBits(n, version int, mask func(i, j int) bool, dark func(i, j int) bool) (codewords []byte) {
 	var word byte
 	bits, up := 0, true

@@ -9,15 +9,15 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// BarrierStore steps in between what a call has read and what it then writes.
+// BarrierStore runs code between the read and the write of a call.
 type BarrierStore struct {
 	twofa.Store
 	mu    sync.Mutex
 	after func()
 }
 
-// Hold lets the next n reads of a user's record through together: all have
-// read before one can write.
+// Hold blocks the next n reads of a user's record until all of them have read,
+// so that no call can write before.
 func (s *BarrierStore) Hold(n int) {
 	all := make(chan struct{})
 	var mu sync.Mutex
@@ -32,11 +32,11 @@ func (s *BarrierStore) Hold(n int) {
 	})
 }
 
-// Yield lets others run after every read.
+// Yield lets other goroutines run after every read.
 func (s *BarrierStore) Yield() { s.set(runtime.Gosched) }
 
-// Between runs f once, after the next read of a user's record and before its
-// caller goes on.
+// Between runs f once, after the next read of a user's record and before the
+// call continues.
 func (s *BarrierStore) Between(f func()) {
 	s.set(func() {
 		s.set(nil)
@@ -62,16 +62,16 @@ func (s *BarrierStore) Get(ctx context.Context, keys ...string) ([]twofa.Record,
 	return records, err
 }
 
-// FaultStore fails where its fields say so; a nil field never does. Set them
-// only while nobody calls.
+// FaultStore is a store that fails as its fields define. A nil field has no
+// effect. Set fields only while no call is in progress.
 type FaultStore struct {
 	twofa.Store
 	Read    func(keys []string) error            // Get fails
-	Refuse  func(next twofa.Record) error        // Swap fails, and nothing is written
-	Forget  func(next twofa.Record) error        // Swap is written, and fails all the same
-	Mangle  func(r *twofa.Record)                // what Get returns is changed
-	Written func(events ...twofa.Event)          // hears of every Swap that was written
-	Seen    func(prev string, next twofa.Record) // hears of every Swap that is asked for
+	Refuse  func(next twofa.Record) error        // Swap fails and writes nothing
+	Forget  func(next twofa.Record) error        // Swap writes and fails nevertheless
+	Mangle  func(r *twofa.Record)                // changes a record that Get returns
+	Written func(events ...twofa.Event)          // is called after each Swap that was written
+	Seen    func(prev string, next twofa.Record) // is called before each Swap
 }
 
 // Get implements [twofa.Store].

@@ -24,12 +24,12 @@ var (
 	modelSteps = flag.Int("model.steps", 100_000, "calls that TestModel makes in all")
 )
 
-// TestModel makes calls at random, by three people in several browsers, under
-// policies that change, while time passes, and compares every answer with that
-// of the model. After each call a sample of all sessions and challenges ever
-// given is looked at, the dead ones too.
+// TestModel makes random calls as three users in several browsers, under
+// changing policies, while time passes. It compares every answer with that of
+// the model. After each call it also checks a sample of all sessions and
+// challenges ever returned, including invalid ones.
 func TestModel(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 1197237341495462055} // the last found a browser that had expired and could be forgotten
+	seeds := []uint64{1, 2, 3, 1197237341495462055} // the last one found an expired browser that could be forgotten
 	if *modelSeed != 0 {
 		seeds = []uint64{*modelSeed}
 	}
@@ -61,7 +61,7 @@ var modelWorlds = []struct {
 	}},
 }
 
-// modelPolicies are the presets, and others that use what these do not.
+// modelPolicies returns the presets and policies that use other features.
 func modelPolicies() []twofa.Policy {
 	actions := map[string]twofa.ActionRule{
 		"report": {MaxAge: 10 * time.Minute},
@@ -84,14 +84,14 @@ type modelRun struct {
 	seed       uint64
 	rng        *rand.Rand
 	rules      *model
-	servers    [2]*twofa.Manager // over one store
+	servers    [2]*twofa.Manager // on one store
 	clock      *twofatest.Clock
 	out        modelOutbox
 	devices    []*modelDevice
 	challenges []*modelHold
 	sessions   []*modelHold
-	setups     map[string]modelCall                 // who began the last set-up
-	seen       map[string]map[twofa.Method][]string // all codes and links a user was ever given
+	setups     map[string]modelCall                 // caller that began the last enrollment
+	seen       map[string]map[twofa.Method][]string // all codes and links that a user ever received
 	uris       map[string][]string
 	steps      int
 	trace      []modelLine
@@ -104,14 +104,14 @@ type modelDevice struct {
 	past       []string // tokens it had before
 }
 
-// modelHold is a token and what it stands for.
+// modelHold is a token and its meaning.
 type modelHold struct {
 	pass   *pass
 	token  string
 	device *modelDevice
 }
 
-// modelCall is a caller, as the library and as the model see it.
+// modelCall is a caller in the terms of both the library and the model.
 type modelCall struct {
 	session, challenge *modelHold
 	account            string
@@ -123,7 +123,7 @@ type modelLine struct {
 	what, said string
 }
 
-// modelOutbox keeps the newest message only.
+// modelOutbox keeps only the newest message.
 type modelOutbox struct {
 	rules      *model
 	link, code string
@@ -196,8 +196,8 @@ func (r *modelRun) configure(edit func(*twofa.Config)) {
 	}
 }
 
-// run walks until so many calls were made. The weights keep people signed in
-// for most of the time, so that there is something to lose.
+// run makes the given number of calls. The weights keep users signed in most of
+// the time, so that most calls have something to change.
 func (r *modelRun) run(steps int) {
 	moves := []struct {
 		weight int
@@ -224,7 +224,7 @@ func (r *modelRun) run(steps int) {
 	}
 }
 
-// agree compares an answer with the model's.
+// agree compares an answer with that of the model.
 func (r *modelRun) agree(what, want, said string) {
 	r.steps++
 	r.trace = append(r.trace, modelLine{r.rules.now, what, said})
@@ -238,7 +238,7 @@ func (r *modelRun) agree(what, want, said string) {
 		r.steps, r.seed, what, want, said, r.t.Name(), r.seed, r.story(what))
 }
 
-// story tells the last calls for the user it went wrong with.
+// story returns the last calls of the user for whom the answers differ.
 func (r *modelRun) story(what string) string {
 	user, _, _ := strings.Cut(what, " ")
 	var lines []string
@@ -254,7 +254,7 @@ func (r *modelRun) story(what string) string {
 	return strings.Join(lines, "\n")
 }
 
-// told is an error in the model's words.
+// told describes an error in the words of the model.
 func told(err error) string {
 	var d *twofa.DeniedError
 	switch {
@@ -277,7 +277,8 @@ func told(err error) string {
 	return err.Error()
 }
 
-// toldLogin is a Login in the model's words. With an error there is none.
+// toldLogin describes a Result in the words of the model. With an error there
+// is none.
 func toldLogin(l twofa.Result, err error) string {
 	gave := gave(!l.Session.IsZero(), !l.Challenge.IsZero(), !l.Browser.IsZero(), l.Sent != "")
 	if err != nil && l.Next == "" {
@@ -290,7 +291,7 @@ func toldLogin(l twofa.Result, err error) string {
 	return s
 }
 
-// Choices.
+// Random choices.
 
 func (r *modelRun) chance(percent int) bool { return r.rng.IntN(100) < percent }
 
@@ -298,7 +299,8 @@ func (r *modelRun) server() *twofa.Manager { return r.servers[r.rng.IntN(2)] }
 
 func oneOf[T any](r *modelRun, list ...T) T { return list[r.rng.IntN(len(list))] }
 
-// some picks one, mostly a live one, mostly a new one; nil where there is none.
+// some returns one token, usually a valid and recent one, or nil if there is
+// none.
 func (r *modelRun) some(list []*modelHold) *modelHold {
 	if r.chance(85) {
 		list = slices.DeleteFunc(slices.Clone(list), func(h *modelHold) bool { return !r.rules.alive(h.pass) })
@@ -318,11 +320,12 @@ func (r *modelRun) account() string {
 	return oneOf(r, "acme", "acme", "acme", "beta", "beta", "")
 }
 
-// client is a device's, rarely with the token of another time or device.
+// client returns the client of a device, rarely with an older token or that of
+// another device.
 func (r *modelRun) client(d *modelDevice) twofa.Client {
 	c := d.client
 	switch n := r.rng.IntN(100); {
-	case n < 5 && len(d.past) > 0: // a copy, from before
+	case n < 5 && len(d.past) > 0: // a copy of an older token
 		c.Browser = twofa.NewSecret(oneOf(r, d.past...))
 	case n == 5:
 		c.Browser = r.device().client.Browser
@@ -332,7 +335,7 @@ func (r *modelRun) client(d *modelDevice) twofa.Client {
 	return c
 }
 
-// caller is mostly a session, in its account.
+// caller returns a caller, usually with a session in its own account.
 func (r *modelRun) caller() (c modelCall, ok bool) {
 	h := r.some(r.sessions)
 	if h == nil {
@@ -397,7 +400,7 @@ func (c modelCall) rules() modelCaller {
 	return m
 }
 
-// keep learns the tokens that an answer gave.
+// keep records the tokens of an answer.
 func (r *modelRun) keep(d *modelDevice, l twofa.Result, g gift) *modelHold {
 	if g.browser != nil {
 		d.past = append(d.past[max(0, len(d.past)-5):], d.client.Browser.Reveal())
@@ -429,7 +432,8 @@ func (r *modelRun) wait(seconds int64) {
 	r.rules.now += seconds
 }
 
-// wakeAtAnEnd moves to the moment at which something ends, or the second before.
+// wakeAtAnEnd moves the clock to the moment at which something ends, or to the
+// second before.
 func (r *modelRun) wakeAtAnEnd() {
 	user := r.device().user
 	ends := r.rules.deadlines(user)
@@ -458,7 +462,7 @@ func (r *modelRun) wakeAtAnEnd() {
 	}
 }
 
-// look compares what can be seen without a change.
+// look compares what can be read without a change.
 func (r *modelRun) look() {
 	for range 2 {
 		if len(r.sessions) > 0 {

@@ -9,9 +9,10 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Set-up.
+// Enrollment.
 
-// caller is who changes something: a session, or a challenge that leads to set-up.
+// caller finds the session, or the challenge that leads to enrollment, of a
+// change.
 func (m *model) caller(c modelCaller) (u *modelUser, p *pass, why string) {
 	out := saysDenied(twofa.ReasonSignedOut)
 	switch {
@@ -36,8 +37,8 @@ func (m *model) caller(c modelCaller) (u *modelUser, p *pass, why string) {
 	return u, p, ""
 }
 
-// mayChange asks for a fresh proof with a factor; for the very first factor,
-// for a fresh first factor.
+// mayChange demands a fresh proof with a factor. For the very first factor, it
+// demands a fresh first factor.
 func (m *model) mayChange(u *modelUser, account string, p *pass) string {
 	if len(u.factors) > 0 {
 		_, why := m.granted(u, account, twofa.ActionFactors, "", p.sid)
@@ -49,8 +50,9 @@ func (m *model) mayChange(u *modelUser, account string, p *pass) string {
 	return ""
 }
 
-// mayReenroll: who came with a recovery code, or with what is no longer
-// accepted, may set up a new factor for a quarter of an hour.
+// mayReenroll reports whether a user who signed in with a recovery code, or
+// with a method that is no longer accepted, may enroll a new factor. The user
+// may for 15 minutes.
 func (m *model) mayReenroll(p *pass) bool {
 	for _, x := range p.proofs {
 		if m.now-x.At.Unix() < 15*aMinute && (x.Method == twofa.RecoveryCode || p.kind == "enroll" && !strings.HasPrefix(string(x.Method), "browser/")) {
@@ -106,7 +108,7 @@ func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetu
 		why = m.mayEnroll(u, p.account, p, e)
 	}
 	if why == "" && e.Method == twofa.SMS {
-		why = m.claim(u, "set-up", twofa.SMS)
+		why = m.claim(u, "enrollment", twofa.SMS)
 	}
 	if why != "" {
 		return why, nil, gift{}
@@ -123,7 +125,7 @@ func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetu
 
 func (m *model) textNumber(u *modelUser, p *pass, s *modelSetup, c modelCaller, number string) (string, *modelSetup, gift) {
 	s.what = number
-	x := &modelSent{id: m.id(), attempt: s.attempt, method: twofa.SMS, bucket: "set-up", expires: m.now + 5*aMinute}
+	x := &modelSent{id: m.id(), attempt: s.attempt, method: twofa.SMS, bucket: "enrollment", expires: m.now + 5*aMinute}
 	u.unsend(func(o *modelSent) bool { return o.bucket == x.bucket })
 	u.sent = append(u.sent, x)
 	q := *p
@@ -191,7 +193,7 @@ func (m *model) saveCodes(c modelCaller) (string, gift) {
 	return m.finish(c, func(u *modelUser) string { u.setup.saved = true; return "" })
 }
 
-// finish takes one of the two steps; with the second, all becomes active.
+// finish takes one of the two steps. The second one activates the factor.
 func (m *model) finish(c modelCaller, step func(*modelUser) string) (string, gift) {
 	u, p, why := m.caller(c)
 	if why == "" && !m.ownSetup(u, p) {
@@ -235,7 +237,7 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 		g.session = m.sessionOf(u, p)
 	}
 	if g.next == twofa.NextDone {
-		g.browser = m.recognise(u, c.client, p.account, s.method, false)
+		g.browser = m.recognize(u, c.client, p.account, s.method, false)
 	}
 	return g
 }
@@ -249,7 +251,7 @@ func (m *model) place(u *modelUser, s *modelSetup) {
 		if f.name == "" {
 			f.name = old.name
 		}
-		if old.method == twofa.SMS { // the old number is told, if its budget allows
+		if old.method == twofa.SMS { // the old number is notified if its limits allow
 			m.claimNumber(old.what + ", replaced")
 		}
 		u.factors[i] = f
@@ -274,7 +276,7 @@ func (u *modelUser) clear(method twofa.Method) {
 	delete(u.counters, bucketOf(method, false))
 }
 
-// change is what Rename and Remove have in common.
+// change is the common part of Rename and Remove.
 func (m *model) change(c modelCaller, id string) (u *modelUser, p *pass, i int, why string) {
 	if u, p, why = m.caller(c); why != "" {
 		return nil, nil, 0, why
@@ -302,7 +304,7 @@ func (m *model) remove(c modelCaller, id string) string {
 		return why
 	}
 	left := slices.Delete(slices.Clone(u.factors), i, i+1)
-	for _, in := range append(slices.Clone(m.dir[p.user].Members), twofa.Member{Account: p.account}) { // each has a say
+	for _, in := range append(slices.Clone(m.dir[p.user].Members), twofa.Member{Account: p.account}) { // each account must allow it
 		pol := m.policy(in.Account)
 		bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, f.method) })
 		needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
@@ -363,7 +365,8 @@ func (m *model) knownBrowsers(c modelCaller) string {
 	return s
 }
 
-// forget drops the i-th newest known browser, or all of them if i is negative.
+// forget deletes the i-th newest known browser, or all of them if i is
+// negative.
 func (m *model) forget(c modelCaller, i int) string {
 	u, why := m.guard(c)
 	if why != "" {
@@ -387,8 +390,8 @@ func (m *model) forget(c modelCaller, i int) string {
 
 // Ends.
 
-// revoke ends everything. The host may for everybody (c.session is nil then),
-// a person for nobody else.
+// revoke ends everything. The host may call it for every user, with a nil
+// c.session. A user may call it only for themselves.
 func (m *model) revoke(c modelCaller, user string, host, keep bool) string {
 	survivor := 0
 	if !host {

@@ -30,7 +30,7 @@ func switchedOff(method twofa.Method, known bool, fails int) bool {
 	return method != twofa.RecoveryCode && (fails >= 90 || known && fails >= 10)
 }
 
-// waits says whether a method has to wait in this browser.
+// waits returns how long a method is locked in this browser.
 func (m *model) waits(u *modelUser, c twofa.Client, method twofa.Method) string {
 	known := m.known(u, c)
 	n := u.counters[bucketOf(method, known)]
@@ -81,12 +81,12 @@ func (m *model) appCode(uri string, step int64) string {
 	return m.app[at]
 }
 
-// plainDigits takes away what apps show for reading.
+// plainDigits removes the separators that apps show for readability.
 func plainDigits(code string) string {
 	return strings.NewReplacer(" ", "", "-", "").Replace(code)
 }
 
-// matching returns the step within reach that a code is right for.
+// matching returns the step within the skew for which a code is right.
 func (m *model) matching(uri, code string) (step int64, ok bool) {
 	reach := []int64{0, -1, 1}
 	if m.cfg.TOTP.Strict {
@@ -140,7 +140,7 @@ func (u *modelUser) redeem(code string) bool {
 	return true
 }
 
-// deadlines are the moments at which something will end for a user.
+// deadlines returns the moments at which something of a user ends.
 func (m *model) deadlines(user string) (l []int64) {
 	u := m.user(user)
 	for _, b := range u.browsers {
@@ -174,8 +174,9 @@ func (m *model) liveSent(u *modelUser, p *pass, method twofa.Method) *modelSent 
 
 func (u *modelUser) unsend(which func(*modelSent) bool) { u.sent = slices.DeleteFunc(u.sent, which) }
 
-// mayGo says how long the next message has to wait: after the first within an
-// hour a minute, then longer for texts; five an hour, and so many a day.
+// mayGo returns the time until the next message may be sent. After a message
+// there is a pause of a minute, which grows for text messages. There are also
+// limits per hour and per day.
 func (m *model) mayGo(times []int64, method twofa.Method) (seconds int64) {
 	recent := func(span int64) (l []int64) {
 		for _, at := range times {
@@ -210,7 +211,8 @@ func (m *model) claim(u *modelUser, name string, method twofa.Method) string {
 	return ""
 }
 
-// claimNumber is a budget of a number over all users. Each use has its own.
+// claimNumber counts a message against the limits of a number, which all users
+// share. Each purpose has its own.
 func (m *model) claimNumber(name string) string {
 	if wait := m.mayGo(m.texts[name], twofa.SMS); wait > 0 {
 		return saysLocked(wait)
@@ -254,7 +256,7 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	} else {
 		x.to = m.dir[p.user].Emails[0]
 	}
-	u.unsend(func(o *modelSent) bool { // the newest only: of texts in a bucket, and of links for each browser
+	u.unsend(func(o *modelSent) bool { // only the newest stays: one text message per bucket, and one link per browser
 		return method == twofa.SMS && o.bucket == x.bucket || o.method == method && (o.attempt == x.attempt || o.browser != "" && o.browser == x.browser)
 	})
 	u.sent = append(u.sent, x)

@@ -9,29 +9,29 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// model is the rules of the library once more, as plain as they can be put:
-// nothing is sealed, hashed, stored or expired in the background, and a token
-// is a pointer. Each method says in words what the call of the same name must
-// answer, and remembers what it changes. "a|b" means that either is right.
+// model states the rules of the library again, as plainly as possible. Nothing
+// is sealed, hashed, stored or expired in the background, and a token is a
+// pointer. Each method returns, in words, what the call of the same name must
+// answer, and records the change. "a|b" means that both are right.
 type model struct {
 	cfg      twofa.Config // with the defaults filled in
 	now      int64
 	dir      map[string]twofa.User
 	policies map[string]twofa.Policy
 	users    map[string]*modelUser
-	texts    map[string][]int64 // when a number was texted
-	down     bool               // mail system and gateway take nothing
+	texts    map[string][]int64 // times at which a number was texted
+	down     bool               // mail server and gateway accept nothing
 	lastID   int
-	app      map[appStep]string // what apps show, computed once
+	app      map[appStep]string // codes of the apps, computed once
 	t        testing.TB
 }
 
-// modelUser is what is known of a user. An epoch of 0 means nothing at all.
+// modelUser is the state of a user. If epoch is 0, there is none.
 type modelUser struct {
 	epoch, keep int
 	stamp       string
 	factors     []modelFactor
-	codes       map[string]bool // a set: true for codes that are left
+	codes       map[string]bool // a set: true if the code is unused
 	setup       *modelSetup
 	counters    map[string]modelCounter
 	spent       map[int]bool
@@ -75,20 +75,20 @@ type modelBrowser struct {
 	token, prev              string
 	rotated, proven, expires int64
 	remember                 bool
-	method                   twofa.Method // proven in it last
+	method                   twofa.Method // last method proven in it
 }
 
 type modelSent struct {
 	id, attempt int
 	method      twofa.Method
-	bucket      string // its failures and newer messages void it
+	bucket      string // failures and newer messages of this bucket invalidate it
 	secret, to  string
 	browser     string
 	tries       int
 	expires     int64
 }
 
-// pass is what a challenge or a session stands for.
+// pass is the content of a challenge or a session.
 type pass struct {
 	kind          string // login, enroll, action, phone, session
 	attempt, sid  int
@@ -105,15 +105,15 @@ type pass struct {
 	sent          int
 }
 
-// modelCaller is a twofa.Caller whose tokens are understood.
+// modelCaller is a twofa.Caller with parsed tokens.
 type modelCaller struct {
 	session, challenge *pass
 	account            string
 	client             twofa.Client
 }
 
-// gift is what a right answer gives. The token of a new browser is learnt from
-// the library.
+// gift is what a right answer returns. The token of a new browser is copied
+// from the library.
 type gift struct {
 	next      twofa.Next
 	methods   []twofa.Method
@@ -135,7 +135,8 @@ const (
 	aDay    = 24 * anHour
 )
 
-// byBrowser stands for a method that was proven in a remembered browser.
+// byBrowser returns the name of a proof by a remembered browser in which the
+// method was proven.
 func byBrowser(method twofa.Method) twofa.Method { return "browser/" + method }
 
 func saysInvalid(left int) string                { return "invalid, " + strconv.Itoa(left) + " left" }
@@ -185,7 +186,7 @@ func (m *model) policy(account string) twofa.Policy {
 	return p
 }
 
-// Who may come in at all.
+// Users and memberships.
 
 func (m *model) lookup(id, account string) string {
 	u := m.dir[id]
@@ -196,7 +197,7 @@ func (m *model) lookup(id, account string) string {
 	return ""
 }
 
-// newEpoch ends everything that was open, beside one session.
+// newEpoch invalidates everything except one session.
 func (m *model) newEpoch(u *modelUser, keep int) {
 	u.epoch, u.keep = m.id(), keep
 	u.grants, u.sent, u.setup, u.browsers = nil, nil, nil, nil
@@ -239,8 +240,8 @@ func (u *modelUser) left() (n int) {
 	return n
 }
 
-// strongest is the strongest of have that is accepted, and the accepted ones
-// that the policy names as fallback.
+// strongest returns the strongest method of have that is accepted, and the
+// accepted ones that the policy names as fallback.
 func strongest(have, accepted, fallback []twofa.Method) (l []twofa.Method) {
 	for _, method := range have { // strongest first
 		if among(accepted, method) && (len(l) == 0 || among(fallback, method)) {
@@ -263,7 +264,7 @@ func (p *pass) provenAt(method twofa.Method) (at int64, ok bool) {
 	return 0, false
 }
 
-// owes says what has still to be proven in an account.
+// owes returns what must still be proven in an account.
 func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Next, []twofa.Method) {
 	pol, have := m.policy(account), u.enrolled(mail)
 	if pol.ExemptSSO && p.by == twofa.BySSO && account != "" && p.sso == account {
@@ -280,8 +281,8 @@ func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Ne
 		}
 		return twofa.NextChallenge, u.orCode(ask)
 	}
-	// What the person has comes first, even where it is not accepted; a
-	// mailbox only where something is required.
+	// The user's strongest method comes first even if it is not accepted. A
+	// mailbox comes first only if something is required.
 	if len(have) > 0 && (pol.Required || have[0] != twofa.EmailLink) && !p.proven(have[0], twofa.RecoveryCode) {
 		return twofa.NextChallenge, u.orCode(have[:1])
 	}
@@ -298,7 +299,7 @@ func (u *modelUser) orCode(ask []twofa.Method) []twofa.Method {
 	return ask
 }
 
-// advance gives what comes next: a session, or a challenge for the rest.
+// advance returns the next step: a session, or a challenge for the rest.
 func (m *model) advance(u *modelUser, account string, p *pass) gift {
 	next, methods := m.owes(u, account, m.mailable(p.user), p)
 	q := *p
@@ -337,8 +338,8 @@ func (p *pass) prove(method twofa.Method, at int64) *pass {
 
 // Known and remembered browsers.
 
-// browser finds the browser that a token is of. A token from before the last
-// rotation is good for 30 seconds, and late after.
+// browser finds the browser of a token. The token before the last rotation is
+// valid for 30 seconds and is late afterwards.
 func (m *model) browser(u *modelUser, token string) (b *modelBrowser, late bool) {
 	for _, b := range u.browsers {
 		switch {
@@ -357,10 +358,10 @@ func (m *model) known(u *modelUser, c twofa.Client) bool {
 	return b != nil && !late
 }
 
-// recognise makes a browser known for 90 days from now, if it can keep a token.
-// Ten are. Where the policy remembers browsers, the last answer of the person
+// recognize makes a browser known for 90 days if it can keep a token. At most
+// ten are known. If the policy remembers browsers, the last answer of the user
 // counts.
-func (m *model) recognise(u *modelUser, c twofa.Client, account string, method twofa.Method, remember bool) (fresh *modelBrowser) {
+func (m *model) recognize(u *modelUser, c twofa.Client, account string, method twofa.Method, remember bool) (fresh *modelBrowser) {
 	if c.Browser.IsZero() {
 		return nil
 	}
@@ -467,7 +468,7 @@ func (m *model) verify(c twofa.Client, p *pass, proof twofa.Proof) (string, gift
 		u.browsers = nil
 	case twofa.TOTP, twofa.SMS:
 		if g.next == twofa.NextDone {
-			g.browser = m.recognise(u, c, p.account, proof.Method, proof.Remember)
+			g.browser = m.recognize(u, c, p.account, proof.Method, proof.Remember)
 		}
 	}
 	return g.String(), g
@@ -482,7 +483,7 @@ func (m *model) notOffered(u *modelUser, method twofa.Method) string {
 
 func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proof) string {
 	switch proof.Method {
-	case twofa.EmailLink: // 256 bits: not counted
+	case twofa.EmailLink: // has 256 bits and is not counted
 		x := m.liveSent(u, p, twofa.EmailLink)
 		if x == nil || x.secret != proof.Code || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
 			return saysInvalid(0)
@@ -499,7 +500,7 @@ func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proo
 
 // Guards.
 
-// alive reports whether a token is good for anything still.
+// alive reports whether a token is still valid for anything.
 func (m *model) alive(p *pass) bool {
 	u := m.user(p.user)
 	return m.now < p.expires && u.live(p) && !u.spent[p.attempt]
@@ -553,7 +554,7 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 	}
 	p := *c.session
 	p.account, p.stamp = c.account, u.stamp
-	if next, _ := m.owes(u, c.account, m.mailable(p.user), &p); next == twofa.NextEnroll { // asked for now
+	if next, _ := m.owes(u, c.account, m.mailable(p.user), &p); next == twofa.NextEnroll { // required now
 		if len(u.factors) == 0 && (!m.justNow(p.at) || p.by == twofa.ByToken) {
 			return saysDenied(twofa.ReasonSignedOut), gift{}
 		}
@@ -586,7 +587,7 @@ func (m *model) rule(account, action string) twofa.ActionRule {
 	return r
 }
 
-// wouldDo returns the methods that an action accepts of this user.
+// wouldDo returns the methods that an action accepts from this user.
 func (m *model) wouldDo(u *modelUser, account, action, user string) ([]twofa.Method, string) {
 	r := m.rule(account, action)
 	fallback := m.policy(account).Fallback
@@ -611,8 +612,8 @@ func (m *model) grant(u *modelUser, p *pass, method twofa.Method) {
 	u.grants = append(u.grants[max(0, len(u.grants)-15):], g)
 }
 
-// granted looks for a proof that is good for this account, action, resource
-// and session. After an hour it may be forgotten that there ever was one.
+// granted finds a proof that is valid for this account, action, resource and
+// session. After an hour the library may forget that there was one.
 func (m *model) granted(u *modelUser, account, action, resource string, sid int) (i int, why string) {
 	why = saysDenied(twofa.ReasonMissing)
 	r := m.rule(account, action)

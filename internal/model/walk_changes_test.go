@@ -8,7 +8,7 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Set-up.
+// Enrollment.
 
 func (r *modelRun) enrollSomehow() {
 	c, ok := r.caller()
@@ -36,7 +36,7 @@ func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
 	got, err := r.server().Enroll(r.t.Context(), c.real(), e)
 	r.agree(c.who()+"enroll "+string(e.Method)+" in "+c.account+" in place of '"+e.Replaces+"'", want, told(err))
 	r.rules.down = false
-	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, though the text did not leave
+	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, although the text message was not sent
 		got, err = r.server().PendingEnrollment(r.t.Context(), c.real())
 		require.NoError(r.t, err)
 		r.learnSetup(c.user(), u.setup, got)
@@ -70,7 +70,7 @@ func (r *modelRun) learnSetup(user string, s *modelSetup, e twofa.Enrollment) {
 	if !s.saved {
 		n = r.rules.cfg.Recovery.Codes
 	}
-	require.Len(r.t, s.codes, n, "recovery codes come where there are none, or were asked for")
+	require.Len(r.t, s.codes, n, "recovery codes are returned if there are none, or if they were requested")
 	r.seen[user][twofa.RecoveryCode] = append(r.seen[user][twofa.RecoveryCode], s.codes...)
 }
 
@@ -83,7 +83,7 @@ func (r *modelRun) setUp() {
 	}
 }
 
-// setUpBy goes through a whole set-up, the two steps in either order.
+// setUpBy makes a whole enrollment, with its two steps in either order.
 func (r *modelRun) setUpBy(c modelCall) {
 	if !r.enroll(c, r.someFactor(c)) {
 		return
@@ -95,7 +95,7 @@ func (r *modelRun) setUpBy(c modelCall) {
 	save := r.chance(50)
 	for range 2 {
 		switch {
-		case r.chance(8): // left undone
+		case r.chance(8): // not done
 		case save:
 			r.save(c)
 		default:
@@ -105,7 +105,7 @@ func (r *modelRun) setUpBy(c modelCall) {
 	}
 }
 
-// pendingCode is the code that confirms.
+// pendingCode returns the code that confirms the enrollment.
 func (r *modelRun) pendingCode(c modelCall) string {
 	u := r.rules.user(c.user())
 	switch {
@@ -188,11 +188,11 @@ func (r *modelRun) view() {
 	}
 	require.Len(r.t, codes, u.left())
 	for _, code := range codes {
-		require.True(r.t, u.codes[plainDigits(code.Reveal())], "only codes that are left are shown")
+		require.True(r.t, u.codes[plainDigits(code.Reveal())], "only unused codes are shown")
 	}
 }
 
-// someID is a factor of the caller's, or of another user.
+// someID returns the ID of a factor of the caller or of another user.
 func (r *modelRun) someID(c modelCall) string {
 	user := c.user()
 	if r.chance(10) {
@@ -243,7 +243,7 @@ func (r *modelRun) stepUp(c modelCall, action, resource string) *modelHold {
 	return r.keep(c.session.device, l, g)
 }
 
-// prove goes through a whole step-up.
+// prove makes a whole step-up.
 func (r *modelRun) prove(c modelCall, action, resource string) {
 	if c.session != nil {
 		r.answer(r.stepUp(c, action, resource))
@@ -299,7 +299,7 @@ func (r *modelRun) forget() {
 
 func (r *modelRun) revoke() { r.end("revoke", (*twofa.Manager).Revoke, false) }
 
-// credentials changes the password, and says so.
+// credentials changes the password and reports it.
 func (r *modelRun) credentials() {
 	r.end("credentials changed", (*twofa.Manager).CredentialsChanged, true)
 }
@@ -328,7 +328,7 @@ func (r *modelRun) restamp(user string) {
 	r.rules.dir[user] = u
 }
 
-// edit changes the directory behind the library's back.
+// edit changes the directory without a call to the library.
 func (r *modelRun) edit() {
 	id := r.device().user
 	u := r.rules.dir[id]
@@ -368,11 +368,11 @@ func (r *modelRun) erase() {
 	r.agree(id+" erased", saysFine, told(r.server().Erase(r.t.Context(), twofa.Host("test"), id)))
 }
 
-// guess enters wrong codes until the method is locked, in a browser of the
-// person's own or one with nothing but the password.
+// guess enters wrong codes until the method is locked, in a browser of the user
+// or in one of an attacker who has only the password.
 func (r *modelRun) guess() { r.guessUntil(r.device(), 1+r.rng.IntN(12)) }
 
-// siege goes on until the method is switched off.
+// siege continues until the method is disabled.
 func (r *modelRun) siege() { r.guessUntil(r.device(), 200) }
 
 func (r *modelRun) guessUntil(d *modelDevice, n int) {
@@ -393,14 +393,14 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		if wait := counter.until - r.rules.now; wait > 0 {
 			r.wait(wait - int64(r.rng.IntN(2)))
 			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(70) {
-				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // void since the lock
+				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // invalid since the lock
 			}
 			h = r.begin(d, f)
 		}
 	}
 }
 
-// guessText has a code texted, for those who guess one.
+// guessText requests a text message for a caller that guesses its code.
 func (r *modelRun) guessText(h *modelHold, method twofa.Method) *modelHold {
 	if method != twofa.SMS || r.chance(50) {
 		return nil

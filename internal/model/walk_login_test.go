@@ -52,7 +52,8 @@ func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHol
 	return r.keep(h.device, l, g)
 }
 
-// right is a code that is good, or was until it was used; "" where there is none.
+// right returns a code that is valid or was valid until its use, or "" if there
+// is none.
 func (r *modelRun) right(p *pass, method twofa.Method) string {
 	u := r.rules.user(p.user)
 	switch method {
@@ -80,13 +81,13 @@ func (r *modelRun) right(p *pass, method twofa.Method) string {
 	return ""
 }
 
-// shown is what an app shows so many steps from now.
+// shown returns the code that an app shows the given number of steps from now.
 func (r *modelRun) shown(uri string, steps int64) string {
 	return r.rules.appCode(uri, r.rules.now/int64(r.rules.cfg.TOTP.Period/time.Second)+steps)
 }
 
-// other is a code that is likely wrong: of another time, app, browser, set or
-// spelling, used before, or nonsense.
+// other returns a code that is probably wrong: of another time, app, browser,
+// set or spelling, used before, or nonsense.
 func (r *modelRun) other(user string, method twofa.Method) string {
 	if r.chance(15) {
 		return oneOf(r, "", "000000", "12345", "１２３４５６", "zzzz-zzzz-zzzz-zzzz-zzzz-zzzz", strings.Repeat("0", 500))
@@ -99,7 +100,7 @@ func (r *modelRun) other(user string, method twofa.Method) string {
 		code = seen[max(0, len(seen)-1-r.rng.IntN(12))]
 	}
 	if method == twofa.SMS && len(code) == 6 && r.chance(60) {
-		return code[:5] + string('0'+(code[5]-'0'+1)%10) // one digit off
+		return code[:5] + string('0'+(code[5]-'0'+1)%10) // one digit is wrong
 	}
 	if method != twofa.EmailLink && len(code) > 3 && r.chance(30) {
 		code = oneOf(r, code[:3]+" "+code[3:], " "+code, strings.ToLower(code), code[1:], code+"0")
@@ -163,7 +164,7 @@ func (r *modelRun) resumeSomehow() {
 	r.keep(c.session.device, l, g)
 }
 
-// signIn goes through a whole login.
+// signIn makes a whole login.
 func (r *modelRun) signIn() {
 	d := r.device()
 	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client})
@@ -172,7 +173,7 @@ func (r *modelRun) signIn() {
 	}
 }
 
-// answer proves what a challenge asks for.
+// answer proves what a challenge demands.
 func (r *modelRun) answer(h *modelHold) *modelHold {
 	if h == nil || h.pass.kind != "login" && h.pass.kind != "action" {
 		return h
@@ -188,12 +189,12 @@ func (r *modelRun) answer(h *modelHold) *modelHold {
 		}
 	}
 	if r.chance(70) {
-		r.wait(int64(r.rules.cfg.TOTP.Period / time.Second)) // the code before may be spent
+		r.wait(int64(r.rules.cfg.TOTP.Period / time.Second)) // the previous code may be used up
 	}
 	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method), Remember: r.chance(40)})
 }
 
-// outlive uses a remembered browser until it is asked again, and its token
+// outlive uses a remembered browser until it is challenged again, and its token
 // from before a rotation until that is a copy.
 func (r *modelRun) outlive() {
 	remember := int64(r.rules.policy("acme").Remember / time.Second)
@@ -214,14 +215,14 @@ func (r *modelRun) outlive() {
 	if r.chance(50) {
 		r.begin(d, f)
 		r.wait(29 + int64(r.rng.IntN(2)))
-		r.begin(d, f) // with the token before
+		r.begin(d, f) // with the previous token
 		return
 	}
 	r.wait(b.proven + remember - int64(r.rng.IntN(2)) - r.rules.now)
 	r.begin(d, f)
 }
 
-// moveHouse changes the address while a link is on its way.
+// moveHouse changes the address after a link was sent.
 func (r *modelRun) moveHouse() {
 	d := r.device()
 	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client})
