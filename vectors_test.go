@@ -90,7 +90,7 @@ func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code str
 	}
 }
 
-func TestAbuse_S07_Vectors(t *testing.T) {
+func TestAbuse_T07_Vectors(t *testing.T) {
 	// each checks the function alone and a whole login. In the middle of a
 	// period, a strict login accepts only the code of that period.
 	each := func(t *testing.T, c TOTPConfig, key string, at time.Time, code string) {

@@ -47,7 +47,7 @@ func parts(t testing.TB, uri string) (issuer, account string, q url.Values) {
 	return issuer, account, q
 }
 
-func TestAbuse_S01_URI(t *testing.T) {
+func TestAbuse_T01_URI(t *testing.T) {
 	e := issued(t, "ACME Co", "john.doe@email.com")
 	uri := e.URI.Reveal()
 	secret := strings.ReplaceAll(e.Key.Reveal(), " ", "")
@@ -67,7 +67,7 @@ func TestAbuse_S01_URI(t *testing.T) {
 	}
 }
 
-func TestAbuse_S02_Colon(t *testing.T) {
+func TestAbuse_T02_Colon(t *testing.T) {
 	for _, name := range []string{"evil:ada", "a:b:c", ":ada:", "ada%3Ab", "ａ：ｂ"} {
 		uri := issued(t, "Acme", name).URI.Reveal()
 		require.Equal(t, 1, strings.Count(strings.TrimPrefix(uri, "otpauth:"), ":"))
@@ -84,7 +84,7 @@ func TestAbuse_S02_Colon(t *testing.T) {
 	}
 }
 
-func TestAbuse_S03_NamesFromOutside(t *testing.T) {
+func TestAbuse_T03_NamesFromOutside(t *testing.T) {
 	for name, want := range map[string]string{
 		"žluťoučký kůň":                    "žluťoučký kůň",
 		"👩‍🚀 ada":                          "👩‍🚀 ada",
@@ -118,7 +118,7 @@ func scan(t testing.TB, e twofa.Enrollment) string {
 	return harness.DecodeQR(t, img)
 }
 
-func TestAbuse_S04_QRCodeContainsTheURI(t *testing.T) {
+func TestAbuse_T04_QRCodeContainsTheURI(t *testing.T) {
 	for _, name := range []string{"ab", "john.doe@email.com", strings.Repeat("long", 16), strings.Repeat("😀", 16)} {
 		e := issued(t, strings.Repeat("é", len(name)/2), name, func(c *twofa.Config) { c.TOTP.SecretSize = 16 + len(name)%48 })
 		require.Equal(t, e.URI.Reveal(), scan(t, e))
@@ -131,7 +131,7 @@ func TestAbuse_S04_QRCodeContainsTheURI(t *testing.T) {
 }
 
 // The SVG shows the same modules as the PNG.
-func TestAbuse_S06_SVGContainsNoText(t *testing.T) {
+func TestAbuse_T06_SVGContainsNoText(t *testing.T) {
 	e := issued(t, "<script>alert(1)</script>", `"/><script>alert(2)</script>&{{.}}`)
 	svg, err := e.SVG()
 	require.NoError(t, err)
@@ -174,7 +174,7 @@ func draw(t testing.TB, svg string) image.Image {
 
 // A user who is enrolled keeps the app's parameters even if the configuration
 // changes later. Both kinds of codes work for the same user.
-func TestAbuse_S08_KindOfCodesChanges(t *testing.T) {
+func TestAbuse_T08_KindOfCodesChanges(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	first := ada.uri
@@ -204,7 +204,7 @@ func TestAbuse_S08_KindOfCodesChanges(t *testing.T) {
 	}
 }
 
-func TestAbuse_S08_OtherKindsOfCodes(t *testing.T) {
+func TestAbuse_T08_OtherKindsOfCodes(t *testing.T) {
 	for _, c := range []twofa.TOTPConfig{
 		{Algorithm: "SHA256"}, {Algorithm: "SHA512"}, {Digits: 8}, {Digits: 7}, {Period: time.Minute},
 		{Algorithm: "SHA512", Digits: 8, Period: 15 * time.Second, Strict: true, SecretSize: 64},
