@@ -13,7 +13,7 @@ import (
 	"github.com/twofa-go/twofa/internal/harness"
 )
 
-func TestAbuse_R01_UnreadableRecordIsRefused(t *testing.T) {
+func TestAbuse_R01_M07_UnreadableRecordIsRefused(t *testing.T) {
 	of := func(prefix string) func([]string) error {
 		return func(keys []string) error {
 			for _, key := range keys {
@@ -36,7 +36,7 @@ func TestAbuse_R01_UnreadableRecordIsRefused(t *testing.T) {
 		spoil func(*harness.FaultStore)
 	}{
 		{"user not read", func(s *harness.FaultStore) { s.Read = of("user/") }},
-		{"policy not read (M-07)", func(s *harness.FaultStore) { s.Read = of("account/") }},
+		{"policy not read", func(s *harness.FaultStore) { s.Read = of("account/") }},
 		{"user empty", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = nil }) }},
 		{"user cut", func(s *harness.FaultStore) {
 			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)-1] })
