@@ -85,6 +85,29 @@ func TestGuard_RootRequiresFourModules(t *testing.T) {
 	require.Empty(t, mod.Replace)
 }
 
+// A released module is used without its replace lines, so its go.mod must name
+// tagged versions. A requirement of v0.0.0 is accepted only next to a replace
+// line, which builds it from this repository (see RELEASING.md).
+func TestGuard_NoReleasedModuleRequiresV000(t *testing.T) {
+	type module struct{ Path, Version string }
+	var work struct{ Use []struct{ DiskPath string } }
+	require.NoError(t, json.Unmarshal(goCommand(t, "work", "edit", "-json", "go.work"), &work))
+	require.NotEmpty(t, work.Use)
+	for _, use := range work.Use {
+		file := filepath.Join(use.DiskPath, "go.mod")
+		var mod struct {
+			Require []module
+			Replace []struct{ Old module }
+		}
+		require.NoError(t, json.Unmarshal(goCommand(t, "mod", "edit", "-json", file), &mod))
+		for _, r := range mod.Require {
+			ours := r.Path == modulePath || strings.HasPrefix(r.Path, modulePath+"/")
+			replaced := slices.ContainsFunc(mod.Replace, func(x struct{ Old module }) bool { return x.Old.Path == r.Path })
+			require.False(t, ours && strings.HasPrefix(r.Version, "v0.0.0") && !replaced, "%s: requires %s %s without a replace line", file, r.Path, r.Version)
+		}
+	}
+}
+
 // The test checks which modules and packages a host gets with each package,
 // apart from the standard library.
 func TestGuard_Dependencies(t *testing.T) {

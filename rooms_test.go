@@ -94,3 +94,18 @@ func TestGuard_FilesCallInOneDirection(t *testing.T) {
 	require.LessOrEqual(t, len(pairs), 3, "files that call each other:\n%s", strings.Join(pairs, "\n"))
 	require.LessOrEqual(t, len(cycle), 3, "files in one cycle: %s", strings.Join(cycle, " "))
 }
+
+// The root folder has few files, and none is long.
+func TestGuard_Rooms(t *testing.T) {
+	sources := goSources(t, ".")
+	require.LessOrEqual(t, len(sources), 40, "Go files in the root: move code to a package under internal/")
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.LessOrEqual(t, strings.Count(string(text), "\n"), 400, "%s: must have at most 400 lines", name)
+	}
+	all, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	tests := slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "example_") })
+	require.LessOrEqual(t, len(tests), 12, "test files in the root: move tests of the exported API to internal/abuse: %s", strings.Join(tests, " "))
+}
