@@ -57,9 +57,20 @@ func TestTOTP_AddsNoAllocation(t *testing.T) {
 		c := TOTPConfig{Algorithm: name, SecretSize: size}
 		c.setDefaults()
 		a := c.newParams()
-		bare := testing.AllocsPerRun(100, func() {
+		bare := fewestAllocs(func() {
 			_, _ = hotp.GenerateCodeCustom(a.Key, 1, hotp.ValidateOpts{Digits: 6, Algorithm: algorithms[name]})
 		})
-		require.Equal(t, bare, testing.AllocsPerRun(100, func() { a.code(1) }), name)
+		require.Equal(t, bare, fewestAllocs(func() { a.code(1) }), name)
 	}
+}
+
+// fewestAllocs returns the lowest number of allocations of several runs. The
+// average varies, because the race detector makes every sync.Pool drop values
+// at random.
+func fewestAllocs(f func()) float64 {
+	fewest := testing.AllocsPerRun(1, f)
+	for range 200 {
+		fewest = min(fewest, testing.AllocsPerRun(1, f))
+	}
+	return fewest
 }
