@@ -1,5 +1,11 @@
-// Command webapp runs the example host of package twofa: Acme Contacts, a team
-// product with accounts, members, a contact list and its export.
+// Command webapp runs Acme Contacts, a small team product that uses package
+// twofa: accounts, members, a contact list and its export. This file reads the
+// flags, opens the database and the keys, and serves the product. Package app
+// is the product.
+//
+// Run it with "go run ./examples/webapp" and open the address that it prints in
+// Firefox or Chromium. Safari drops Secure cookies on http://localhost, so it
+// needs https there.
 package main
 
 import (
@@ -36,16 +42,16 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.addr, "addr", "localhost:8080", "`host:port` to listen on; port 0 is one that is free")
-	flag.StringVar(&o.baseURL, "url", "", "`URL` by which browsers reach this server: links in mail and texts name it (default http:// and where it listens)")
+	flag.StringVar(&o.addr, "addr", "localhost:8080", "`host:port` to listen on; port 0 picks a free port")
+	flag.StringVar(&o.baseURL, "url", "", "`URL` at which browsers reach this server; links in email start with it, and text messages contain its host (default http:// and the listening address)")
 	flag.StringVar(&o.data, "data", ".data", "`folder` for the SQLite database and, if the environment has no TWOFA_KEYS, the key ring")
 	flag.StringVar(&o.database, "database", "", "postgres:// `URL` to use instead of SQLite")
-	flag.StringVar(&o.smtp, "smtp", "", "smtp:// (STARTTLS) or smtps:// `URL`, user:password@host:port, to send mail through; SMTP_URL in the environment keeps the password out of the process list")
-	flag.StringVar(&o.from, "from", "", "sender of that mail (default no-reply at the host of -url)")
-	flag.BoolVar(&o.twilio, "twilio", false, "send texts through Twilio, by TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM in the environment")
-	flag.IntVar(&o.recoveryCodes, "recovery-codes", 10, "how many recovery codes a person gets, 1 to 20")
-	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "keep recovery codes sealed, so that they can be shown again after a fresh proof")
-	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show mail and texts under /dev/outbox instead of sending them")
+	flag.StringVar(&o.smtp, "smtp", "", "smtp:// (STARTTLS) or smtps:// `URL`, user:password@host:port, of the mail server; use SMTP_URL in the environment instead to keep the password out of the process list")
+	flag.StringVar(&o.from, "from", "", "sender of email (default no-reply at the host of -url)")
+	flag.BoolVar(&o.twilio, "twilio", false, "send text messages through Twilio, with TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM from the environment")
+	flag.IntVar(&o.recoveryCodes, "recovery-codes", 10, "`number` of recovery codes in a set, 1 to 20")
+	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "store recovery codes encrypted, so that users can view them again after a fresh proof")
+	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show email and text messages at /dev/outbox instead of sending them")
 	flag.Parse()
 	o.smtp = cmp.Or(o.smtp, os.Getenv("SMTP_URL"))
 
@@ -65,7 +71,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	defer ln.Close()
 	if tcp, ok := ln.Addr().(*net.TCPAddr); o.demo && (!ok || !tcp.IP.IsLoopback()) {
-		return errors.New("demo mode lets anyone in: listen on localhost, or pass -demo=false")
+		return errors.New("-demo lets anyone sign in: -addr must be on localhost, or pass -demo=false")
 	}
 	o.baseURL = cmp.Or(o.baseURL, address(o.addr, ln))
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -86,19 +92,19 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return serve(ctx, ln, a, logger)
 }
 
-// address is where browsers on this machine reach ln: by the name that was
-// asked for, at the port that it got.
-func address(asked string, ln net.Listener) string {
-	host, _, _ := net.SplitHostPort(asked)
+// address returns the URL at which browsers on this machine reach ln. It has
+// the host name from the -addr flag and the port that ln listens on.
+func address(addr string, ln net.Listener) string {
+	host, _, _ := net.SplitHostPort(addr)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	return "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port)
 }
 
-// config opens what the app works with.
+// config opens everything that the app needs.
 func (o options) config(logger *slog.Logger) (app.Config, error) {
 	cfg := app.Config{BaseURL: o.baseURL, Demo: o.demo, Logger: logger, RecoveryCodes: o.recoveryCodes, ViewableCodes: o.viewableCodes}
-	if o.database != "" && !strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://") { // it may hold a password
-		return cfg, errors.New("-database is not a postgres:// or postgresql:// URL; without it the app keeps its data in SQLite, in the folder of -data")
+	if o.database != "" && !strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://") { // not in the error, because it may contain a password
+		return cfg, errors.New("-database: must be a postgres:// or postgresql:// URL; if it is empty, the app uses SQLite in the folder of -data")
 	}
 	var err error
 	if cfg.Keys, err = app.LoadKeys(os.Getenv("TWOFA_KEYS"), o.data, o.demo); err != nil {
@@ -109,7 +115,7 @@ func (o options) config(logger *slog.Logger) (app.Config, error) {
 			return cfg, err
 		}
 	} else if !o.demo {
-		return cfg, errors.New("-smtp is required with -demo=false: sign-in links are mailed")
+		return cfg, errors.New("-smtp: required with -demo=false, because sign-in links are sent by email")
 	}
 	if o.twilio {
 		cfg.SMS, err = twiliosms.New(twiliosms.Config{AccountSID: os.Getenv("TWILIO_ACCOUNT_SID"),
@@ -124,8 +130,8 @@ func (o options) config(logger *slog.Logger) (app.Config, error) {
 
 func (o options) mailer() (twofa.Mailer, error) {
 	u, err := url.Parse(o.smtp)
-	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") { // the error would quote the password
-		return nil, errors.New("-smtp is not an smtp:// or smtps:// URL")
+	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") { // not in the error, because it would quote the password
+		return nil, errors.New("-smtp: must be an smtp:// or smtps:// URL")
 	}
 	base, err := url.Parse(o.baseURL)
 	if err != nil {
@@ -145,7 +151,8 @@ func (o options) mailer() (twofa.Mailer, error) {
 	})
 }
 
-// newServer is a server that no client can keep waiting.
+// newServer returns a server with a timeout for everything a client can be slow
+// at.
 func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -170,7 +177,7 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 			return err
 		case <-sweep.C:
 			if err := a.Sweep(ctx); err != nil {
-				logger.Error("sweep", "error", err)
+				logger.Error("expired rows not deleted", "error", err)
 			}
 		case <-ctx.Done():
 			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

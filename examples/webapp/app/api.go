@@ -13,11 +13,12 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// The API's door, for programs such as a mobile app. What a browser keeps in
-// cookies they carry themselves: the challenge from answer to request, and at
-// the end a bearer token. A challenge is none, and opens nothing.
+// This file is the sign-in path of programs, such as a mobile app. A program
+// keeps the values itself that a browser keeps in cookies: the challenge from a
+// response to the next request, and at the end a bearer token. A challenge is
+// not a bearer token and gives access to nothing.
 
-// apiLogin takes the first factor.
+// apiLogin checks the first factor.
 func (a *App) apiLogin(w http.ResponseWriter, r *http.Request) error {
 	in, err := readStrings(r, "email", "password", "account")
 	if err != nil {
@@ -42,8 +43,8 @@ func (a *App) apiFirstFactor(w http.ResponseWriter, r *http.Request, first twofa
 	return a.apiAnswer(w, r, login, err)
 }
 
-// apiSend has a code texted or a link mailed. An app that opens such links
-// itself gives the token in it as the code.
+// apiSend sends a text message or an email link. An app that opens such links
+// itself sends the token from the link as the code.
 func (a *App) apiSend(w http.ResponseWriter, r *http.Request) error {
 	in, err := readStrings(r, "challenge", "method")
 	if err != nil {
@@ -56,16 +57,16 @@ func (a *App) apiSend(w http.ResponseWriter, r *http.Request) error {
 	return a.apiAnswer(w, r, login, err)
 }
 
-// apiVerify takes the second factor of a login.
+// apiVerify checks the second factor of a login.
 func (a *App) apiVerify(w http.ResponseWriter, r *http.Request) error {
 	login, err := a.apiProve(r)
 	if err == nil && login.Action != "" {
-		err = twofa.ErrExpired // a step-up is for the token it was asked with
+		err = twofa.ErrExpired // a step-up belongs to the bearer token that started it
 	}
 	return a.apiAnswer(w, r, login, err)
 }
 
-// apiProve takes a challenge and a proof.
+// apiProve checks a proof against a challenge.
 func (a *App) apiProve(r *http.Request) (twofa.Result, error) {
 	in, err := readStrings(r, "challenge", "method", "code")
 	if err != nil {
@@ -83,8 +84,8 @@ func (a *App) apiProve(r *http.Request) (twofa.Result, error) {
 	return login, err
 }
 
-// apiStepUp asks for the fresh proof of an action. It is given to
-// apiStepUpVerify, and then the action can be done.
+// apiStepUp returns the challenge for an action that needs a fresh proof. After
+// apiStepUpVerify the program can perform the action.
 func (a *App) apiStepUp(w http.ResponseWriter, r *http.Request) error {
 	in, err := readStrings(r, "action")
 	if err != nil {
@@ -94,12 +95,12 @@ func (a *App) apiStepUp(w http.ResponseWriter, r *http.Request) error {
 	return a.apiAnswer(w, r, login, err)
 }
 
-// apiStepUpVerify takes that proof. The program keeps the token it has, and
-// what was proven is kept with it.
+// apiStepUpVerify checks that proof and stores the new session with the
+// sign-in. The program keeps its bearer token.
 func (a *App) apiStepUpVerify(w http.ResponseWriter, r *http.Request) error {
 	login, err := a.apiProve(r)
 	if err == nil && !a.sameSession(login.Session, visitorOf(r).Proven) {
-		err = twofa.ErrExpired // a challenge of another session: nothing of it comes here
+		err = twofa.ErrExpired // the challenge belongs to another session, which must not move into this one
 	}
 	if err == nil {
 		_, err = a.db.ExecContext(r.Context(), `UPDATE signins SET twofa = $1 WHERE id = $2`, login.Session.Reveal(), visitorOf(r).Signin)
@@ -115,8 +116,8 @@ func (a *App) sameSession(x, y twofa.Session) bool {
 	return errX == nil && errY == nil && dx.ID == dy.ID
 }
 
-// apiAnswer says where a login or step-up stands. Only a session becomes a
-// bearer token. Set-up is for people: it needs a browser.
+// apiAnswer writes the result of a login or step-up. Only a session becomes a
+// bearer token. Enrollment needs a browser, so the API refuses it.
 func (a *App) apiAnswer(w http.ResponseWriter, r *http.Request, login twofa.Result, err error) error {
 	if err == nil && login.Next == twofa.NextEnroll {
 		err = &twofa.DeniedError{Reason: twofa.ReasonEnroll}
@@ -157,8 +158,9 @@ var (
 	errBadJSON = &httpError{http.StatusBadRequest, "Send one JSON object with the fields of this call, each once and each a string."}
 )
 
-// readStrings reads a body strictly. encoding/json would take null for "",
-// the last of two equal fields, and ignore what follows.
+// readStrings reads a JSON object of strings strictly. encoding/json would
+// accept null as "", use the last of two equal fields, and ignore data after
+// the object.
 func readStrings(r *http.Request, fields ...string) (map[string]string, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, errNotJSON

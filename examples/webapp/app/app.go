@@ -1,7 +1,8 @@
 // Package app is a small team product, Acme Contacts: accounts with members,
-// a contact list and its export. It is the example host of package twofa:
-// gate.go holds the places where a second factor went into it, and
-// secondfactor.go what it was configured with.
+// a contact list and its export. It shows how a product uses package twofa.
+// Start with gate.go, which contains the calls that a second factor added to
+// the product, and secondfactor.go, which configures it. The table in routes.go
+// lists every route.
 package app
 
 import (
@@ -22,30 +23,30 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-// Config is what an [App] needs from outside.
+// Config configures an [App].
 type Config struct {
 	DB      *sql.DB       // from OpenDB; required
 	Keys    twofa.KeyRing // from LoadKeys; required
-	BaseURL string        // where browsers reach the app, as in https://contacts.example; required, links in mail start with it
+	BaseURL string        // URL at which browsers reach the app, such as https://contacts.example; required; links in email start with it
 
-	// Mailer sends reset links, invitations, sign-in links and notices. In demo
-	// mode nil means the outbox; else it is required.
+	// Mailer sends reset links, invitations, sign-in links and notices. If nil
+	// in demo mode, it defaults to the outbox. Otherwise it is required.
 	Mailer twofa.Mailer
-	// SMS sends texted codes. In demo mode nil means the outbox; else it means
-	// that no account can have texted codes.
+	// SMS sends codes as text messages. If nil in demo mode, it defaults to the
+	// outbox. If nil otherwise, no account can use text messages.
 	SMS twofa.SMSSender
 
-	RecoveryCodes int  // a set, 1 to 20; 0 means 10
-	ViewableCodes bool // recovery codes can be shown again, see twofa.Config
+	RecoveryCodes int  // recovery codes in a set, 1 to 20; if zero, it defaults to 10
+	ViewableCodes bool // whether users can view their recovery codes again; see twofa.RecoveryConfig
 
-	// Demo fills an empty database with accounts whose password is
-	// [DemoPassword], keeps mail and texts in an outbox that anyone can read
-	// under /dev/outbox, and opens a stand-in identity provider that lets
-	// anyone in. It MUST NOT be set where strangers can connect.
+	// Demo fills an empty database with users whose password is
+	// [DemoPassword], keeps email and text messages in an outbox that anyone
+	// can read at /dev/outbox, and serves a fake identity provider that lets
+	// anyone sign in as any user. It MUST NOT be set if strangers can connect.
 	Demo bool
 
-	Now    func() time.Time // nil means time.Now
-	Logger *slog.Logger     // nil means slog.Default()
+	Now    func() time.Time // if nil, it defaults to time.Now
+	Logger *slog.Logger     // if nil, it defaults to slog.Default()
 }
 
 // App is the product as one http.Handler.
@@ -66,10 +67,10 @@ type App struct {
 	pages    map[string]*template.Template
 	routes   []Route
 	handler  http.Handler
-	sending  sync.RWMutex // read-locked while a message is under way
+	sending  sync.RWMutex // read-locked while a message is being sent
 }
 
-// New makes the tables it needs, fills in the demo data and returns the app.
+// New creates the tables, adds the demo data in demo mode, and returns the app.
 func New(cfg Config) (*App, error) {
 	base, err := checkConfig(cfg)
 	if err != nil {
@@ -114,14 +115,14 @@ func New(cfg Config) (*App, error) {
 func checkConfig(cfg Config) (*url.URL, error) {
 	var errs []error
 	if cfg.DB == nil {
-		errs = append(errs, errors.New("app: Config.DB is required"))
+		errs = append(errs, errors.New("app: Config.DB: required"))
 	}
 	if cfg.Mailer == nil && !cfg.Demo {
-		errs = append(errs, errors.New("app: Config.Mailer is required outside demo mode"))
+		errs = append(errs, errors.New("app: Config.Mailer: required unless Config.Demo is set"))
 	}
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		errs = append(errs, errors.New("app: Config.BaseURL must be an absolute http or https URL"))
+		errs = append(errs, fmt.Errorf("app: Config.BaseURL: must be an absolute http or https URL, is %q", cfg.BaseURL))
 	}
 	return base, errors.Join(errs...)
 }
@@ -144,15 +145,15 @@ func (a *App) prepare(ctx context.Context, cfg Config) error {
 // ServeHTTP serves one request.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Sweep deletes what has expired. Nothing depends on it but the size of the
-// database; call it now and then.
+// Sweep deletes expired rows. Call it from time to time, for example once an
+// hour. Only the size of the database depends on it.
 func (a *App) Sweep(ctx context.Context) error { return a.db.sweep(ctx, a.now()) }
 
-// Close waits for messages under way. Call it when no request is served any more.
+// Close waits for messages that are being sent. Call it after the last request.
 func (a *App) Close() { a.waitForMail() }
 
-// mail sends a message after the answer: how long an answer takes must not
-// tell whether an address is known.
+// mail sends a message in the background, because the time that a response
+// takes must not reveal whether an address is known.
 func (a *App) mail(ctx context.Context, compose func(context.Context) (twofa.Email, error)) {
 	a.sending.RLock()
 	ctx = context.WithoutCancel(ctx)
@@ -165,7 +166,7 @@ func (a *App) mail(ctx context.Context, compose func(context.Context) (twofa.Ema
 			err = a.mailer.SendMail(ctx, m)
 		}
 		if err != nil {
-			a.log.ErrorContext(ctx, "mail not sent", "error", err)
+			a.log.ErrorContext(ctx, "email not sent", "error", err)
 		}
 	}()
 }
@@ -175,5 +176,5 @@ func (a *App) waitForMail() {
 	defer a.sending.Unlock()
 }
 
-// link is an absolute URL below the base.
+// link returns an absolute URL below the base URL.
 func (a *App) link(elem ...string) string { return a.base.JoinPath(elem...).String() }

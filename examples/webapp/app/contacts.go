@@ -18,8 +18,8 @@ type contact struct {
 	Phone   string `json:"phone"`
 }
 
-// contacts walks the contacts of one account. Every query of this file names
-// the account of the visitor, and never one that the request names.
+// contacts calls yield for each contact of one account. Every query in this
+// file uses the account of the visitor, never one from the request.
 func (s store) contacts(ctx context.Context, accountID, search string, limit int, yield func(contact) error) error {
 	pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(search)) + "%"
 	rows, err := s.QueryContext(ctx, `SELECT id, name, company, email, phone FROM contacts
@@ -63,7 +63,7 @@ func (a *App) contactsPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.render(w, r, http.StatusOK, "contacts", "Contacts", map[string]any{
-		"List": list, "Search": search, "Proven": r.URL.Query().Get("export") == "ready", // only picks a sentence
+		"List": list, "Search": search, "Proven": r.URL.Query().Get("export") == "ready", // selects a sentence, grants nothing
 	})
 }
 
@@ -96,7 +96,7 @@ func (a *App) deleteContact(w http.ResponseWriter, r *http.Request) error {
 }
 
 // exportContacts streams all contacts as CSV, to browsers and API clients. It
-// is a POST: a link from elsewhere cannot start it.
+// needs a POST, so that a link on another site cannot start it.
 func (a *App) exportContacts(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="contacts.csv"`)
@@ -107,24 +107,24 @@ func (a *App) exportContacts(w http.ResponseWriter, r *http.Request) error {
 	}
 	n, deadline := 0, http.NewResponseController(w)
 	err := a.db.contacts(r.Context(), visitorOf(r).Account.ID, "", 1<<30, func(c contact) error {
-		if n++; n%500 == 0 { // a long export may take longer than one answer usually does
+		if n++; n%500 == 0 { // extend the write timeout, because an export may be long
 			_ = deadline.SetWriteDeadline(time.Now().Add(30 * time.Second))
 		}
 		return out.Write([]string{cell(c.Name), cell(c.Company), cell(c.Email), cell(c.Phone)})
 	})
-	if err != nil && n == 0 { // nothing has left yet, but the fresh proof is used up
+	if err != nil && n == 0 { // nothing was sent yet, but the fresh proof is used up
 		w.Header().Del("Content-Disposition")
 		return halfDone(err)
 	}
 	out.Flush()
 	if err := cmp.Or(err, out.Error()); err != nil {
-		a.log.ErrorContext(r.Context(), "export cut short", "error", err)
-		panic(http.ErrAbortHandler) // half a file must not look like a whole one
+		a.log.ErrorContext(r.Context(), "export aborted", "error", err)
+		panic(http.ErrAbortHandler) // so that half a file does not look complete
 	}
 	return nil
 }
 
-// cell keeps spreadsheets from running what a contact's field says.
+// cell keeps spreadsheets from running a contact's field as a formula.
 func cell(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s

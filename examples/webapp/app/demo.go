@@ -10,27 +10,27 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// DemoPassword is everyone's in demo mode, and well known.
+// DemoPassword is the password of every demo user. It is public.
 const DemoPassword = "demo-boat-sails-far"
 
-// DemoPerson is somebody whom demo mode creates.
+// DemoPerson is a user that demo mode creates.
 type DemoPerson struct {
-	Account string // id, as in "harbor"
+	Account string // ID of the account, such as "harbor"
 	Name    string
 	Email   string
 	Role    Role
-	Phone   string // to type in, where the account texts codes; it is set aside for fiction
+	Phone   string // number to enter if the account uses text messages; reserved for fiction
 }
 
-// DemoAccount is a team that demo mode creates.
+// DemoAccount is an account that demo mode creates.
 type DemoAccount struct {
 	ID, Name string
 	SSO      bool
-	Policy   *twofa.Policy // nil: that of accounts that have set none
-	Says     string        // the policy in words
+	Policy   *twofa.Policy // if nil, the account has set none
+	Says     string        // description of the policy
 }
 
-// DemoAccounts lists an account for each kind of policy.
+// DemoAccounts returns one account for each kind of policy.
 func DemoAccounts() []DemoAccount {
 	optional, text, app := twofa.PolicyOptional(), twofa.PolicySMS(), twofa.PolicyAuthenticator()
 	text.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 0}} // a code for each export
@@ -43,7 +43,8 @@ func DemoAccounts() []DemoAccount {
 	}
 }
 
-// DemoPeople lists who is in the demo accounts. Cleo and Finn are in two.
+// DemoPeople returns the members of the demo accounts. Cleo and Finn are
+// members of two.
 func DemoPeople() []DemoPerson {
 	return []DemoPerson{
 		{"brook", "Ida Demo", "ida@brook.example", Owner, ""},
@@ -61,14 +62,14 @@ func DemoPeople() []DemoPerson {
 	}
 }
 
-// seed fills an empty database.
+// seed adds the demo data to an empty database.
 func (a *App) seed(ctx context.Context) error {
 	var n int
 	if err := a.db.QueryRowContext(ctx, `SELECT count(*) FROM accounts`).Scan(&n); err != nil || n > 0 {
 		return err
 	}
 	for _, acc := range DemoAccounts() {
-		if acc.Policy != nil { // first: no account is there for a moment without it
+		if acc.Policy != nil { // before the account exists, so that it is never without its policy
 			if err := a.twofa.SetPolicy(ctx, twofa.Host("start-up"), acc.ID, *acc.Policy); err != nil {
 				return err
 			}
@@ -96,8 +97,8 @@ func (a *App) seed(ctx context.Context) error {
 	return nil
 }
 
-// seedContacts uses names that nobody has and telephone numbers that are set
-// aside for fiction.
+// seedContacts uses invented names and phone numbers that are reserved for
+// fiction.
 func (a *App) seedContacts(ctx context.Context, accountID string) error {
 	first := []string{"Avery", "Blake", "Casey", "Drew", "Emery", "Frankie", "Gray", "Harper", "Indigo", "Jules", "Kit", "Lane"}
 	last := map[string]string{"brook": "Brooks", "harbor": "Sample", "meadow": "Placeholder", "summit": "Peak"}[accountID]

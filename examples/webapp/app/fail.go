@@ -10,7 +10,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-// httpError is an error that the visitor may read.
+// httpError is an error whose text is shown to the visitor.
 type httpError struct {
 	status int
 	text   string
@@ -26,23 +26,23 @@ var (
 	errHalfDone    = &httpError{http.StatusServiceUnavailable, "We lost touch with our data on the way. What you sent may have been done all the same: look before you send it again."}
 )
 
-// shown is the one place where an error gets its status and its words. What is
-// wrong with the program panics or names errInternal, so all that pages return
-// beside what is named here comes from the database.
+// shown returns the status and the text for an error. No other function decides
+// that. A bug panics or wraps errInternal, so every other error that a page
+// returns comes from the database.
 func shown(err error) *httpError {
 	if e, ok := errors.AsType[*httpError](err); ok {
 		return e
 	}
 	if _, ok := errors.AsType[*twofa.DeniedError](err); ok || errors.Is(err, twofa.ErrNotAllowed) {
-		return errSignedOut // by another request meanwhile: guards have let this one in
+		return errSignedOut // by a concurrent request, because the guard has let this one in
 	}
-	if errors.Is(err, sql.ErrNoRows) { // of a row that has to be there
+	if errors.Is(err, sql.ErrNoRows) { // of a row that must exist
 		return errInternal
 	}
 	return errUnavailable
 }
 
-// halfDone is for an error that comes after something was changed.
+// halfDone wraps an error that occurred after something was changed.
 func halfDone(err error) error {
 	if _, own := errors.AsType[*httpError](err); own || err == nil {
 		return err
@@ -50,7 +50,8 @@ func halfDone(err error) error {
 	return fmt.Errorf("%w: %w", errHalfDone, err)
 }
 
-// unavailable tells the pages of the second factor what shown tells ours.
+// unavailable wraps a database error, so that package twofahttp answers it with
+// 503.
 func unavailable(err error) error {
 	if err == nil {
 		return nil
@@ -58,15 +59,15 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", twofa.ErrUnavailable, err)
 }
 
-// message is what its page gets.
+// message is the data of the page "message".
 type message struct {
 	Text   string
-	Again  string // address to try again at
-	Resend bool   // it can be tried again, but not by following a link
+	Again  string // URL of the link "Try again"
+	Resend bool   // whether the visitor can send the form again
 }
 
-// fail turns an error into an answer. The visitor learns nothing of its cause,
-// which is logged. It needs no session, because that may be what is missing.
+// fail writes the response for an error. The cause is logged and never shown.
+// It works without a web session, because loading the session may have failed.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e, title := shown(err), "That did not work"
 	if e.status >= http.StatusInternalServerError {

@@ -9,13 +9,14 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Everything in this file is where the second factor meets the product: after
-// a first factor, in front of every signed-in route, around what is sensitive,
-// and where it is kept who is signed in. secondfactor.go configures it.
+// This file contains the calls that a second factor adds to a product: after a
+// first factor, in front of every route for signed-in users, around sensitive
+// actions, and in the storage of sessions. secondfactor.go configures it.
 
-// firstFactorDone is where every door of the product ends, browser and API
-// alike, once it knows who is there. What that is worth, the account's policy
-// says: hostSessions.SignIn and apiAnswer sign in, and nothing else does.
+// firstFactorDone is the end of every sign-in path of the product, in the
+// browser and in the API. It does not sign the user in: the account's policy
+// decides what else is needed. Only hostSessions.SignIn and apiAnswer sign a
+// user in.
 func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, userID, accountID string, by twofa.FirstFactorMethod) error {
 	first := twofa.FirstFactor{UserID: userID, Account: accountID, By: by}
 	if by == twofa.BySSO {
@@ -25,16 +26,16 @@ func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, userID, ac
 		return a.apiFirstFactor(w, r, first)
 	}
 	next := a.sessions.GetString(r.Context(), keyReturn)
-	if err := a.forgetBrowser(r.Context()); err != nil { // nobody is signed in now, under a new session id
+	if err := a.forgetBrowser(r.Context()); err != nil { // the browser is signed out now and has a new session ID
 		return err
 	}
 	a.web.FirstFactor(w, r, first, next)
 	return nil
 }
 
-// guard stands in front of every route for signed-in people. It asks anew at
-// each request whether the sign-in still exists, whether what was proven in it
-// is enough for the account it is in, and what role its owner has.
+// guard wraps every route for signed-in users. On each request it checks that
+// the sign-in still exists, that its session satisfies the policy of the
+// account, and that the user's role covers needs.
 func (a *App) guard(needs Role, next page) page {
 	return a.identify(through(a.web.Guard, func(w http.ResponseWriter, r *http.Request) error {
 		if v := visitorOf(r); v == nil || !v.Role.Covers(needs) {
@@ -44,8 +45,8 @@ func (a *App) guard(needs Role, next page) page {
 	}))
 }
 
-// sensitive goes around what needs a fresh proof. Viewing asks (GET, HEAD),
-// doing spends (POST).
+// sensitive wraps a route that needs a fresh proof. GET and HEAD check the
+// proof, POST uses it up.
 func (a *App) sensitive(action string, next page) page {
 	require := func(h http.Handler) http.Handler { return a.web.RequireAction(action, h) }
 	return through(require, func(w http.ResponseWriter, r *http.Request) error {
@@ -57,8 +58,8 @@ func (a *App) sensitive(action string, next page) page {
 	})
 }
 
-// identify finds out whose request it is and turns nobody away: the guard does,
-// and the pages of the second factor decide for themselves.
+// identify finds the visitor of a request. It refuses no request, because the
+// guard does that, and the pages of the second factor decide for themselves.
 func (a *App) identify(next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		v, err := a.findVisitor(r)
@@ -71,7 +72,7 @@ func (a *App) identify(next page) page {
 	}
 }
 
-// through puts a middleware of net/http's kind in front of a page.
+// through wraps a page in a net/http middleware.
 func through(middleware func(http.Handler) http.Handler, next page) page {
 	return func(w http.ResponseWriter, r *http.Request) (err error) {
 		middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { err = next(w, r) })).ServeHTTP(w, r)
@@ -79,8 +80,9 @@ func through(middleware func(http.Handler) http.Handler, next page) page {
 	}
 }
 
-// hostSessions keeps what was proven in the row of a sign-in: the browser
-// holds no more than the random id of its web session, a program its token.
+// hostSessions stores the session of package twofa in the row of a sign-in. The
+// browser has only the random ID of its web session, and a program only its
+// bearer token.
 type hostSessions struct{ app *App }
 
 // Session implements twofahttp.Sessions.
@@ -91,8 +93,9 @@ func (s hostSessions) Session(r *http.Request) twofa.Session {
 	return twofa.Session{}
 }
 
-// SignIn implements twofahttp.Sessions. The session gets a new id and loses all
-// it held, so nothing planted before lives on.
+// SignIn implements twofahttp.Sessions. The web session gets a new ID and loses
+// its content, so that an attacker who planted it gains nothing (session
+// fixation).
 func (s hostSessions) SignIn(_ http.ResponseWriter, r *http.Request, proven twofa.Session) error {
 	id, err := s.app.newSignin(r, proven, sql.NullString{})
 	if err != nil {

@@ -11,11 +11,12 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// LoadKeys reads the key ring that seals second-factor state: from ring, as an
-// environment variable or a secret manager gives it, else from the file
-// twofa.key in the folder dir. Where create is set and there is neither, it
-// makes that file. Who has it beside the database can read and forge
-// second-factor state: a product keeps the two apart.
+// LoadKeys returns the key ring that encrypts second-factor state. It parses
+// ring, such as the value of an environment variable. If ring is empty, it
+// reads the file twofa.key in the folder dir. If the file does not exist and
+// create is true, it creates the file. An attacker who has both the keys and
+// the database can read and forge second-factor state, so a product keeps them
+// apart.
 func LoadKeys(ring, dir string, create bool) (twofa.KeyRing, error) {
 	if ring != "" {
 		return twofa.ParseKeyRing(ring)
@@ -26,7 +27,7 @@ func LoadKeys(ring, dir string, create bool) (twofa.KeyRing, error) {
 		text, err = createKeys(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return twofa.KeyRing{}, fmt.Errorf("no key ring: set TWOFA_KEYS to id:key, with a key from `openssl rand -base64 32`, or provide %s", path)
+		return twofa.KeyRing{}, fmt.Errorf("TWOFA_KEYS: must be id:key with a key from `openssl rand -base64 32`, or %s must exist", path)
 	}
 	if err != nil {
 		return twofa.KeyRing{}, err
@@ -34,13 +35,13 @@ func LoadKeys(ring, dir string, create bool) (twofa.KeyRing, error) {
 	return twofa.ParseKeyRing(strings.TrimSpace(string(text)))
 }
 
-// createKeys links the finished file into place: of two processes that start
-// at once, both end up with the one that came first, and with all of it.
+// createKeys links the complete file into place. If two processes start at the
+// same time, both read the file of the first, and never half of it.
 func createKeys(path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "twofa-*.key") // for its owner only
+	f, err := os.CreateTemp(filepath.Dir(path), "twofa-*.key") // readable by its owner only
 	if err != nil {
 		return nil, err
 	}

@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// Attempts allowed within limitWindow. The smallest limit is on the pair, so
-// that strangers who guess do not lock a person out of their own address.
+// Attempts allowed within limitWindow. The smallest limit applies to the pair,
+// so that an attacker who guesses cannot lock out the user, who has another
+// address.
 const (
 	limitWindow  = 15 * time.Minute
-	limitPair    = 10  // one address trying one user
-	limitAddress = 100 // one address trying anyone
-	limitUser    = 200 // anyone trying one user
-	limitKeys    = 100_000
+	limitPair    = 10      // one IP address and one user
+	limitAddress = 100     // one IP address and all users
+	limitUser    = 200     // all IP addresses and one user
+	limitKeys    = 100_000 // bounds the memory
 )
 
-// limiter counts attempts at passwords and mails in the memory of this
-// process. A product on many servers keeps such counters where all see them.
+// limiter counts attempts at passwords and emails in the memory of this
+// process. A product on many servers must share such counters between them.
 type limiter struct {
 	now func() time.Time
 
@@ -34,14 +35,15 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, used: make(map[string]*window)}
 }
 
-// attempt counts one attempt before its outcome is known, so that many at once
-// cannot overtake the count. done takes it back; call it on success.
+// attempt counts one attempt before its outcome is known, so that concurrent
+// attempts cannot exceed the limit. On success, call done: it resets the pair
+// and takes the attempt back from the other two.
 func (l *limiter) attempt(ip, user string) (done func(), ok bool) {
 	ip = network(ip)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.used) > limitKeys {
-		clear(l.used) // bounds the memory; to get here takes more addresses than guesses are worth
+		clear(l.used) // an attacker needs more IP addresses for this than the guesses are worth
 	}
 	pair, address, target := l.window("pair "+ip+" "+user), l.window("ip "+ip), l.window("user "+user)
 	if pair.count >= limitPair || address.count >= limitAddress || target.count >= limitUser {
@@ -68,7 +70,8 @@ func (l *limiter) window(key string) *window {
 	return w
 }
 
-// network is what one customer gets: an IPv4 address, a /64 of IPv6.
+// network returns the range that one customer has: an IPv4 address, or an IPv6
+// /64.
 func network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil || addr.Unmap().Is4() {

@@ -13,7 +13,7 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// demoTeam is one account on the demo's login page.
+// demoTeam is one account on the login page in demo mode.
 type demoTeam struct {
 	DemoAccount
 	People []DemoPerson
@@ -33,8 +33,9 @@ type loginForm struct {
 	Demo                         []demoTeam
 }
 
-// loginPage keeps the way back that the guard gives in the query. Anybody can
-// write one there: FirstFactor follows it only to a path of this site.
+// loginPage stores the page to return to, which the guard puts into the query.
+// An attacker can put any URL there, so FirstFactor redirects only to a path of
+// this site.
 func (a *App) loginPage(w http.ResponseWriter, r *http.Request) error {
 	if next := r.URL.Query().Get("next"); next != "" {
 		a.sessions.Put(r.Context(), keyReturn, next)
@@ -49,7 +50,7 @@ func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form
 	return a.render(w, r, status, "login", "Sign in", form)
 }
 
-// login is the main door.
+// login is the sign-in path with a password.
 func (a *App) login(w http.ResponseWriter, r *http.Request) error {
 	email := r.PostFormValue("email")
 	u, err := a.checkPassword(r, email, r.PostFormValue("password"))
@@ -62,8 +63,8 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) error {
 	return a.enterFirstAccount(w, r, u, twofa.ByPassword)
 }
 
-// enterFirstAccount goes on to the account that u has been in longest; there
-// u can switch to the others.
+// enterFirstAccount continues in the account with the user's oldest membership.
+// The user can switch to the others there.
 func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, by twofa.FirstFactorMethod) error {
 	in, err := a.db.membershipsOf(r.Context(), u.ID)
 	if err != nil {
@@ -84,8 +85,9 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// switchAccount moves a sign-in to another account of the same person. It is
-// no door: the next request meets the guard of that account.
+// switchAccount moves a sign-in to another account of the same user. It is not
+// a sign-in path, because the next request is checked by the policy of that
+// account.
 func (a *App) switchAccount(w http.ResponseWriter, r *http.Request) error {
 	v, to := visitorOf(r), r.PostFormValue("account")
 	if _, err := a.db.member(r.Context(), to, v.User.ID); err != nil {

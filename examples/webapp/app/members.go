@@ -17,7 +17,7 @@ const inviteLifetime = 7 * 24 * time.Hour
 
 type memberRow struct {
 	member
-	Self, Managed bool // Managed: the visitor may change and remove this one
+	Self, Managed bool // Managed: the visitor may change and remove the member
 }
 
 func (a *App) membersPage(w http.ResponseWriter, r *http.Request) error {
@@ -33,8 +33,8 @@ func (a *App) membersPage(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "members", "Members", rows)
 }
 
-// grantable reports whether by may give role: nobody makes an owner here, and
-// nobody gives more than they have.
+// grantable reports whether a member with role by may give role. No member can
+// make an owner or give a role above their own.
 func grantable(by, role Role) bool {
 	return (role == Member || role == Admin) && by.Covers(role)
 }
@@ -73,17 +73,17 @@ func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
 type inviteForm struct {
 	Email, Account string
 	Role           Role
-	Known          bool // has a password here already
+	Known          bool // whether the user exists and has a password
 }
 
 func (a *App) invitePage(w http.ResponseWriter, r *http.Request) error {
 	l, err := a.db.findLink(r.Context(), linkInvite, r.PathValue("token"), a.now())
 	if err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	acc, err := a.db.account(r.Context(), l.Account)
 	if err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	_, err = a.db.userByEmail(r.Context(), l.Email)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -92,13 +92,13 @@ func (a *App) invitePage(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "invite", "Join "+acc.Name, inviteForm{l.Email, acc.Name, l.Role, err == nil})
 }
 
-// acceptInvite is a door. Whoever has a user here already proves it with the
-// password: to own the mailbox is enough only for a new one.
+// acceptInvite is a sign-in path. An existing user must enter the password.
+// Only for a new user is access to the mailbox enough.
 func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 	ctx, token := r.Context(), r.PathValue("token")
 	l, err := a.db.findLink(ctx, linkInvite, token, a.now())
 	if err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	var u user
 	by := twofa.ByPassword
@@ -113,18 +113,18 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = a.db.inTx(ctx, func(tx store) error {
-		if _, err := tx.spendLink(ctx, linkInvite, token, a.now()); err != nil {
+		if _, err := tx.useLink(ctx, linkInvite, token, a.now()); err != nil {
 			return err
 		}
 		return tx.join(ctx, u, l.Account, l.Role, a.now())
 	})
 	if err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	return halfDone(a.firstFactorDone(w, r, u.ID, l.Account, by))
 }
 
-// newUser reads the form of somebody who has none yet. The user exists once join has run.
+// newUser returns the user from the form. join stores it.
 func (a *App) newUser(r *http.Request, email string) (user, error) {
 	name, password := strings.TrimSpace(r.PostFormValue("name")), r.PostFormValue("password")
 	if err := errors.Join(checkName(name), checkNewPassword(password)); err != nil {
@@ -134,7 +134,8 @@ func (a *App) newUser(r *http.Request, email string) (user, error) {
 	return user{ID: rand.Text(), Email: normalEmail(email), Name: name, Password: hash, Stamp: rand.Text()}, err
 }
 
-// join makes u a member, and a user where it is none yet. It is part of a transaction.
+// join makes u a member of an account, and stores u if it is new. Run it in a
+// transaction.
 func (s store) join(ctx context.Context, u user, accountID string, role Role, now time.Time) error {
 	_, err := s.ExecContext(ctx, `INSERT INTO users (id, email, name, password, stamp) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (id) DO NOTHING`, u.ID, u.Email, u.Name, u.Password, u.Stamp)
@@ -188,9 +189,9 @@ func (a *App) removeMember(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// managed is the member that the path names, if the visitor stands above: in
-// the same account and with a higher role, hence never oneself. To everyone
-// else that member does not exist.
+// managed returns the member with the ID in the path if the visitor is in the
+// same account and has a higher role, so never the visitor. In another account,
+// the member does not exist for the visitor.
 func (a *App) managed(r *http.Request) (member, error) {
 	v := visitorOf(r)
 	m, err := a.db.member(r.Context(), v.Account.ID, r.PathValue("id"))
@@ -203,7 +204,8 @@ func (a *App) managed(r *http.Request) (member, error) {
 	return m, nil
 }
 
-// hideMissing answers for a row that is not there, or is another account's.
+// hideMissing turns a missing row into errNotFound. A row of another account is
+// missing, too.
 func hideMissing(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return errNotFound

@@ -14,8 +14,8 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Outbox keeps what would have been mailed or texted, for demos and tests.
-// It is safe for concurrent use.
+// Outbox is a mailer and a gateway that stores messages instead of sending
+// them, for demos and tests. It is safe for concurrent use.
 type Outbox struct {
 	now func() time.Time
 
@@ -23,11 +23,11 @@ type Outbox struct {
 	kept []Message
 }
 
-// Message is one mail or text in an [Outbox].
+// Message is one email or text message in an [Outbox].
 type Message struct {
 	Channel string    `json:"channel"` // "mail" or "sms"
 	To      string    `json:"to"`
-	Subject string    `json:"subject"` // empty for a text
+	Subject string    `json:"subject"` // empty for a text message
 	Text    string    `json:"text"`
 	At      time.Time `json:"at"`
 }
@@ -39,12 +39,12 @@ var (
 	_ twofa.SMSSender = (*Outbox)(nil)
 )
 
-// SendMail keeps m.
+// SendMail implements [twofa.Mailer].
 func (o *Outbox) SendMail(ctx context.Context, m twofa.Email) error {
 	return o.keep(ctx, Message{Channel: "mail", To: m.To, Subject: m.Subject, Text: m.Text})
 }
 
-// SendSMS keeps m.
+// SendSMS implements [twofa.SMSSender].
 func (o *Outbox) SendSMS(ctx context.Context, m twofa.TextMessage) error {
 	return o.keep(ctx, Message{Channel: "sms", To: m.To, Text: m.Body})
 }
@@ -54,7 +54,7 @@ func (o *Outbox) keep(ctx context.Context, m Message) error {
 		return err
 	}
 	if m.To == "" || strings.ContainsAny(m.To+m.Subject, "\r\n") {
-		return errors.New("outbox: recipient or subject is empty or has a line break")
+		return errors.New("outbox: recipient must not be empty, and recipient and subject must not contain a line break")
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,7 +64,7 @@ func (o *Outbox) keep(ctx context.Context, m Message) error {
 	return nil
 }
 
-// Messages returns what is kept, newest last.
+// Messages returns the newest 500 messages, newest last.
 func (o *Outbox) Messages() []Message {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -78,16 +78,17 @@ func (a *App) outboxPage(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "outbox", "Outbox", newestFirst)
 }
 
-// outboxJSON answers when nothing is under way any more, so that a test reads
-// there what its last request caused.
+// outboxJSON waits for messages that are being sent, so that a test sees the
+// message that its last request caused.
 func (a *App) outboxJSON(w http.ResponseWriter, _ *http.Request) error {
 	a.waitForMail()
 	writeJSON(w, http.StatusOK, a.outbox.Messages())
 	return nil
 }
 
-// onThisMachine keeps foreign sites from reading a demo page through a name of
-// their own that resolves to this machine (DNS rebinding).
+// onThisMachine refuses requests for another host name, so that another site
+// cannot read a demo page through its own name that resolves to this machine
+// (DNS rebinding).
 func (a *App) onThisMachine(next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Host != a.base.Host && !loopback(r.Host) {
@@ -97,7 +98,7 @@ func (a *App) onThisMachine(next page) page {
 	}
 }
 
-// loopback reports whether hostport names this machine.
+// loopback reports whether hostport is localhost or a loopback address.
 func loopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {

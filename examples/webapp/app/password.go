@@ -15,17 +15,17 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// OWASP's choice for little memory. Tests have a cheaper one.
+// Parameters that OWASP recommends for little memory. Tests use cheaper ones.
 var (
 	argonTime   uint32 = 2
 	argonMemory uint32 = 19 << 10 // KiB
 )
 
-// passwords makes and checks argon2id hashes, no more at once than there are
-// processors: each takes 19 MB.
+// passwords creates and checks argon2id hashes, at most as many at once as
+// there are processors, because each needs 19 MB.
 type passwords struct {
 	slots chan struct{}
-	dummy string // compared with where there is no user, so that it takes as long
+	dummy string // hash to compare with if the user is unknown, so that it takes as long
 }
 
 func newPasswords() (*passwords, error) {
@@ -45,7 +45,7 @@ func (p *passwords) key(ctx context.Context, password string, salt []byte) ([]by
 	return argon2.IDKey([]byte(password), salt, argonTime, argonMemory, 1, 32), nil
 }
 
-// hash returns the text to keep: parameters, salt and key.
+// hash returns the text to store: parameters, salt and key.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, 16)
 	rand.Read(salt) // never fails
@@ -60,8 +60,8 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 
 var errWrongPassword = errors.New("wrong password")
 
-// check returns nil if password is the one that was hashed, errWrongPassword
-// if it is not or if hash is none of ours.
+// check returns nil if hash was created from password. Otherwise, or if hash
+// was not created by this package, it returns errWrongPassword.
 func (p *passwords) check(ctx context.Context, hash, password string) error {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 {
@@ -88,8 +88,8 @@ var (
 	errTooMany = &httpError{http.StatusTooManyRequests, "Too many attempts. Wait a quarter of an hour, then try again."}
 )
 
-// checkPassword is the one place where a password is compared. The answer and
-// its time are the same for a wrong password and an unknown address.
+// checkPassword is the only function that compares a password. Its result and
+// the time it takes are the same for a wrong password and an unknown address.
 func (a *App) checkPassword(r *http.Request, email, password string) (user, error) {
 	ctx := r.Context()
 	done, ok := a.limit.attempt(clientIP(r), normalEmail(email))
@@ -117,10 +117,10 @@ func checkNewPassword(password string) error {
 	return nil
 }
 
-// setPassword changes a password and the user's stamp, and ends every sign-in
-// but keep: whoever knew the old password is out, and older reset links are
-// dead. It is part of a transaction, after which the second factor has to be
-// told by CredentialsChanged.
+// setPassword changes the user's password and security stamp, deletes the
+// user's reset links, and ends every sign-in except keep, so that an attacker
+// who knew the old password is signed out. Run it in a transaction, and call
+// CredentialsChanged afterwards.
 func (s store) setPassword(ctx context.Context, userID, hash, keep string) error {
 	err := oneRow(s.ExecContext(ctx, `UPDATE users SET password = $1, stamp = $2 WHERE id = $3`, hash, rand.Text(), userID))
 	if err != nil {

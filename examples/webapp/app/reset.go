@@ -16,7 +16,8 @@ func (a *App) forgotPage(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "forgot", "Reset your password", nil)
 }
 
-// forgot answers the same, and as fast, whether the address is known or not.
+// forgot gives the same response in the same time for known and unknown
+// addresses.
 func (a *App) forgot(w http.ResponseWriter, r *http.Request) error {
 	email := r.PostFormValue("email")
 	if _, ok := a.limit.attempt(clientIP(r), "mail "+normalEmail(email)); !ok {
@@ -40,25 +41,26 @@ func (a *App) forgot(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-var errDeadLink = &httpError{http.StatusGone, "This link has been used or is too old. Ask for a new one."}
+var errInvalidLink = &httpError{http.StatusGone, "This link has been used or is too old. Ask for a new one."}
 
-// resetPage shows a form and changes nothing: mail scanners open links.
+// resetPage shows a form and changes nothing, because mail scanners open links.
 func (a *App) resetPage(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.findLink(r.Context(), linkReset, r.PathValue("token"), a.now()); err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	return a.render(w, r, http.StatusOK, "reset", "Choose a new password", nil)
 }
 
-// reset is a door: who can read the mailbox chooses a password and is let in
-// as far as a password goes.
+// reset is a sign-in path. A user who can read the mailbox chooses a new
+// password and has then given a first factor, like a user who entered a
+// password.
 func (a *App) reset(w http.ResponseWriter, r *http.Request) error {
 	ctx, token := r.Context(), r.PathValue("token")
 	if err := checkNewPassword(r.PostFormValue("password")); err != nil {
 		return err
 	}
-	if _, err := a.db.findLink(ctx, linkReset, token, a.now()); err != nil { // before the work that a hash is
-		return deadLink(err)
+	if _, err := a.db.findLink(ctx, linkReset, token, a.now()); err != nil { // before hashing, which is expensive
+		return invalidLink(err)
 	}
 	hash, err := a.password.hash(ctx, r.PostFormValue("password"))
 	if err != nil {
@@ -66,7 +68,7 @@ func (a *App) reset(w http.ResponseWriter, r *http.Request) error {
 	}
 	u, err := a.db.resetPassword(ctx, token, hash, a.now())
 	if err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	if err := a.twofa.CredentialsChanged(ctx, twofa.Host("password reset"), u.ID); err != nil {
 		return halfDone(err)
@@ -74,10 +76,10 @@ func (a *App) reset(w http.ResponseWriter, r *http.Request) error {
 	return halfDone(a.enterFirstAccount(w, r, u, twofa.ByEmail))
 }
 
-// resetPassword spends a reset link and sets the password of whom it was mailed to.
+// resetPassword uses up a reset link and sets the password of its user.
 func (s store) resetPassword(ctx context.Context, token, hash string, now time.Time) (u user, err error) {
 	err = s.inTx(ctx, func(tx store) error {
-		l, err := tx.spendLink(ctx, linkReset, token, now)
+		l, err := tx.useLink(ctx, linkReset, token, now)
 		if err != nil {
 			return err
 		}
@@ -89,9 +91,10 @@ func (s store) resetPassword(ctx context.Context, token, hash string, now time.T
 	return u, err
 }
 
-func deadLink(err error) error {
+// invalidLink turns a missing row into errInvalidLink.
+func invalidLink(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return errDeadLink
+		return errInvalidLink
 	}
 	return err
 }

@@ -8,28 +8,29 @@ import (
 	"time"
 )
 
-// page answers one request. An error it returns is answered by fail.
+// page handles one request. If it returns an error, fail writes the response.
 type page func(http.ResponseWriter, *http.Request) error
 
-// Route is one entry of the table that the app is made of.
+// Route is one entry in the table of routes.
 type Route struct {
 	Method, Path string
-	Needs        Role   // Anyone, or the lowest role that may come in
-	Action       string // name of the sensitive action it belongs to, if any
+	Needs        Role   // lowest role that may use the route, or Anyone
+	Action       string // sensitive action that needs a fresh proof, if any
 	do           page
 }
 
-// api reports whether a route speaks JSON and knows its caller by a bearer
-// token. It never looks at cookies, so it needs no protection against forged forms.
+// api reports whether a route belongs to the API: it reads and writes JSON and
+// identifies its caller by a bearer token. It ignores cookies, so it needs no
+// protection against forged requests (CSRF).
 func (rt Route) api() bool { return strings.HasPrefix(rt.Path, "/api/") }
 
-// table is every route there is.
+// table returns every route.
 func (a *App) table() []Route {
 	routes := []Route{
 		{"GET", "/{$}", Anyone, "", a.home},
 		{"GET", "/static/{file}", Anyone, "", a.static},
 
-		// Doors. Each ends in firstFactorDone.
+		// Sign-in paths. Each ends in firstFactorDone.
 		{"GET", "/login", Anyone, "", a.loginPage},
 		{"POST", "/login", Anyone, "", a.login},
 		{"GET", "/forgot", Anyone, "", a.forgotPage},
@@ -41,7 +42,7 @@ func (a *App) table() []Route {
 		{"POST", "/api/login", Anyone, "", a.apiLogin},
 		{"POST", "/api/login/send", Anyone, "", a.apiSend},
 		{"POST", "/api/login/verify", Anyone, "", a.apiVerify},
-		{"", "/2fa/", Anyone, "", a.secondFactor}, // every method: it looks at them itself
+		{"", "/2fa/", Anyone, "", a.secondFactor}, // every method, because its handler checks the method itself
 		{"POST", "/logout", Anyone, "", a.logout},
 
 		{"POST", "/switch", Member, "", a.switchAccount},
@@ -83,10 +84,11 @@ func (a *App) table() []Route {
 	return routes
 }
 
-// Routes lists every route, for tests that walk them all.
+// Routes returns every route, for tests that check them all.
 func (a *App) Routes() []Route { return slices.Clone(a.routes) }
 
-// serve builds the handler: what holds for every answer outside, the table inside.
+// serve returns the handler: the routes, and around them the middleware for
+// every response.
 func (a *App) serve() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range a.routes {
@@ -95,7 +97,8 @@ func (a *App) serve() http.Handler {
 	return a.headers(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// secondFactor serves the pages that ask for a second factor and manage it.
+// secondFactor serves the pages of package twofahttp, where users give and
+// manage a second factor.
 func (a *App) secondFactor(w http.ResponseWriter, r *http.Request) error {
 	return a.identify(func(w http.ResponseWriter, r *http.Request) error {
 		a.web.Handler().ServeHTTP(w, r)
@@ -103,7 +106,7 @@ func (a *App) secondFactor(w http.ResponseWriter, r *http.Request) error {
 	})(w, r)
 }
 
-// mount puts around a route what its entry in the table asks for.
+// mount wraps a route in the checks that its entry in the table requires.
 func (a *App) mount(rt Route) http.Handler {
 	do := rt.do
 	if rt.Action != "" {
@@ -119,7 +122,7 @@ func (a *App) mount(rt Route) http.Handler {
 		do = a.session(rt.Method == http.MethodPost || rt.Path == ssoCallback, do)
 	}
 	return a.logged(rt, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if rt.api() { // whatever is sent along, it knows tokens and speaks JSON
+		if rt.api() { // whatever a client sends, the API uses bearer tokens and JSON only
 			r = r.Clone(r.Context())
 			r.Header.Del("Cookie")
 			r.Header.Set("Accept", "application/json")
@@ -131,14 +134,14 @@ func (a *App) mount(rt Route) http.Handler {
 	}))
 }
 
-// logged writes one line for each request. It names the pattern and not the
-// path, because some paths hold a token.
+// logged logs each request. It logs the route's pattern and not the path,
+// because some paths contain a token.
 func (a *App) logged(rt Route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start, rec := time.Now(), &recorder{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p == http.ErrAbortHandler {
-				panic(p) // on purpose: it cuts an answer short
+				panic(p) // on purpose, to abort a response
 			} else if p != nil {
 				a.log.ErrorContext(r.Context(), "panic", "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
@@ -152,7 +155,7 @@ func (a *App) logged(rt Route, next http.Handler) http.Handler {
 	})
 }
 
-// recorder remembers the status of an answer.
+// recorder records the status of a response.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -174,7 +177,8 @@ func (rec *recorder) Write(b []byte) (int, error) {
 
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// headers sets what every answer carries, also those of the mux itself.
+// headers sets the headers of every response, including those of the mux
+// itself.
 func (a *App) headers(next http.Handler) http.Handler {
 	const csp = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
 		"base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
@@ -183,8 +187,9 @@ func (a *App) headers(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", csp)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		// With no-referrer browsers send "Origin: null" with our own forms,
-		// which takes away a check; nothing leaves this origin either way.
+		// With no-referrer, browsers would send "Origin: null" with our own
+		// forms, and the check of the origin would be lost. With both values,
+		// no other origin receives a referrer.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")

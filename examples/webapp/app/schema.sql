@@ -1,4 +1,4 @@
--- Runs on SQLite and PostgreSQL alike. Times are Unix seconds.
+-- For SQLite and PostgreSQL. Times are in Unix seconds.
 CREATE TABLE IF NOT EXISTS accounts (
 	id   TEXT PRIMARY KEY,
 	name TEXT NOT NULL,
@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS users (
 	email    TEXT NOT NULL UNIQUE,
 	name     TEXT NOT NULL,
 	password TEXT NOT NULL DEFAULT '',
-	stamp    TEXT NOT NULL -- another one whenever the password changes
+	stamp    TEXT NOT NULL -- security stamp: random, replaced when the password changes
 );
 CREATE TABLE IF NOT EXISTS members (
 	account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
@@ -27,15 +27,15 @@ CREATE TABLE IF NOT EXISTS contacts (
 	phone      TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS contacts_by_account ON contacts (account_id, name);
--- Who is signed in. A browser's cookie leads here by way of web_sessions, an
--- API client's bearer token by its hash. Without its row neither is worth anything.
+-- Sign-ins. A browser's cookie refers to one through web_sessions, and the bearer
+-- token of an API client by its hash. Deleting the row ends the sign-in.
 CREATE TABLE IF NOT EXISTS signins (
 	id         TEXT PRIMARY KEY,
 	bearer     TEXT UNIQUE,
 	user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
-	twofa      TEXT NOT NULL, -- what has been proven, sealed
-	door       TEXT NOT NULL,
+	twofa      TEXT NOT NULL, -- session of package twofa, encrypted
+	door       TEXT NOT NULL, -- how the user signed in, for the list of sessions
 	ip         TEXT NOT NULL,
 	agent      TEXT NOT NULL,
 	created    BIGINT NOT NULL,
@@ -43,8 +43,8 @@ CREATE TABLE IF NOT EXISTS signins (
 	expires    BIGINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS signins_by_user ON signins (user_id);
--- Reset links, invitations and codes of the stand-in identity provider: each
--- is spent by deleting its row.
+-- Reset links, invitations and codes of the fake identity provider. Deleting the
+-- row uses one up.
 CREATE TABLE IF NOT EXISTS links (
 	hash       TEXT PRIMARY KEY,
 	kind       TEXT NOT NULL,

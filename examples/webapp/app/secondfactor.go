@@ -21,13 +21,13 @@ import (
 )
 
 //go:embed pages.css
-var coloursCSS []byte
+var colorsCSS []byte
 
 // actionExport is the step-up action of the contact export.
 const actionExport = "contacts.export"
 
-// newSecondFactor puts package twofa on the product's own database, directory,
-// mail and clock.
+// newSecondFactor configures package twofa with the product's database,
+// directory, mailer, gateway and clock.
 func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	dialect := sqlstore.SQLite
 	if _, ok := cfg.DB.Driver().(*stdlib.Driver); ok {
@@ -42,7 +42,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	}
 	a.twofa, err = twofa.New(twofa.Config{
 		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, User: a.directory,
-		Policy:   twofa.PolicyEmailLink(), // of accounts that have set none
+		Policy:   twofa.PolicyEmailLink(), // for accounts that have set none
 		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
 		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},
 		SMS: twofa.SMSConfig{Sender: a.texts, Phone: phone.Parser{}, Countries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
@@ -54,7 +54,8 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	}
 	a.web, err = twofahttp.New(twofahttp.Config{
 		Manager: a.twofa, Sessions: hostSessions{a}, Issuer: "Acme Contacts", HomeURL: "/contacts",
-		// The account whose data the request gets, as the guard's row says.
+		// The account whose data the request can see, from the row of the
+		// sign-in.
 		Account: func(r *http.Request) string {
 			if v := visitorOf(r); v != nil {
 				return v.Account.ID
@@ -66,14 +67,14 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 			{Code: "CH", Name: "Switzerland (+41)"}, {Code: "AT", Name: "Austria (+43)"}, {Code: "DE", Name: "Germany (+49)"},
 			{Code: "FR", Name: "France (+33)"}, {Code: "GB", Name: "United Kingdom (+44)"}, {Code: "US", Name: "United States (+1)"},
 		},
-		Stylesheet: append(twofahttp.DefaultStylesheet(), coloursCSS...),
+		Stylesheet: append(twofahttp.DefaultStylesheet(), colorsCSS...),
 		Logger:     a.log, Now: a.now,
 	})
 	return err
 }
 
-// webOTPHost is the host for which browsers may fill in a texted code: a name,
-// never an address.
+// webOTPHost returns the host name for which browsers may fill in a code from a
+// text message, or "" if the host is an IP address.
 func webOTPHost(base *url.URL) string {
 	if _, err := netip.ParseAddr(base.Hostname()); err == nil {
 		return ""
@@ -81,12 +82,12 @@ func webOTPHost(base *url.URL) string {
 	return base.Hostname()
 }
 
-// directory answers who an id is now. Addresses are verified here: a user comes
-// to be only by a link that was mailed there.
+// directory returns a user as they are now. Every address is verified, because
+// a user is created only through a link that was sent to the address.
 func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
 	u, err := a.db.userByID(ctx, id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return twofa.User{}, nil // is nobody, hence refused
+		return twofa.User{}, nil // refused by package twofa, because the ID differs
 	}
 	if err != nil {
 		return twofa.User{}, err
@@ -99,27 +100,27 @@ func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
 	return who, err
 }
 
-// audit writes one line for each event of the second factor, beside the store's
-// own table of them.
+// audit logs each event of the second factor. The store keeps them in a table,
+// too.
 func (a *App) audit(ctx context.Context, e twofa.Event) {
 	a.log.InfoContext(ctx, "second factor", "event", e.Type, "user", e.User, "account", e.Account, "method", e.Method,
 		"actor", e.Actor, "ip", e.IP, "agent", e.Agent, "detail", e.Detail)
 }
 
-// describe says in a few words how somebody signed in, for the list of sessions.
+// describe returns how a user signed in, for the list of sessions.
 func describe(d twofa.SessionInfo) string {
 	first := map[twofa.FirstFactorMethod]string{twofa.ByPassword: "password", twofa.BySSO: "single sign-on", twofa.ByEmail: "mailed link"}
 	second := map[twofa.Method]string{twofa.TOTP: "authenticator app", twofa.SMS: "text message",
 		twofa.EmailLink: "sign-in link", twofa.RecoveryCode: "recovery code"}
 	words := []string{first[d.By]}
-	for _, p := range slices.Backward(d.Proofs) { // the newest comes first
+	for _, p := range slices.Backward(d.Proofs) { // the newest proof is first in Proofs
 		words = append(words, cmp.Or(second[p.Method], "remembered browser"))
 	}
 	return strings.Join(words, ", ")
 }
 
-// recovered reports whether a recovery code stands in for the second factor of
-// this session, whose owner should set up a new one.
+// recovered reports whether the newest proof of a session is a recovery code.
+// The user should then enroll a new factor.
 func (a *App) recovered(s twofa.Session) bool {
 	d, err := a.twofa.DescribeSession(s)
 	return err == nil && len(d.Proofs) > 0 && d.Proofs[0].Method == twofa.RecoveryCode

@@ -14,19 +14,21 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// What a browser's session holds.
+// Keys of the values in a web session.
 const (
-	keySignin = "signin" // id of its row in signins
+	keySignin = "signin" // ID of the row in signins
 	keyCSRF   = "csrf"
-	keyFlash  = "flash"  // one line for the next page
-	keyReturn = "return" // page to go to after signing in
+	keyFlash  = "flash"  // message for the next page
+	keyReturn = "return" // page to return to after the login
 	keySSO    = "sso"    // state of a visit to the identity provider
 )
 
-// signinLifetime is absolute. The web session under it lives a little longer.
+// signinLifetime is the time after which a sign-in ends, even if it is in use.
+// A web session lives longer.
 const signinLifetime = 12 * time.Hour
 
-// visitor is who a request comes from, as the database knows at this moment.
+// visitor is the signed-in user of a request, read from the database for each
+// request.
 type visitor struct {
 	Signin  string
 	Proven  twofa.Session
@@ -37,15 +39,15 @@ type visitor struct {
 
 type visitorKey struct{}
 
-// visitorOf is who the guard let in, or nil.
+// visitorOf returns the visitor that identify has found, or nil.
 func visitorOf(r *http.Request) *visitor {
 	v, _ := r.Context().Value(visitorKey{}).(*visitor)
 	return v
 }
 
-// findVisitor reads the sign-in that a request carries, together with the role
-// its owner has now; sql.ErrNoRows if there is none. A path decides what is
-// looked at: cookies are nothing to the API, bearer tokens nothing to pages.
+// findVisitor returns the visitor of a request with their current role, or
+// sql.ErrNoRows if there is none. The API reads only bearer tokens, and pages
+// read only cookies.
 func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 	column, value := "id", ""
 	if wantsJSON(r) {
@@ -72,15 +74,16 @@ func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 		return nil, err
 	}
 	v.Proven = twofa.ParseSession(proven)
-	if now.Unix()-seen >= 60 { // not a write for every request
+	if now.Unix()-seen >= 60 { // at most one write a minute
 		_, err = a.db.ExecContext(r.Context(), `UPDATE signins SET seen = $1 WHERE id = $2`, now.Unix(), v.Signin)
 	}
 	return &v, err
 }
 
-// newSignin makes the row that findVisitor looks for, once nothing is left to
-// prove. bearer is the hash of a program's token. Who is in an account already
-// stays there: an upgraded session names the one that was entered at login.
+// newSignin stores a sign-in after nothing is left to prove. bearer is the hash
+// of a program's token, or NULL for a browser. A user who is already signed in
+// stays in the current account, because the upgraded session still has the
+// account that was entered at login, and the user may have switched since.
 func (a *App) newSignin(r *http.Request, proven twofa.Session, bearer sql.NullString) (id string, err error) {
 	d, err := a.twofa.DescribeSession(proven)
 	if err != nil {
@@ -98,7 +101,7 @@ func (a *App) newSignin(r *http.Request, proven twofa.Session, bearer sql.NullSt
 }
 
 // forgetBrowser ends the sign-in of this browser, if there is one, and starts
-// an empty session under a new id.
+// an empty web session with a new ID.
 func (a *App) forgetBrowser(ctx context.Context) error {
 	if id := a.sessions.GetString(ctx, keySignin); id != "" {
 		if _, err := a.db.ExecContext(ctx, `DELETE FROM signins WHERE id = $1`, id); err != nil {
@@ -111,7 +114,7 @@ func (a *App) forgetBrowser(ctx context.Context) error {
 	return a.sessions.Clear(ctx)
 }
 
-// csrf is the token that every form of this session carries.
+// csrf returns the token that every form of this web session contains.
 func (a *App) csrf(ctx context.Context) string {
 	token := a.sessions.GetString(ctx, keyCSRF)
 	if token == "" {
@@ -121,8 +124,9 @@ func (a *App) csrf(ctx context.Context) string {
 	return token
 }
 
-// checkForm lets a form pass that this session was given. It stands beside
-// http.CrossOriginProtection, which lets requests without any origin pass.
+// checkForm refuses a form without the token of this web session. It
+// complements http.CrossOriginProtection, which accepts requests that name no
+// origin.
 func (a *App) checkForm(next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		want := a.sessions.GetString(r.Context(), keyCSRF)
@@ -139,8 +143,9 @@ func (a *App) checkForm(next page) page {
 
 func (a *App) flash(r *http.Request, text string) { a.sessions.Put(r.Context(), keyFlash, text) }
 
-// clientIP is the address of the connection. Behind a proxy that would be the
-// proxy's; a product then reads the header that its own proxy sets, and no other.
+// clientIP returns the address of the connection. A product behind a proxy must
+// read the header that its own proxy sets instead, and no other header, because
+// clients can forge the others.
 func clientIP(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -149,7 +154,7 @@ func clientIP(r *http.Request) string {
 	return host
 }
 
-// userAgent is for people to read in their list of sessions.
+// userAgent returns the User-Agent for the list of sessions.
 func userAgent(r *http.Request) string {
 	return fmt.Sprintf("%.200s", strings.ToValidUTF8(r.UserAgent(), ""))
 }

@@ -12,16 +12,16 @@ import (
 )
 
 type signinRow struct {
-	ID, Door, IP, Agent, Account string // Agent: the program's own name for itself
+	ID, Door, IP, Agent, Account string // Agent: User-Agent of the browser or program
 	API, Current                 bool
 	Created, Seen                time.Time
 	proven                       twofa.Session
 }
 
-// Device is what a person recognises a browser by.
+// Device returns a description by which the user can recognize a browser.
 func (row signinRow) Device() string { return twofa.Client{UserAgent: row.Agent}.Device() }
 
-// signinsOf lists where a user is signed in, in whatever account.
+// signinsOf returns the sign-ins of a user in all accounts.
 func (s store) signinsOf(ctx context.Context, userID, current string, now time.Time) ([]signinRow, error) {
 	rows, err := s.QueryContext(ctx, `SELECT s.id, s.door, s.ip, s.agent, a.name, s.bearer IS NOT NULL, s.created, s.seen, s.twofa
 		FROM signins s JOIN accounts a ON a.id = s.account_id
@@ -51,8 +51,8 @@ func (a *App) settingsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// What the second factor has ended elsewhere, after a change of factors for
-	// example, is no session any more.
+	// Package twofa may have ended a session, for example after a change of
+	// factors. Do not list it.
 	rows = slices.DeleteFunc(rows, func(row signinRow) bool {
 		denied, ok := errors.AsType[*twofa.DeniedError](a.twofa.Check(r.Context(), twofa.Caller{Session: row.proven}))
 		return ok && denied.Reason == twofa.ReasonSignedOut
@@ -87,7 +87,8 @@ func (a *App) changeProfile(w http.ResponseWriter, r *http.Request) error {
 	return a.toSettings(w, r, "Your name is saved.")
 }
 
-// changePassword asks for the old one: a session left open is not enough.
+// changePassword requires the old password, so that an unattended browser is
+// not enough.
 func (a *App) changePassword(w http.ResponseWriter, r *http.Request) error {
 	ctx, v, next := r.Context(), visitorOf(r), r.PostFormValue("password")
 	if err := checkNewPassword(next); err != nil {
@@ -131,8 +132,8 @@ func (a *App) revokeOthers(w http.ResponseWriter, r *http.Request) error {
 	return a.toSettings(w, r, "You are signed out everywhere else.")
 }
 
-// revokeAll is for who fears that somebody else is in: everything that is open
-// ends, here too, and no browser is remembered any more.
+// revokeAll is for a user who suspects that an attacker is signed in. It ends
+// all sessions, including this one, and forgets all remembered browsers.
 func (a *App) revokeAll(w http.ResponseWriter, r *http.Request) error {
 	ctx, v := r.Context(), visitorOf(r)
 	if err := a.twofa.Revoke(ctx, a.web.Caller(r), v.User.ID); err != nil {

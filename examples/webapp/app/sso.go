@@ -11,12 +11,12 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Single sign-on with a stand-in for an identity provider, in demo mode only.
-// The product's side is what it would be with a real one: a state bound to
-// the browser, a code that works once, and a check that it is for the account
-// that was asked for.
+// This file is single sign-on with a fake identity provider, in demo mode only.
+// The product does the same as with a real one: it binds a state to the
+// browser, accepts a code once, and checks that the code is for the requested
+// account.
 
-// ssoCallback is where the provider sends who has signed in there.
+// ssoCallback is the path to which the provider redirects after a login.
 const ssoCallback = "/sso/callback"
 
 func (a *App) ssoPage(w http.ResponseWriter, r *http.Request) error {
@@ -38,7 +38,7 @@ func (a *App) startSSO(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// finishSSO is a door.
+// finishSSO is the sign-in path of single sign-on.
 func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	state, accountID, _ := strings.Cut(a.sessions.PopString(r.Context(), keySSO), " ")
@@ -47,10 +47,10 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	}
 	l, err := a.db.findLink(r.Context(), linkSSO, q.Get("code"), a.now())
 	if err != nil {
-		return deadLink(err)
+		return invalidLink(err)
 	}
 	if l.Account != accountID {
-		return errDeadLink
+		return errInvalidLink
 	}
 	u, err := a.db.userByEmail(r.Context(), l.Email)
 	if err != nil {
@@ -59,8 +59,8 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.member(r.Context(), accountID, u.ID); err != nil {
 		return hideMissing(err)
 	}
-	if _, err := a.db.spendLink(r.Context(), linkSSO, q.Get("code"), a.now()); err != nil {
-		return deadLink(err)
+	if _, err := a.db.useLink(r.Context(), linkSSO, q.Get("code"), a.now()); err != nil {
+		return invalidLink(err)
 	}
 	return halfDone(a.firstFactorDone(w, r, u.ID, accountID, twofa.BySSO))
 }

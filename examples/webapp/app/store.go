@@ -22,8 +22,8 @@ import (
 //go:embed schema.sql
 var schema string
 
-// OpenDB opens the database that dsn names: a postgres:// URL, or, where it is
-// empty, one SQLite file in the folder dir.
+// OpenDB opens the database with the postgres:// URL dsn. If dsn is empty, it
+// opens the SQLite file contacts.db in the folder dir.
 func OpenDB(dsn, dir string) (*sql.DB, error) {
 	if dsn != "" {
 		return sql.Open("pgx", dsn)
@@ -35,8 +35,9 @@ func OpenDB(dsn, dir string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A write transaction takes its lock at the start (immediate): one that
-	// began by reading could not wait for another's, it would fail.
+	// A transaction locks the database for writing at its start (immediate). If
+	// it took the lock only after its first read, it would fail instead of
+	// waiting for another one.
 	options := url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(FULL)"},
@@ -45,7 +46,8 @@ func OpenDB(dsn, dir string) (*sql.DB, error) {
 	return sql.Open("sqlite", "file:"+u.EscapedPath()+"?"+options.Encode())
 }
 
-// Role is what a member may do in an account. The empty role is nobody's.
+// Role determines what a member may do in an account. No member has the empty
+// role.
 type Role string
 
 // Roles, lowest first.
@@ -68,10 +70,10 @@ func (r Role) rank() int {
 	return 0
 }
 
-// Covers reports whether r may do what needs asks for.
+// Covers reports whether r is at least needs.
 func (r Role) Covers(needs Role) bool { return r.rank() >= needs.rank() }
 
-// Above reports whether r is the higher role.
+// Above reports whether r is higher than other.
 func (r Role) Above(other Role) bool { return r.rank() > other.rank() }
 
 type user struct {
@@ -90,14 +92,14 @@ type member struct {
 	Since   time.Time
 }
 
-// store is the product's own tables, as they are or within one transaction. A
-// row that is not there is sql.ErrNoRows.
+// store reads and writes the product's own tables, directly or in one
+// transaction. It returns sql.ErrNoRows for a missing row.
 type store struct {
 	queries
 	db *sql.DB
 }
 
-// queries is what a database and a transaction have in common.
+// queries is implemented by a database and by a transaction.
 type queries interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -108,8 +110,9 @@ func (s store) createTables(ctx context.Context) error {
 	if _, err := s.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	// Tables from before the second factor: their sign-ins have proven nothing,
-	// so the guard asks everybody to sign in again.
+	// Add the column to tables that are older than the second factor. Their
+	// sign-ins have no session of package twofa, so the guard asks these users
+	// to sign in again.
 	if _, err := s.ExecContext(ctx, `SELECT twofa FROM signins LIMIT 1`); err == nil {
 		return nil
 	}
@@ -117,7 +120,7 @@ func (s store) createTables(ctx context.Context) error {
 	return err
 }
 
-// inTx runs do in one transaction, and in no other one.
+// inTx runs do in a transaction, and commits it if do returns nil.
 func (s store) inTx(ctx context.Context, do func(tx store) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -154,17 +157,17 @@ func (s store) account(ctx context.Context, id string) (acc account, err error) 
 const selectMembers = `SELECT u.id, u.email, u.name, u.password, u.stamp, a.id, a.name, a.sso, m.role, m.since
 	FROM members m JOIN users u ON u.id = m.user_id JOIN accounts a ON a.id = m.account_id `
 
-// membershipsOf lists the accounts of a user, the oldest membership first.
+// membershipsOf returns the memberships of a user, oldest first.
 func (s store) membershipsOf(ctx context.Context, userID string) ([]member, error) {
 	return s.members(ctx, `WHERE m.user_id = $1 ORDER BY m.since, a.id`, userID)
 }
 
-// membersOf lists the people of an account.
+// membersOf returns the members of an account.
 func (s store) membersOf(ctx context.Context, accountID string) ([]member, error) {
 	return s.members(ctx, `WHERE m.account_id = $1 ORDER BY u.name, u.id`, accountID)
 }
 
-// member is one person in one account, or sql.ErrNoRows.
+// member returns one member of one account, or sql.ErrNoRows.
 func (s store) member(ctx context.Context, accountID, userID string) (member, error) {
 	ms, err := s.members(ctx, `WHERE m.account_id = $1 AND m.user_id = $2`, accountID, userID)
 	if err != nil {
@@ -196,8 +199,8 @@ func (s store) members(ctx context.Context, where string, args ...any) ([]member
 	return all, rows.Err()
 }
 
-// link is a secret that was mailed to someone, or handed over by the identity
-// provider, and can be spent once.
+// link is a secret that works once. It is sent by email or returned by the
+// identity provider.
 type link struct {
 	Kind, Email, Account string
 	Role                 Role
@@ -211,7 +214,8 @@ const (
 	linkSSO    = "sso"
 )
 
-// newLink keeps a link and returns its token, which is not kept.
+// newLink stores a link and returns its token. Only a hash of the token is
+// stored.
 func (s store) newLink(ctx context.Context, l link) (token string, err error) {
 	token = rand.Text()
 	_, err = s.ExecContext(ctx, `INSERT INTO links (hash, kind, email, account_id, role, expires) VALUES ($1, $2, $3, $4, $5, $6)`,
@@ -219,14 +223,14 @@ func (s store) newLink(ctx context.Context, l link) (token string, err error) {
 	return token, err
 }
 
-// findLink looks at a link without spending it.
+// findLink returns a link without using it up.
 func (s store) findLink(ctx context.Context, kind, token string, now time.Time) (link, error) {
 	return scanLink(s.QueryRowContext(ctx, `SELECT kind, email, account_id, role, expires FROM links
 		WHERE hash = $1 AND kind = $2 AND expires > $3`, hashToken(token), kind, now.Unix()))
 }
 
-// spendLink takes a link: of many at once, one gets it.
-func (s store) spendLink(ctx context.Context, kind, token string, now time.Time) (link, error) {
+// useLink uses up a link and returns it. Of concurrent calls, one succeeds.
+func (s store) useLink(ctx context.Context, kind, token string, now time.Time) (link, error) {
 	return scanLink(s.QueryRowContext(ctx, `DELETE FROM links
 		WHERE hash = $1 AND kind = $2 AND expires > $3 RETURNING kind, email, account_id, role, expires`, hashToken(token), kind, now.Unix()))
 }
@@ -238,7 +242,7 @@ func scanLink(row *sql.Row) (l link, err error) {
 	return l, err
 }
 
-// auditLifetime is how long events of the second factor are kept.
+// auditLifetime is the time for which events of the second factor are stored.
 const auditLifetime = 400 * 24 * time.Hour
 
 func (s store) sweep(ctx context.Context, now time.Time) error {
@@ -257,14 +261,14 @@ func (s store) sweep(ctx context.Context, now time.Time) error {
 
 func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
-// hashToken is how a random token is kept: it has the entropy of a key, so a
-// fast hash is enough.
+// hashToken returns the hash to store for a random token. A fast hash is
+// enough, because the token has the entropy of a key.
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }
 
-// oneRow turns "nothing matched" into sql.ErrNoRows.
+// oneRow returns sql.ErrNoRows if a statement changed no row.
 func oneRow(res sql.Result, err error) error {
 	if err != nil {
 		return err

@@ -17,16 +17,16 @@ var viewFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// view is what every page is made from.
+// view is the data of a page.
 type view struct {
 	Title     string
 	Path      string
 	CSRF      string
 	Flash     string
 	Demo      bool
-	Me        *visitor // nil on pages of people who are not signed in
-	Accounts  []member // of Me
-	Recovered bool     // Me got in with a recovery code
+	Me        *visitor // nil if the visitor is not signed in
+	Accounts  []member // memberships of Me
+	Recovered bool     // whether Me signed in with a recovery code
 	Data      any
 }
 
@@ -55,7 +55,8 @@ func parsePages() (map[string]*template.Template, error) {
 	return pages, nil
 }
 
-// render writes a page with what belongs to its visitor around it.
+// render writes a page inside the layout, with the name and accounts of its
+// visitor.
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) error {
 	ctx := r.Context()
 	v := view{
@@ -72,7 +73,7 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, t
 	return a.write(w, status, page, v)
 }
 
-// write writes a whole page or, if that fails, none of it.
+// write writes a page. If its template fails, it writes nothing.
 func (a *App) write(w http.ResponseWriter, status int, page string, v view) error {
 	var body bytes.Buffer
 	if err := a.pages[page].Execute(&body, v); err != nil {
@@ -101,7 +102,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// initials are the letters in a person's round picture.
+// initials returns the letters for a user's round picture.
 func initials(name string) string {
 	var out strings.Builder
 	for i, word := range strings.Fields(name) {

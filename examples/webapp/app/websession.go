@@ -19,18 +19,19 @@ func newSessions(db *sql.DB) *scs.SessionManager {
 	m.HashTokenInStore = true
 	m.Lifetime = 24 * time.Hour
 	m.Cookie.Name = "__Host-session"
-	m.Cookie.Secure = true // browsers accept it from http://localhost too
+	m.Cookie.Secure = true // Firefox and Chromium accept it from http://localhost, Safari does not
 	m.Cookie.Persist = false
 	return m
 }
 
-// session gives a page its web session, and keeps what the page made of it
-// before anything of the answer leaves. It stands in for scs's LoadAndSave,
-// which lets an answer go on whose session could not be kept. A page that
-// fails leaves the session as it was, so that the same request can be sent
-// again, unless it took a new id, at which scs drops the old one. works says
-// that the page does something that is done when its session cannot be kept.
-func (a *App) session(works bool, next page) page {
+// session loads the web session of a page, and stores it before the response is
+// sent. It replaces LoadAndSave of scs, which sends a response even if the
+// session cannot be stored. If a page fails, its web session stays as it was,
+// so that the browser can send the same request again. The exception is a page
+// that has renewed the session's ID, because scs deletes the old session at
+// once. changes must be true if the page changes data, because the data stays
+// changed even if the session cannot be stored.
+func (a *App) session(changes bool, next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Cookie")
 		var token string
@@ -45,13 +46,13 @@ func (a *App) session(works bool, next page) page {
 		answer.keep = func() error { return a.keepSession(ctx, answer) }
 		err = next(answer, r.WithContext(ctx))
 		if e, ok := errors.AsType[*httpError](err); ok && e.status < http.StatusInternalServerError {
-			a.fail(answer, r, e) // an answer like any other
+			a.fail(answer, r, e) // a response like any other, so its session is stored
 			err = nil
 		}
 		if err != nil {
 			return err
 		}
-		if err = answer.begin(); err != nil && works {
+		if err = answer.begin(); err != nil && changes {
 			err = halfDone(err)
 		}
 		return err
@@ -70,8 +71,9 @@ func (a *App) keepSession(ctx context.Context, w http.ResponseWriter) error {
 	return nil
 }
 
-// sessionWriter holds back the header of an answer until its session is kept.
-// If that fails nothing gets through, and another answer can be given.
+// sessionWriter delays the header of a response until the web session is
+// stored. If that fails, it discards the response, and another one can be
+// written.
 type sessionWriter struct {
 	http.ResponseWriter
 	header http.Header
@@ -93,7 +95,7 @@ func (w *sessionWriter) begin() error {
 func (w *sessionWriter) Header() http.Header { return w.header }
 
 func (w *sessionWriter) WriteHeader(status int) {
-	if status < http.StatusOK { // a word in advance is no answer yet
+	if status < http.StatusOK { // an informational response, such as 103, is not the final one
 		w.ResponseWriter.WriteHeader(status)
 	} else if w.begin() == nil {
 		w.ResponseWriter.WriteHeader(status)
@@ -107,7 +109,7 @@ func (w *sessionWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError keeps the session before anything is sent ahead.
+// FlushError stores the web session before it sends anything.
 func (w *sessionWriter) FlushError() error {
 	if err := w.begin(); err != nil {
 		return err
@@ -117,8 +119,9 @@ func (w *sessionWriter) FlushError() error {
 
 func (w *sessionWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// webSessions keeps scs sessions in the product's database. They only carry
-// the way to a row of signins, so it does no harm that the last writer wins.
+// webSessions stores scs sessions in the product's database. The last writer
+// wins, which is harmless, because a web session only refers to a row in
+// signins.
 type webSessions struct{ db *sql.DB }
 
 func (s webSessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -147,7 +150,8 @@ func (s webSessions) DeleteCtx(ctx context.Context, token string) error {
 	return err
 }
 
-// scs calls the methods above; these complete its interface.
+// The methods below complete the interface of scs, which calls only those
+// above.
 
 func (s webSessions) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
