@@ -1,7 +1,8 @@
-// Package engines gives tests real databases and tools: those that run on this
-// machine, else throw-away servers from what is installed, else the test is
-// skipped in one line, or fails if the environment variable TWOFA_REQUIRE is
-// set, as it is in CI.
+// Package engines provides tests with real databases and tools. It uses a
+// database server that runs on this machine. If none runs, it starts a
+// temporary server from the installed programs. If they are missing, the test
+// is skipped, or fails if the environment variable TWOFA_REQUIRE is set, as in
+// CI.
 package engines
 
 import (
@@ -19,8 +20,8 @@ import (
 	"time"
 )
 
-// Require ends a test for which name is missing: skipped, or failed where
-// everything is required.
+// Require ends a test that needs the missing program or server name. It fails
+// the test if TWOFA_REQUIRE is set, and skips it otherwise.
 func Require(t testing.TB, name, reason string) {
 	t.Helper()
 	if os.Getenv("TWOFA_REQUIRE") != "" {
@@ -39,8 +40,8 @@ func Tool(t testing.TB, name string) string {
 	return path
 }
 
-// PostgreSQL returns the URL of a fresh database, which is dropped at the end
-// of the test.
+// PostgreSQL creates a database that is dropped at the end of the test, and
+// returns its URL.
 func PostgreSQL(t testing.TB) (dsn string) {
 	t.Helper()
 	psql := Tool(t, "psql")
@@ -57,8 +58,8 @@ func PostgreSQL(t testing.TB) (dsn string) {
 	return "postgres://postgres@127.0.0.1:" + port + "/" + name + "?sslmode=disable"
 }
 
-// MariaDB returns the DSN, in the form of go-sql-driver/mysql, of a fresh
-// database, which is dropped at the end of the test.
+// MariaDB creates a database that is dropped at the end of the test, and
+// returns its DSN in the format of go-sql-driver/mysql.
 func MariaDB(t testing.TB) (dsn string) {
 	t.Helper()
 	port := "3306"
@@ -120,7 +121,8 @@ func startMariaDB(t testing.TB, settings ...string) string {
 	return port
 }
 
-// findServer returns a program that is often installed out of the way.
+// findServer returns the path of a server program, which is often installed in
+// a directory that is not in PATH.
 func findServer(t testing.TB, engine, name string, patterns ...string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
@@ -133,12 +135,13 @@ func findServer(t testing.TB, engine, name string, patterns ...string) string {
 			return slices.Max(found)
 		}
 	}
-	Require(t, engine, "none answers on its port and "+name+" is not installed")
+	Require(t, engine, "no server answers on its port and "+name+" is not installed")
 	return ""
 }
 
-// serverDir returns a directory that belongs to the user a server runs as. Its
-// path is short: a Unix socket goes into it.
+// serverDir creates a directory that belongs to the user that the server runs
+// as. Its path is short, because the path of a Unix socket in it is limited to
+// about 100 bytes.
 func serverDir(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "twofa-")
@@ -154,8 +157,9 @@ func serverDir(t testing.TB, name string) string {
 	return dir
 }
 
-// asUser makes commands that run as that user if this process is root's:
-// database servers refuse to run as root.
+// asUser returns a function that creates commands. If this process runs as
+// root, the commands run as the user name, because database servers refuse to
+// run as root.
 func asUser(name string) func(program string, args ...string) *exec.Cmd {
 	return func(program string, args ...string) *exec.Cmd {
 		if os.Geteuid() == 0 {
@@ -183,7 +187,7 @@ func listens(port string) error {
 	return err
 }
 
-// waitFor returns when the server listens.
+// waitFor waits until the server listens.
 func waitFor(t testing.TB, port string, stopped <-chan struct{}) {
 	t.Helper()
 	poll := time.NewTicker(20 * time.Millisecond)
@@ -191,9 +195,9 @@ func waitFor(t testing.TB, port string, stopped <-chan struct{}) {
 	for listens(port) != nil {
 		select {
 		case <-stopped:
-			t.Fatal("the server does not start")
+			t.Fatal("the server stopped before it listened")
 		case <-t.Context().Done():
-			t.Fatal("the server does not listen")
+			t.Fatal("the server did not listen before the end of the test")
 		case <-poll.C:
 		}
 	}
@@ -201,7 +205,7 @@ func waitFor(t testing.TB, port string, stopped <-chan struct{}) {
 
 func databaseName() string { return "twofa_" + strings.ToLower(rand.Text()) }
 
-// run runs a command and puts what it printed into the error.
+// run runs a command. Its error contains the output of the command.
 func run(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {

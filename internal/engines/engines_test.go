@@ -8,35 +8,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestThrowAwayPostgreSQL(t *testing.T) {
+func TestTemporaryPostgreSQL(t *testing.T) {
 	psql := Tool(t, "psql")
 	port := startPostgreSQL(t)
 	require.NoError(t, run(exec.Command(psql, "-X", "-w", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-c", "SELECT 1")))
 }
 
-func TestThrowAwayMariaDB(t *testing.T) {
+func TestTemporaryMariaDB(t *testing.T) {
 	require.NoError(t, run(mariaClient(t, startMariaDB(t), "SELECT 1")))
 }
 
 func TestRequire(t *testing.T) {
 	for required, want := range map[string]string{"": "skipped", "1": "failed"} {
 		t.Setenv("TWOFA_REQUIRE", required)
-		outcome := &note{TB: t}
-		Tool(outcome, "no-such-program")
-		require.Equal(t, want, outcome.is, "TWOFA_REQUIRE=%q", os.Getenv("TWOFA_REQUIRE"))
+		recorder := &note{TB: t}
+		Tool(recorder, "no-such-program")
+		require.Equal(t, want, recorder.outcome, "TWOFA_REQUIRE=%q", os.Getenv("TWOFA_REQUIRE"))
 	}
 }
 
-// note is a testing.TB that takes note of how the test would have ended.
+// note is a testing.TB that records how the test would have ended.
 type note struct {
 	testing.TB
-	is string
+	outcome string
 }
 
 func (n *note) Skipf(string, ...any) {
-	if n.is == "" {
-		n.is = "skipped"
+	if n.outcome == "" {
+		n.outcome = "skipped"
 	}
 }
 
-func (n *note) Fatalf(string, ...any) { n.is = "failed" }
+func (n *note) Fatalf(string, ...any) { n.outcome = "failed" }

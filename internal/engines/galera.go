@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// Galera starts a cluster of MariaDB servers that all take writes, and returns
-// the DSN of a fresh database by each of them. Sessions wait for what other
-// nodes have committed (wsrep_sync_wait), or single use would not hold.
+// Galera starts a cluster of MariaDB servers that all accept writes, creates a
+// database in it, and returns the DSN of the database on each server. Reads
+// wait for the commits of the other servers (wsrep_sync_wait), because
+// otherwise a code could be used twice.
 func Galera(t testing.TB, nodes int) (dsns []string) {
 	t.Helper()
 	provider, _ := filepath.Glob("/usr/lib*/galera*/libgalera_smm.so")
 	if len(provider) == 0 {
 		Require(t, "Galera", "libgalera_smm.so is not installed")
 	}
-	Tool(t, "rsync") // by which a node gets its first state
+	Tool(t, "rsync") // a server copies its initial state with it
 	name, first, port := databaseName(), "", ""
 	for range nodes {
 		group := "127.0.0.1:" + freePort(t)
@@ -35,7 +36,7 @@ func Galera(t testing.TB, nodes int) (dsns []string) {
 	return dsns
 }
 
-// awaitSynced returns when the node has what the others have.
+// awaitSynced waits until the server has the data of the others.
 func awaitSynced(t testing.TB, port string) {
 	t.Helper()
 	poll := time.NewTicker(50 * time.Millisecond)
@@ -47,7 +48,7 @@ func awaitSynced(t testing.TB, port string) {
 		}
 		select {
 		case <-t.Context().Done():
-			t.Fatal("the node does not join")
+			t.Fatal("the server did not join the cluster before the end of the test")
 		case <-poll.C:
 		}
 	}
