@@ -21,10 +21,11 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// A client decides neither how long a connection lasts nor what it costs.
+// Abuse cases of the server: a client must not decide how long a connection
+// lasts or how much it costs.
 
-// listen serves the product on a loopback port by the command's own server,
-// which shorten may make less patient.
+// listen serves the product on a loopback port with the server of the command.
+// shorten may change its timeouts.
 func listen(t *testing.T, shorten func(*http.Server)) (address string) {
 	t.Helper()
 	db, err := app.OpenDB("", t.TempDir())
@@ -60,8 +61,8 @@ func TestAbuse_P07_EveryTimeoutIsSet(t *testing.T) {
 	require.LessOrEqual(t, srv.MaxHeaderBytes, 64<<10)
 }
 
-// A client that sends byte by byte, or nothing more, has its connection for as
-// long as the server says and no longer.
+// The server closes the connection of a client that sends one byte at a time,
+// or nothing more, when its timeout is over.
 func TestAbuse_P07_SlowClientIsCutOff(t *testing.T) {
 	const request = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000000\r\n"
 	for _, c := range []struct {
@@ -80,7 +81,7 @@ func TestAbuse_P07_SlowClientIsCutOff(t *testing.T) {
 			_, err = io.WriteString(conn, c.first)
 			require.NoError(t, err)
 			if c.slowly != "" {
-				require.True(t, dribble(conn, c.slowly+strings.Repeat("x", 5000)), "all of it was taken")
+				require.True(t, dribble(conn, c.slowly+strings.Repeat("x", 5000)), "the server read all of it")
 			}
 			require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
 			_, err = io.Copy(io.Discard, conn)
@@ -89,8 +90,8 @@ func TestAbuse_P07_SlowClientIsCutOff(t *testing.T) {
 	}
 }
 
-// dribble sends a byte whenever the server has been silent for a moment. It
-// reports whether the server hung up before the text was through.
+// dribble sends text one byte at a time, and reports whether the server closed
+// the connection before the end.
 func dribble(conn net.Conn, text string) bool {
 	buf := make([]byte, 4096)
 	for i := range len(text) {
@@ -115,13 +116,14 @@ func TestAbuse_P07_LongHeaderIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
 }
 
-// Requests of every kind, with the mail they cause, leave no goroutine behind.
+// Requests of every kind, and the email that they cause, leave no goroutine
+// behind.
 func TestAbuse_P07_ThousandRequests(t *testing.T) {
-	const workers, rounds = 5, 20 // 100 mails are what one address may ask for
+	const workers, rounds = 5, 20 // one address may request 100 emails
 	base := "http://" + listen(t, func(*http.Server) {})
-	door := fetch(t, "GET", base+"/login", "", nil)
-	login := url.Values{"csrf_token": csrfField.FindStringSubmatch(door.body)[1:], "email": {"jon@brook.example"}, "password": {app.DemoPassword}}
-	in := fetch(t, "POST", base+"/login", login.Encode(), door.cookies)
+	login := fetch(t, "GET", base+"/login", "", nil)
+	password := url.Values{"csrf_token": csrfField.FindStringSubmatch(login.body)[1:], "email": {"jon@brook.example"}, "password": {app.DemoPassword}}
+	in := fetch(t, "POST", base+"/login", password.Encode(), login.cookies)
 	require.Equal(t, http.StatusSeeOther, in.status, in.body)
 	settings := fetch(t, "GET", base+"/settings", "", in.cookies)
 	csrf := url.Values{"csrf_token": csrfField.FindStringSubmatch(settings.body)[1:]}.Encode()
@@ -149,7 +151,7 @@ func TestAbuse_P07_ThousandRequests(t *testing.T) {
 		wg.Go(func() {
 			for round := range rounds {
 				for _, c := range calls {
-					if c.path == "/forgot" { // one mailbox gets a few mails only
+					if c.path == "/forgot" { // one mailbox gets only a few emails
 						c.form += fmt.Sprintf("%d-%d@nowhere.example", worker, round)
 					}
 					got, err := send(t.Context(), c.method, base+c.path, c.form, c.cookies)
@@ -164,7 +166,8 @@ func TestAbuse_P07_ThousandRequests(t *testing.T) {
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, 1000, workers*rounds*len(calls))
-	fetch(t, "GET", base+"/dev/outbox.json", "", nil) // waits for the mail
-	// A connection has a few of its own; one call that leaves one each time would leave 100.
+	fetch(t, "GET", base+"/dev/outbox.json", "", nil) // waits for the email
+	// Each connection has a few goroutines. A call that leaks one each time
+	// would leave 100.
 	require.Less(t, runtime.NumGoroutine(), before+50)
 }

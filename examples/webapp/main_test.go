@@ -41,13 +41,14 @@ func start(t *testing.T, o options) string {
 			return u
 		}
 	}
-	require.Fail(t, "no address is printed", "%v", lines.Err())
+	require.Fail(t, "the command printed no address", "%v", lines.Err())
 	return ""
 }
 
 var csrfField = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
 
-// A port that the system picks is the one in what is printed and in mail.
+// If the system picks the port, the printed address and the links in email
+// contain it.
 func TestAddress_PickedPort(t *testing.T) {
 	for _, c := range []struct{ addr, given, want string }{
 		{"127.0.0.1:0", "", `^http://127\.0\.0\.1:[1-9]\d*$`},
@@ -62,7 +63,7 @@ func TestAddress_PickedPort(t *testing.T) {
 	}
 }
 
-// mailedLink asks for a reset link and finds it in the outbox.
+// mailedLink requests a reset link and returns it from the outbox.
 func mailedLink(t *testing.T, base string) string {
 	t.Helper()
 	page := fetch(t, "GET", base+"/forgot", "", nil)
@@ -90,7 +91,8 @@ func fetch(t *testing.T, method, address, form string, cookies []*http.Cookie) a
 	return got
 }
 
-// send gives cookies back over http, which a cookie jar does not do with ours.
+// send returns cookies over http, which a cookie jar does not do with Secure
+// cookies.
 func send(ctx context.Context, method, address, form string, cookies []*http.Cookie) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form))
 	if err != nil {

@@ -15,14 +15,14 @@ import (
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
-// Attacks on set-up, on remembered browsers, on the proof before an export,
-// and on what surrounds them, by their ids.
+// Abuse cases of enrollment, remembered browsers, the fresh proof before an
+// export, cookies and the log.
 
-// posts of the second factor's own pages.
+// posts lists the paths below /2fa/ that accept a POST.
 var posts = []string{"verify", "send", "cancel", "link", "setup", "setup/confirm", "setup/saved", "factors/rename",
 	"factors/remove", "codes", "codes/new", "browsers/forget", "browsers/forget-all", "revoke", "signin"}
 
-// state is all second-factor state, to compare.
+// state returns the version of every record of package twofa, to compare.
 func (s *site) state() (versions []string) {
 	s.t.Helper()
 	rows, err := s.db.QueryContext(s.t.Context(), `SELECT key, version FROM twofa_records ORDER BY 1`)
@@ -37,14 +37,14 @@ func (s *site) state() (versions []string) {
 	return versions
 }
 
-func TestAbuse_F02_SetupFromAPendingLogin(t *testing.T) {
+func TestAbuse_F02_EnrollmentFromAPendingLogin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
 	before := s.state()
 	for _, path := range posts {
 		if path == "verify" || path == "cancel" || path == "link" || path == "send" || path == "signin" {
-			continue // the ways on, and out
+			continue // the next steps of the login, and its end
 		}
 		got := b.post("/2fa/challenge", "/2fa/"+path, "method", "totp", "saved", "yes")
 		require.Equal(t, http.StatusUnauthorized, got.status, path)
@@ -63,15 +63,15 @@ func TestAbuse_F09_SecondFactorByLongLivedSession(t *testing.T) {
 	b := s.as(jon)
 	s.advance(15 * time.Minute)
 	got := b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
-	require.Equal(t, http.StatusUnauthorized, got.status, "the very first needs a fresh password")
+	require.Equal(t, http.StatusUnauthorized, got.status, "the first factor needs a recent password")
 	require.Contains(t, got.body, "Sign in again")
 	require.Contains(t, b.post("/2fa/", "/2fa/signin", "next", "/2fa/setup").location, "/login?next=")
 	require.False(t, b.signedIn())
 
 	b = s.as(jon)
-	b.setUpApp(jon)
+	b.enrollApp(jon)
 	s.advance(time.Hour)
-	require.Contains(t, b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp").location, "/2fa/confirm?action=factors", "every other a fresh code")
+	require.Contains(t, b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp").location, "/2fa/confirm?action=factors", "another factor needs a fresh code")
 	b.stepUp(jon, twofa.ActionFactors)
 	require.Equal(t, "/2fa/setup", b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp").location)
 }
@@ -83,7 +83,7 @@ func TestAbuse_F11_DestinationFromTheRequest(t *testing.T) {
 	b.login(ada)
 	s.advance(61 * time.Second)
 	b.post("/2fa/challenge", "/2fa/send?email=thief@evil.example", "method", "email", "email", "thief@evil.example", "to", "thief@evil.example", "phone", "+12025550199")
-	s.browser().setUpPhone(eva, "202 555 0101")
+	s.browser().enrollPhone(eva, "202 555 0101")
 	b = s.browser()
 	b.login(eva)
 	s.advance(3 * time.Minute)
@@ -93,17 +93,17 @@ func TestAbuse_F11_DestinationFromTheRequest(t *testing.T) {
 	for _, m := range s.outbox() {
 		require.Contains(t, []string{ada, eva, "+12025550101"}, m.To)
 	}
-	require.Len(t, s.outbox(), 7, "three links, one notice of the set-up, three texts")
+	require.Len(t, s.outbox(), 7, "three links, one notice of the enrollment, three text messages")
 }
 
-// F-16: a user comes to be only by a link that was mailed to the address.
+// A user is created only through a link that was sent to the address.
 func TestAbuse_F16_UnverifiedAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.as(ada).post("/members", "/members/invite", "email", "gil@example.com", "role", "member")
 	thief := s.browser()
 	require.Equal(t, http.StatusUnauthorized, thief.typePassword("gil@example.com").status)
-	require.Contains(t, thief.get("/2fa/setup?start=1").location, "/login", "nothing to set up for")
+	require.Contains(t, thief.get("/2fa/setup?start=1").location, "/login", "there is no user to enroll for")
 
 	link, gil := s.linkIn(s.lastMessage("gil@example.com", "/invite/")), s.browser()
 	gil.post(link, link, "name", "Gil Demo", "password", app.DemoPassword)
@@ -115,26 +115,26 @@ func TestAbuse_G01_TurningOffByCookieOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
-	b.setUpApp(jon)
+	b.enrollApp(jon)
 	s.advance(time.Hour)
 	id := idAfter(b.get("/2fa/").body, "replaces=")
 	before := s.state()
-	require.Contains(t, b.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "with the session's cookie")
+	require.Contains(t, b.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "the session cookie is not enough")
 	got := s.half(jon).post("/2fa/challenge", "/2fa/factors/remove", "id", id)
-	require.Equal(t, http.StatusUnauthorized, got.status, "with the password")
+	require.Equal(t, http.StatusUnauthorized, got.status, "the password is not enough")
 	require.Equal(t, before, s.state())
 	b.stepUp(jon, twofa.ActionFactors)
-	require.Equal(t, "/2fa/?done=removed", b.post("/2fa/", "/2fa/factors/remove", "id", id).location, "with a fresh code")
+	require.Equal(t, "/2fa/?done=removed", b.post("/2fa/", "/2fa/factors/remove", "id", id).location, "a fresh code is enough")
 	require.Contains(t, b.get("/2fa/").body, "Nothing is set up yet")
 }
 
-// forged sends every POST of the app and of the second factor's pages as a
-// foreign page would have it sent, by somebody who is signed in and has just
-// given a fresh proof. with makes the form's token part of it.
+// forged sends every POST of the product and of package twofahttp as another
+// site would make the browser send it, for a user who is signed in and has just
+// given a fresh proof. If with is true, the form contains the right token.
 func forged(t *testing.T, with bool, header ...string) {
 	s := newSite(t)
 	b := s.as(jon)
-	b.setUpApp(jon)
+	b.enrollApp(jon)
 	b.stepUp(jon, twofa.ActionFactors)
 	b.stepUp(jon, "contacts.export")
 	own, lib := b.csrf("/contacts"), b.csrf("/2fa/")
@@ -188,20 +188,20 @@ func TestAbuse_G10_ChangeOfFactorsEndsOtherSessions(t *testing.T) {
 				here.stepUp(jon, twofa.ActionFactors)
 			}
 			do()
-			require.True(t, here.signedIn(), "this session goes on")
+			require.True(t, here.signedIn(), "this session stays")
 			require.False(t, there.signedIn())
 			require.Equal(t, http.StatusUnauthorized, there.do("GET", "/api/me", "", "Authorization", "Bearer "+token).status)
-			require.Empty(t, revokePath.FindAllString(here.get("/settings").body, -1), "nor are they listed")
+			require.Empty(t, revokePath.FindAllString(here.get("/settings").body, -1), "ended sessions are not listed")
 		})
 	}
-	change("the first", func() { here.setUpApp(jon) })
-	change("another", func() { here.setUpApp(jon, "name", "Tablet") })
+	change("the first", func() { here.enrollApp(jon) })
+	change("another", func() { here.enrollApp(jon, "name", "Tablet") })
 	change("removed", func() {
 		here.post("/2fa/", "/2fa/factors/remove", "id", idAfter(here.get("/2fa/").body, "replaces="))
 	})
 }
 
-// remembered is a browser that Meadow does not ask.
+// remembered returns a browser in which the account Meadow does not ask.
 func (s *site) remembered(email string) *browser {
 	s.t.Helper()
 	if s.uris[email] == "" {
@@ -233,7 +233,7 @@ func TestAbuse_K01_ForgedBrowser(t *testing.T) {
 	}
 	b := s.browser()
 	b.setCookie(good)
-	require.Equal(t, "/contacts", b.typePassword(eva).location, "the true one would do")
+	require.Equal(t, "/contacts", b.typePassword(eva).location, "the real cookie works")
 }
 
 func TestAbuse_K02_BrowserOfAnother(t *testing.T) {
@@ -252,9 +252,9 @@ func TestAbuse_K03_BrowserPastItsTime(t *testing.T) {
 	s.advance(30*24*time.Hour - time.Second)
 	require.Equal(t, "/contacts", b.typePassword(eva).location)
 	b.post("/contacts", "/logout")
-	b.setCookie(b.cookie(browserCookie)) // kept for as long as one likes
+	b.setCookie(b.cookie(browserCookie)) // without its expiry
 	s.advance(time.Second)
-	require.Equal(t, "/2fa/challenge", b.typePassword(eva).location, "use does not lengthen it")
+	require.Equal(t, "/2fa/challenge", b.typePassword(eva).location, "use does not extend the time")
 }
 
 func TestAbuse_K04_EventsThatForgetBrowsers(t *testing.T) {
@@ -273,15 +273,15 @@ func TestAbuse_K04_EventsThatForgetBrowsers(t *testing.T) {
 			link := s.linkIn(s.lastMessage(eva, "/reset/"))
 			b.post(link, link, "password", app.DemoPassword)
 		}},
-		{"another factor", func(s *site, other *browser) { other.setUpApp(eva) }},
+		{"another factor", func(s *site, other *browser) { other.enrollApp(eva) }},
 		{"factor replaced", func(s *site, other *browser) {
-			other.setUpApp(eva, "replaces", idAfter(other.get("/2fa/").body, "replaces="))
+			other.enrollApp(eva, "replaces", idAfter(other.get("/2fa/").body, "replaces="))
 		}},
 		{"factor removed", func(s *site, other *browser) {
 			require.NoError(s.t, s.app.Manager().SetPolicy(s.t.Context(), twofa.Host("test"), "meadow", twofa.Policy{Remember: 30 * 24 * time.Hour}))
 			got := other.post("/2fa/", "/2fa/factors/remove", "id", idAfter(other.get("/2fa/").body, "replaces="))
 			require.Equal(s.t, "/2fa/?done=removed", got.location)
-			other.setUpApp(eva) // so that there is something to be asked for
+			other.enrollApp(eva) // so that a challenge is possible
 		}},
 		{"login with a recovery code", func(s *site, other *browser) {
 			codes := shownCodes(other.post("/2fa/", "/2fa/codes").body)
@@ -308,7 +308,7 @@ func TestAbuse_K11_StricterAccountAsks(t *testing.T) {
 	require.Equal(t, "/contacts", b.typePassword(finn).location)
 	require.Contains(t, b.get("/contacts").body, "Meadow · member")
 	b.post("/contacts", "/switch", "account", "summit")
-	require.Equal(t, "/2fa/challenge", b.get("/contacts").location, "summit remembers no browser")
+	require.Equal(t, "/2fa/challenge", b.get("/contacts").location, "Summit remembers no browser")
 	require.Equal(t, "/2fa/challenge", b.get("/settings").location)
 	require.Equal(t, "/settings", b.prove(finn).location)
 	require.Contains(t, b.get("/contacts").body, "Summit · member")
@@ -338,7 +338,7 @@ func TestAbuse_L02_ProofTooOld(t *testing.T) {
 	s := newSite(t)
 	b := s.enter(gus)
 	b.stepUp(gus, "contacts.export")
-	for range 2 { // summit lets a proof serve for five minutes
+	for range 2 { // Summit accepts a proof for five minutes
 		require.Contains(t, b.post("/contacts", "/contacts/export").body, "Avery Peak")
 	}
 	s.advance(5 * time.Minute)
@@ -398,7 +398,7 @@ func TestAbuse_L08_ProofDiesWithWhatItStoodOn(t *testing.T) {
 		}},
 		{"change of factors", func(b *browser) {
 			b.stepUp(gus, twofa.ActionFactors)
-			b.setUpApp(gus)
+			b.enrollApp(gus)
 			b.setCookie(b.cookie(sessionCookie))
 		}},
 		{"log out everywhere", func(b *browser) { b.post("/settings", "/settings/sessions/revoke-all") }},
@@ -410,7 +410,7 @@ func TestAbuse_L08_ProofDiesWithWhatItStoodOn(t *testing.T) {
 			require.Equal(t, http.StatusOK, b.post("/contacts", "/contacts/export").status)
 			old := b.cookie(sessionCookie)
 			c.do(b)
-			// With what the browser has now, and with what it had.
+			// Try with the current cookie and with the old one.
 			page := "/login"
 			if b.signedIn() {
 				page = "/contacts"
@@ -460,7 +460,7 @@ func TestAbuse_L13_OneProofTwoExports(t *testing.T) {
 	}
 }
 
-func TestAbuse_P02_EveryCookie(t *testing.T) {
+func TestAbuse_P02_AttributesOfEveryCookie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	seen := map[string]bool{}
@@ -497,14 +497,14 @@ func TestAbuse_Q08_AuditStaysOnItsLine(t *testing.T) {
 	s := newSite(t)
 	b := s.as(jon)
 	b.post("/settings", "/settings/profile", "name", "Jon \x1b[31m")
-	codes := b.setUpApp(jon)
+	codes := b.enrollApp(jon)
 	require.NotEmpty(t, codes)
 	b.stepUp(jon, twofa.ActionFactors)
 	id := idAfter(b.get("/2fa/").body, "replaces=")
 	b.post("/2fa/", "/2fa/factors/rename", "id", id, "name", "Phone\r\nlevel=INFO msg=forged event=login user=ida\x1b[2J")
 	b.do("GET", "/contacts", "", "X-Forwarded-For", "1.2.3.4 event=forged", "User-Agent", `x" event=forged`)
 
-	// What Go's client would not send, its server does not take.
+	// Go's client does not send control characters. Go's server refuses them.
 	conn, err := tls.Dial("tcp", s.srv.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) // the test's own server
 	require.NoError(t, err)
 	defer conn.Close()

@@ -23,16 +23,15 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// Attacks on what answers tell and carry, against the app as it is served, by
-// their ids.
+// Abuse cases of responses: their headers, cookies, methods and error texts.
 
-// Every answer of the second factor's, and every redirect to it, is kept by
-// nobody, framed by nobody and read by no other site.
-func TestAbuse_P01_P04_HeadersOfEveryAnswer(t *testing.T) {
+// No response of package twofahttp, and no redirect to it, may be cached,
+// framed or read by another site.
+func TestAbuse_P01_P04_HeadersOfEveryResponse(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	in := s.as(ida)
-	in.setUpApp(ida)
+	in.enrollApp(ida)
 	in.stepUp(ida, twofa.ActionFactors)
 	require.Equal(t, "/2fa/setup", in.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp").location) // a QR code
 	check := func(got answer, what string) {
@@ -54,33 +53,33 @@ func TestAbuse_P01_P04_HeadersOfEveryAnswer(t *testing.T) {
 		check(got, what)
 		require.Equal(t, []string{"no-referrer"}, got.header.Values("Referrer-Policy"), what)
 	}
-	for who, b := range map[string]*browser{"stranger": s.browser(), "half way in": s.half(jon), "signed in": in} {
+	for who, b := range map[string]*browser{"stranger": s.browser(), "password only": s.half(jon), "signed in": in} {
 		for _, path := range append(slices.Concat(visits, posts), "setup?start=1", "link?token=x", "challenge?method=recovery", "nothing") {
 			for _, method := range []string{"GET", "OPTIONS"} {
 				private(b.do(method, "/2fa/"+path, "", "Origin", "https://evil.example",
 					"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization"), who+" "+method+" "+path)
 			}
 		}
-		for _, path := range []string{"/2fa/verify", "/2fa", "/2fa/../2fa/x"} { // answered before those pages
+		for _, path := range []string{"/2fa/verify", "/2fa", "/2fa/../2fa/x"} { // answered before package twofahttp
 			check(b.do("POST", path, "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"), who+" "+path)
 			check(b.get(path), who+" "+path)
 		}
-		b.get("/2fa/link") // for a form's token
+		b.get("/2fa/link") // sets the cookie for the token
 		for _, path := range posts {
 			if path == "revoke" || path == "signin" || path == "cancel" {
-				continue // these end what the others are to find
+				continue // these end the login or session
 			}
 			private(b.send2FA("/2fa/"+path, "method", "totp", "code", "x"), who+" POST "+path)
 			private(b.do("POST", "/2fa/"+path, "x=%zz", "Content-Type", formType, "Accept", jsonType), who+" bad "+path)
 		}
 	}
 	b := s.browser()
-	private(b.typePassword(jon), "the door")
-	private(b.get("/contacts"), "a page that sends to the challenge")
-	private(in.post("/contacts", "/contacts/export"), "an action that asks for a proof")
+	private(b.typePassword(jon), "login")
+	private(b.get("/contacts"), "redirect to the challenge")
+	private(in.post("/contacts", "/contacts/export"), "redirect to the step-up")
 	for _, rt := range s.app.Routes() {
 		if rt.Path == "/static/{file}" {
-			continue // not anybody's
+			continue // public
 		}
 		what := "preflight " + rt.Path
 		got := s.browser().do("OPTIONS", pathOf(rt), "", "Origin", "https://evil.example",
@@ -102,7 +101,7 @@ func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(ida)
-	b.setUpApp(ida)
+	b.enrollApp(ida)
 	b.stepUp(ida, twofa.ActionFactors)
 	b.stepUp(ida, "contacts.export")
 	token := s.token(ida, "")
@@ -115,7 +114,7 @@ func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
 	}
 	for _, rt := range s.app.Routes() {
 		if rt.Path == "/2fa/" {
-			require.Empty(t, rt.Method) // its pages are below
+			require.Empty(t, rt.Method) // its paths are added below
 			continue
 		}
 		allow(pathOf(rt), rt.Method)
@@ -126,7 +125,7 @@ func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
 	for _, path := range posts {
 		allow("/2fa/"+path, "POST")
 	}
-	require.True(t, b.signedIn()) // which notes when it was seen
+	require.True(t, b.signedIn()) // updates the time in signins before the comparison
 	before := s.contents()
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE"} {
 		for path, methods := range allowed {
@@ -141,7 +140,8 @@ func TestAbuse_P03_UnsupportedMethods(t *testing.T) {
 	require.True(t, b.signedIn())
 }
 
-// torn is SQLite whose driver panics at each statement that has a word in it.
+// torn is SQLite with a driver that panics at each statement that contains
+// word.
 type torn struct {
 	driver driver.Driver
 	dsn    string
@@ -187,7 +187,7 @@ func (c tornConn) QueryContext(ctx context.Context, query string, args []driver.
 	return c.wholeConn.QueryContext(ctx, query, args)
 }
 
-// tornSite is a site on such a database.
+// tornSite returns a site on such a database.
 func tornSite(t *testing.T) (*site, *torn) {
 	dir := sqliteDir(t)
 	plain, err := app.OpenDB("", dir)
@@ -199,8 +199,7 @@ func tornSite(t *testing.T) (*site, *torn) {
 	return newSite(t, func(c *app.Config) { c.DB = db }), d
 }
 
-// Wherever the store panics, the answer says no more than that, and nobody is
-// signed in by half.
+// If the store panics, the response reveals nothing, and no user is signed in.
 func TestAbuse_P05_PanicInTheStore(t *testing.T) {
 	t.Parallel()
 	s, d := tornSite(t)
@@ -215,7 +214,7 @@ func TestAbuse_P05_PanicInTheStore(t *testing.T) {
 			require.NotContains(t, got.body, leak, what)
 		}
 	}
-	for _, word := range []string{"FROM twofa_records", "FROM signins"} { // what the guard reads
+	for _, word := range []string{"FROM twofa_records", "FROM signins"} { // the guard reads both
 		d.word.Store(word)
 		generic(in.get("/contacts"), word)
 		generic(in.do("GET", "/api/contacts", "", "Authorization", bearer), word)
@@ -232,16 +231,16 @@ func TestAbuse_P05_PanicInTheStore(t *testing.T) {
 		d.word.Store("")
 		require.False(t, b.signedIn(), word)
 	}
-	require.Equal(t, "/contacts", s.half(jon).prove(jon).location, "nothing is left behind")
+	require.Equal(t, "/contacts", s.half(jon).prove(jon).location, "the next login works")
 	require.True(t, in.signedIn())
 	require.Contains(t, s.log.String(), "panic")
 }
 
 var triesLeft = regexp.MustCompile(`You have (?:\d more tries|one more try)\.|"attempts_left":\d,?`)
 
-// What is wrong with a code is not told, nor whether one was right while
-// nothing is looked at. At any one moment all answers are the same.
-func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
+// A response does not reveal why a code is invalid, and while the method is
+// locked it does not reveal whether a code is right.
+func TestAbuse_P06_ErrorsRevealNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	alike := func(what string, status int, answers ...answer) {
@@ -254,18 +253,18 @@ func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
 	inApp := func(what, email string, try func(code string) answer) {
 		t.Helper()
 		at := func(d time.Duration) string { return twofatest.Code(t, s.uris[email], s.clock().Add(d)) }
-		wrong, used := s.wrongCode(email), at(0) // in the set-up, this very moment
+		wrong, used := s.wrongCode(email), at(0) // used for the enrollment just now
 		alike(what, http.StatusUnprocessableEntity, try(wrong), try(used), try(at(-5*time.Minute)), try("abc"))
 		require.Equal(t, http.StatusUnprocessableEntity, try(wrong).status)
 		alike(what+", locked", http.StatusTooManyRequests, try(wrong), try(at(30*time.Second)), try(used), try("abc"))
 	}
-	codes := s.as(jon).setUpApp(jon)
+	codes := s.as(jon).enrollApp(jon)
 	require.Equal(t, http.StatusSeeOther, s.half(jon).post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status)
 	b := s.half(jon)
 	inApp("page", jon, func(code string) answer {
 		return b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", code)
 	})
-	s.as(ida).setUpApp(ida)
+	s.as(ida).enrollApp(ida)
 	pending := s.challenge(ida)
 	inApp("API", ida, func(code string) answer {
 		return b.do("POST", "/api/login/verify", object("challenge", pending, "method", "totp", "code", code), "Content-Type", jsonType)
@@ -276,33 +275,33 @@ func TestAbuse_P06_WhatErrorsTell(t *testing.T) {
 	}
 	alike("recovery code", http.StatusUnprocessableEntity, typed("recovery", noCode), typed("recovery", codes[0]), typed("recovery", codes[1][:20]))
 
-	s.browser().setUpPhone(eva, "202 555 0101")
+	s.browser().enrollPhone(eva, "202 555 0101")
 	b = s.browser()
 	b.login(eva)
 	first := s.textedCode("+12025550101")
 	s.advance(time.Minute)
 	b.post("/2fa/challenge", "/2fa/send", "method", "sms")
 	second := s.textedCode("+12025550101")
-	alike("text before the newest", http.StatusUnprocessableEntity, typed("sms", another(second)), typed("sms", first))
+	alike("code before the newest", http.StatusUnprocessableEntity, typed("sms", another(second)), typed("sms", first))
 	s.advance(5 * time.Minute)
-	alike("text past its time", http.StatusUnprocessableEntity, typed("sms", another(second)), typed("sms", second))
+	alike("expired code", http.StatusUnprocessableEntity, typed("sms", another(second)), typed("sms", second))
 
-	var doors, mails []answer
+	var logins, resets []answer
 	for _, email := range []string{dan, "nobody@harbor.example"} {
-		doors = append(doors, b.do("POST", "/api/login", object("email", email, "password", "wrong"), "Content-Type", jsonType))
+		logins = append(logins, b.do("POST", "/api/login", object("email", email, "password", "wrong"), "Content-Type", jsonType))
 		b = s.browser()
 		require.Equal(t, "/login", b.post("/forgot", "/forgot", "email", email).location)
 		got := b.get("/login")
 		got.body = tokenless(got.body)
-		mails = append(mails, got)
+		resets = append(resets, got)
 	}
-	alike("known and unknown", http.StatusUnauthorized, doors...)
-	alike("asked for a new password", http.StatusOK, mails...)
+	alike("login of known and unknown", http.StatusUnauthorized, logins...)
+	alike("reset link for known and unknown", http.StatusOK, resets...)
 }
 
-// An address without https is refused, but for this machine's own. Over plain
-// http every cookie is Secure all the same, so that a browser sends none of
-// them back; who sends them by hand gets no other ones.
+// A base URL without https is refused, except for localhost. Over http every
+// cookie is still Secure, so a browser does not return it. A client that
+// returns it anyway gets only Secure cookies, too.
 func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *app.Config) {
@@ -313,7 +312,7 @@ func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
 	})
 	srv := httptest.NewServer(s.app)
 	t.Cleanup(srv.Close)
-	srv.URL = "http://contacts.example" // to browsers this machine's own names are as good as https
+	srv.URL = "http://contacts.example" // not localhost, which browsers treat like https
 	b, held := (&site{t: t, srv: srv, app: s.app}).browser(), map[string]string{}
 	b.client.Transport = &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
@@ -325,10 +324,10 @@ func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
 		require.NotNil(t, m, got.body)
 		return m[1]
 	}
-	door := b.get("/login")
-	require.NotEmpty(t, door.header.Values("Set-Cookie"))
-	sent := form("csrf_token", token(door), "email", jon, "password", app.DemoPassword)
-	require.Equal(t, http.StatusForbidden, b.do("POST", "/login", sent, "Content-Type", formType).status, "the cookie did not come back")
+	login := b.get("/login")
+	require.NotEmpty(t, login.header.Values("Set-Cookie"))
+	sent := form("csrf_token", token(login), "email", jon, "password", app.DemoPassword)
+	require.Equal(t, http.StatusForbidden, b.do("POST", "/login", sent, "Content-Type", formType).status, "the browser did not return the cookie")
 	require.False(t, b.signedIn())
 
 	byHand := func(method, path string, fields ...string) answer {
@@ -361,7 +360,7 @@ func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
 	require.Equal(t, "/contacts", byHand("POST", "/2fa/setup/confirm", "csrf_token", token(page), "code", code).location)
 	require.Equal(t, http.StatusOK, byHand("GET", "/contacts").status)
 	for _, name := range []string{sessionCookie, challengeCookie, setupCookie, browserCookie} {
-		require.Contains(t, held, name, "every cookie there is was seen")
+		require.Contains(t, held, name, "every cookie was set")
 	}
-	require.False(t, b.signedIn(), "who keeps Secure cookies off plain http has none")
+	require.False(t, b.signedIn(), "a browser that keeps the rules is not signed in")
 }

@@ -17,27 +17,26 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// Attacks with what a request carries, against the app as it is served, by
-// their ids.
+// Abuse cases of requests: their headers, fields, bodies and methods.
 
 const (
 	jsonType = "application/json"
-	fromAway = "203.0.113.9" // an address that has done nothing yet
+	fromAway = "203.0.113.9" // an address without any attempts
 	noCode   = "0000-0000-0000-0000-0000-0000"
 	noToken  = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
 
-// object is a JSON object of strings.
+// object returns a JSON object of strings.
 func object(fields ...string) string {
 	in := map[string]string{}
 	for field := range slices.Chunk(fields, 2) {
 		in[field[0]] = field[1]
 	}
-	body, _ := json.Marshal(in) // of strings, it cannot fail
+	body, _ := json.Marshal(in) // cannot fail for strings
 	return string(body)
 }
 
-// challenge is what a program holds that has sent the password and no more.
+// challenge returns the challenge of a program that has sent only the password.
 func (s *site) challenge(email string) string {
 	s.t.Helper()
 	_, out := s.call("/api/login", "", "email", email, "password", app.DemoPassword)
@@ -45,23 +44,23 @@ func (s *site) challenge(email string) string {
 	return out["challenge"].(string)
 }
 
-// Whoever guesses names another address with each guess. What counts is the
-// address of the connection, and for a code the account.
+// An attacker who guesses cannot evade a limit with headers that name another
+// address. The address of the connection counts and, for a code, the user.
 func TestAbuse_C05_HeadersThatNameAnotherAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
-	s.advance(time.Minute) // what the set-up took out of the address's allowance is back
+	s.advance(time.Minute) // restores the attempts that the enrollment took from the address
 	for _, c := range []struct {
 		name, path, kind, body string
-		after                  int    // guesses it is refused, at the latest
-		says                   string // then
-		anywhere               bool   // from other addresses as well
+		after                  int    // number of guesses after which it must be refused
+		says                   string // text of the refusal
+		anywhere               bool   // whether other addresses are refused as well
 	}{
 		{"the account's codes", "/2fa/verify", formType, b.verifyForm("totp", s.wrongCode(jon)), 5, "", true},
 		{"codes from one address", "/2fa/verify", formType, b.verifyForm("recovery", noCode), 30, "from your network", false},
 		{"codes of programs", "/api/login/verify", jsonType, object("challenge", "x", "method", "email", "code", noToken), 10, "", false},
-		{"mails", "/forgot", formType, form("csrf_token", b.csrf("/login"), "email", ida), 10, "", false}, // counted as passwords are
+		{"emails", "/forgot", formType, form("csrf_token", b.csrf("/login"), "email", ida), 10, "", false}, // same limit as passwords
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			refused := func(i int) bool {
@@ -74,7 +73,7 @@ func TestAbuse_C05_HeadersThatNameAnotherAddress(t *testing.T) {
 			for tried <= c.after && !refused(tried) {
 				tried++
 			}
-			require.LessOrEqual(t, tried, c.after, "a header was believed")
+			require.LessOrEqual(t, tried, c.after, "the app trusted a header")
 			b.address = fromAway
 			defer func() { b.address = "" }()
 			require.Equal(t, c.anywhere, refused(tried), "from another connection")
@@ -82,7 +81,7 @@ func TestAbuse_C05_HeadersThatNameAnotherAddress(t *testing.T) {
 	}
 }
 
-// another is a code that is wrong where code is right.
+// another returns a code that differs from code.
 func another(code string) string {
 	last := len(code) - 1
 	return code[:last] + string('0'+(code[last]-'0'+1)%10)
@@ -91,10 +90,10 @@ func another(code string) string {
 func TestAbuse_C12_ResendWhileLocked(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.browser().setUpPhone(eva, "202 555 0101")
+	s.browser().enrollPhone(eva, "202 555 0101")
 	b := s.browser()
 	require.Equal(t, "/2fa/challenge", b.login(eva).location)
-	s.advance(2 * time.Minute) // another text could be sent by now
+	s.advance(2 * time.Minute) // another text message is allowed by now
 	wrong := another(s.textedCode("+12025550101"))
 	for range 5 {
 		require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", wrong).status)
@@ -113,10 +112,10 @@ func TestAbuse_C12_ResendWhileLocked(t *testing.T) {
 		}
 		require.Equal(t, []string{answers[0], answers[0], answers[0]}, answers)
 	}
-	require.Len(t, s.outbox(), sent, "nothing leaves")
+	require.Len(t, s.outbox(), sent, "nothing is sent")
 	s.advance(time.Minute)
 	require.Equal(t, "/2fa/challenge", b.post("/2fa/challenge", "/2fa/send", "method", "sms").location)
-	require.Len(t, s.outbox(), sent+1, "it was the lock that held it")
+	require.Len(t, s.outbox(), sent+1, "only the lock prevented it")
 }
 
 func TestAbuse_C16_GuessedLinkTokens(t *testing.T) {
@@ -149,16 +148,16 @@ func TestAbuse_C16_GuessedLinkTokens(t *testing.T) {
 				continue
 			}
 			require.Equal(t, expired.status, got.status)
-			require.Equal(t, expired.body, got.body, "a guess looks like a link that is too old")
+			require.Equal(t, expired.body, got.body, "a guess and an expired link get the same response")
 		}
-		require.Positive(t, limited, "%s: the address is never stopped", c.path)
+		require.Positive(t, limited, "%s: the address is never limited", c.path)
 	}
-	require.Equal(t, before, s.state(), "the person does not notice")
+	require.Equal(t, before, s.state(), "the user is not affected")
 	b.address = fromAway
 	require.Equal(t, "/contacts", b.openLink(link).location)
 }
 
-// Of many values for one field none is tried, or the first alone.
+// If a field has many values, none is tried, or only the first.
 func TestAbuse_D03_ThousandValues(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -171,14 +170,14 @@ func TestAbuse_D03_ThousandValues(t *testing.T) {
 	} {
 		require.Equal(t, http.StatusBadRequest, b.do("POST", "/2fa/verify", body, "Content-Type", formType).status)
 	}
-	require.Equal(t, before, s.state(), "nothing was compared")
+	require.Equal(t, before, s.state(), "no code was compared")
 	require.Equal(t, "/contacts", b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", code).location)
 
 	b = s.browser()
 	body := form("csrf_token", b.csrf("/login"), "email", ida, "password", "wrong") + strings.Repeat("&password="+app.DemoPassword, 1000)
 	require.Equal(t, http.StatusUnauthorized, b.do("POST", "/login", body, "Content-Type", formType).status)
 	require.Equal(t, 1, strings.Count(s.log.String(), "wrong password"))
-	require.Equal(t, "/contacts", b.typePassword(ida).location, "one attempt was counted, not a thousand")
+	require.Equal(t, "/contacts", b.typePassword(ida).location, "only one attempt was counted")
 }
 
 func TestAbuse_D10_LargeBodies(t *testing.T) {
@@ -192,7 +191,7 @@ func TestAbuse_D10_LargeBodies(t *testing.T) {
 	for i := range 10_000 {
 		fields += "&" + strconv.FormatInt(int64(i), 36) + "="
 	}
-	require.Less(t, len(fields), 60<<10, "small enough to be read")
+	require.Less(t, len(fields), 60<<10, "below the limit of a body")
 	for _, c := range []struct {
 		name, path, kind, body string
 		b                      *browser
@@ -211,10 +210,10 @@ func TestAbuse_D10_LargeBodies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			took := time.Minute
-			for try := 0; try < 3 && took >= 50*time.Millisecond; try++ { // others run on this machine as well
+			for try := 0; try < 3 && took >= 50*time.Millisecond; try++ { // other processes may slow one down
 				got := c.b.do("POST", c.path, c.body, "Content-Type", c.kind)
 				require.Equal(t, c.want, got.status)
-				require.Less(t, len(got.body), 16<<10, "it does not come back")
+				require.Less(t, len(got.body), 16<<10, "the response does not repeat the body")
 				took = s.lastTook(t)
 			}
 			require.Less(t, took, 50*time.Millisecond)
@@ -226,7 +225,7 @@ func TestAbuse_D10_LargeBodies(t *testing.T) {
 
 var tookField = regexp.MustCompile(`msg=request .* took=(\S+)`)
 
-// lastTook is how long the last request took, by the app's own clock.
+// lastTook returns the duration of the last request from the log.
 func (s *site) lastTook(t *testing.T) time.Duration {
 	t.Helper()
 	lines := tookField.FindAllStringSubmatch(s.log.String(), -1)
@@ -254,22 +253,22 @@ func TestAbuse_D11_MethodIsDecidedByTheServer(t *testing.T) {
 			status, _ := s.call("/api/login/"+path, "", body...)
 			require.Contains(t, []int{403, 404}, status, path+" "+method)
 		}
-		require.Contains(t, b.get("/2fa/challenge?"+form("method", method)).body, `name="method" value="totp"`, "the page asks for what there is")
+		require.Contains(t, b.get("/2fa/challenge?"+form("method", method)).body, `name="method" value="totp"`, "the page offers an existing method")
 	}
-	require.Equal(t, before, s.state(), "nothing was compared")
+	require.Equal(t, before, s.state(), "no code was compared")
 	require.Len(t, s.outbox(), sent, "nothing was sent")
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", code).status)
 	require.Equal(t, signins, s.rows(`SELECT count(*) FROM signins`))
 	require.False(t, b.signedIn())
-	require.Equal(t, "/contacts", b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", code).location, "the code itself was good")
+	require.Equal(t, "/contacts", b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", code).location, "the code is still valid")
 }
 
-// What stands in the query is neither looked at nor written down, and the time
-// is the server's, whatever the request says.
-func TestAbuse_D12_D13_SecretsAndTimesBesideTheForm(t *testing.T) {
+// Secrets in the query are neither used nor logged, and only the server's clock
+// counts.
+func TestAbuse_D12_D13_SecretsAndTimesOutsideTheForm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	codes := s.as(jon).setUpApp(jon)
+	codes := s.as(jon).enrollApp(jon)
 	b := s.half(jon)
 	before, signins := s.state(), s.rows(`SELECT count(*) FROM signins`)
 	query := "?method=recovery&code=" + codes[0] + "&token=" + codes[0] + "&email=" + jon + "&password=" + app.DemoPassword
@@ -283,7 +282,7 @@ func TestAbuse_D12_D13_SecretsAndTimesBesideTheForm(t *testing.T) {
 	require.Equal(t, before, s.state())
 	require.Equal(t, signins, s.rows(`SELECT count(*) FROM signins`))
 	got := b.do("POST", "/2fa/verify"+query, form("csrf_token", b.csrf("/2fa/challenge"), "method", "recovery"), "Content-Type", formType)
-	require.Equal(t, http.StatusUnprocessableEntity, got.status, "nor beside a form")
+	require.Equal(t, http.StatusUnprocessableEntity, got.status, "not even together with a form")
 	for _, secret := range []string{codes[0], app.DemoPassword, "?method="} {
 		require.NotContains(t, s.log.String(), secret)
 	}
@@ -298,20 +297,20 @@ func TestAbuse_D12_D13_SecretsAndTimesBesideTheForm(t *testing.T) {
 	}
 	for _, ago := range []time.Duration{time.Hour, -time.Hour} {
 		other := twofatest.Code(t, s.uris[jon], s.clock().Add(-ago))
-		require.Equal(t, http.StatusUnprocessableEntity, claim(other, ago).status, "the code of another hour")
+		require.Equal(t, http.StatusUnprocessableEntity, claim(other, ago).status, "a code for another hour is invalid")
 	}
-	require.Equal(t, "/contacts", claim(code, time.Hour).location, "the code of this minute is as good as ever")
+	require.Equal(t, "/contacts", claim(code, time.Hour).location, "the code for now is valid")
 	got = s.half(jon).post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0])
-	require.Equal(t, http.StatusSeeOther, got.status, "and so is that in the query")
+	require.Equal(t, http.StatusSeeOther, got.status, "the code from the query is still valid")
 }
 
-func TestAbuse_D14_OtherWaysToSayPOST(t *testing.T) {
+func TestAbuse_D14_MethodOverrideAndContentType(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(ida)
-	b.setUpApp(ida)
+	b.enrollApp(ida)
 	b.stepUp(ida, "factors")
-	b.stepUp(ida, "contacts.export") // nothing but the method or type is missing
+	b.stepUp(ida, "contacts.export") // so that only the method or the content type is wrong
 	token := "Bearer " + s.token(ida, "")
 	own, lib := b.csrf("/contacts"), b.csrf("/2fa/")
 	id, before := idAfter(b.get("/2fa/").body, "replaces="), s.contents()
@@ -323,7 +322,7 @@ func TestAbuse_D14_OtherWaysToSayPOST(t *testing.T) {
 	} {
 		for _, method := range []string{"GET", "PUT"} {
 			if method == "GET" && path == "/contacts" {
-				continue // a page
+				continue // is a page
 			}
 			got := b.do(method, path+"?"+fields(csrf), fields(csrf), "Content-Type", formType, "Authorization", token,
 				"X-HTTP-Method-Override", "POST", "X-HTTP-Method", "POST", "X-Method-Override", "POST")
@@ -354,7 +353,7 @@ func TestAbuse_D14_OtherWaysToSayPOST(t *testing.T) {
 	require.True(t, b.signedIn())
 }
 
-// contents is what all tables hold that a request may change on purpose.
+// contents returns the rows of all tables except web_sessions, to compare.
 func (s *site) contents() map[string][]string {
 	s.t.Helper()
 	all := map[string][]string{}

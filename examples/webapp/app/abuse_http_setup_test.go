@@ -14,13 +14,13 @@ import (
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
-// Attacks on set-up, on factors and on recovery codes, against the app as it
-// is served, by their ids.
+// Abuse cases of enrollment, factors and recovery codes.
 
-// visits are what the second factor's own pages answer to GET.
+// visits lists the paths below /2fa/ that accept a GET.
 var visits = []string{"", "challenge", "status", "link", "confirm", "recovered", "setup", "setup/codes.txt", "style.css", "twofa.js"}
 
-// visited is every page there is, the product's and the second factor's.
+// visited returns the path of every page of the product and of package
+// twofahttp.
 func (s *site) visited() (paths []string) {
 	for _, rt := range s.app.Routes() {
 		if rt.Method == "GET" {
@@ -35,33 +35,33 @@ func (s *site) visited() (paths []string) {
 
 const hana = "hana@summit.example"
 
-// A key is in the answers of its own set-up, until that is confirmed, and in
-// no other.
+// Only the pages of an enrollment contain its key, and only until it is
+// confirmed.
 func TestAbuse_F03_F04_KeyIsNeverShownAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	owner := s.as(jon)
-	codes := owner.setUpApp(jon)
+	codes := owner.enrollApp(jon)
 	_, key, _ := strings.Cut(s.uris[jon], "secret=")
 	key, _, _ = strings.Cut(key, "&")
 	require.Len(t, key, 32)
-	owner.stepUp(jon, twofa.ActionFactors) // and with a fresh proof
+	owner.stepUp(jon, twofa.ActionFactors) // not even a fresh proof shows the key
 	id := idAfter(owner.get("/2fa/").body, "replaces=")
-	for name, b := range map[string]*browser{"half way in": s.half(jon), "signed in": owner} {
+	for name, b := range map[string]*browser{"password only": s.half(jon), "signed in": owner} {
 		for _, path := range append(s.visited(), "/2fa/setup?start=1&replaces="+id, "/2fa/qr", "/2fa/setup/qr.svg", "/2fa/setup/qr.png", "/2fa/secret") {
 			got := b.get(path)
 			require.NotContains(t, strings.ReplaceAll(got.body, " ", ""), key, name+" "+path)
 			require.NotContains(t, got.body, "otpauth:", name+" "+path)
 			require.NotContains(t, got.body, codes[0], name+" "+path)
-			if name == "half way in" && strings.HasPrefix(path, "/2fa/setup") {
+			if name == "password only" && strings.HasPrefix(path, "/2fa/setup") {
 				require.Contains(t, []int{http.StatusSeeOther, http.StatusNotFound}, got.status, path)
 			}
 		}
 	}
 }
 
-// A visit that another site causes makes no key and changes none.
-func TestAbuse_F05_VisitFromElsewhereChangesNothing(t *testing.T) {
+// A visit that another site causes creates no key and changes none.
+func TestAbuse_F05_VisitFromAnotherSiteChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
@@ -78,7 +78,7 @@ func TestAbuse_F05_VisitFromElsewhereChangesNothing(t *testing.T) {
 		require.Equal(t, session, b.cookie(sessionCookie))
 	}
 	visitAll()
-	require.NotContains(t, b.get("/2fa/setup").body, "otpauth:", "no key was made")
+	require.NotContains(t, b.get("/2fa/setup").body, "otpauth:", "no key was created")
 	b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
 	b.scan(jon)
 	pending := s.uris[jon]
@@ -90,17 +90,17 @@ func TestAbuse_F05_VisitFromElsewhereChangesNothing(t *testing.T) {
 
 var elsewhere = regexp.MustCompile(`(?i)(?:src|href|action|srcset|url\()["'=(\s]*(?:https?:)?//`)
 
-// A set-up belongs to the session that began it. Its QR code stands in the
-// page itself, and is drawn by nobody else.
-func TestAbuse_F06_S05_SetupBelongsToItsSession(t *testing.T) {
+// An enrollment belongs to the session that started it. Its QR code is part of
+// the page, so no other service draws it.
+func TestAbuse_F06_T05_EnrollmentBelongsToItsSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for _, c := range []struct {
 		name, email, another string
-		enter                func(s *site, email string) *browser // as far as set-up is open
+		enter                func(s *site, email string) *browser // until enrollment is possible
 	}{
-		{"wanted", jon, ida, (*site).as},
-		{"demanded", gus, hana, func(s *site, email string) *browser {
+		{"voluntary", jon, ida, (*site).as},
+		{"required", gus, hana, func(s *site, email string) *browser {
 			b := s.browser()
 			b.login(email)
 			require.Equal(s.t, "/2fa/setup", b.prove(email).location)
@@ -110,12 +110,12 @@ func TestAbuse_F06_S05_SetupBelongsToItsSession(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b, second, other := c.enter(s, c.email), c.enter(s, c.email), c.enter(s, c.another)
 			require.Equal(t, "/2fa/setup", b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp").location)
-			if c.name == "demanded" { // recovery codes come first
+			if c.name == "required" { // recovery codes come first
 				b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
 			}
 			page := b.get("/2fa/setup")
 			require.Contains(t, page.body, "<svg")
-			require.NotRegexp(t, elsewhere, page.body, "nothing is fetched from elsewhere")
+			require.NotRegexp(t, elsewhere, page.body, "nothing is loaded from another site")
 			require.Contains(t, page.header.Get("Content-Security-Policy"), "default-src 'none'")
 			require.NotRegexp(t, `https?:|\*`, page.header.Get("Content-Security-Policy"))
 			b.scan(c.email)
@@ -127,7 +127,7 @@ func TestAbuse_F06_S05_SetupBelongsToItsSession(t *testing.T) {
 					require.Empty(t, shownCodes(got.body), path)
 				}
 				require.Equal(t, http.StatusNotFound, not.get("/2fa/setup/qr.svg").status)
-				not.get("/2fa/link") // for a form's token
+				not.get("/2fa/link") // sets the cookie for the token
 				for _, path := range []string{"/2fa/setup/confirm", "/2fa/setup/saved"} {
 					got := not.send2FA(path, "code", code, "saved", "yes")
 					require.Contains(t, []int{http.StatusGone, http.StatusUnauthorized}, got.status, path)
@@ -139,9 +139,9 @@ func TestAbuse_F06_S05_SetupBelongsToItsSession(t *testing.T) {
 	}
 }
 
-// What the account requires does not go, by whatever address or method, nor
-// where two requests remove two of two at once.
-func TestAbuse_G06_LastFactorWhereOneIsRequired(t *testing.T) {
+// A required last factor cannot be removed, with any path or method, even if
+// concurrent requests remove two of two.
+func TestAbuse_G06_RequiredLastFactorStays(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.enter(gus)
@@ -171,7 +171,7 @@ func TestAbuse_G06_LastFactorWhereOneIsRequired(t *testing.T) {
 	}
 	require.Equal(t, before, s.state())
 
-	b.setUpApp(gus, "name", "Tablet")
+	b.enrollApp(gus, "name", "Tablet")
 	b.stepUp(gus, twofa.ActionFactors)
 	lib = b.csrf("/2fa/")
 	page := b.get("/2fa/").body
@@ -182,17 +182,17 @@ func TestAbuse_G06_LastFactorWhereOneIsRequired(t *testing.T) {
 		id := []string{one, two}[i%2]
 		return b.send("POST", "/2fa/factors/remove", form("csrf_token", lib, "id", id), "Content-Type", formType)
 	})
-	require.Equal(t, 1, s.rows(`SELECT count(*) FROM twofa_events WHERE type = 'removed'`), "one of the two")
+	require.Equal(t, 1, s.rows(`SELECT count(*) FROM twofa_events WHERE type = 'removed'`), "only one of the two was removed")
 	require.Zero(t, s.rows(`SELECT count(*) FROM twofa_events WHERE type = 'turned_off'`))
 	require.Equal(t, "/2fa/challenge", s.browser().login(gus).location)
 }
 
-func TestAbuse_G09_NumberUnderChange(t *testing.T) {
+func TestAbuse_G09_PhoneNumberDuringChange(t *testing.T) {
 	t.Parallel()
 	const before, after = "+12025550101", "+12025550177"
 	s := newSite(t)
 	b := s.browser()
-	b.setUpPhone(eva, "202 555 0101")
+	b.enrollPhone(eva, "202 555 0101")
 	change := []string{"method", "sms", "phone", after, "replaces", idAfter(b.get("/2fa/").body, "replaces=")}
 	require.Contains(t, b.post("/2fa/setup?start=1", "/2fa/setup", change...).location, "/2fa/confirm?action=factors", "a session is not enough")
 	require.Equal(t, "/2fa/challenge", b.get("/2fa/confirm?action=factors").location)
@@ -200,7 +200,7 @@ func TestAbuse_G09_NumberUnderChange(t *testing.T) {
 	b.post("/2fa/challenge", "/2fa/send", "method", "sms")
 	require.Equal(t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", s.textedCode(before)).status)
 	for _, m := range s.outbox() {
-		require.NotEqual(t, after, m.To, "nothing goes to the new one before that")
+		require.NotEqual(t, after, m.To, "nothing is sent to the new number before the proof")
 	}
 
 	require.Equal(t, "/2fa/setup", b.post("/2fa/setup?start=1", "/2fa/setup", change...).location)
@@ -209,9 +209,9 @@ func TestAbuse_G09_NumberUnderChange(t *testing.T) {
 	require.Equal(t, "/2fa/challenge", old.login(eva).location)
 	require.Equal(t, http.StatusUnprocessableEntity, old.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", fresh).status)
 	require.Equal(t, "/contacts", old.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", s.textedCode(before)).location,
-		"the old number is good until the new one is confirmed")
+		"the old number works until the new one is confirmed")
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/setup", "/2fa/setup/confirm", "code", s.textedCode(before)).status,
-		"and its codes confirm nothing")
+		"a code for the old number does not confirm the new one")
 
 	require.Equal(t, "/2fa/?done=set_up", b.post("/2fa/setup", "/2fa/setup/confirm", "code", fresh).location)
 	require.Contains(t, s.lastMessage(before, "another phone").Text, "codes now go to another phone")
@@ -219,19 +219,19 @@ func TestAbuse_G09_NumberUnderChange(t *testing.T) {
 	s.advance(10 * time.Minute)
 	require.Equal(t, "/2fa/challenge", s.browser().login(eva).location)
 	require.Equal(t, after, s.outbox()[len(s.outbox())-1].To)
-	require.False(t, old.signedIn(), "what was proven with the old one has ended")
+	require.False(t, old.signedIn(), "sessions proven with the old number have ended")
 }
 
-// Codes are shown while they are made. After that there is no page with them,
-// and none that a browser would keep; where a deployment keeps them viewable it
-// is an answer to a POST with a fresh proof.
+// Recovery codes are shown while they are generated. Afterwards no page
+// contains them, and no browser stores them. If they are viewable, only a POST
+// with a fresh proof shows them.
 func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 	t.Parallel()
-	for name, viewable := range map[string]bool{"kept": true, "not kept": false} {
+	for name, viewable := range map[string]bool{"viewable": true, "not viewable": false} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, func(c *app.Config) { c.ViewableCodes = viewable })
 			b := s.as(jon)
-			b.setUpApp(jon)
+			b.enrollApp(jon)
 			b.stepUp(jon, twofa.ActionFactors)
 			require.Equal(t, "/2fa/setup", b.post("/2fa/", "/2fa/codes/new").location)
 			page, file := b.get("/2fa/setup"), b.get("/2fa/setup/codes.txt")
@@ -257,15 +257,15 @@ func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 	}
 }
 
-// Who has only the password is shown no codes and makes none, and says of none
-// that it is to go.
+// An attacker who has only the password can neither view nor generate recovery
+// codes, and cannot choose the code that is used up.
 func TestAbuse_H07_H12_CodesBeforeTheProof(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	codes := s.as(jon).setUpApp(jon)
+	codes := s.as(jon).enrollApp(jon)
 	b, held := s.half(jon), s.browser()
 	held.login(gus)
-	require.Equal(t, "/2fa/setup", held.prove(gus).location) // a link, and no factor yet
+	require.Equal(t, "/2fa/setup", held.prove(gus).location) // email link, no factor yet
 	before := s.state()
 	for page, b := range map[string]*browser{"/2fa/challenge": b, "/2fa/setup": held} {
 		for _, path := range []string{"/2fa/codes", "/2fa/codes/new"} {
@@ -282,14 +282,14 @@ func TestAbuse_H07_H12_CodesBeforeTheProof(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, got.status, code)
 	}
 	got := b.follow(b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[3], "index", "5"))
-	require.Contains(t, got.body, "9 are left", "the one that was typed, and no other")
+	require.Contains(t, got.body, "9 are left", "only the entered code is used up")
 	got = s.half(jon).post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[5])
 	require.Equal(t, http.StatusSeeOther, got.status)
 }
 
-// Who has an app is not asked for less: not at login, where texts are accepted
-// of those without one, and not before an action.
-func TestAbuse_E13_WeakerMethodIsNotOnOffer(t *testing.T) {
+// A user who has an app must use it, at login, even if the account accepts text
+// messages from users without one, and before an action.
+func TestAbuse_E13_WeakerMethodIsNotOffered(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	owner := s.enter(finn)
@@ -319,7 +319,7 @@ func TestAbuse_E13_WeakerMethodIsNotOnOffer(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, status)
 	require.Equal(t, "/contacts", b.prove(finn).location)
 
-	b.post("/contacts", "/switch", "account", "summit") // which takes an app alone
+	b.post("/contacts", "/switch", "account", "summit") // accepts only an app
 	require.Equal(t, "/2fa/challenge", b.get("/2fa/confirm?action=contacts.export").location)
 	refused(b, "export")
 	require.NotEqual(t, http.StatusOK, b.post("/contacts", "/contacts/export").status)

@@ -20,7 +20,7 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// Attacks on the way in, by their ids.
+// Abuse cases of the sign-in paths.
 
 const (
 	jon = "jon@brook.example"
@@ -30,19 +30,19 @@ const (
 	eva = "eva@meadow.example"
 )
 
-// half is a browser that has typed the password of somebody with an app, and
-// nothing more.
+// half returns a browser in which a user with an app has entered only the
+// password.
 func (s *site) half(email string) *browser {
 	s.t.Helper()
 	if s.uris[email] == "" {
-		s.as(email).setUpApp(email)
+		s.as(email).enrollApp(email)
 	}
 	b := s.browser()
 	require.Equal(s.t, "/2fa/challenge", b.typePassword(email).location)
 	return b
 }
 
-// together runs n requests at the same moment and returns their answers.
+// together runs n requests concurrently and returns their responses.
 func together(t *testing.T, n int, request func(i int) (answer, error)) []answer {
 	t.Helper()
 	answers, errs := make([]answer, n), make([]error, n)
@@ -76,7 +76,8 @@ func (s *site) rows(query string, args ...any) (n int) {
 	return n
 }
 
-// wrongCode is one that is neither right now nor next to it.
+// wrongCode returns a code that is wrong now and in the periods before and
+// after.
 func (s *site) wrongCode(email string) string {
 	var near []string
 	for _, d := range []time.Duration{-30 * time.Second, 0, 30 * time.Second} {
@@ -90,7 +91,7 @@ func (s *site) wrongCode(email string) string {
 	return "333333"
 }
 
-// verifyForm is the body of a code form.
+// verifyForm returns the body of the form with a code.
 func (b *browser) verifyForm(method, code string) string {
 	b.t.Helper()
 	return form("csrf_token", b.csrf("/2fa/challenge"), "method", method, "code", code)
@@ -142,9 +143,9 @@ func TestAbuse_B07_BurstOverManyLogins(t *testing.T) {
 	answers := together(t, len(browsers), func(i int) (answer, error) {
 		return browsers[i].send("POST", "/2fa/verify", bodies[i], "Content-Type", formType)
 	})
-	require.Equal(t, 5, count(answers, http.StatusUnprocessableEntity), "five outcomes, over all of them")
+	require.Equal(t, 5, count(answers, http.StatusUnprocessableEntity), "five guesses in all browsers together")
 	require.Equal(t, http.StatusTooManyRequests, browsers[0].do("POST", "/2fa/verify",
-		browsers[0].verifyForm("totp", s.code(jon)), "Content-Type", formType).status, "the right one is not looked at")
+		browsers[0].verifyForm("totp", s.code(jon)), "Content-Type", formType).status, "even the right code is refused")
 }
 
 func TestAbuse_C04_NewLoginDoesNotResetFailures(t *testing.T) {
@@ -157,7 +158,7 @@ func TestAbuse_C04_NewLoginDoesNotResetFailures(t *testing.T) {
 			statuses = append(statuses, b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", s.wrongCode(jon)).status)
 		}
 	}
-	require.Equal(t, []int{422, 422, 422, 422, 422, 429, 429, 429}, statuses, "a right password clears nothing")
+	require.Equal(t, []int{422, 422, 422, 422, 422, 429, 429, 429}, statuses, "a right password does not reset the counter")
 }
 
 func TestAbuse_C06_SpellingsShareOneCounter(t *testing.T) {
@@ -173,7 +174,7 @@ func TestAbuse_C06_SpellingsShareOneCounter(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, last)
 }
 
-func TestAbuse_C07_FailuresOfOneDoNotTouchAnother(t *testing.T) {
+func TestAbuse_C07_FailuresOfOneUserDoNotAffectAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	attacker := s.half(jon)
@@ -193,7 +194,7 @@ func TestAbuse_C14_LockLeavesLiveSessionsAlone(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	owner := s.as(jon)
-	owner.setUpApp(jon)
+	owner.enrollApp(jon)
 	attacker := s.half(jon)
 	for range 6 {
 		attacker.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", s.wrongCode(jon))
@@ -201,9 +202,9 @@ func TestAbuse_C14_LockLeavesLiveSessionsAlone(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, attacker.prove(jon).status)
 	require.True(t, owner.signedIn())
 	require.Contains(t, s.lastMessage(jon, "wrong code").Subject, "Security notice")
-	owner.stepUp(jon, twofa.ActionFactors) // the owner's browser is known, and has a counter of its own
+	owner.stepUp(jon, twofa.ActionFactors) // the owner's browser is known and has its own counter
 	s.advance(2 * time.Minute)
-	require.Equal(t, "/contacts", s.half(jon).prove(jon).location, "the lock ends by itself")
+	require.Equal(t, "/contacts", s.half(jon).prove(jon).location, "the lock expires")
 }
 
 func TestAbuse_D02_JSONTypes(t *testing.T) {
@@ -237,11 +238,11 @@ func TestAbuse_D02_JSONTypes(t *testing.T) {
 		got := s.browser().do("POST", "/api/login/verify", `{}`, "Content-Type", kind)
 		require.Equal(t, http.StatusUnsupportedMediaType, got.status)
 	}
-	require.NotContains(t, s.log.String(), "event=failed", "nothing was compared")
+	require.NotContains(t, s.log.String(), "event=failed", "no code was compared")
 	status, _ := s.call("/api/login/verify", "", "challenge", challenge, "method", "totp", "code", code)
-	require.Equal(t, http.StatusOK, status, "the code is still good")
+	require.Equal(t, http.StatusOK, status, "the code is still valid")
 	status, _ = s.call("/api/login/verify", "", "challenge", challenge, "method", "totp")
-	require.NotEqual(t, http.StatusOK, status, "a field that is missing")
+	require.NotEqual(t, http.StatusOK, status, "a missing field is refused")
 }
 
 func TestAbuse_D15_HeadersThatClaimSomething(t *testing.T) {
@@ -258,8 +259,8 @@ func TestAbuse_D15_HeadersThatClaimSomething(t *testing.T) {
 	}
 }
 
-// E-01, E-02: who has typed only the password gets nothing of any route, by
-// cookie or with anything it holds in place of a bearer token.
+// E01, E02: a user who has entered only the password can use no route, neither
+// with the cookies nor with any value as a bearer token.
 func TestAbuse_E01_PendingRouteMatrix(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -272,18 +273,18 @@ func TestAbuse_E01_PendingRouteMatrix(t *testing.T) {
 			for _, method := range []string{rt.Method, "GET", "HEAD", "OPTIONS", "PUT", "DELETE"} {
 				got := b.do(method, pathOf(rt), "")
 				switch {
-				case got.status == http.StatusMethodNotAllowed: // by the mux, which runs nothing
+				case got.status == http.StatusMethodNotAllowed: // by the mux, before any handler
 				case strings.HasPrefix(rt.Path, "/api/"):
 					require.Equal(t, http.StatusUnauthorized, got.status, method)
 				case method == "POST":
-					require.Equal(t, http.StatusForbidden, got.status, "it was shown no form")
+					require.Equal(t, http.StatusForbidden, got.status, "it has no token for a form")
 				default:
 					require.Equal(t, "/2fa/challenge", got.location, method)
 				}
 				require.NotContains(t, got.body, "Brooks")
 			}
 			if rt.Method == "POST" && !strings.HasPrefix(rt.Path, "/api/") {
-				got := b.post("/login", pathOf(rt)) // a form's token is no sign-in
+				got := b.post("/login", pathOf(rt)) // the token of a form does not sign in
 				require.Equal(t, http.StatusUnauthorized, got.status)
 			}
 		})
@@ -299,7 +300,7 @@ func TestAbuse_E02_PendingTokenAsBearer(t *testing.T) {
 	s := newSite(t)
 	b := s.half(jon)
 	_, out := s.call("/api/login", "", "email", jon, "password", app.DemoPassword)
-	var session string // as in a copy of the database
+	var session string // as an attacker with a copy of the database has it
 	require.NoError(t, s.db.QueryRowContext(t.Context(), `SELECT twofa FROM signins ORDER BY created DESC LIMIT 1`).Scan(&session))
 	tokens := []string{out["challenge"].(string), session, ""}
 	for _, name := range []string{challengeCookie, browserCookie, sessionCookie} {
@@ -311,22 +312,23 @@ func TestAbuse_E02_PendingTokenAsBearer(t *testing.T) {
 			for _, token := range tokens {
 				got := b.do(rt.Method, pathOf(rt), "", "Authorization", "Bearer "+token)
 				require.Equal(t, http.StatusUnauthorized, got.status, rt.Path)
-				require.Contains(t, got.body, `"code":"signed_out"`, "the cookies that came along are nothing to the API")
+				require.Contains(t, got.body, `"code":"signed_out"`, "the API ignores the cookies of the request")
 			}
 		}
 	}
 }
 
-func TestAbuse_E03_ProofOfOneForAnother(t *testing.T) {
+func TestAbuse_E03_ProofOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b, other := s.half(jon), s.half(ida)
 	got := b.do("POST", "/2fa/verify?user_id=ida&user=ida", b.verifyForm("totp", s.code(jon))+"&user_id=ida&user=ida&account=harbor",
 		"Content-Type", formType)
 	require.Equal(t, "/contacts", got.location)
-	require.Contains(t, b.get("/settings").body, "jon@brook.example", "what is in the request names nobody")
+	require.Contains(t, b.get("/settings").body, "jon@brook.example", "the request cannot name another user")
 
-	// Somebody else's challenge does not work in this browser, whoever's code it is.
+	// The challenge of another user does not work in this browser, with the
+	// code of either user.
 	b = s.half(jon)
 	b.setCookie(other.cookie(challengeCookie))
 	for _, who := range []string{jon, ida} {
@@ -345,7 +347,7 @@ func TestAbuse_E05_PendingLoginExpires(t *testing.T) {
 	s.advance(time.Second)
 	got := b.do("POST", "/2fa/verify", form("csrf_token", token, "method", "totp", "code", s.code(jon)), "Content-Type", formType)
 	require.Equal(t, http.StatusGone, got.status)
-	require.Contains(t, b.get("/contacts").location, "/login", "from the start")
+	require.Contains(t, b.get("/contacts").location, "/login", "the login must start again")
 }
 
 func TestAbuse_E06_SessionIDChangesAtEachStep(t *testing.T) {
@@ -366,10 +368,10 @@ func TestAbuse_E06_SessionIDChangesAtEachStep(t *testing.T) {
 		require.Contains(t, thief.get("/contacts").location, "/login")
 	}
 
-	// A change of factors in a live session is a step as well.
+	// A change of factors in a session changes the ID, too.
 	b = s.as(ida)
 	before := b.cookie(sessionCookie)
-	b.setUpApp(ida)
+	b.enrollApp(ida)
 	require.NotEqual(t, before, b.cookie(sessionCookie))
 	thief := s.browser()
 	thief.setCookie(before)
@@ -397,10 +399,10 @@ func TestAbuse_E09_KnownBrowserAfterTheSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
-	b.setUpApp(jon)
+	b.enrollApp(jon)
 	s.advance(12 * time.Hour)
 	require.False(t, b.signedIn())
-	require.Equal(t, "/2fa/challenge", b.login(jon).location, "brook remembers no browser, known or not")
+	require.Equal(t, "/2fa/challenge", b.login(jon).location, "Brook remembers no browser, not even a known one")
 
 	s.enter(eva)
 	b = s.browser()
@@ -408,15 +410,15 @@ func TestAbuse_E09_KnownBrowserAfterTheSession(t *testing.T) {
 	b.prove(eva, "remember", "yes")
 	s.advance(12 * time.Hour)
 	require.False(t, b.signedIn())
-	require.Equal(t, "/contacts", b.login(eva).location, "meadow does")
+	require.Equal(t, "/contacts", b.login(eva).location, "Meadow remembers it")
 }
 
-func TestAbuse_E10_EveryDoorAsks(t *testing.T) {
+func TestAbuse_E10_EverySignInPathAsks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for _, c := range []struct {
-		door string
-		in   func(b *browser) answer
+		path   string
+		signIn func(b *browser) answer
 	}{
 		{"password", func(b *browser) answer { return b.login(dan) }},
 		{"reset link", func(b *browser) answer {
@@ -431,17 +433,17 @@ func TestAbuse_E10_EveryDoorAsks(t *testing.T) {
 		}},
 		{"single sign-on", func(b *browser) answer { return b.get(b.askProvider("harbor", "dan")) }},
 	} {
-		t.Run(c.door, func(t *testing.T) {
+		t.Run(c.path, func(t *testing.T) {
 			if s.uris[dan] == "" {
-				s.as(dan).setUpApp(dan)
+				s.as(dan).enrollApp(dan)
 			}
-			if c.door == "single sign-on" { // as if the account did not trust its provider
+			if c.path == "single sign-on" { // the account does not trust its provider
 				p := twofa.PolicyEmailLink()
 				p.ExemptSSO = false
 				require.NoError(t, s.app.Manager().SetPolicy(t.Context(), twofa.Host("test"), "harbor", p))
 			}
 			b := s.browser()
-			require.Equal(t, "/2fa/challenge", c.in(b).location)
+			require.Equal(t, "/2fa/challenge", c.signIn(b).location)
 			require.False(t, b.signedIn())
 			require.Equal(t, "/contacts", b.prove(dan).location)
 			require.True(t, b.signedIn())
@@ -465,14 +467,14 @@ func TestAbuse_E11_ResetByMailboxOnly(t *testing.T) {
 	require.Equal(t, "/2fa/challenge", thief.post(link, link, "password", "the thief's password").location)
 	require.False(t, thief.signedIn())
 	page := thief.get("/2fa/challenge").body
-	require.NotContains(t, page, "Link by e-mail", "the same mailbox is no second factor")
+	require.NotContains(t, page, "Link by e-mail", "the mailbox that received the reset link is no second factor")
 	for _, path := range []string{"/2fa/setup", "/2fa/factors/remove", "/2fa/codes/new"} {
 		thief.post("/2fa/challenge", path, "method", "totp")
 	}
 	thief = s.browser()
 	thief.get("/login")
 	require.Equal(t, "/2fa/challenge", thief.post("/login", "/login", "email", jon, "password", "the thief's password").location, "2FA is still on")
-	require.Equal(t, "/contacts", thief.prove(jon).location) // whoever has the app
+	require.Equal(t, "/contacts", thief.prove(jon).location) // with the app
 }
 
 func TestAbuse_E12_WrongCodeThenThePage(t *testing.T) {
@@ -496,7 +498,7 @@ func TestAbuse_E14_Logout(t *testing.T) {
 	pending.post("/2fa/challenge", "/2fa/cancel")
 	pending.setCookie(challenge)
 	pending.setCookie(session)
-	require.Equal(t, http.StatusGone, pending.send2FA("/2fa/verify", "method", "totp", "code", s.code(jon)).status, "cancelled is over")
+	require.Equal(t, http.StatusGone, pending.send2FA("/2fa/verify", "method", "totp", "code", s.code(jon)).status, "a canceled login is over")
 
 	full := s.as(jon)
 	session = full.cookie(sessionCookie)
@@ -524,13 +526,13 @@ func TestAbuse_I03_LinkForwardedToAVictim(t *testing.T) {
 	attacker, victim := s.browser(), s.browser()
 	attacker.login(dan)
 	own := s.mailedLink(dan)
-	victim.login(ada) // half way in, with a challenge of her own
+	victim.login(ada) // has entered the password and has her own challenge
 	_, token, _ := strings.Cut(own, "token=")
 	victim.get(own)
 	require.Equal(t, http.StatusUnprocessableEntity, victim.send2FA("/2fa/link", "token", token).status)
-	require.False(t, victim.signedIn(), "not into the attacker's account")
+	require.False(t, victim.signedIn(), "the victim is not signed in to the attacker's account")
 	require.Equal(t, "/contacts", victim.openLink(s.mailedLink(ada)).location, "her own link still works")
-	require.Equal(t, "/contacts", attacker.openLink(own).location, "and nothing of his was spent")
+	require.Equal(t, "/contacts", attacker.openLink(own).location, "his link was not used up")
 }
 
 func TestAbuse_I08_HostHeaders(t *testing.T) {
@@ -561,9 +563,9 @@ func TestAbuse_I08_HostHeaders(t *testing.T) {
 	require.NotContains(t, string(body), "evil.example")
 }
 
-// Nobody learns from an answer who has an account, and without the password
-// nothing can be sent again.
-func TestAbuse_I14_J09_AnswersTellNothingOfAccounts(t *testing.T) {
+// A response does not reveal whether a user exists, and nothing can be sent
+// again without the password.
+func TestAbuse_I14_J09_ResponsesDoNotRevealUsers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	before := len(s.outbox())
@@ -574,14 +576,14 @@ func TestAbuse_I14_J09_AnswersTellNothingOfAccounts(t *testing.T) {
 		got.body = strings.ReplaceAll(got.body, `value="`+email+`"`, "")
 		answers = append(answers, got)
 		again := b.do("POST", "/2fa/send", form("method", "email", "csrf_token", "x"), "Content-Type", formType)
-		require.Equal(t, http.StatusForbidden, again.status, "no login under way, nothing to send")
+		require.Equal(t, http.StatusForbidden, again.status, "there is no login to send a link for")
 	}
 	require.Equal(t, answers[0].status, answers[1].status)
 	require.Equal(t, tokenless(answers[0].body), tokenless(answers[1].body))
 	require.Len(t, s.outbox(), before)
 }
 
-// tokenless drops what differs from form to form.
+// tokenless removes the token, which differs in each form.
 func tokenless(page string) string {
 	return regexp.MustCompile(`name="csrf_token" value="[^"]*"`).ReplaceAllString(page, "")
 }

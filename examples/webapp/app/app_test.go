@@ -32,7 +32,7 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// site is the app on a TLS server of its own.
+// site is the app on its own TLS server.
 type site struct {
 	t   *testing.T
 	srv *httptest.Server
@@ -42,7 +42,7 @@ type site struct {
 
 	mu   sync.Mutex
 	now  time.Time
-	uris map[string]string // what the authenticator apps have scanned, by e-mail address
+	uris map[string]string // URIs that authenticator apps have scanned, by email address
 }
 
 func newSite(t *testing.T, change ...func(*app.Config)) *site {
@@ -65,7 +65,7 @@ func newSite(t *testing.T, change ...func(*app.Config)) *site {
 	return s
 }
 
-// serve lets a test choose the address that its connection seems to come from.
+// serve lets a test choose the address from which its connection seems to come.
 func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	if ip := r.Header.Get("Test-Address"); ip != "" {
 		r.RemoteAddr = net.JoinHostPort(ip, "4444")
@@ -74,8 +74,8 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	s.app.ServeHTTP(w, r)
 }
 
-// testDB is an SQLite file. With TWOFA_WEBAPP_POSTGRES in the environment every
-// test runs on PostgreSQL; without, one does.
+// testDB returns a database in an SQLite file, or a PostgreSQL database if
+// TWOFA_WEBAPP_POSTGRES is set. TestPostgreSQL always uses PostgreSQL.
 func testDB(t *testing.T) *sql.DB {
 	if os.Getenv("TWOFA_WEBAPP_POSTGRES") != "" {
 		return openDB(t, engines.PostgreSQL(t))
@@ -86,7 +86,7 @@ func testDB(t *testing.T) *sql.DB {
 	return db
 }
 
-// sqliteDir is a folder with a database that holds the demo data.
+// sqliteDir returns a folder with a database that contains the demo data.
 func sqliteDir(t *testing.T) string {
 	template.once.Do(func() { template.file = seeded(t) })
 	dir := t.TempDir()
@@ -94,8 +94,8 @@ func sqliteDir(t *testing.T) string {
 	return dir
 }
 
-// template is a database with the demo data, made once: most of what a test
-// would wait for is the disk.
+// template is a database with the demo data. It is created once, because a test
+// would spend most of its time waiting for the disk.
 var template struct {
 	once sync.Once
 	file []byte
@@ -108,7 +108,7 @@ func seeded(t *testing.T) []byte {
 	a, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "webapp"), Demo: true, BaseURL: "https://localhost"})
 	require.NoError(t, err)
 	a.Close()
-	require.NoError(t, db.Close()) // writes what is in the log into the file
+	require.NoError(t, db.Close()) // moves the write-ahead log into the file
 	file, err := os.ReadFile(filepath.Join(dir, "contacts.db"))
 	require.NoError(t, err)
 	return file
@@ -133,11 +133,11 @@ func (s *site) advance(d time.Duration) {
 	s.now = s.now.Add(d)
 }
 
-// browser has its own cookies and follows no redirect.
+// browser is a client with its own cookies that follows no redirect.
 type browser struct {
 	*site
 	client  *http.Client
-	address string // where it connects from; "" means this machine
+	address string // address from which it connects; "" means this machine
 }
 
 func (s *site) browser() *browser {
@@ -156,7 +156,7 @@ type answer struct {
 	location string
 }
 
-// do sends a request as a browser does; a header given as "" is left out.
+// do sends a request as a browser does. header alternates names and values.
 func (b *browser) do(method, path, body string, header ...string) answer {
 	b.t.Helper()
 	got, err := b.send(method, path, body, header...)
@@ -164,7 +164,7 @@ func (b *browser) do(method, path, body string, header ...string) answer {
 	return got
 }
 
-// send is do for other goroutines than the test's.
+// send is like do, for goroutines other than that of the test.
 func (b *browser) send(method, path, body string, header ...string) (answer, error) {
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.srv.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -178,7 +178,7 @@ func (b *browser) send(method, path, body string, header ...string) (answer, err
 	for i := 0; i < len(header); i += 2 {
 		if header[i] == "Host" {
 			req.Host = header[i+1]
-			for _, c := range b.client.Jar.Cookies(req.URL) { // the client picks them by Host
+			for _, c := range b.client.Jar.Cookies(req.URL) { // the client would choose them by Host
 				req.AddCookie(c)
 			}
 		} else {
@@ -196,7 +196,7 @@ func (b *browser) send(method, path, body string, header ...string) (answer, err
 
 func (b *browser) get(path string) answer { b.t.Helper(); return b.do("GET", path, "") }
 
-// follow goes where an answer leads, like a person whose browser does that.
+// follow follows redirects until a page is reached.
 func (b *browser) follow(got answer) answer {
 	b.t.Helper()
 	for range 10 {
@@ -205,7 +205,7 @@ func (b *browser) follow(got answer) answer {
 		}
 		got = b.get(got.location)
 	}
-	b.t.Fatal("redirects without end")
+	b.t.Fatal("redirect loop")
 	return got
 }
 
@@ -213,7 +213,7 @@ const formType = "application/x-www-form-urlencoded"
 
 var csrfField = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
 
-// csrf is the token that the forms of a page carry.
+// csrf returns the token in the forms of a page.
 func (b *browser) csrf(page string) string {
 	b.t.Helper()
 	got := b.get(page)
@@ -222,19 +222,20 @@ func (b *browser) csrf(page string) string {
 	return m[1]
 }
 
-// post sends a form the way a browser would: with the token of the page it is on.
+// post sends a form as a browser does, with the token of the page.
 func (b *browser) post(page, path string, fields ...string) answer {
 	b.t.Helper()
 	return b.do("POST", path, form(append(fields, "csrf_token", b.csrf(page))...),
 		"Content-Type", formType, "Origin", b.srv.URL, "Sec-Fetch-Site", "same-origin", "Referer", b.srv.URL+page)
 }
 
-// send2FA sends a form of the second factor's that the browser was not shown:
-// its token is a hash of a cookie, and who writes requests by hand knows both.
+// send2FA sends a form of package twofahttp that the browser has not been
+// shown. Its token is a hash of a cookie, so an attacker who writes requests by
+// hand can compute it.
 func (b *browser) send2FA(path string, fields ...string) answer {
 	b.t.Helper()
 	_, token, ok := strings.Cut(b.cookie(browserCookie), "=")
-	require.True(b.t, ok, "this browser has not seen a page yet")
+	require.True(b.t, ok, "the browser has no cookie for the token yet")
 	mac := hmac.New(sha256.New, []byte(token))
 	mac.Write([]byte("twofahttp form"))
 	return b.do("POST", path, form(append(fields, "csrf_token", base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))...),
@@ -249,10 +250,10 @@ func form(fields ...string) string {
 	return v.Encode()
 }
 
-// login types the password. What comes after that is up to the account.
+// login enters the password. The policy of the account decides what follows.
 func (b *browser) login(email string) answer {
 	b.t.Helper()
-	b.advance(61 * time.Second) // the least there is between two mails or texts
+	b.advance(61 * time.Second) // the minimum time between two links or text messages
 	return b.typePassword(email)
 }
 
@@ -261,7 +262,7 @@ func (b *browser) typePassword(email string) answer {
 	return b.post("/login", "/login", "email", email, "password", app.DemoPassword)
 }
 
-// as is a browser in which somebody has signed in all the way.
+// as returns a browser in which the user is signed in.
 func (s *site) as(email string) *browser {
 	s.t.Helper()
 	b := s.browser()
@@ -274,8 +275,8 @@ func (s *site) as(email string) *browser {
 	return b
 }
 
-// prove answers what a login or step-up asks for: with the authenticator app
-// where there is one, else with the mailed link.
+// prove answers the challenge of a login or step-up, with the authenticator app
+// if the user has one, and with the email link otherwise.
 func (b *browser) prove(email string, fields ...string) answer {
 	b.t.Helper()
 	if b.uris[email] != "" {
@@ -284,7 +285,8 @@ func (b *browser) prove(email string, fields ...string) answer {
 	return b.openLink(b.mailedLink(email))
 }
 
-// code waits for the next code of somebody's authenticator app: each is good once.
+// code returns the next code of the user's authenticator app. It advances the
+// clock, because each code works once.
 func (s *site) code(email string) string {
 	s.t.Helper()
 	require.NotEmpty(s.t, s.uris[email], "%s has no app", email)
@@ -292,16 +294,16 @@ func (s *site) code(email string) string {
 	return twofatest.Code(s.t, s.uris[email], s.clock())
 }
 
-// openLink opens a mailed link and presses the button.
+// openLink opens an email link and presses the button.
 func (b *browser) openLink(link string) answer {
 	b.t.Helper()
 	_, token, _ := strings.Cut(link, "token=")
 	return b.post(link, "/2fa/link", "token", token)
 }
 
-// setUpApp sets up an authenticator app, in the order of a voluntary set-up:
-// QR code, code, recovery codes. It returns those.
-func (b *browser) setUpApp(email string, fields ...string) (codes []string) {
+// enrollApp enrolls an authenticator app, in the order of a voluntary
+// enrollment: QR code, code, recovery codes. It returns the recovery codes.
+func (b *browser) enrollApp(email string, fields ...string) (codes []string) {
 	b.t.Helper()
 	require.Equal(b.t, "/2fa/setup", b.post("/2fa/setup?start=1", "/2fa/setup", append(fields, "method", "totp")...).location)
 	b.scan(email)
@@ -314,8 +316,8 @@ func (b *browser) setUpApp(email string, fields ...string) (codes []string) {
 	return codes
 }
 
-// enter is as for somebody whose account demands an authenticator app: link
-// by mail, recovery codes, QR code, code.
+// enter is like as, for a user without a factor in an account that requires an
+// authenticator app: email link, recovery codes, QR code, code.
 func (s *site) enter(email string) *browser {
 	s.t.Helper()
 	b := s.browser()
@@ -330,7 +332,7 @@ func (s *site) enter(email string) *browser {
 
 var otpauthURI = regexp.MustCompile(`otpauth://totp/[^"]+`)
 
-// scan reads the QR code of the set-up page.
+// scan reads the QR code of the enrollment page.
 func (b *browser) scan(email string) {
 	b.t.Helper()
 	body := b.get("/2fa/setup").body
@@ -339,7 +341,7 @@ func (b *browser) scan(email string) {
 	b.uris[email] = html.UnescapeString(uri)
 }
 
-// stepUp gives the fresh proof that an action asks for.
+// stepUp gives a fresh proof for an action.
 func (b *browser) stepUp(email, action string) {
 	b.t.Helper()
 	require.Equal(b.t, "/2fa/challenge", b.get("/2fa/confirm?action="+action).location)
@@ -352,7 +354,7 @@ func shownCodes(body string) []string { return recoveryCode.FindAllString(body, 
 
 func (b *browser) signedIn() bool { return b.get("/contacts").status == http.StatusOK }
 
-// cookie is a cookie that a browser holds, as it sends it.
+// cookie returns a cookie of the browser as name=value, or "".
 func (b *browser) cookie(name string) string {
 	u, _ := url.Parse(b.srv.URL)
 	for _, c := range b.client.Jar.Cookies(u) {
@@ -370,14 +372,15 @@ const (
 	browserCookie   = "__Host-twofa-browser"
 )
 
-// setCookie puts a cookie, as cookie gives it, into a browser.
+// setCookie adds a cookie, as returned by cookie, to a browser.
 func (b *browser) setCookie(cookie string) {
 	u, _ := url.Parse(b.srv.URL)
 	name, value, _ := strings.Cut(cookie, "=")
 	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
 }
 
-// call sends JSON to the API and reads what comes back.
+// call sends JSON to the API and returns the status and the JSON of the
+// response.
 func (s *site) call(path, bearer string, fields ...string) (int, map[string]any) {
 	s.t.Helper()
 	in := map[string]string{}
@@ -392,7 +395,7 @@ func (s *site) call(path, bearer string, fields ...string) (int, map[string]any)
 	return got.status, out
 }
 
-// token gets a bearer token from the API's door.
+// token signs in through the API and returns the bearer token.
 func (s *site) token(email, account string) string {
 	s.t.Helper()
 	s.advance(61 * time.Second)
@@ -413,14 +416,16 @@ func (s *site) token(email, account string) string {
 	return out["token"].(string)
 }
 
-// outbox is everything that was sent, newest last, read the way any client can.
+// outbox returns all messages, newest last. It uses the public page in demo
+// mode.
 func (s *site) outbox() (all []app.Message) {
 	s.t.Helper()
 	require.NoError(s.t, json.Unmarshal([]byte(s.browser().get("/dev/outbox.json").body), &all))
 	return all
 }
 
-// lastMessage is the newest message to an address or number that has part in it.
+// lastMessage returns the newest message to an address or number that contains
+// part.
 func (s *site) lastMessage(to, part string) app.Message {
 	s.t.Helper()
 	for _, m := range slices.Backward(s.outbox()) {
@@ -432,7 +437,7 @@ func (s *site) lastMessage(to, part string) app.Message {
 	return app.Message{}
 }
 
-// linkIn is the path of the link in a message.
+// linkIn returns the path of the link in a message.
 func (s *site) linkIn(m app.Message) string {
 	s.t.Helper()
 	_, rest, ok := strings.Cut(m.Text, s.srv.URL)
@@ -440,19 +445,19 @@ func (s *site) linkIn(m app.Message) string {
 	return strings.Fields(rest)[0]
 }
 
-// mailedLink is the newest sign-in link to an address.
+// mailedLink returns the newest sign-in link to an address.
 func (s *site) mailedLink(to string) string {
 	s.t.Helper()
 	return s.linkIn(s.lastMessage(to, "/2fa/link?"))
 }
 
-// textedCode is the newest code to a number.
+// textedCode returns the newest code to a number.
 func (s *site) textedCode(to string) string {
 	s.t.Helper()
 	return s.lastMessage(to, "Acme Contacts").Text[:6]
 }
 
-// syncBuffer takes log lines from many goroutines.
+// syncBuffer is a buffer for concurrent writers.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

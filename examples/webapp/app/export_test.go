@@ -9,12 +9,12 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Manager gives tests what a support tool of the host's would have.
+// Manager returns the manager, as a support tool of the product would have it.
 func (a *App) Manager() *twofa.Manager { return a.twofa }
 
-// shipped is what a password costs in the product. With the race detector each
-// hash takes a fifth of a second, and most tests sign in a few times: they have
-// one that is cheap.
+// shipped are the time and memory parameters of the product. With the race
+// detector each hash takes 200 ms, and most tests sign in several times, so
+// tests use cheaper parameters.
 var shipped = [2]uint32{argonTime, argonMemory}
 
 func init() { argonTime, argonMemory = 1, 64 }
@@ -28,7 +28,7 @@ func TestPasswordHash_AsShipped(t *testing.T) {
 	hash, err := p.hash(context.Background(), DemoPassword)
 	require.NoError(t, err)
 	require.Regexp(t, `^\$argon2id\$v=19\$m=19456,t=2,p=1\$`, hash)
-	require.Regexp(t, `^\$argon2id\$v=19\$m=19456,t=2,p=1\$`, p.dummy, "whom nobody knows costs as much")
+	require.Regexp(t, `^\$argon2id\$v=19\$m=19456,t=2,p=1\$`, p.dummy, "an unknown user costs as much")
 	require.NoError(t, p.check(context.Background(), hash, DemoPassword))
 	require.ErrorIs(t, p.check(context.Background(), hash, DemoPassword+"x"), errWrongPassword)
 	require.ErrorIs(t, p.check(context.Background(), "", DemoPassword), errWrongPassword)

@@ -18,7 +18,7 @@ func TestLogin(t *testing.T) {
 	require.Equal(t, "/login?next=%2Fsettings", b.get("/settings").location)
 	b.get("/login?next=%2Fsettings")
 	got := b.post("/login", "/login", "email", " Jon@Brook.example", "password", app.DemoPassword)
-	require.Equal(t, "/settings", got.location, "back to the page that was asked for")
+	require.Equal(t, "/settings", got.location, "redirect to the requested page")
 	require.Contains(t, b.get("/contacts").body, "avery.brooks@anchor.example")
 
 	got = b.post("/contacts", "/logout")
@@ -46,7 +46,7 @@ func TestTooManyPasswords(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, b.post("/login", "/login", "email", "ada@harbor.example", "password", "wrong").status)
 	}
 	got := b.post("/login", "/login", "email", "ada@harbor.example", "password", app.DemoPassword)
-	require.Equal(t, http.StatusTooManyRequests, got.status, "the right one does not help now")
+	require.Equal(t, http.StatusTooManyRequests, got.status, "even the right password is refused")
 	s.as("ben@harbor.example") // others are not affected
 	s.advance(16 * time.Minute)
 	s.as("ada@harbor.example")
@@ -71,15 +71,15 @@ func TestResetLink(t *testing.T) {
 	other, b := s.as("dan@harbor.example"), s.browser()
 	require.Equal(t, "/login", b.post("/forgot", "/forgot", "email", "dan@harbor.example").location)
 	require.Equal(t, "/login", b.post("/forgot", "/forgot", "email", "nobody@harbor.example").location)
-	require.Equal(t, "dan@harbor.example", s.outbox()[len(s.outbox())-1].To, "nothing goes to strangers")
+	require.Equal(t, "dan@harbor.example", s.outbox()[len(s.outbox())-1].To, "no email is sent to an unknown address")
 
 	link := s.linkIn(s.lastMessage("dan@harbor.example", "/reset/"))
-	for range 2 { // a scanner opens it: nothing happens
+	for range 2 { // a mail scanner opens it, and nothing changes
 		require.Equal(t, http.StatusOK, b.get(link).status)
 	}
 	require.Equal(t, http.StatusBadRequest, b.post(link, link, "password", "short").status)
 	require.Equal(t, "/2fa/challenge", b.post(link, link, "password", "a new one for dan").location)
-	require.False(t, b.signedIn(), "a mailbox is as good as a password, and no better")
+	require.False(t, b.signedIn(), "the mailbox is a first factor, like a password")
 	require.False(t, other.signedIn(), "old sessions end")
 	require.Equal(t, http.StatusGone, s.browser().get(link).status, "it works once")
 
@@ -103,14 +103,14 @@ func TestSSO(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.post("/sso", "/sso", "account", "meadow").status)
 	back := b.askProvider("harbor", "cleo")
 
-	require.Equal(t, http.StatusBadRequest, s.browser().get(back).status, "another browser gets nothing")
+	require.Equal(t, http.StatusBadRequest, s.browser().get(back).status, "another browser is refused")
 	require.Equal(t, "/contacts", b.get(back).location)
 	require.Contains(t, b.get("/settings").body, "by single sign-on")
-	require.Equal(t, http.StatusBadRequest, b.get(back).status, "and it works once")
+	require.Equal(t, http.StatusBadRequest, b.get(back).status, "the code works once")
 }
 
-// askProvider goes to the identity provider of an account, and returns where
-// that sends the browser.
+// askProvider signs in at the identity provider of an account, and returns the
+// URL of its redirect.
 func (b *browser) askProvider(account, user string) string {
 	b.t.Helper()
 	idp := b.post("/sso", "/sso", "account", account).location
@@ -130,7 +130,7 @@ func TestInvitation(t *testing.T) {
 	require.Contains(t, b.get("/members").body, "gil@example.com")
 	require.Equal(t, http.StatusGone, s.browser().get(link).status)
 
-	// Somebody who exists already proves it.
+	// An existing user must enter the password.
 	ben.post("/members", "/members/invite", "email", "jon@brook.example", "role", "admin")
 	link, b = s.linkIn(s.lastMessage("jon@brook.example", "/invite/")), s.browser()
 	require.Equal(t, http.StatusUnauthorized, b.post(link, link, "password", "anything at all").status)
@@ -151,20 +151,20 @@ func TestAPI(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	status, out := s.call("/api/login", "", "email", "hana@summit.example", "password", app.DemoPassword)
 	require.Equal(t, http.StatusOK, status)
-	require.Equal(t, []any{"email"}, out["methods"], "forced set-up comes after the best there is")
+	require.Equal(t, []any{"email"}, out["methods"], "a required enrollment comes after the strongest proof available")
 	_, out = s.call("/api/login/send", "", "challenge", out["challenge"].(string), "method", "email")
 	_, code, _ := strings.Cut(s.mailedLink("hana@summit.example"), "token=")
 	status, out = s.call("/api/login/verify", "", "challenge", out["challenge"].(string), "method", "email", "code", code)
 	require.Equal(t, http.StatusForbidden, status)
-	require.Equal(t, "mfa_enrollment_required", out["code"], "set-up needs a browser")
+	require.Equal(t, "mfa_enrollment_required", out["code"], "enrollment needs a browser")
 
-	s.as("cleo@harbor.example").setUpApp("cleo@harbor.example")
+	s.as("cleo@harbor.example").enrollApp("cleo@harbor.example")
 	token := s.token("cleo@harbor.example", "meadow")
 	bearer := "Bearer " + token
 	require.JSONEq(t, `{"id":"cleo","email":"cleo@harbor.example","name":"Cleo Demo","account":"meadow","role":"member"}`,
 		b.do("GET", "/api/me", "", "Authorization", bearer).body)
 
-	// The export asks for a fresh code here too, each time.
+	// The export in the API also needs a fresh code each time.
 	got = b.do("POST", "/api/contacts/export", "", "Authorization", bearer)
 	require.Equal(t, http.StatusUnauthorized, got.status)
 	require.Contains(t, got.header.Get("WWW-Authenticate"), `error="insufficient_user_authentication"`)
@@ -173,19 +173,19 @@ func TestAPI(t *testing.T) {
 	_, other = s.call("/api/login/send", "", "challenge", other["challenge"].(string), "method", "email")
 	_, code, _ = strings.Cut(s.mailedLink("hana@summit.example"), "token=")
 	status, _ = s.call("/api/step-up/verify", token, "challenge", other["challenge"].(string), "method", "email", "code", code)
-	require.Equal(t, http.StatusGone, status, "what another session proves is nothing to this one")
+	require.Equal(t, http.StatusGone, status, "a proof of another session does not count")
 	_, out = s.call("/api/step-up", token, "action", "contacts.export")
 	status, out = s.call("/api/step-up/verify", token, "challenge", out["challenge"].(string), "method", "totp", "code", s.code("cleo@harbor.example"))
 	require.Equal(t, http.StatusOK, status)
-	require.Equal(t, map[string]any{"next": "done"}, out, "a step-up gives no second token")
+	require.Equal(t, map[string]any{"next": "done"}, out, "a step-up returns no second bearer token")
 	_, out = s.call("/api/step-up", token, "action", "contacts.export")
-	require.Equal(t, map[string]any{"next": "done"}, out, "nor does one that is done already")
+	require.Equal(t, map[string]any{"next": "done"}, out, "a step-up with an existing proof returns none either")
 	require.Contains(t, b.do("POST", "/api/contacts/export", "", "Authorization", bearer).body, "Avery Placeholder")
 	require.Equal(t, http.StatusUnauthorized, b.do("POST", "/api/contacts/export", "", "Authorization", bearer).status)
 
 	_, out = s.call("/api/step-up", token, "action", "contacts.export")
 	status, out = s.call("/api/login/verify", "", "challenge", out["challenge"].(string), "method", "totp", "code", s.code("cleo@harbor.example"))
-	require.Equal(t, http.StatusGone, status, "a step-up is no login")
+	require.Equal(t, http.StatusGone, status, "a step-up is not a login")
 	require.NotContains(t, out, "token")
 
 	require.Equal(t, http.StatusNoContent, b.do("POST", "/api/logout", "", "Authorization", bearer).status)

@@ -15,7 +15,7 @@ func pathOf(rt app.Route) string {
 	return strings.NewReplacer("{$}", "", "{token}", "x", "{id}", "x", "{file}", "style.css").Replace(rt.Path)
 }
 
-// Every route that is not open turns strangers away, and its sensitive part does too.
+// Every route that needs a role refuses a visitor who is not signed in.
 func TestRoutes_Strangers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -36,8 +36,7 @@ func TestRoutes_Strangers(t *testing.T) {
 	}
 }
 
-// A session cookie is nothing to the API, and no door of a signed-in page lets
-// a bearer token in.
+// The API ignores session cookies, and pages ignore bearer tokens.
 func TestRoutes_CredentialsStayApart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -55,8 +54,8 @@ func TestRoutes_CredentialsStayApart(t *testing.T) {
 	}
 }
 
-// No form works without the token of its session, from another origin, or
-// from a sister site.
+// No form works without the token of its session, from another origin, or from
+// another subdomain.
 func TestRoutes_ForgedForms(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -100,26 +99,26 @@ func TestRoutes_Roles(t *testing.T) {
 		name, path, role string
 		want             int
 	}{
-		{"oneself", "/members/ben/role", "member", http.StatusForbidden},
-		{"a higher one", "/members/ada/role", "member", http.StatusForbidden},
-		{"remove a higher one", "/members/ada/remove", "", http.StatusForbidden},
-		{"somebody elsewhere", "/members/eva/remove", "", http.StatusNotFound},
-		{"nobody", "/members/nobody/remove", "", http.StatusNotFound},
+		{"own role", "/members/ben/role", "member", http.StatusForbidden},
+		{"role of a higher member", "/members/ada/role", "member", http.StatusForbidden},
+		{"remove a higher member", "/members/ada/remove", "", http.StatusForbidden},
+		{"member of another account", "/members/eva/remove", "", http.StatusNotFound},
+		{"unknown member", "/members/nobody/remove", "", http.StatusNotFound},
 		{"make an owner", "/members/cleo/role", "owner", http.StatusForbidden},
 		{"make an admin", "/members/cleo/role", "admin", http.StatusSeeOther},
-		{"remove an equal", "/members/cleo/remove", "", http.StatusForbidden},
-		{"remove a lower one", "/members/dan/remove", "", http.StatusSeeOther},
+		{"remove an equal member", "/members/cleo/remove", "", http.StatusForbidden},
+		{"remove a lower member", "/members/dan/remove", "", http.StatusSeeOther},
 	} {
 		require.Equal(t, c.want, ben.post("/members", c.path, "role", c.role).status, c.name)
 	}
-	require.Contains(t, cleo.get("/contacts").body, "Harbor · admin", "a role counts from the next request on")
+	require.Contains(t, cleo.get("/contacts").body, "Harbor · admin", "a new role applies from the next request on")
 }
 
 func TestTenancy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada, cleo := s.as("ada@harbor.example"), s.as("cleo@harbor.example")
-	cleo.setUpApp("cleo@harbor.example") // meadow asks for more than harbor
+	cleo.enrollApp("cleo@harbor.example") // Meadow requires more than Harbor
 	eva := s.enter("eva@meadow.example")
 	for _, page := range []string{"/contacts", "/contacts?q=placeholder", "/members"} {
 		require.NotContains(t, ada.get(page).body, "eadow.example", page)
@@ -136,8 +135,8 @@ func TestTenancy(t *testing.T) {
 	require.Equal(t, "/contacts", cleo.post("/contacts", "/switch", "account", "meadow").location)
 	require.Contains(t, cleo.get("/contacts").body, "Avery Placeholder")
 	eva.post("/members", "/members/cleo/remove")
-	require.False(t, cleo.signedIn(), "removed from the account she was in")
-	s.as("cleo@harbor.example") // and still a member of the other
+	require.False(t, cleo.signedIn(), "she is removed from the account that she was in")
+	s.as("cleo@harbor.example") // she is still a member of the other account
 }
 
 func TestOutboxOnlyInDemo(t *testing.T) {

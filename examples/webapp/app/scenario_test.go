@@ -16,10 +16,10 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// What people do, from the first page to the last. The names are those of the
-// scenarios that the library was built for.
+// Scenarios of users, from the first page to the last. The IDs S01 to S15 are
+// those of the scenarios that the library was designed for.
 
-func TestScenario_S01_VoluntarySetup(t *testing.T) {
+func TestScenario_S01_VoluntaryEnrollment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
@@ -28,21 +28,21 @@ func TestScenario_S01_VoluntarySetup(t *testing.T) {
 
 	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
 	page := jon.get("/2fa/setup").body
-	require.Contains(t, page, "<svg", "the QR code")
+	require.Contains(t, page, "<svg", "the page contains the QR code")
 	jon.scan("jon@brook.example")
 	_, typed, _ := strings.Cut(s.uris["jon@brook.example"], "secret=")
-	require.Contains(t, strings.ReplaceAll(page, " ", ""), typed[:32], "and the key to type by hand")
+	require.Contains(t, strings.ReplaceAll(page, " ", ""), typed[:32], "the page contains the key to enter by hand")
 
 	require.Equal(t, http.StatusUnprocessableEntity, jon.post("/2fa/setup", "/2fa/setup/confirm", "code", "000000").status)
 	require.Equal(t, "/2fa/setup", jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example")).location)
 	page = jon.get("/2fa/setup").body
 	codes := shownCodes(page)
 	require.Len(t, codes, 10)
-	require.Contains(t, page, "data-done", "a script opens Done once they are kept")
+	require.Contains(t, page, "data-done", "a script enables Done after the codes are saved")
 	require.Contains(t, jon.get("/2fa/twofa.js").body, "disabled = true")
 	require.ElementsMatch(t, codes, shownCodes(jon.get("/2fa/setup/codes.txt").body))
 
-	// Nothing is on before Done, and Done needs a word of the person's.
+	// Nothing is active before Done, and Done needs the checkbox.
 	require.Equal(t, "/contacts", s.browser().login("jon@brook.example").location)
 	require.Equal(t, http.StatusUnprocessableEntity, jon.post("/2fa/setup", "/2fa/setup/saved").status)
 	jon.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
@@ -50,31 +50,31 @@ func TestScenario_S01_VoluntarySetup(t *testing.T) {
 	require.Equal(t, "/2fa/challenge", s.browser().login("jon@brook.example").location)
 }
 
-func TestScenario_S01_ForcedSetup(t *testing.T) {
+func TestScenario_S01_RequiredEnrollment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	hana := s.browser()
 	hana.get("/login?next=/members")
-	require.Equal(t, "/2fa/challenge", hana.login("hana@summit.example").location, "the best that she has comes first")
+	require.Equal(t, "/2fa/challenge", hana.login("hana@summit.example").location, "the strongest proof available comes first")
 	require.Equal(t, "/2fa/setup", hana.prove("hana@summit.example").location)
-	require.Equal(t, "/2fa/setup", hana.get("/members").location, "and nothing else is open")
+	require.Equal(t, "/2fa/setup", hana.get("/members").location, "no other page is open")
 
 	require.Contains(t, hana.get("/2fa/setup").body, "Your account requires a second factor")
 	hana.post("/2fa/setup", "/2fa/setup", "method", "totp")
 	page := hana.get("/2fa/setup").body
-	require.Len(t, shownCodes(page), 10, "codes first")
+	require.Len(t, shownCodes(page), 10, "recovery codes come first")
 	require.NotContains(t, page, "otpauth:")
 	hana.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
 	hana.scan("hana@summit.example")
 	got := hana.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("hana@summit.example"))
-	require.Equal(t, "/members", got.location, "where she wanted to go")
+	require.Equal(t, "/members", got.location, "redirect to the requested page")
 	require.Contains(t, hana.get("/members").body, "gus@summit.example")
 }
 
 func TestScenario_S02_LoginWithCodes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	codes := s.as("jon@brook.example").setUpApp("jon@brook.example")
+	codes := s.as("jon@brook.example").enrollApp("jon@brook.example")
 
 	b := s.browser()
 	require.Equal(t, "/2fa/challenge", b.login("jon@brook.example").location)
@@ -86,9 +86,9 @@ func TestScenario_S02_LoginWithCodes(t *testing.T) {
 		name, code string
 		want       int
 	}{
-		{"a recovery code instead", codes[3], http.StatusSeeOther},
-		{"once", codes[3], http.StatusUnprocessableEntity},
-		{"typed without care", strings.ToLower(strings.ReplaceAll(codes[4], "-", "")), http.StatusSeeOther},
+		{"recovery code", codes[3], http.StatusSeeOther},
+		{"used recovery code", codes[3], http.StatusUnprocessableEntity},
+		{"lower case, without hyphens", strings.ToLower(strings.ReplaceAll(codes[4], "-", "")), http.StatusSeeOther},
 	} {
 		b := s.browser()
 		b.login("jon@brook.example")
@@ -105,10 +105,10 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
-	codes := jon.setUpApp("jon@brook.example")
+	codes := jon.enrollApp("jon@brook.example")
 	s.advance(time.Hour)
 
-	require.Contains(t, jon.post("/2fa/", "/2fa/codes").location, "/2fa/confirm?", "a fresh code first")
+	require.Contains(t, jon.post("/2fa/", "/2fa/codes").location, "/2fa/confirm?", "a fresh code is needed")
 	jon.stepUp("jon@brook.example", twofa.ActionFactors)
 	require.ElementsMatch(t, codes, shownCodes(jon.post("/2fa/", "/2fa/codes").body))
 
@@ -118,27 +118,28 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 	b := s.browser()
 	b.login("jon@brook.example")
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", fresh[0]).status,
-		"good only when they are saved")
+		"new codes are invalid until they are saved")
 	jon.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status,
-		"the old ones are dead")
+		"the old codes are invalid")
 	require.Equal(t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", fresh[0]).status)
 
-	kept := newSite(t, func(c *app.Config) { c.ViewableCodes = false })
-	jon = kept.as("jon@brook.example")
-	jon.setUpApp("jon@brook.example")
+	hidden := newSite(t, func(c *app.Config) { c.ViewableCodes = false })
+	jon = hidden.as("jon@brook.example")
+	jon.enrollApp("jon@brook.example")
 	jon.stepUp("jon@brook.example", twofa.ActionFactors)
-	require.Equal(t, http.StatusForbidden, jon.post("/2fa/", "/2fa/codes").status, "a deployment that does not keep them")
+	require.Equal(t, http.StatusForbidden, jon.post("/2fa/", "/2fa/codes").status, "codes are not viewable")
 }
 
-func TestScenario_S04_MailedLink(t *testing.T) {
+func TestScenario_S04_EmailLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada, other := s.browser(), s.browser()
 	require.Contains(t, ada.follow(ada.login("ada@harbor.example")).body, "a•••@harbor.example")
 	link := s.mailedLink("ada@harbor.example")
 
-	// Another browser, a phone for example, says so and spends nothing.
+	// Another browser, such as on a phone, explains it and does not use up the
+	// link.
 	require.Contains(t, other.get(link).body, "Open this link in the other browser")
 	other.get("/login")
 	_, token, _ := strings.Cut(link, "token=")
@@ -147,7 +148,7 @@ func TestScenario_S04_MailedLink(t *testing.T) {
 	require.Contains(t, got.body, "Open the link in the other browser")
 	require.False(t, other.signedIn())
 	require.False(t, ada.signedIn())
-	for _, method := range []string{"HEAD", "GET", "GET"} { // scanners and previews
+	for _, method := range []string{"HEAD", "GET", "GET"} { // mail scanners and previews
 		require.Equal(t, http.StatusOK, s.browser().do(method, link, "").status)
 	}
 
@@ -160,20 +161,20 @@ func TestScenario_S04_MailedLink(t *testing.T) {
 func TestScenario_S06_SSOIsNotAsked(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.as("ben@harbor.example").setUpApp("ben@harbor.example")
+	s.as("ben@harbor.example").enrollApp("ben@harbor.example")
 	ben := s.browser()
 	require.Equal(t, "/contacts", ben.get(ben.askProvider("harbor", "ben")).location)
 	require.True(t, ben.signedIn())
 
-	// Harbor's provider vouches for Harbor.
+	// Harbor's provider vouches only for Harbor.
 	cleo := s.browser()
 	cleo.get(cleo.askProvider("harbor", "cleo"))
 	cleo.post("/contacts", "/switch", "account", "meadow")
 	require.Equal(t, "/2fa/challenge", cleo.get("/contacts").location)
 }
 
-// phones takes somebody of Meadow through the set-up of a number.
-func (b *browser) setUpPhone(email, number string) {
+// enrollPhone enrolls the phone number of a member of Meadow.
+func (b *browser) enrollPhone(email, number string) {
 	b.t.Helper()
 	require.Equal(b.t, "/2fa/challenge", b.login(email).location)
 	require.Equal(b.t, "/2fa/setup", b.prove(email).location)
@@ -182,23 +183,24 @@ func (b *browser) setUpPhone(email, number string) {
 	require.Equal(b.t, "/contacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.textedCode("+1"+strings.ReplaceAll(number, " ", ""))).location)
 }
 
-func TestScenario_S09_TextedCodes(t *testing.T) {
+func TestScenario_S09_TextMessages(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	eva := s.browser()
-	eva.setUpPhone("eva@meadow.example", "202 555 0101")
+	eva.enrollPhone("eva@meadow.example", "202 555 0101")
 
-	// From a browser not seen before the texted code is asked for.
+	// An unknown browser is asked for a code by text message.
 	b := s.browser()
 	require.Contains(t, b.follow(b.login("eva@meadow.example")).body, "•••• 01")
 	got := b.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", s.textedCode("+12025550101"), "remember", "yes")
 	require.Equal(t, "/contacts", got.location)
 	b.post("/contacts", "/logout")
-	require.Equal(t, "/contacts", b.login("eva@meadow.example").location, "a known browser is not asked")
+	require.Equal(t, "/contacts", b.login("eva@meadow.example").location, "a remembered browser is not asked")
 	require.True(t, b.signedIn())
 	require.Equal(t, "/2fa/challenge", s.browser().login("eva@meadow.example").location)
 
-	// A change of number is confirmed by text, and the old number is told.
+	// A change of number is confirmed by text message, and the old number is
+	// notified.
 	eva = b
 	factor := idAfter(eva.get("/2fa/").body, "replaces=")
 	change := []string{"method", "sms", "phone", "+12025550177", "replaces", factor}
@@ -210,13 +212,13 @@ func TestScenario_S09_TextedCodes(t *testing.T) {
 	s.advance(6 * time.Minute)
 	require.Equal(t, "/2fa/setup", eva.post("/2fa/setup?start=1", "/2fa/setup", change...).location)
 	code := s.textedCode("+12025550177")
-	require.Contains(t, eva.get("/2fa/").body, "•••• 01", "the old number is good until the new one is confirmed")
+	require.Contains(t, eva.get("/2fa/").body, "•••• 01", "the old number works until the new one is confirmed")
 	require.Equal(t, "/2fa/?done=set_up", eva.post("/2fa/setup", "/2fa/setup/confirm", "code", code).location)
 	require.Contains(t, eva.get("/2fa/").body, "•••• 77")
 	require.Contains(t, s.lastMessage("+12025550101", "another phone").Text, "codes now go to another phone")
 }
 
-// idAfter is the id that follows a word on a page.
+// idAfter returns the ID that follows word on a page.
 func idAfter(page, word string) string {
 	_, rest, _ := strings.Cut(page, word)
 	return rest[:strings.IndexAny(rest, `"&`)]
@@ -252,19 +254,19 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 		policy      twofa.Policy
 		want        int
 	}{
-		{"by the member", "jon@brook.example", twofa.PolicyOptional(), http.StatusSeeOther},
-		{"down to the mailed link", "jon@brook.example", twofa.PolicyEmailLink(), http.StatusSeeOther},
-		{"not where it is required", "jon@brook.example", twofa.PolicyAuthenticator(), http.StatusForbidden},
+		{"by the user", "jon@brook.example", twofa.PolicyOptional(), http.StatusSeeOther},
+		{"email link is required", "jon@brook.example", twofa.PolicyEmailLink(), http.StatusSeeOther},
+		{"a factor is required", "jon@brook.example", twofa.PolicyAuthenticator(), http.StatusForbidden},
 		{"by an admin only", "jon@brook.example", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, http.StatusForbidden},
 		{"by support only", "jon@brook.example", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, http.StatusForbidden},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
 			jon := s.as(c.email)
-			jon.setUpApp(c.email)
+			jon.enrollApp(c.email)
 			require.NoError(t, s.app.Manager().SetPolicy(t.Context(), twofa.Host("test"), "brook", c.policy))
 			id := idAfter(jon.get("/2fa/").body, "replaces=")
-			require.Contains(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "a fresh code first")
+			require.Contains(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "a fresh code is needed")
 			jon.stepUp(c.email, twofa.ActionFactors)
 			require.Equal(t, c.want, jon.post("/2fa/", "/2fa/factors/remove", "id", id).status)
 			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "Authenticator app</strong>"))
@@ -295,7 +297,7 @@ func TestScenario_S14_NewPhoneWithoutGap(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
-	codes := jon.setUpApp("jon@brook.example")
+	codes := jon.enrollApp("jon@brook.example")
 	other, old := s.as("jon@brook.example"), s.uris["jon@brook.example"]
 	s.advance(time.Hour)
 
@@ -308,14 +310,14 @@ func TestScenario_S14_NewPhoneWithoutGap(t *testing.T) {
 
 	jon.scan("jon@brook.example")
 	require.Equal(t, "/2fa/?done=set_up", jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example")).location)
-	require.True(t, jon.signedIn(), "this session goes on")
-	require.False(t, other.signedIn(), "every other has ended")
+	require.True(t, jon.signedIn(), "this session stays")
+	require.False(t, other.signedIn(), "every other session has ended")
 
 	b = s.browser()
 	b.login("jon@brook.example")
 	s.advance(30 * time.Second)
 	stale := b.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", twofatest.Code(t, old, s.clock()))
-	require.Equal(t, http.StatusUnprocessableEntity, stale.status, "the old app is dead")
+	require.Equal(t, http.StatusUnprocessableEntity, stale.status, "a code of the old app is invalid")
 	require.Equal(t, "/contacts", b.prove("jon@brook.example").location)
 	b = s.browser()
 	b.login("jon@brook.example")
@@ -345,14 +347,14 @@ func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
 	require.Contains(t, s.lastMessage("eva@meadow.example", "signed out").Subject, "Security notice")
 	require.Equal(t, "/contacts", remembered.prove("eva@meadow.example").location, "the app itself stays")
 
-	// The library's page does the same.
+	// The button on the page of package twofahttp does the same.
 	eva = s.as("eva@meadow.example")
 	require.Equal(t, "/login", eva.post("/2fa/", "/2fa/revoke").location)
 	require.False(t, remembered.signedIn())
 }
 
-// The product and its second factor on PostgreSQL: one walk that writes every
-// table and races for one proof.
+// The product on PostgreSQL: one scenario that writes to most tables, and
+// concurrent uses of one proof.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, engines.PostgreSQL(t))
@@ -370,12 +372,13 @@ func TestPostgreSQL(t *testing.T) {
 	require.NoError(t, s.app.Sweep(t.Context()))
 
 	again, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "webapp"), Demo: true, BaseURL: s.srv.URL})
-	require.NoError(t, err, "a second start finds everything in place")
+	require.NoError(t, err, "a second start changes nothing")
 	again.Close()
 }
 
-// Sign-ins from before the second factor have proven nothing.
-func TestTablesFromBeforeTheSecondFactor(t *testing.T) {
+// Sign-ins that are older than the second factor have no session of package
+// twofa.
+func TestTables_OlderThanSecondFactor(t *testing.T) {
 	t.Parallel()
 	db := testDB(t)
 	s := newSite(t, func(c *app.Config) { c.DB = db })
@@ -408,7 +411,7 @@ func TestKeys(t *testing.T) {
 	require.Equal(t, first, second)
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, files, 1, "nothing is left behind")
+	require.Len(t, files, 1, "no temporary file is left")
 	_, err = app.LoadKeys("not a ring", dir, true)
-	require.Error(t, err, "the environment wins")
+	require.Error(t, err, "the environment takes precedence")
 }

@@ -20,9 +20,9 @@ func TestSessionsRevoke(t *testing.T) {
 	s := newSite(t)
 	laptop, phone, jon := s.as("ada@harbor.example"), s.as("ada@harbor.example"), s.as("jon@brook.example")
 	paths := revokePath.FindAllString(laptop.get("/settings").body, -1)
-	require.Len(t, paths, 1, "the other one; this one ends by signing out")
+	require.Len(t, paths, 1, "only the other session has a button, because this one ends by signing out")
 
-	require.Equal(t, http.StatusNotFound, jon.post("/settings", paths[0]).status, "only one's own")
+	require.Equal(t, http.StatusNotFound, jon.post("/settings", paths[0]).status, "a user can end only their own sessions")
 	require.True(t, phone.signedIn())
 	require.Equal(t, http.StatusSeeOther, laptop.post("/settings", paths[0]).status)
 	require.False(t, phone.signedIn())
@@ -60,14 +60,14 @@ func TestPasswordChange(t *testing.T) {
 	require.True(t, here.signedIn())
 	require.NotEqual(t, before, here.cookie(sessionCookie))
 	require.False(t, there.signedIn())
-	require.Equal(t, http.StatusGone, s.browser().get(link).status, "older reset links are dead")
+	require.Equal(t, http.StatusGone, s.browser().get(link).status, "older reset links are invalid")
 }
 
 func TestExport(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.as("ada@harbor.example")
-	ada.setUpApp("ada@harbor.example")
+	ada.enrollApp("ada@harbor.example")
 	ada.post("/contacts", "/contacts", "name", `=HYPERLINK("https://evil.example")`, "company", "<b>bold</b>")
 	require.Contains(t, ada.get("/contacts").body, "&lt;b&gt;bold")
 
@@ -81,13 +81,13 @@ func TestExport(t *testing.T) {
 	require.Contains(t, s.log.String(), "action=contacts.export user=ada account=harbor")
 }
 
-// Q-01: passwords, codes, keys, tokens, cookies and links do not reach the log.
+// Q01: passwords, codes, keys, tokens, cookies and links are not logged.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as("dan@harbor.example")
 	signIn := s.mailedLink("dan@harbor.example")
-	codes := b.setUpApp("dan@harbor.example")
+	codes := b.enrollApp("dan@harbor.example")
 	b.post("/contacts", "/logout")
 	b.login("dan@harbor.example")
 	challenge := b.cookie(challengeCookie)

@@ -15,10 +15,11 @@ import (
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
-// Whatever the product's own database does, a request ends in one whole page
-// that says so, and can be made again.
+// If the product's database fails, the response is one complete page that
+// explains it, and the request can be sent again.
 
-// requireUnavailable checks the whole of an answer, for a page or for the API.
+// requireUnavailable checks a response with status 503, of a page or of the
+// API.
 func requireUnavailable(t *testing.T, got answer, says string) {
 	t.Helper()
 	require.Equal(t, http.StatusServiceUnavailable, got.status, got.body)
@@ -26,7 +27,7 @@ func requireUnavailable(t *testing.T, got answer, says string) {
 	require.Contains(t, got.header.Get("Cache-Control"), "no-store")
 	require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
 	require.Empty(t, got.location)
-	require.NotContains(t, got.body, "SQL", "the cause is for the log")
+	require.NotContains(t, got.body, "SQL", "only the log contains the cause")
 	if got.header.Get("Content-Type") == "application/problem+json" {
 		require.True(t, json.Valid([]byte(got.body)), got.body)
 		require.Contains(t, got.body, says)
@@ -41,7 +42,7 @@ func requireUnavailable(t *testing.T, got answer, says string) {
 
 const unchanged = "Nothing was changed"
 
-// exec changes the database behind the app's back.
+// exec changes the database directly.
 func (s *site) exec(statements ...string) {
 	s.t.Helper()
 	for _, q := range statements {
@@ -69,7 +70,7 @@ func TestUnavailable_MissingTables(t *testing.T) {
 	}
 	for _, c := range []struct {
 		table string
-		want  []string // some that cannot do without it
+		want  []string // some requests that need the table
 	}{
 		{"web_sessions", []string{"GET /login", "GET /contacts", "POST /contacts", "GET /2fa/", "POST /logout"}},
 		{"signins", []string{"GET /contacts", "POST /contacts/export", "GET /2fa/", "GET /api/me", "POST /logout"}},
@@ -94,15 +95,15 @@ func TestUnavailable_MissingTables(t *testing.T) {
 				}
 			})
 		})
-		require.Contains(t, s.log.String(), c.table, "the log keeps the cause")
-		if c.table != "signins" { // POST /logout came after it was back
-			require.True(t, b.signedIn(), "%s: nobody is signed out by it", c.table)
+		require.Contains(t, s.log.String(), c.table, "the log contains the cause")
+		if c.table != "signins" { // POST /logout succeeded after the table was back
+			require.True(t, b.signedIn(), "%s: the user stays signed in", c.table)
 		}
 	}
 	require.NotContains(t, s.log.String(), "superfluous")
 }
 
-func TestUnavailable_TriesAgainAtTheSameAddress(t *testing.T) {
+func TestUnavailable_TryAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(jon)
@@ -113,18 +114,18 @@ func TestUnavailable_TriesAgainAtTheSameAddress(t *testing.T) {
 		require.Contains(t, got.body, `href="/contacts?q=a%26b">Try again</a>`)
 		got = b.do("POST", "/contacts", form("csrf_token", csrf, "name", "Kim"), "Content-Type", formType)
 		requireUnavailable(t, got, "Go back and send it again")
-		require.NotContains(t, got.body, ">Try again</a>", "a link would not send it")
+		require.NotContains(t, got.body, ">Try again</a>", "a link would not send the form")
 	})
 	require.Equal(t, "/contacts", b.do("POST", "/contacts", form("csrf_token", csrf, "name", "Kim"), "Content-Type", formType).location)
 	require.Equal(t, 1, strings.Count(b.get("/contacts").body, "Kim</"))
 }
 
-// Nothing has left yet when the first row cannot be read.
+// If the first row cannot be read, nothing has been sent yet.
 func TestUnavailable_Export(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.as(ada)
-	b.setUpApp(ada)
+	b.enrollApp(ada)
 	b.stepUp(ada, "contacts.export")
 	csrf := form("csrf_token", b.csrf("/contacts"))
 	s.without("contacts", func() {
@@ -135,8 +136,8 @@ func TestUnavailable_Export(t *testing.T) {
 	})
 }
 
-// A link that is spent once is not spent by a try that failed.
-func TestUnavailable_LinksStayGood(t *testing.T) {
+// A failed attempt does not use up a link.
+func TestUnavailable_LinksStayValid(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
@@ -170,11 +171,11 @@ func TestUnavailable_SingleSignOn(t *testing.T) {
 		s.without(table, func() { requireUnavailable(t, b.get(callback), unchanged) })
 	}
 	require.Equal(t, "/contacts", b.get(callback).location)
-	require.NotEqual(t, "/contacts", b.get(callback).location, "once")
+	require.NotEqual(t, "/contacts", b.get(callback).location, "the code works once")
 }
 
-// The callback is a GET that does something: once its code is spent, trying
-// again by the same address would not do.
+// The callback is a GET that uses up a code, so trying again with the same URL
+// would fail.
 func TestUnavailable_SingleSignOnSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, onSQLite(t))
@@ -186,8 +187,9 @@ func TestUnavailable_SingleSignOnSession(t *testing.T) {
 	require.NotContains(t, got.body, "Try again")
 }
 
-// What a password change has done already is not called undone.
-func TestUnavailable_HalfWay(t *testing.T) {
+// If a password change fails halfway, the page does not claim that nothing
+// changed.
+func TestUnavailable_Halfway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
@@ -202,9 +204,9 @@ func TestUnavailable_HalfWay(t *testing.T) {
 	require.Equal(t, "/2fa/challenge", b.post("/login", "/login", "email", dan, "password", "quite a new password").location)
 }
 
-// The session is the last thing a request writes. Where that fails the answer
-// has to be another one, not a second one behind it.
-func TestUnavailable_SessionCannotBeKept(t *testing.T) {
+// A request stores its web session last. If that fails, an error page must
+// replace the response, not follow it.
+func TestUnavailable_SessionCannotBeStored(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, onSQLite(t))
 	b := s.as(jon)
@@ -225,8 +227,8 @@ func TestUnavailable_SessionCannotBeKept(t *testing.T) {
 	require.NotContains(t, s.log.String(), "superfluous")
 }
 
-// Another process that holds SQLite's one lock: pages that write nothing are
-// served, the others say that it did not work.
+// If another process has the write lock of SQLite, pages that write nothing are
+// served, and the others fail with an error page.
 func TestUnavailable_LockedFile(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, onSQLite(t))
@@ -243,7 +245,7 @@ func TestUnavailable_LockedFile(t *testing.T) {
 	require.NotContains(t, s.log.String(), "superfluous")
 }
 
-// A database that is gone altogether, for every route there is.
+// Every route fails with an error page if the database is closed.
 func TestUnavailable_EveryRoute(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -256,7 +258,7 @@ func TestUnavailable_EveryRoute(t *testing.T) {
 			case "/static/{file}":
 				require.Equal(t, http.StatusOK, got.status)
 			case "/api/login/send", "/api/login/verify":
-				require.Less(t, got.status, http.StatusInternalServerError, "a challenge that is none is refused without the database")
+				require.Less(t, got.status, http.StatusInternalServerError, "an invalid challenge is refused without the database")
 			default:
 				requireUnavailable(t, got, unchanged)
 			}
@@ -264,31 +266,31 @@ func TestUnavailable_EveryRoute(t *testing.T) {
 	}
 }
 
-// A mistake in the program is no outage: nobody is told to try again.
-func TestUnavailable_NotAPanic(t *testing.T) {
+// A bug is not an outage, so the page does not suggest to try again.
+func TestUnavailable_BugIsNotAnOutage(t *testing.T) {
 	t.Parallel()
-	var wrong atomic.Bool
+	var broken atomic.Bool
 	s := newSite(t, func(c *app.Config) {
 		clock := c.Now
 		c.Now = func() time.Time {
-			if wrong.Load() {
+			if broken.Load() {
 				panic("a mistake")
 			}
 			return clock()
 		}
 	})
 	b := s.as(jon)
-	wrong.Store(true)
+	broken.Store(true)
 	got := b.get("/contacts")
 	require.Equal(t, http.StatusInternalServerError, got.status)
 	require.Empty(t, got.header.Get("Retry-After"))
 	require.NotContains(t, got.body, "mistake")
-	wrong.Store(false)
+	broken.Store(false)
 	require.Contains(t, s.log.String(), "a mistake")
 	require.True(t, b.signedIn())
 }
 
-// onSQLite gives a site an SQLite file, and connections that soon give up on a lock.
+// onSQLite configures a site with an SQLite file and a short wait for its lock.
 func onSQLite(t *testing.T) func(*app.Config) {
 	return func(c *app.Config) {
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(sqliteDir(t), "contacts.db")+
@@ -299,7 +301,7 @@ func onSQLite(t *testing.T) func(*app.Config) {
 	}
 }
 
-// lock takes the write lock of the SQLite file, as another process would.
+// lock takes the write lock of the SQLite file, as another process does.
 func (s *site) lock() (release func()) {
 	s.t.Helper()
 	var file string
