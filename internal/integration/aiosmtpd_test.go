@@ -18,8 +18,8 @@ import (
 	"github.com/twofa-go/twofa/internal/engines"
 )
 
-// aiosmtpd is a server that requires STARTTLS and a login, in another language:
-// it prints its port, and then each message as Python's mail parser reads it.
+// aiosmtpd is a mail server in Python that requires STARTTLS and a login. It
+// prints its port, and then each message as Python's mail parser reads it.
 const aiosmtpd = `
 import asyncio, email, email.policy, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -58,7 +58,7 @@ async def main():
 asyncio.run(main())
 `
 
-// pythonMail is what the server prints.
+// pythonMail is one line of output of the server.
 type pythonMail struct {
 	Port                                               int
 	Rcpt                                               []string
@@ -105,18 +105,18 @@ func startAiosmtpd(t *testing.T) (smtpmail.Config, *json.Decoder) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Wait() }) // the context of the test has ended it
+	t.Cleanup(func() { _ = cmd.Wait() }) // the end of the test has stopped it
 	told := json.NewDecoder(io.Reader(out))
 	var started pythonMail
-	require.NoError(t, told.Decode(&started), "aiosmtpd does not start")
+	require.NoError(t, told.Decode(&started), "aiosmtpd did not start")
 	return smtpmail.Config{
 		Host: "127.0.0.1", Port: started.Port, Username: smtpUser, Password: twofa.NewSecret(smtpPassword),
 		From: smtpFrom, TLSConfig: &tls.Config{RootCAs: roots},
 	}, told
 }
 
-// pythonWithAiosmtpd prefers the system's Python, which Debian's package
-// python3-aiosmtpd is for.
+// pythonWithAiosmtpd returns a Python with the module aiosmtpd. It prefers the
+// system's Python, because Debian's package python3-aiosmtpd is for that one.
 func pythonWithAiosmtpd(t *testing.T) string {
 	t.Helper()
 	for _, python := range []string{"/usr/bin/python3", "python3"} {
@@ -124,6 +124,6 @@ func pythonWithAiosmtpd(t *testing.T) string {
 			return python
 		}
 	}
-	engines.Require(t, "aiosmtpd", "no Python 3 here has it")
+	engines.Require(t, "aiosmtpd", "no Python 3 on this machine has it")
 	return ""
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// host is a product with two servers on one database.
+// host is a product that runs on two servers with one database.
 type host struct {
 	t       *testing.T
 	clock   *twofatest.Clock
@@ -34,7 +34,7 @@ func newHost(t *testing.T, d database) *host {
 	return h
 }
 
-// enroll sets up an authenticator for ada.
+// enroll enrolls an authenticator app for ada.
 func (h *host) enroll() (uri string, codes []twofa.Secret) {
 	m, ctx := h.servers[0], h.t.Context()
 	login, err := m.Begin(ctx, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
@@ -56,8 +56,8 @@ func (h *host) begin() twofa.Challenge {
 	return login.Challenge
 }
 
-// burst verifies n proofs at once, spread over the servers, and counts what
-// came of it.
+// burst verifies n proofs concurrently, distributed over the servers, and
+// counts the right and the wrong ones.
 func (h *host) burst(n int, challenge func() twofa.Challenge, proof func(i int) twofa.Proof) (right, wrong int) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -82,7 +82,7 @@ func (h *host) burst(n int, challenge func() twofa.Challenge, proof func(i int) 
 	return right, wrong
 }
 
-func TestAbuse_B01_OneCodeManyTimesAtOnce(t *testing.T) {
+func TestAbuse_B01_OneCodeConcurrently(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		h := newHost(t, d)
 		uri, _ := h.enroll()
@@ -93,7 +93,7 @@ func TestAbuse_B01_OneCodeManyTimesAtOnce(t *testing.T) {
 	})
 }
 
-func TestAbuse_B03_OneRecoveryCodeManyTimesAtOnce(t *testing.T) {
+func TestAbuse_B03_OneRecoveryCodeConcurrently(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		h := newHost(t, d)
 		_, codes := h.enroll()
@@ -104,8 +104,9 @@ func TestAbuse_B03_OneRecoveryCodeManyTimesAtOnce(t *testing.T) {
 	})
 }
 
-// In one login, success and the lock both end it: five outcomes at most.
-func TestAbuse_B06_FiftyGuessesAtOnce(t *testing.T) {
+// In one login, success and the lock both end the guessing, so at most five
+// guesses are compared.
+func TestAbuse_B06_FiftyConcurrentGuesses(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		h := newHost(t, d)
 		uri, _ := h.enroll()
@@ -116,8 +117,8 @@ func TestAbuse_B06_FiftyGuessesAtOnce(t *testing.T) {
 	})
 }
 
-// Over many logins a success clears the counter, as it must: at most four
-// wrong guesses before it and five behind it.
+// In many logins, a success resets the counter, so at most four wrong guesses
+// come before it and five after it.
 func TestAbuse_B07_FiftyGuessesInFiftyLogins(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		h := newHost(t, d)

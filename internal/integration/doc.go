@@ -1,4 +1,4 @@
-// Package integration tests twofa against real databases, servers and
-// browsers. It is a module of its own, never tagged, so that what it needs
-// stays out of everybody's go.sum.
+// Package integration tests the adapters with real databases, mail servers and
+// a mock of Twilio's API. It is a separate module that is never tagged, so that
+// its dependencies stay out of the go.sum of the library's users.
 package integration

@@ -43,14 +43,14 @@ const (
 	smtpFrom     = "Ácme <login@acme.example>"
 )
 
-func TestSMTPMail_KeepsTheContractOfMailer(t *testing.T) {
+func TestSMTPMail_Conformance(t *testing.T) {
 	storetest.RunMailer(t, func(t *testing.T) storetest.MailerPeer {
 		srv := startSMTP(t, func(*smtp.Server) {})
 		return storetest.MailerPeer{Mailer: newMailer(t, srv.config()), Taken: srv.Taken, Refuse: srv.Refuse, Hang: srv.Hang}
 	})
 }
 
-func TestTwilioSMS_KeepsTheContractOfSMSSender(t *testing.T) {
+func TestTwilioSMS_Conformance(t *testing.T) {
 	storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
 		gw := &senderPeer[twofa.TextMessage]{over: make(chan struct{})}
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func TestTwilioSMS_KeepsTheContractOfSMSSender(t *testing.T) {
 	})
 }
 
-// The password is wrong; the server closes nothing and says so.
+// The server refuses a wrong password and keeps the connection open.
 func TestSMTPMail_WrongPassword(t *testing.T) {
 	srv := startSMTP(t, func(*smtp.Server) {})
 	cfg := srv.config()
@@ -79,8 +79,9 @@ func TestSMTPMail_WrongPassword(t *testing.T) {
 	require.Empty(t, srv.Taken())
 }
 
-// A server that would take the password in the clear does not get it.
-func TestSMTPMail_NoSTARTTLSNoPassword(t *testing.T) {
+// The mailer does not send the password to a server that accepts it without
+// TLS.
+func TestSMTPMail_NoPasswordWithoutSTARTTLS(t *testing.T) {
 	srv := startSMTP(t, func(s *smtp.Server) { s.TLSConfig, s.AllowInsecureAuth = nil, true })
 	err := newMailer(t, srv.config()).SendMail(t.Context(), aMail())
 	requireSMTPError(t, err, "STARTTLS", 0)
@@ -88,7 +89,7 @@ func TestSMTPMail_NoSTARTTLSNoPassword(t *testing.T) {
 	require.Zero(t, srv.logins.Len())
 }
 
-// The host's other root does not vouch for this server.
+// The mailer refuses a certificate of an unknown root.
 func TestSMTPMail_UnknownRoot(t *testing.T) {
 	srv := startSMTP(t, func(*smtp.Server) {})
 	cfg := srv.config()
@@ -100,8 +101,9 @@ func TestSMTPMail_UnknownRoot(t *testing.T) {
 	require.Zero(t, srv.logins.Len())
 }
 
-// A mail server that hangs costs each login its own time and leaves nothing.
-func TestAbuse_P07_NothingPilesUp(t *testing.T) {
+// A mail server that hangs delays each login until its timeout, and no
+// goroutine is left.
+func TestAbuse_P07_NoGoroutineIsLeft(t *testing.T) {
 	srv := startSMTP(t, func(*smtp.Server) {})
 	m := newMailer(t, srv.config())
 	require.NoError(t, m.SendMail(t.Context(), aMail()))
@@ -112,7 +114,7 @@ func TestAbuse_P07_NothingPilesUp(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if m.SendMail(ctx, aMail()) == nil {
-				t.Error("sent, though the server hangs")
+				t.Error("SendMail succeeded although the server hangs")
 			}
 		})
 	}
@@ -147,7 +149,7 @@ func requireSMTPError(t *testing.T, err error, step string, code int) {
 	require.Equal(t, code, got.Code, "%v", err)
 }
 
-// senderPeer is what a server does with messages, and has taken.
+// senderPeer records the messages of a server, and lets it refuse or hang.
 type senderPeer[M any] struct {
 	over chan struct{} // closed when the test ends
 
@@ -174,7 +176,7 @@ func (p *senderPeer[M]) Hang() {
 	p.hangs = true
 }
 
-// take reports whether the message is accepted, and hangs where it should.
+// take reports whether the message is accepted. It hangs after a call of Hang.
 func (p *senderPeer[M]) take(m M, client context.Context) bool {
 	p.mu.Lock()
 	refuses, hangs := p.refuses, p.hangs
@@ -191,13 +193,14 @@ func (p *senderPeer[M]) take(m M, client context.Context) bool {
 	return !refuses
 }
 
-// smtpServer is a server of another make, with STARTTLS and AUTH PLAIN.
+// smtpServer is an SMTP server of another project, with STARTTLS and AUTH
+// PLAIN.
 type smtpServer struct {
 	senderPeer[twofa.Email]
 	t      *testing.T
 	addr   *net.TCPAddr
 	roots  *x509.CertPool
-	logins syncBuffer // who tried
+	logins syncBuffer // user names of all login attempts
 }
 
 func startSMTP(t *testing.T, change func(*smtp.Server)) *smtpServer {
@@ -206,7 +209,7 @@ func startSMTP(t *testing.T, change func(*smtp.Server)) *smtpServer {
 	s := &smtpServer{senderPeer: senderPeer[twofa.Email]{over: make(chan struct{})}, t: t, roots: roots}
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &smtpSession{server: s}, nil }))
 	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
-	srv.ErrorLog = log.New(io.Discard, "", 0) // clients that leave are what is tested
+	srv.ErrorLog = log.New(io.Discard, "", 0) // the tests close connections on purpose
 	change(srv)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -265,10 +268,10 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 func (s *smtpSession) Data(r io.Reader) error {
 	m, err := readMail(r)
 	if err != nil {
-		return err // and so a test fails
+		return err // fails the test
 	}
 	if len(s.to) != 1 || s.to[0] != m.To {
-		return errors.New("the envelope is for somebody else")
+		return errors.New("the envelope has another recipient")
 	}
 	if !s.server.take(m, s.server.t.Context()) {
 		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "no"}
@@ -279,7 +282,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 func (s *smtpSession) Reset()        { s.to = nil }
 func (s *smtpSession) Logout() error { return nil }
 
-// readMail takes a message apart with the standard library.
+// readMail parses a message with the standard library.
 func readMail(r io.Reader) (m twofa.Email, err error) {
 	msg, err := mail.ReadMessage(r)
 	if err != nil {
@@ -312,7 +315,7 @@ func readMail(r io.Reader) (m twofa.Email, err error) {
 	return m, nil
 }
 
-// syncBuffer may be written to by many goroutines.
+// syncBuffer is a buffer for concurrent writers.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -330,8 +333,8 @@ func (b *syncBuffer) Len() int {
 	return b.buf.Len()
 }
 
-// newPKI makes a root that vouches for a server on 127.0.0.1; files holds the
-// server's certificate and key as PEM.
+// newPKI creates a root certificate and a certificate for a server on
+// 127.0.0.1. files contains the server's certificate and key as PEM.
 func newPKI(t *testing.T) (server tls.Certificate, roots *x509.CertPool, files []byte) {
 	t.Helper()
 	rootKey, root := newCertificate(t, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
@@ -349,7 +352,7 @@ func newPKI(t *testing.T) (server tls.Certificate, roots *x509.CertPool, files [
 	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}, roots, files
 }
 
-// newCertificate signs with its own key where there is no parent.
+// newCertificate creates a certificate. If parent is nil, it is self-signed.
 func newCertificate(t *testing.T, template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -31,14 +31,14 @@ import (
 	"github.com/twofa-go/twofa/storetest"
 )
 
-// database is an empty database that any number of handles can be opened on.
+// database is an empty database. Tests open any number of handles on it.
 type database struct {
 	driver  string
 	dsn     string
 	dialect sqlstore.Dialect
 }
 
-// engine makes databases of one kind.
+// engine creates databases of one kind.
 type engine struct {
 	name  string
 	fresh func(t testing.TB) database
@@ -57,7 +57,7 @@ var databases = []engine{
 	}},
 }
 
-// open opens another handle, as another process would.
+// open opens another handle, as another process does.
 func (d database) open(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(d.driver, d.dsn)
@@ -92,7 +92,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-func TestStoreOfTwoProcesses(t *testing.T) {
+func TestStore_TwoProcesses(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		d.migrate(t)
 		a, b := d.store(t), d.store(t)
@@ -100,8 +100,8 @@ func TestStoreOfTwoProcesses(t *testing.T) {
 	})
 }
 
-// Hosts set up their databases in ways that change what statements mean.
-func TestStoreUnderOtherSettings(t *testing.T) {
+// Some settings of a database change the meaning of statements.
+func TestStore_OtherSettings(t *testing.T) {
 	for _, c := range []struct{ name, engine, old, new string }{
 		{"SQLite deferred transactions", "SQLite", "immediate", "deferred"},
 		{"SQLite rollback journal", "SQLite", "WAL", "DELETE"},
@@ -126,9 +126,9 @@ func TestStoreUnderOtherSettings(t *testing.T) {
 	}
 }
 
-// On a cluster whose nodes all take writes, a conflict may come to light at the
-// commit only.
-func TestStoreOfTwoGaleraNodes(t *testing.T) {
+// On a cluster of servers that all accept writes, some conflicts are detected
+// only at the commit.
+func TestStore_TwoGaleraServers(t *testing.T) {
 	dsns := engines.Galera(t, 2)
 	one, two := database{"mysql", dsns[0], sqlstore.MySQL}, database{"mysql", dsns[1], sqlstore.MySQL}
 	one.migrate(t)
@@ -136,7 +136,7 @@ func TestStoreOfTwoGaleraNodes(t *testing.T) {
 	storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
 }
 
-func TestTooLongIsRefused(t *testing.T) {
+func TestStore_TooLong(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s, ctx := d.migrate(t).store(t), t.Context()
 		key := strings.Repeat("k", 513)
@@ -163,13 +163,13 @@ func TestTooLongIsRefused(t *testing.T) {
 	})
 }
 
-// An error between the change and its events takes the change back.
-func TestFailureInTheMiddleChangesNothing(t *testing.T) {
+// An error between the change and its events reverts the change.
+func TestSwap_FailureChangesNothing(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s, ctx := d.migrate(t).store(t), t.Context()
 		e := twofa.Event{ID: "once", Time: time.Unix(1, 0).UTC(), User: "1"}
 		require.NoError(t, s.Swap(ctx, "", record("1", "v1"), e))
-		err := s.Swap(ctx, "v1", record("1", "v2"), e) // an ID that is there
+		err := s.Swap(ctx, "v1", record("1", "v2"), e) // the ID exists
 		require.Error(t, err)
 		require.NotErrorIs(t, err, twofa.ErrConflict)
 		requireStored(t, s, record("1", "v1"))
@@ -177,9 +177,9 @@ func TestFailureInTheMiddleChangesNothing(t *testing.T) {
 	})
 }
 
-// Whenever the context ends, a Swap that says it has failed leaves the record
-// and its events both as before or both as after, and can be repeated.
-func TestSwapCancelledMidway(t *testing.T) {
+// If the context is canceled during a Swap, the record and its events are both
+// unchanged or both changed, and the Swap can be repeated.
+func TestSwap_Canceled(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s := d.migrate(t).store(t)
 		require.NoError(t, s.Swap(t.Context(), "", record("1", "v0")))
@@ -198,7 +198,7 @@ func TestSwapCancelledMidway(t *testing.T) {
 	})
 }
 
-func TestEventsOfOneSwapAreInOrder(t *testing.T) {
+func TestEvents_OrderOfOneSwap(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s := d.migrate(t).store(t)
 		var events []twofa.Event
@@ -218,7 +218,7 @@ func TestEventsOfOneSwapAreInOrder(t *testing.T) {
 	})
 }
 
-func TestMigrateByManyAtOnce(t *testing.T) {
+func TestMigrate_Concurrent(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		var (
 			wg   sync.WaitGroup
@@ -237,14 +237,14 @@ func TestMigrateByManyAtOnce(t *testing.T) {
 	})
 }
 
-func TestMigrateAgainKeepsWhatIsThere(t *testing.T) {
+func TestMigrate_AgainKeepsData(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s := d.migrate(t).store(t)
 		require.NoError(t, s.Swap(t.Context(), "", record("1", "v"), twofa.Event{ID: "e", User: "1"}))
 		d.migrate(t)
 		requireStored(t, s, record("1", "v"))
 
-		// A newer release has been here: it is left alone.
+		// A newer release has migrated the database. Migrate changes nothing.
 		_, err := d.open(t).Exec("INSERT INTO twofa_migrations (version) VALUES (1000)")
 		require.NoError(t, err)
 		d.migrate(t)
@@ -252,8 +252,8 @@ func TestMigrateAgainKeepsWhatIsThere(t *testing.T) {
 	})
 }
 
-// An older release stopped after the first migration.
-func TestMigrateFromAnOlderRelease(t *testing.T) {
+// An older release had only the first migration.
+func TestMigrate_FromOlderRelease(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		db := d.open(t)
 		runFile(t, db, d.dialect, "00001_records.sql")
@@ -273,8 +273,9 @@ func TestMigrateFromAnOlderRelease(t *testing.T) {
 	})
 }
 
-// Hosts whose own tool runs the files get the tables that Migrate makes.
-func TestMigrationsAreWhatMigrateRuns(t *testing.T) {
+// A host that runs the files with its own tool gets the tables that Migrate
+// creates.
+func TestMigrations_CreateTheTablesOfMigrate(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		db := d.open(t)
 		files, err := fs.Glob(sqlstore.Migrations(d.dialect), "*")
@@ -285,13 +286,13 @@ func TestMigrationsAreWhatMigrateRuns(t *testing.T) {
 		}
 		s := d.store(t)
 		storetest.Run(t, func(*testing.T) twofa.Store { return s })
-		d.migrate(t) // and nothing is lost by running it as well
+		d.migrate(t) // running it as well changes nothing
 	})
 	_, err := fs.ReadDir(sqlstore.Migrations("oracle"), ".")
 	require.NoError(t, err)
 }
 
-func TestMigrateHonoursContext(t *testing.T) {
+func TestMigrate_Context(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -300,15 +301,15 @@ func TestMigrateHonoursContext(t *testing.T) {
 	})
 }
 
-// A failed migration leaves nothing half done, no lock, and no transaction on a
-// connection that goes back to the pool.
-func TestMigrateFailure(t *testing.T) {
+// A failed migration leaves no partial change, no lock, and no transaction on a
+// connection in the pool.
+func TestMigrate_Failure(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		db := d.open(t)
 		db.SetMaxOpenConns(1)
 		_, err := db.Exec("CREATE VIEW twofa_events AS SELECT 1 AS time")
 		require.NoError(t, err)
-		if d.dialect == sqlstore.MySQL { // which finds the name taken and is content
+		if d.dialect == sqlstore.MySQL { // it accepts an existing view of that name
 			_, err = db.Exec("CREATE TABLE twofa_migrations (nonsense INTEGER)")
 			require.NoError(t, err)
 		}
@@ -323,9 +324,9 @@ func TestMigrateFailure(t *testing.T) {
 	})
 }
 
-// Errors by which a database says that it has undone the change because of
-// another are conflicts, by the type that each driver has for them.
-func TestRolledBackIsConflict(t *testing.T) {
+// An error that reports a rollback because of a concurrent change is
+// ErrConflict. It is recognized by the error type of each driver.
+func TestSwap_RollbackIsConflict(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		err      error
@@ -338,7 +339,7 @@ func TestRolledBackIsConflict(t *testing.T) {
 		{"MySQL deadlock", &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001")), Message: "Deadlock found"}, true},
 		{"MySQL deadlock, wrapped", fmt.Errorf("traced: %w", &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001"))}), true},
 		{"MySQL lock wait timeout", &mysql.MySQLError{Number: 1205, SQLState: [5]byte([]byte("HY000"))}, false},
-		{"MySQL text of another", &mysql.MySQLError{Number: 1062, Message: "Error 1213 (40001): "}, false},
+		{"MySQL text of a deadlock in another error", &mysql.MySQLError{Number: 1062, Message: "Error 1213 (40001): "}, false},
 		{"connection lost", io.ErrUnexpectedEOF, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -355,8 +356,8 @@ func TestRolledBackIsConflict(t *testing.T) {
 	}
 }
 
-// failing is a database whose every change fails, the one in a transaction when
-// that is committed.
+// failing is a database in which every change fails. In a transaction, the
+// commit fails.
 type failing struct{ err error }
 
 func (f failing) Connect(context.Context) (driver.Conn, error) { return &failingConn{err: f.err}, nil }
@@ -381,7 +382,7 @@ func (c *failingConn) Rollback() error           { c.inTx = false; return nil }
 func (c *failingConn) Prepare(string) (driver.Stmt, error) { return nil, c.err }
 func (c *failingConn) Close() error                        { return nil }
 
-func TestNewRefuses(t *testing.T) {
+func TestNew_Errors(t *testing.T) {
 	_, err := sqlstore.New(nil, sqlstore.SQLite)
 	require.ErrorContains(t, err, "db is nil")
 	db := database{"sqlite", ":memory:", ""}.open(t)
@@ -417,10 +418,10 @@ func runFile(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, file string) {
 	}
 }
 
-// BenchmarkGetSwap is what a verification costs, one read and one write, by
-// eight users at once: the two statements driven bare, through the store, and
-// with an event in the write. Each user does all three in turn, so that
-// whatever else this machine does slows them alike.
+// BenchmarkGetSwap measures the store's part of a verification, one read and
+// one write, for eight concurrent users: the bare statements, the store, and
+// the store with an event. Each user runs all three in turn, so that other load
+// on the machine affects them equally.
 func BenchmarkGetSwap(b *testing.B) {
 	for _, e := range databases {
 		b.Run(e.name, func(b *testing.B) {
@@ -464,7 +465,7 @@ func getSwap(ctx context.Context, s twofa.Store, r twofa.Record) (twofa.Record, 
 	return r, s.Swap(ctx, found[0].Version, r)
 }
 
-// bareStore is the two statements and nothing else.
+// bareStore runs the two statements and nothing else.
 type bareStore struct {
 	db          *sql.DB
 	get, update string
@@ -505,7 +506,7 @@ func (s bareStore) Swap(ctx context.Context, prev string, next twofa.Record, _ .
 	return err
 }
 
-// telling adds an event to every change.
+// telling is a store that adds an event to every change.
 type telling struct{ twofa.Store }
 
 func (s telling) Swap(ctx context.Context, prev string, next twofa.Record, _ ...twofa.Event) error {

@@ -22,9 +22,9 @@ import (
 	"github.com/twofa-go/twofa/internal/engines"
 )
 
-// What we send is what Twilio's own description of its API asks for: Prism
-// checks every call against it.
-func TestTwilioSMS_AgainstTwiliosDescription(t *testing.T) {
+// Every request conforms to Twilio's own description of its API. Prism checks
+// it.
+func TestTwilioSMS_ConformsToTwiliosDescription(t *testing.T) {
 	base := startPrism(t)
 	good := twiliosms.Config{
 		AccountSID: "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", AuthToken: twofa.NewSecret("token"), From: "+14155552345", BaseURL: base,
@@ -49,7 +49,7 @@ func TestTwilioSMS_AgainstTwiliosDescription(t *testing.T) {
 	}
 	t.Run("refused", func(t *testing.T) {
 		cfg := good
-		cfg.BaseURL += "/elsewhere" // a path that the description does not have
+		cfg.BaseURL += "/elsewhere" // a path that is not in the description
 		sender, err := twiliosms.New(cfg)
 		require.NoError(t, err)
 		got, ok := errors.AsType[*twiliosms.Error](sender.SendSMS(t.Context(), twofa.TextMessage{To: "+15558675310", Body: "x"}))
@@ -57,7 +57,7 @@ func TestTwilioSMS_AgainstTwiliosDescription(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, got.Status)
 		require.True(t, got.Permanent)
 	})
-	// Or its acceptance would prove nothing.
+	// A lenient peer would prove nothing.
 	t.Run("the peer is strict", func(t *testing.T) {
 		post := func(form string, credentials *url.Userinfo) int {
 			u, err := url.Parse(base + "/2010-04-01/Accounts/" + good.AccountSID + "/Messages.json")
@@ -75,14 +75,15 @@ func TestTwilioSMS_AgainstTwiliosDescription(t *testing.T) {
 
 var prismListens = regexp.MustCompile(`Prism is listening on (http://127\.0\.0\.1:\d+)`)
 
-// startPrism serves Twilio's description, which is not ours to hand on: the
-// environment names the file, or it lies beside the repository.
+// startPrism starts a mock server for Twilio's description. The description is
+// not part of the repository, because it is not ours to distribute. The
+// environment names the file, or it is next to the repository.
 func startPrism(t *testing.T) (base string) {
 	t.Helper()
 	prism := engines.Tool(t, cmp.Or(os.Getenv("TWOFA_PRISM"), "prism"))
 	description := cmp.Or(os.Getenv("TWOFA_TWILIO_OPENAPI"), filepath.FromSlash("../../../shared/data/twilio_messages_openapi.json"))
 	if _, err := os.Stat(description); err != nil {
-		engines.Require(t, "Twilio's OpenAPI description", "TWOFA_TWILIO_OPENAPI names no file, and there is none beside the repository")
+		engines.Require(t, "Twilio's OpenAPI description", "TWOFA_TWILIO_OPENAPI does not name a file, and there is none next to the repository")
 	}
 	cmd := exec.CommandContext(t.Context(), prism, "mock", "--host", "127.0.0.1", "--port", "0", "--errors", description)
 	cmd.WaitDelay = 5 * time.Second
@@ -90,18 +91,18 @@ func startPrism(t *testing.T) (base string) {
 	require.NoError(t, err)
 	var printed bytes.Buffer
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Wait() }) // the context of the test has ended it
+	t.Cleanup(func() { _ = cmd.Wait() }) // the end of the test has stopped it
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		printed.WriteString(lines.Text() + "\n")
 		if found := prismListens.FindStringSubmatch(lines.Text()); found != nil {
-			go func() { // or it would stop at a full pipe
+			go func() { // otherwise Prism would block at a full pipe
 				for lines.Scan() {
 				}
 			}()
 			return found[1]
 		}
 	}
-	t.Fatalf("Prism does not start: %s", printed.String())
+	t.Fatalf("Prism did not start: %s", printed.String())
 	return ""
 }
