@@ -51,7 +51,7 @@ func Example_sessions() {
 	login = must(m.Verify(ctx, twofa.Client{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
 	phone := twofa.Caller{Session: login.Session}
 
-	// What a session has proven, for a log or for the claims of a token.
+	// The proofs of a session, for a log or for the claims of a token.
 	info, err := m.DescribeSession(phone.Session)
 	if err != nil {
 		log.Fatal(err)
@@ -66,7 +66,7 @@ func Example_sessions() {
 	fmt.Println("new password:", m.CredentialsChanged(ctx, laptop, "ada"))
 	check()
 
-	// The laptop is stolen. Sessions end; factors and recovery codes stay.
+	// The laptop is stolen. Sessions end. Factors and recovery codes stay.
 	fmt.Println("stolen:", m.Revoke(ctx, twofa.Host("ticket 4711: laptop stolen"), "ada"))
 	check()
 	fmt.Println("next login:", must(m.Begin(ctx, password)).Next)
