@@ -63,7 +63,7 @@ func webapp(t *testing.T) string {
 // chromium returns the context of the running browser.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
-	path := engines.Tool(t, "chromium")
+	path := engines.Tool(t, "chromium-headless-shell", "chromium")
 	shared.start.Do(func() {
 		options := []chromedp.ExecAllocatorOption{
 			chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(shared.dir, "profile")),

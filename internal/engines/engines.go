@@ -30,14 +30,16 @@ func Require(t testing.TB, name, reason string) {
 	t.Skipf("needs %s: %s", name, reason)
 }
 
-// Tool returns the path of an installed program.
-func Tool(t testing.TB, name string) string {
+// Tool returns the path of the first of the named programs that is installed.
+func Tool(t testing.TB, names ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		Require(t, name, "it is not installed")
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
 	}
-	return path
+	Require(t, strings.Join(names, " or "), "it is not installed")
+	return ""
 }
 
 // PostgreSQL creates a database that is dropped at the end of the test, and
