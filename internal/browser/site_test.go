@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"log/slog"
@@ -33,54 +34,39 @@ type site struct {
 func newSite(t *testing.T, flags ...string) *site {
 	t.Helper()
 	_ = chromium(t) // where there is none, nothing is started in vain
-	l, err := net.Listen("tcp", "localhost:0")
-	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-
-	addr := "localhost:" + port
 	var log bytes.Buffer
-	cmd := exec.Command(webapp(t), append([]string{"-addr", addr, "-data", t.TempDir()}, flags...)...)
+	cmd := exec.Command(webapp(t), append([]string{"-addr", "localhost:0", "-data", t.TempDir()}, flags...)...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TWOFA_KEYS=") || strings.HasPrefix(v, "SMTP_URL=") })
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Stderr = &log
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	ended := make(chan struct{})
+	url, ended := make(chan string, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if _, u, ok := strings.Cut(lines.Text(), "Acme Contacts is at  "); ok {
+				url <- u
+			}
+		}
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // its database goes with the test
+		_ = cmd.Process.Kill() // its database is deleted with the test
 		<-ended
 		if t.Failed() {
-			t.Logf("the example's log:\n%s", log.String())
+			t.Logf("log of the example:\n%s", log.String())
 		}
 	})
-	awaitPort(t, addr, ended)
-	return &site{t, "http://" + addr, time.Now}
-}
-
-// awaitPort returns when something answers there.
-func awaitPort(t *testing.T, addr string, ended <-chan struct{}) {
-	t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	late := time.After(30 * time.Second)
-	for {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			require.NoError(t, conn.Close())
-			return
-		}
-		select {
-		case <-again.C:
-		case <-ended:
-			t.Fatal("the example ended before it answered")
-		case <-late:
-			t.Fatal("the example does not answer")
-		}
+	select {
+	case u := <-url:
+		return &site{t, u, time.Now}
+	case <-ended:
+		t.Fatal("the example ended before it printed its address")
+	case <-time.After(patience):
+		t.Fatalf("the example printed no address within %s", patience)
 	}
+	return nil
 }
 
 // newSiteWithClock serves the same product from this process, by a clock that
