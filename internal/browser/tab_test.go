@@ -232,6 +232,7 @@ func (b *tab) download(name string) (file string) {
 	dir := b.t.TempDir()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
+	started := chromedp.BrowserEvents(ctx, browser.DownloadWillBegin)
 	progress := chromedp.BrowserEvents(ctx, browser.DownloadProgress)
 	_, err := chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllowAndName, BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
@@ -239,8 +240,19 @@ func (b *tab) download(name string) (file string) {
 	})
 	require.NoError(b.t, err)
 	b.click(name)
+	id := ""
+	for e, err := range started {
+		require.NoError(b.t, err, "%q started no download", name)
+		if string(e.FrameID) == string(chromedp.FromContext(b.ctx).Target.TargetID) {
+			id = e.GUID
+			break
+		}
+	}
 	for e, err := range progress {
 		require.NoError(b.t, err, "%q gave no file", name)
+		if e.GUID != id {
+			continue // a download of a test that runs at the same time
+		}
 		require.NotEqual(b.t, browser.DownloadProgressStateCanceled, e.State)
 		if e.State == browser.DownloadProgressStateCompleted {
 			content, err := os.ReadFile(filepath.Join(dir, e.GUID))
