@@ -40,6 +40,7 @@ func (b *tab) enter() {
 }
 
 func TestPages_KeyboardAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")

@@ -10,6 +10,7 @@ import (
 )
 
 func TestS4_MailedLink(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada := s.browser(t)
 	ada.logIn("ada@harbor.example")
@@ -48,6 +49,7 @@ func TestS4_MailedLink(t *testing.T) {
 }
 
 func TestS4_LinkInTheWrongBrowser(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada, phone := s.browser(t), s.browser(t)
 	ada.logIn("ada@harbor.example")
@@ -76,6 +78,7 @@ func TestS4_LinkInTheWrongBrowser(t *testing.T) {
 }
 
 func TestS4_LinkWithoutScript(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ada := s.browser(t)
 	ada.forbidScript()
@@ -89,6 +92,7 @@ func TestS4_LinkWithoutScript(t *testing.T) {
 }
 
 func TestS4_SendAgain(t *testing.T) {
+	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	ada := s.browser(t)
 	ada.logIn("ada@harbor.example")

@@ -9,6 +9,7 @@ import (
 )
 
 func TestS2_LoginWithCode(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
@@ -30,6 +31,7 @@ func TestS2_LoginWithCode(t *testing.T) {
 }
 
 func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
@@ -58,6 +60,7 @@ func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
 }
 
 func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
+	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")

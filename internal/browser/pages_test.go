@@ -88,6 +88,7 @@ func (b *tab) violations() []violation {
 // The pages, each in the state in which people see it.
 
 func TestPages_Setup(t *testing.T) {
+	t.Parallel()
 	nodeModules(t)
 	s := newSite(t)
 	jon := s.browser(t)
@@ -133,6 +134,7 @@ func TestPages_Setup(t *testing.T) {
 }
 
 func TestPages_Challenge(t *testing.T) {
+	t.Parallel()
 	nodeModules(t)
 	s := newSite(t)
 	jon := s.browser(t)
@@ -174,6 +176,7 @@ func TestPages_Challenge(t *testing.T) {
 }
 
 func TestPages_Link(t *testing.T) {
+	t.Parallel()
 	nodeModules(t)
 	s := newSite(t)
 	ada, other := s.browser(t), s.browser(t)
@@ -192,6 +195,7 @@ func TestPages_Link(t *testing.T) {
 }
 
 func TestPages_Text(t *testing.T) {
+	t.Parallel()
 	nodeModules(t)
 	s, clock := newSiteWithClock(t)
 	eva := s.browser(t)

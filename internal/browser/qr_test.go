@@ -16,6 +16,7 @@ import (
 // A camera sees the page around the QR code too: at night that is dark, and
 // what keeps the code apart from it is the quiet zone alone.
 func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
+	t.Parallel()
 	nodeModules(t)
 	s := newSite(t)
 	jon := s.browser(t)
@@ -39,6 +40,7 @@ func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
 }
 
 func TestAbuse_S04_QRCodeOfAnyName(t *testing.T) {
+	t.Parallel()
 	nodeModules(t)
 	for _, c := range []struct{ issuer, account string }{
 		{"Acme", "ada@example.com"},

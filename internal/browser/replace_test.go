@@ -8,6 +8,7 @@ import (
 )
 
 func TestS14_NewPhoneWithoutGap(t *testing.T) {
+	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")

@@ -24,6 +24,7 @@ func (b *tab) setUpApp() (*phone, []string) {
 }
 
 func TestS1_VoluntarySetup(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
@@ -71,6 +72,7 @@ func TestS1_VoluntarySetup(t *testing.T) {
 }
 
 func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
 	jon.allowClipboard()
@@ -117,6 +119,7 @@ func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
 }
 
 func TestS1_WithoutScript(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
 	jon.forbidScript()
@@ -151,6 +154,7 @@ func TestS1_WithoutScript(t *testing.T) {
 }
 
 func TestS1_DemandedSetup(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	hana := s.browser(t)
 	hana.goTo("/members")
@@ -182,6 +186,7 @@ func TestS1_DemandedSetup(t *testing.T) {
 }
 
 func TestS12_SingleRecoveryCode(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "-recovery-codes", "1")
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")

@@ -12,6 +12,7 @@ import (
 // nothing. That says something only if they would.
 
 func TestSelf_ComplaintsAreHeard(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string]string{
 		"policy violated":     `<style>p { color: red }</style>`,
 		"style sheet missing": `<link rel="stylesheet" href="/missing.css">`,
@@ -44,6 +45,7 @@ func TestSelf_ComplaintsAreHeard(t *testing.T) {
 }
 
 func TestSelf_ViolationsAreFound(t *testing.T) {
+	t.Parallel()
 	b := (&site{t: t}).browser(t)
 	b.goTo(`data:text/html,<html lang="en"><title>x</title><main><h1>x</h1><p style="color: %23999">too pale</p><input></main>`)
 	ids := []string{}

@@ -30,6 +30,7 @@ func (b *tab) setUpPhone() {
 }
 
 func TestS9_TextedCodes(t *testing.T) {
+	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	eva := s.browser(t)
 	eva.setUpPhone()
@@ -90,6 +91,7 @@ func (b *tab) signOut() {
 }
 
 func TestS10_ExportAsksEveryTime(t *testing.T) {
+	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	eva := s.browser(t)
 	eva.setUpPhone()
