@@ -1,4 +1,4 @@
-// Package browser tests twofa the way people meet it: the example product runs,
-// and a real browser walks through its pages. It is a module of its own, never
-// tagged, so that what it needs stays out of everybody's go.sum.
+// Package browser tests twofa in a real browser, which walks through the pages
+// of the running example product. It is a module of its own and is never
+// tagged, so its dependencies stay out of the go.sum of the library's users.
 package browser

@@ -8,38 +8,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// focused is what the keyboard acts on, by its label or the words on it. It
-// must be seen to have the focus: by a line around it (WCAG 2.2, 2.4.7).
+// focused returns the label or the text of the element that has the focus. It
+// requires that an outline makes the focus visible (WCAG 2.2, 2.4.7).
 func (b *tab) focused() string {
 	b.t.Helper()
-	b.until(`document.activeElement?.matches(':focus-visible')`) // autofocus comes with the first frame
+	b.until(`document.activeElement?.matches(':focus-visible')`) // autofocus happens with the first frame
 	seen := eval[struct {
 		Name          string
 		Width         float64
 		Visible, Ring bool
 	}](b, `(() => { const e = document.activeElement, s = getComputedStyle(e);
 		return { Name: (e.labels?.[0] ?? e).innerText.trim(), Visible: e.matches(':focus-visible'), Ring: s.outlineStyle !== 'none', Width: parseFloat(s.outlineWidth) }; })()`)
-	require.True(b.t, seen.Visible && seen.Ring && seen.Width >= 2, "%q has the focus, and nobody sees it", seen.Name)
+	require.True(b.t, seen.Visible && seen.Ring && seen.Width >= 2, "the focus on %q must be visible", seen.Name)
 	return seen.Name
 }
 
+// tabKey presses the Tab key and returns what focused returns.
 func (b *tab) tabKey(modifiers ...kb.Modifier) string {
 	b.t.Helper()
 	b.do(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(modifiers...)))
 	return b.focused()
 }
 
+// types types a text into the element that has the focus.
 func (b *tab) types(text string) {
 	b.t.Helper()
 	b.do(chromedp.KeyEvent(text))
 }
 
+// enter presses the Enter key, which leads to another page, and waits for that page.
 func (b *tab) enter() {
 	b.t.Helper()
 	b.leave(chromedp.KeyEvent(kb.Enter))
 }
 
-func TestPages_KeyboardAlone(t *testing.T) {
+func TestPages_KeyboardOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	jon := s.browser(t)
@@ -67,7 +70,7 @@ func TestPages_KeyboardAlone(t *testing.T) {
 	b.types(codes[0][:4])
 	b.enter()
 
-	// What went wrong is said where the focus is, and in the title.
+	// The error is in the description of the focused field and in the title.
 	b.reads("That code did not work")
 	require.Equal(t, "Recovery code", b.focused())
 	require.Contains(t, eval[string](b, `document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText`), "That code did not work")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestS4_MailedLink(t *testing.T) {
+func TestS4_EmailLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada := s.browser(t)
@@ -20,7 +20,7 @@ func TestS4_MailedLink(t *testing.T) {
 	ada.at("/2fa/challenge")
 	link := s.mailedLink("ada@harbor.example")
 
-	// A mail scanner visits first, and the link is as good as new.
+	// A mail scanner opens the link first. The link stays valid.
 	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodGet} {
 		request, err := http.NewRequest(method, link, nil)
 		require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestS4_MailedLink(t *testing.T) {
 		require.Equal(t, http.StatusOK, answer.StatusCode)
 	}
 
-	// The mail program opens a second tab, and the one that waits goes on.
+	// The mail program opens a second tab. After the button is pressed there, the waiting tab continues.
 	mail := ada.tab()
 	mail.goTo(link)
 	mail.reads("Press the button to finish signing in")
@@ -39,7 +39,7 @@ func TestS4_MailedLink(t *testing.T) {
 	ada.until(`location.pathname === '/contacts'`)
 	ada.reads("Avery Sample")
 
-	// The second click does no harm, and no more.
+	// Opening the link again is harmless and offers no button.
 	mail.goTo(link)
 	mail.reads("You are signed in")
 	require.False(t, mail.offers("Sign in"))
@@ -48,7 +48,7 @@ func TestS4_MailedLink(t *testing.T) {
 	stranger.reads("Open this link in the other browser")
 }
 
-func TestS4_LinkInTheWrongBrowser(t *testing.T) {
+func TestS4_LinkInAnotherBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ada, phone := s.browser(t), s.browser(t)
@@ -58,12 +58,12 @@ func TestS4_LinkInTheWrongBrowser(t *testing.T) {
 	phone.goTo(link)
 	phone.reads("Open this link in the other browser")
 	phone.reads("Nothing is lost: it is still good")
-	require.False(t, phone.offers("Sign in"), "there is no button that could spend it")
+	require.False(t, phone.offers("Sign in"), "there must be no button that could use up the link")
 	phone.goTo("/contacts")
 	phone.at("/login")
 
-	// A browser in which somebody has typed a password of their own is the
-	// wrong one all the same, and there is a button.
+	// A browser in which another user has typed their password shows a button,
+	// but the link is not valid there either.
 	ben := s.browser(t)
 	ben.logIn("ben@harbor.example")
 	ben.goTo(link)
@@ -91,7 +91,7 @@ func TestS4_LinkWithoutScript(t *testing.T) {
 	ada.at("/contacts")
 }
 
-func TestS4_SendAgain(t *testing.T) {
+func TestS4_SendLinkAgain(t *testing.T) {
 	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	ada := s.browser(t)
@@ -100,7 +100,7 @@ func TestS4_SendAgain(t *testing.T) {
 
 	ada.press("Send again")
 	ada.reads("Try again in 1 minute")
-	require.Equal(t, first, s.mailedLink("ada@harbor.example"), "nothing was sent")
+	require.Equal(t, first, s.mailedLink("ada@harbor.example"), "no email may be sent yet")
 	clock.Add(time.Minute)
 	ada.press("Send again")
 	second := s.mailedLink("ada@harbor.example")

@@ -19,12 +19,12 @@ func TestS2_LoginWithCode(t *testing.T) {
 	b.logIn("jon@brook.example")
 	b.reads("Type the code that your authenticator app shows")
 	b.goTo("/contacts")
-	b.at("/2fa/challenge") // there is no way around
-	b.fill("Code", phone.spent())
+	b.at("/2fa/challenge") // the challenge cannot be skipped
+	b.fill("Code", phone.lastCode())
 	b.press("Continue")
-	b.reads("That code did not work") // a code seen over a shoulder is worth nothing
+	b.reads("That code did not work") // a code that was used, as seen over a shoulder, is not valid again
 	code := phone.code()
-	b.fill("Code", code[:3]+" "+code[3:]) // as apps show it
+	b.fill("Code", code[:3]+" "+code[3:]) // with a space, as apps show it
 	b.press("Continue")
 	b.at("/contacts")
 	b.reads("Avery Brooks")
@@ -40,7 +40,7 @@ func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
 	b := s.browser(t)
 	b.logIn("jon@brook.example")
 	b.press("One of your recovery codes")
-	b.fill("Recovery code", strings.ToLower(codes[3])) // typed off paper
+	b.fill("Recovery code", strings.ToLower(codes[3])) // as typed from paper
 	b.press("Continue")
 	b.reads("9 are left")
 	b.press("Not now")
@@ -67,7 +67,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	phone, codes := jon.setUpApp()
 	clock.Add(time.Hour)
 
-	// Who comes back later shows a code first, and presses the button again.
+	// After an hour the user must enter a code first and press the button again.
 	jon.goTo("/2fa/")
 	jon.press("Show them")
 	jon.at("/2fa/challenge")

@@ -15,9 +15,9 @@ import (
 	"github.com/twofa-go/twofa/internal/engines"
 )
 
-// shared is what all tests of a run have in common, because it takes seconds to
-// make: the example's program, and one browser process. Each test gets profiles
-// of its own in it.
+// shared is shared by all tests of a run, because it takes seconds to create:
+// the program of the example, and one browser process. In that browser, each
+// test gets profiles of its own.
 var shared struct {
 	dir          string
 	build        sync.Once
@@ -45,7 +45,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// webapp returns the path of the example's program.
+// webapp builds the example once and returns the path of its program.
 func webapp(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(shared.dir, "webapp")
@@ -60,7 +60,10 @@ func webapp(t *testing.T) string {
 	return path
 }
 
-// chromium returns the context of the running browser.
+// chromium starts the browser once and returns its context. It prefers the
+// headless shell: the same engine as Chromium, but without the browser's
+// interface, which Chromium renders for each profile even in headless mode and
+// which takes half of the processor time.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
 	path := engines.Tool(t, "chromium-headless-shell", "chromium")
@@ -70,12 +73,12 @@ func chromium(t *testing.T) context.Context {
 			chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
 			chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-			// A tab behind another one is not slowed down: the page that waits for a link is one.
+			// Do not slow down a tab in the background, such as the page that waits for an email link.
 			chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true),
 			chromedp.Flag("force-color-profile", "srgb"),
 		}
 		if os.Geteuid() == 0 {
-			options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
+			options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with a sandbox
 		}
 		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, stop := chromedp.NewContext(allocator)

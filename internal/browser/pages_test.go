@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// look takes pictures of the page that has this heading into the folder out,
-// for people to judge: by day, by night, and on a phone. What machines can
-// judge, they do: axe-core finds nothing, and a phone shows it without scrolling
-// sideways.
+// look requires that the page has this heading, that axe-core finds no
+// violation in either color scheme, and that the page fits the width of a
+// phone. It also writes pictures of the page in both color schemes and on a
+// phone to the folder out, for people to review.
 func (b *tab) look(name, heading string) {
 	b.t.Helper()
 	require.Equal(b.t, heading, eval[string](b, `document.querySelector('h1').innerText`), name)
@@ -29,23 +29,26 @@ func (b *tab) look(name, heading string) {
 	b.prefer("", "light")
 	b.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
 	b.picture(name + "-phone")
-	require.LessOrEqual(b.t, eval[int](b, `document.documentElement.scrollWidth`), 390, "%s does not fit a phone", name)
+	require.LessOrEqual(b.t, eval[int](b, `document.documentElement.scrollWidth`), 390, "%s must fit the width of a phone", name)
 	b.do(chromedp.EmulateViewport(1280, 900))
 }
 
+// picture writes a picture of the whole page to the folder out.
 func (b *tab) picture(name string) {
 	b.t.Helper()
 	b.keep(name, b.whole())
 }
 
+// keep writes a PNG file to the folder out.
 func (b *tab) keep(name string, picture []byte) {
 	b.t.Helper()
 	require.NoError(b.t, os.MkdirAll("out", 0o755))
 	require.NoError(b.t, os.WriteFile(filepath.Join("out", name+".png"), picture, 0o644))
 }
 
-// illustrate takes a picture for the README, which keeps a copy in the folder
-// docs: the page by day and by night, side by side.
+// illustrate writes a picture for the documentation: the page in the light and
+// in the dark color scheme, side by side. Copies of these pictures are in the
+// folder docs.
 func (b *tab) illustrate(name string) {
 	b.t.Helper()
 	b.do(chromedp.EmulateViewport(600, 400))
@@ -66,14 +69,14 @@ func (b *tab) illustrate(name string) {
 	b.do(chromedp.EmulateViewport(1280, 900))
 }
 
-// violation is one rule that axe-core finds broken.
+// violation is a rule that the page breaks, as reported by axe-core.
 type violation struct {
 	ID, Help string
 	Nodes    []struct{ HTML, FailureSummary string }
 }
 
-// violations runs axe-core in the page: the rules of WCAG 2.2 A and AA, and
-// its best practices.
+// violations runs axe-core in the page, with its rules for WCAG 2.2 A and AA
+// and its best practices.
 func (b *tab) violations() []violation {
 	b.t.Helper()
 	if !eval[bool](b, `'axe' in window`) {
@@ -85,7 +88,7 @@ func (b *tab) violations() []violation {
 		r.violations.map((v) => ({ ID: v.id, Help: v.help, Nodes: v.nodes.map((n) => ({ HTML: n.html, FailureSummary: n.failureSummary })) })))`)
 }
 
-// The pages, each in the state in which people see it.
+// The tests below look at each page in each state that users see.
 
 func TestPages_Setup(t *testing.T) {
 	t.Parallel()
@@ -207,7 +210,7 @@ func TestPages_Text(t *testing.T) {
 	eva.fill("Mobile number", "12")
 	eva.press("Text me a code")
 	eva.look("setup-phone-wrong", "Set up a second factor")
-	require.Equal(t, "US", get(eva, chromedp.Value(field("Country"))), "what was typed is still there")
+	require.Equal(t, "US", get(eva, chromedp.Value(field("Country"))), "the form must keep the input")
 	require.Equal(t, "12", get(eva, chromedp.Value(field("Mobile number"))))
 	eva.fill("Mobile number", "202 555 0101")
 	eva.press("Text me a code")

@@ -20,34 +20,36 @@ import (
 	"github.com/twofa-go/twofa/internal/engines"
 )
 
-// phone is an authenticator app of other make: zbarimg is its camera, oathtool
-// its codes.
+// phone is an authenticator app that shares no code with this library: zbarimg
+// reads the QR code, oathtool computes the codes.
 type phone struct {
 	t    *testing.T
 	now  func() time.Time
 	uri  string
-	used int64 // time step of the newest code
+	used int64 // time step of the newest code that was returned
 }
 
-// scan holds a phone in front of the QR code on the page.
+// scan reads the QR code on the page with a new phone.
 func (b *tab) scan() *phone {
 	b.t.Helper()
 	return &phone{t: b.t, now: b.now, uri: zbarimg(b.t, b.element(".qr", 2))}
 }
 
-// code is one that has not been used: each is good once. The server takes one
-// time step more than the clock says, so two follow each other without a wait.
+// code returns a code that has not been used, because each is valid once. The
+// server accepts the code of the next time step too, so code can return two
+// codes without a wait.
 func (p *phone) code() string {
 	p.t.Helper()
 	step := p.now().Unix() / 30
-	require.LessOrEqual(p.t, p.used, step, "a third code within half a minute: let the clock of the site run on")
+	require.LessOrEqual(p.t, p.used, step, "a third code within 30 seconds is not valid: move the clock of the site")
 	p.used = max(p.used+1, step)
 	return oathtool(p.t, p.secret(), p.used)
 }
 
-// spent is the code that was typed last.
-func (p *phone) spent() string { return oathtool(p.t, p.secret(), p.used) }
+// lastCode returns again the code that code returned last.
+func (p *phone) lastCode() string { return oathtool(p.t, p.secret(), p.used) }
 
+// secret returns the key in the URI of the QR code.
 func (p *phone) secret() string {
 	p.t.Helper()
 	u, err := url.Parse(p.uri)
@@ -56,13 +58,14 @@ func (p *phone) secret() string {
 	return u.Query().Get("secret")
 }
 
+// oathtool computes the code of a time step.
 func oathtool(t *testing.T, secret string, step int64) string {
 	t.Helper()
 	at := time.Unix(step*30, 0).UTC().Format("2006-01-02 15:04:05 UTC")
 	return output(t, nil, engines.Tool(t, "oathtool"), "--totp", "-b", secret, "--now", at)
 }
 
-// zbarimg reads a QR code off a picture, byte for byte.
+// zbarimg returns the bytes of the QR code in a picture.
 func zbarimg(t *testing.T, picture []byte) string {
 	t.Helper()
 	tool := engines.Tool(t, "zbarimg")
@@ -71,7 +74,8 @@ func zbarimg(t *testing.T, picture []byte) string {
 	return output(t, nil, tool, "--quiet", "--raw", "-Sbinary", file)
 }
 
-// jsQR reads it with a decoder that is stricter about contrast and quiet zone.
+// jsQR returns the bytes of the QR code in a picture. Its decoder is stricter
+// about contrast and the quiet zone than zbarimg.
 func jsQR(t *testing.T, picture []byte) string {
 	t.Helper()
 	img, err := png.Decode(bytes.NewReader(picture))
@@ -87,7 +91,7 @@ func jsQR(t *testing.T, picture []byte) string {
 		process.stdout.write(Buffer.from(code.binaryData));`)
 }
 
-// otpauthCode is what the app behind most JavaScript products shows for a URI.
+// otpauthCode computes the code for a URI with the JavaScript library otpauth.
 func otpauthCode(t *testing.T, uri string, step int64) string {
 	t.Helper()
 	return node(t, []byte(uri), `
@@ -95,7 +99,7 @@ func otpauthCode(t *testing.T, uri string, step int64) string {
 		process.stdout.write(URI.parse(input.toString()).generate({ timestamp: `+strconv.FormatInt(step*30_000, 10)+` }));`)
 }
 
-// node runs a script that finds what it works on in input.
+// node runs a script, which finds the input in the constant input, and returns its output.
 func node(t *testing.T, input []byte, script string) string {
 	t.Helper()
 	modules := nodeModules(t)
@@ -104,12 +108,12 @@ func node(t *testing.T, input []byte, script string) string {
 	return outputOf(t, input, cmd)
 }
 
-// nodeModules is where the npm packages are that .ci/run installs.
+// nodeModules returns the folder of the npm packages that .ci/run installs.
 func nodeModules(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("TWOFA_NODE_MODULES")
 	if dir == "" {
-		engines.Require(t, "npm packages", "TWOFA_NODE_MODULES does not say where they are")
+		engines.Require(t, "npm packages", "TWOFA_NODE_MODULES does not name their folder")
 	}
 	return dir
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// A camera sees the page around the QR code too: at night that is dark, and
-// what keeps the code apart from it is the quiet zone alone.
+// A camera sees the page around the QR code too. In the dark color scheme only
+// the quiet zone separates the code from the dark page.
 func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
 	t.Parallel()
 	nodeModules(t)
@@ -33,7 +33,7 @@ func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
 
 	phone := jon.scan()
 	code := phone.code()
-	require.Equal(t, code, otpauthCode(t, uri, phone.used), "apps of other make show the same")
+	require.Equal(t, code, otpauthCode(t, uri, phone.used), "other apps must show the same code")
 	jon.fill("Code that the app shows", code)
 	jon.press("Confirm")
 	require.Len(t, jon.codes(), 10)
@@ -69,7 +69,7 @@ func TestAbuse_S04_QRCodeOfAnyName(t *testing.T) {
 	}
 }
 
-// enrollment starts a set-up with the library alone.
+// enrollment starts an enrollment with the library alone, without the example.
 func enrollment(t *testing.T, issuer, account string) twofa.Enrollment {
 	t.Helper()
 	m, err := twofa.New(twofa.Config{Issuer: issuer, Store: memstore.New(), Keys: twofatest.KeyRing(t, "browser"),

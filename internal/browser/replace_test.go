@@ -32,7 +32,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	fresh := jon.scan()
 	require.NotEqual(t, old.secret(), fresh.secret())
 
-	// Half way the old phone is what counts.
+	// Until the new phone is confirmed, only the old one counts.
 	clock.Add(time.Minute)
 	b := s.browser(t)
 	b.logIn("jon@brook.example")
@@ -47,10 +47,10 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	jon.fill("Code that the app shows", fresh.code())
 	jon.press("Confirm")
 	jon.at("/2fa/")
-	jon.reads("10 of 10 left") // the codes stay
-	for _, elsewhere := range []*tab{other, b} {
-		elsewhere.goTo("/contacts")
-		elsewhere.at("/login") // every other session has ended
+	jon.reads("10 of 10 left") // the recovery codes stay valid
+	for _, session := range []*tab{other, b} {
+		session.goTo("/contacts")
+		session.at("/login") // every other session has ended
 	}
 
 	clock.Add(time.Minute)

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// setUpApp sets up an authenticator app from the settings, in the order of who
-// does it of their own will: QR code, its first code, recovery codes.
+// setUpApp enrolls an authenticator app from the settings, in the order for
+// voluntary enrollment: QR code, first code, recovery codes.
 func (b *tab) setUpApp() (*phone, []string) {
 	b.t.Helper()
 	b.goTo("/2fa/")
@@ -40,12 +40,12 @@ func TestS1_VoluntarySetup(t *testing.T) {
 	require.Contains(t, phone.uri, "otpauth://totp/Acme%20Contacts:jon%40brook.example?")
 	jon.click("Type the key instead")
 	key := eval[string](jon, `document.querySelector('.key code').innerText`)
-	require.Equal(t, phone.secret(), strings.ReplaceAll(key, " ", ""), "the key to type by hand is that of the QR code")
+	require.Equal(t, phone.secret(), strings.ReplaceAll(key, " ", ""), "the key to type must be the key in the QR code")
 
 	jon.fill("Code that the app shows", "000000")
 	jon.press("Confirm")
 	jon.reads("That code did not work")
-	require.Equal(t, phone.uri, jon.scan().uri, "a wrong code does not cost the key that was scanned")
+	require.Equal(t, phone.uri, jon.scan().uri, "a wrong code must not change the key that was scanned")
 	jon.fill("Code that the app shows", phone.code())
 	jon.press("Confirm")
 
@@ -53,7 +53,7 @@ func TestS1_VoluntarySetup(t *testing.T) {
 	codes := jon.codes()
 	require.Len(t, codes, 10)
 
-	// Nothing is on before Done.
+	// Before Done is pressed, no factor is active.
 	other := s.browser(t)
 	other.logIn("jon@brook.example")
 	other.at("/contacts")
@@ -87,7 +87,7 @@ func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
 
 	for _, c := range []struct {
 		button string
-		saved  func() string // what the person then has
+		saved  func() string // presses the button and returns the codes that the user then has
 	}{
 		{"Download", func() string { return jon.download("Download") }},
 		{"Copy", func() string {
@@ -100,7 +100,7 @@ func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
 			require.Equal(t, 1, eval[int](jon, `window.prints`))
 			jon.prefer("print", "light")
 			defer jon.prefer("", "light")
-			require.False(t, jon.offers("Done"), "no buttons on paper")
+			require.False(t, jon.offers("Done"), "buttons must not be printed")
 			return jon.text()
 		}},
 	} {
@@ -132,12 +132,12 @@ func TestS1_WithoutScript(t *testing.T) {
 	jon.press("Confirm")
 
 	require.Len(t, jon.codes(), 10)
-	require.False(t, jon.offers("Copy"), "what needs a script is not shown")
+	require.False(t, jon.offers("Copy"), "buttons that need a script must not be shown")
 	require.False(t, jon.offers("Print"))
 	jon.savedCodes()
 
-	// Without a script the tick stands for having saved them, and the browser
-	// itself asks for it.
+	// Without a script the user ticks a box to confirm that the codes are saved.
+	// The browser itself requires the box.
 	require.True(t, eval[bool](jon, `document.querySelector('[data-done]').matches(':invalid')`))
 	jon.click("Done")
 	jon.at("/2fa/setup")
@@ -153,7 +153,7 @@ func TestS1_WithoutScript(t *testing.T) {
 	jon.at("/contacts")
 }
 
-func TestS1_DemandedSetup(t *testing.T) {
+func TestS1_RequiredSetup(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	hana := s.browser(t)
@@ -162,17 +162,17 @@ func TestS1_DemandedSetup(t *testing.T) {
 	hana.fill("E-mail", "hana@summit.example")
 	hana.fill("Password", "demo-boat-sails-far")
 	hana.press("Sign in")
-	hana.reads("Check your mail") // the best that she has comes first
+	hana.reads("Check your mail") // the strongest proof that she can give comes first
 	hana.goTo(s.mailedLink("hana@summit.example"))
 	hana.press("Sign in")
 
 	hana.at("/2fa/setup")
 	hana.reads("Your account requires a second factor")
 	hana.goTo("/contacts")
-	hana.at("/2fa/setup") // and nothing else is open
+	hana.at("/2fa/setup") // no other page is open to her
 	hana.press("Set up the app")
 	hana.reads("Step 1 of 2")
-	require.Len(t, hana.codes(), 10, "codes first")
+	require.Len(t, hana.codes(), 10, "recovery codes come first")
 	require.True(t, hana.disabled("Done"))
 	require.Len(t, hana.savedCodes(), 10)
 	hana.press("Done")
@@ -181,7 +181,7 @@ func TestS1_DemandedSetup(t *testing.T) {
 	phone := hana.scan()
 	hana.fill("Code that the app shows", phone.code())
 	hana.press("Confirm")
-	hana.at("/members") // where she wanted to go
+	hana.at("/members") // the page that she asked for at first
 	hana.reads("gus@summit.example")
 }
 

@@ -22,18 +22,18 @@ import (
 	"github.com/twofa-go/twofa/twofatest"
 )
 
-// site is the example product, running.
+// site is the running example product.
 type site struct {
 	t   *testing.T
 	url string
 	now func() time.Time
 }
 
-// newSite starts the example's program as its README says, with more flags if
-// the test has some.
+// newSite starts the program of the example in demo mode, with the flags that
+// the test adds.
 func newSite(t *testing.T, flags ...string) *site {
 	t.Helper()
-	_ = chromium(t) // where there is none, nothing is started in vain
+	_ = chromium(t) // first, so a test that is skipped because there is no browser starts nothing
 	var log bytes.Buffer
 	cmd := exec.Command(webapp(t), append([]string{"-addr", "localhost:0", "-data", t.TempDir()}, flags...)...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TWOFA_KEYS=") || strings.HasPrefix(v, "SMTP_URL=") })
@@ -69,8 +69,8 @@ func newSite(t *testing.T, flags ...string) *site {
 	return nil
 }
 
-// newSiteWithClock serves the same product from this process, by a clock that
-// stands until the test moves it: for what people do minutes apart.
+// newSiteWithClock serves the same product from this process. Its clock moves
+// only when the test moves it, so that a test can do things minutes apart.
 func newSiteWithClock(t *testing.T) (*site, *twofatest.Clock) {
 	t.Helper()
 	_ = chromium(t)
@@ -94,7 +94,8 @@ func newSiteWithClock(t *testing.T) (*site, *twofatest.Clock) {
 	return &site{t, url, clock.Now}, clock
 }
 
-// sent is what the product would have mailed or texted to somebody, oldest first.
+// sent returns the emails and text messages that the product would have sent to
+// an address or a number, oldest first.
 func (s *site) sent(to string) []app.Message {
 	s.t.Helper()
 	answer, err := http.Get(s.url + "/dev/outbox.json")
@@ -105,11 +106,11 @@ func (s *site) sent(to string) []app.Message {
 	return slices.DeleteFunc(all, func(m app.Message) bool { return m.To != to })
 }
 
-// newest is the newest message to somebody.
+// newest returns the newest message sent to an address or a number.
 func (s *site) newest(to string) app.Message {
 	s.t.Helper()
 	all := s.sent(to)
-	require.NotEmpty(s.t, all, "nothing was sent to %s", to)
+	require.NotEmpty(s.t, all, "no message was sent to %s", to)
 	return all[len(all)-1]
 }
 
@@ -118,7 +119,7 @@ var (
 	codeInText = regexp.MustCompile(`\b[0-9]{6}\b`)
 )
 
-// mailedLink is the link in the newest mail that has one.
+// mailedLink returns the link in the newest email that contains one.
 func (s *site) mailedLink(to string) string {
 	s.t.Helper()
 	for _, m := range slices.Backward(s.sent(to)) {
@@ -126,11 +127,11 @@ func (s *site) mailedLink(to string) string {
 			return link
 		}
 	}
-	s.t.Fatalf("no link was mailed to %s", to)
+	s.t.Fatalf("no email to %s contains a link", to)
 	return ""
 }
 
-// textedCode is the code in the newest text that has one.
+// textedCode returns the code in the newest text message that contains one.
 func (s *site) textedCode(to string) string {
 	s.t.Helper()
 	for _, m := range slices.Backward(s.sent(to)) {
@@ -138,6 +139,6 @@ func (s *site) textedCode(to string) string {
 			return code
 		}
 	}
-	s.t.Fatalf("no code was texted to %s", to)
+	s.t.Fatalf("no text message to %s contains a code", to)
 	return ""
 }

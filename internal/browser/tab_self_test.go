@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The walks pass where the browser complains of nothing and axe-core finds
-// nothing. That says something only if they would.
+// The other tests pass if the browser reports no error and axe-core finds no
+// violation. The tests below check that errors and violations are noticed.
 
-func TestSelf_ComplaintsAreHeard(t *testing.T) {
+func TestSelf_BrowserErrorsFail(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"policy violated":     `<style>p { color: red }</style>`,
@@ -44,7 +44,7 @@ func TestSelf_ComplaintsAreHeard(t *testing.T) {
 	}
 }
 
-func TestSelf_ViolationsAreFound(t *testing.T) {
+func TestSelf_AxeFindsViolations(t *testing.T) {
 	t.Parallel()
 	b := (&site{t: t}).browser(t)
 	b.goTo(`data:text/html,<html lang="en"><title>x</title><main><h1>x</h1><p style="color: %23999">too pale</p><input></main>`)

@@ -26,27 +26,27 @@ import (
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
-// patience is how long anything on a page may take on a busy machine.
+// patience is the time that one action may take on a busy machine.
 const patience = 30 * time.Second
 
-// tab is one tab of a browser, and what a person does in it: open, press, type,
-// read. Whatever the browser complains about meanwhile fails the test.
+// tab is one tab of a browser. Its methods do what a user does: open, press,
+// type, read. If the browser reports an error or a warning, the test fails.
 type tab struct {
 	*site
 	ctx context.Context
 
 	mu         sync.Mutex
 	complaints []log.Entry
-	refused    []string // documents that were answered with an error, on purpose
+	refused    []string // URLs of documents that were answered with an error status
 }
 
-// browser is a tab of a browser that has never been here: its cookies are its own.
+// browser opens a tab in a new browser profile, which has no cookies yet.
 func (s *site) browser(t *testing.T) *tab {
 	t.Helper()
 	return s.open(t, chromium(t), chromedp.WithNewBrowserContext())
 }
 
-// tab is another tab of the same browser.
+// tab opens another tab in the same browser profile.
 func (b *tab) tab() *tab {
 	b.t.Helper()
 	return b.site.open(b.t, b.ctx)
@@ -59,7 +59,7 @@ func (s *site) open(t *testing.T, parent context.Context, options ...chromedp.Co
 	b.ctx = ctx
 	t.Cleanup(func() {
 		closeTab()
-		require.Empty(t, b.complained(), "the browser complained")
+		require.Empty(t, b.complained(), "the browser must report no error or warning")
 	})
 	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900)))
 	return b
@@ -84,9 +84,10 @@ func (b *tab) listen(event any) {
 	}
 }
 
-// complained returns what the browser had to say: exceptions, violations of the
-// content security policy, resources that are missing. That a page itself came
-// with an error status is no complaint: those are the pages that say so.
+// complained returns the errors and warnings that the browser reported:
+// exceptions, violations of the content security policy, missing resources. A
+// page that itself has an error status is not counted, because the product
+// answers with error pages on purpose.
 func (b *tab) complained() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,20 +100,20 @@ func (b *tab) complained() []string {
 	return texts
 }
 
-// forgive forgets what the browser complained about so far.
+// forgive drops the errors and warnings reported so far.
 func (b *tab) forgive() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.complaints = nil
 }
 
-// do runs actions, and tells what the page showed if one of them fails.
+// do runs actions. If one of them fails, the message includes the text of the page.
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	get(b, chromedp.Steps(actions...))
 }
 
-// get runs an action that returns something.
+// get runs an action that returns a value.
 func get[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -125,13 +126,13 @@ func get[T any](b *tab, action chromedp.Action[T]) T {
 	return v
 }
 
-// eval evaluates JavaScript, which works also where the page may run none.
+// eval evaluates JavaScript, even if the page itself must not run any.
 func eval[T any](b *tab, js string) T {
 	b.t.Helper()
 	return get(b, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
 }
 
-// goTo opens a path of the site, or an address.
+// goTo opens a path of the site, or a URL.
 func (b *tab) goTo(path string) {
 	b.t.Helper()
 	if strings.HasPrefix(path, "/") {
@@ -140,55 +141,56 @@ func (b *tab) goTo(path string) {
 	b.do(chromedp.Navigate(path))
 }
 
-// at requires that the tab has come to a path; the query does not matter.
+// at requires that the tab shows a path, with any query.
 func (b *tab) at(path string) {
 	b.t.Helper()
 	require.Equal(b.t, path, eval[string](b, `location.pathname`), b.text())
 }
 
-// text is what stands on the page.
+// text returns the visible text of the page.
 func (b *tab) text() string {
 	b.t.Helper()
 	return eval[string](b, `document.body.innerText`)
 }
 
-// reads requires that a text stands on the page.
+// reads requires that the page shows a text.
 func (b *tab) reads(text string) {
 	b.t.Helper()
 	require.Contains(b.t, b.text(), text)
 }
 
+// readsNot requires that the page does not show a text.
 func (b *tab) readsNot(text string) {
 	b.t.Helper()
 	require.NotContains(b.t, b.text(), text)
 }
 
-// until waits for something to be true on a page, this one or the next.
+// until waits until an expression is true, on this page or on the next one.
 func (b *tab) until(js string) {
 	b.t.Helper()
 	b.do(chromedp.WaitReady(chromedp.JSPath(`(` + js + `) ? document.body : null`)))
 }
 
-// named finds what can be pressed by the words on it, or those that a screen
-// reader says, as a person would: among what is visible.
+// named finds a visible button, link, summary or label by its text, or by the
+// name that a screen reader announces.
 func named(name string) chromedp.JSPath {
 	return chromedp.JSPath(`[...document.querySelectorAll('button, a, summary, label')].find((e) => e.checkVisibility() &&
 		(e.getAttribute('aria-label') ?? e.innerText).trim() === ` + strconv.Quote(name) + `)`)
 }
 
-// field finds a field by its label.
+// field finds a visible form field by its label.
 func field(label string) chromedp.JSPath {
 	return chromedp.JSPath(`[...document.querySelectorAll('input, select')].find((e) => e.checkVisibility() &&
 		[...e.labels].some((l) => l.innerText.trim().startsWith(` + strconv.Quote(label) + `)))`)
 }
 
-// press presses a button or link that leads to another page, and waits for it.
+// press presses a button or link that leads to another page, and waits for that page.
 func (b *tab) press(name string) {
 	b.t.Helper()
 	b.leave(chromedp.Click(named(name)))
 }
 
-// leave does what leads to another page, and waits for it.
+// leave runs actions that lead to another page, and waits for that page.
 func (b *tab) leave(how ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	get(b, func(ctx context.Context, _ *chromedp.Target) (*network.Response, error) {
@@ -196,37 +198,37 @@ func (b *tab) leave(how ...chromedp.Action[chromedp.Void]) {
 	})
 }
 
-// click presses what leads nowhere else.
+// click presses something that does not lead to another page.
 func (b *tab) click(name string) {
 	b.t.Helper()
 	b.do(chromedp.Click(named(name)))
 }
 
-// offers reports whether there is something visible to press.
+// offers reports whether something with this name is visible and can be pressed.
 func (b *tab) offers(name string) bool {
 	b.t.Helper()
 	return eval[bool](b, `!!`+string(named(name)))
 }
 
-// disabled reports whether a button is.
+// disabled reports whether a button is disabled.
 func (b *tab) disabled(name string) bool {
 	b.t.Helper()
 	return eval[bool](b, string(named(name))+`.disabled`)
 }
 
-// fill types into a field what it is to hold.
+// fill replaces the content of a field by typing text.
 func (b *tab) fill(label, text string) {
 	b.t.Helper()
 	b.do(chromedp.WaitVisible(field(label)), chromedp.Evaluate[chromedp.Void](`(`+string(field(label))+`).select()`), chromedp.SendKeys(field(label), text))
 }
 
-// codes are the recovery codes on the page.
+// codes returns the recovery codes on the page.
 func (b *tab) codes() []string {
 	b.t.Helper()
 	return eval[[]string](b, `[...document.querySelectorAll('[data-codes] code')].map((e) => e.innerText)`)
 }
 
-// download presses what gives a file, and returns the file.
+// download presses a button or link that downloads a file, and returns the content of the file.
 func (b *tab) download(name string) (file string) {
 	b.t.Helper()
 	dir := b.t.TempDir()
@@ -242,14 +244,14 @@ func (b *tab) download(name string) (file string) {
 	b.click(name)
 	id := ""
 	for e, err := range started {
-		require.NoError(b.t, err, "%q started no download", name)
+		require.NoError(b.t, err, "%q must start a download", name)
 		if string(e.FrameID) == string(chromedp.FromContext(b.ctx).Target.TargetID) {
 			id = e.GUID
 			break
 		}
 	}
 	for e, err := range progress {
-		require.NoError(b.t, err, "%q gave no file", name)
+		require.NoError(b.t, err, "%q must download a file", name)
 		if e.GUID != id {
 			continue // a download of a test that runs at the same time
 		}
@@ -260,20 +262,20 @@ func (b *tab) download(name string) (file string) {
 			return string(content)
 		}
 	}
-	b.t.Fatalf("%q gave no file", name)
+	b.t.Fatalf("%q downloaded no file", name)
 	return ""
 }
 
-// savedCodes downloads the recovery codes, and reads them from the file.
+// savedCodes downloads the recovery codes and returns those in the file.
 func (b *tab) savedCodes() []string {
 	b.t.Helper()
 	codes := regexp.MustCompile(`(?m)^([0-9A-Z]{4}-){5}[0-9A-Z]{4}$`).FindAllString(b.download("Download"), -1)
-	require.Equal(b.t, b.codes(), codes, "the file holds what the page shows")
+	require.Equal(b.t, b.codes(), codes, "the file must contain the codes on the page")
 	return codes
 }
 
-// allowClipboard lets the page write to the clipboard, as a person's click
-// does, and the test read it.
+// allowClipboard allows the page to write to the clipboard, as a click of a
+// user does, and the test to read it.
 func (b *tab) allowClipboard() {
 	b.t.Helper()
 	for _, name := range []string{"clipboard-read", "clipboard-write"} {
@@ -285,14 +287,14 @@ func (b *tab) allowClipboard() {
 	}
 }
 
-// forbidScript makes it a browser that runs none.
+// forbidScript turns off JavaScript in this tab.
 func (b *tab) forbidScript() {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	require.NoError(b.t, err)
 }
 
-// countPrints counts what goes to the printer, for want of one.
+// countPrints replaces window.print by a counter, because there is no printer.
 func (b *tab) countPrints() {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
@@ -300,7 +302,7 @@ func (b *tab) countPrints() {
 	require.NoError(b.t, err)
 }
 
-// prefer sets what the page is told that the person prefers.
+// prefer sets the media type and the color scheme that the page sees, and asks it for reduced motion.
 func (b *tab) prefer(media, scheme string) {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media,
@@ -308,13 +310,13 @@ func (b *tab) prefer(media, scheme string) {
 	require.NoError(b.t, err)
 }
 
-// element is a picture of one element, as a camera would see it.
+// element returns a picture of one element, for a camera to read.
 func (b *tab) element(css string, scale float64) (png []byte) {
 	b.t.Helper()
 	return get(b, chromedp.ScreenshotScale(chromedp.CSS(css), scale))
 }
 
-// whole is a picture of the page from top to bottom.
+// whole returns a picture of the page from top to bottom.
 func (b *tab) whole() (png []byte) {
 	b.t.Helper()
 	return get(b, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
@@ -328,7 +330,7 @@ func (b *tab) whole() (png []byte) {
 	})
 }
 
-// logIn types the password.
+// logIn signs in with the demo password.
 func (b *tab) logIn(email string) {
 	b.t.Helper()
 	b.goTo("/login")

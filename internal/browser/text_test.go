@@ -12,8 +12,8 @@ import (
 
 const evasPhone = "+12025550101"
 
-// setUpPhone takes Eva, whose account demands it, from the password to a
-// confirmed number.
+// setUpPhone signs Eva in and enrolls her phone number, because her account
+// requires a second factor.
 func (b *tab) setUpPhone() {
 	b.t.Helper()
 	b.logIn("eva@meadow.example")
@@ -29,25 +29,25 @@ func (b *tab) setUpPhone() {
 	b.at("/contacts")
 }
 
-func TestS9_TextedCodes(t *testing.T) {
+func TestS9_TextMessageCodes(t *testing.T) {
 	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	eva := s.browser(t)
 	eva.setUpPhone()
 
-	// A browser that was never here is asked, and remembered if the person likes.
+	// A new browser is asked for a code, and is remembered if the user ticks the box.
 	clock.Add(time.Hour)
 	laptop := s.browser(t)
 	laptop.logIn("eva@meadow.example")
 	laptop.at("/2fa/challenge")
 	laptop.reads("We have texted a code to •••• 01")
-	require.Contains(t, s.newest(evasPhone).Text, "\n@localhost #"+s.textedCode(evasPhone), "browsers can fill it in")
+	require.Contains(t, s.newest(evasPhone).Text, "\n@localhost #"+s.textedCode(evasPhone), "browsers must be able to fill in the code")
 	laptop.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
 	laptop.fill("Code", s.textedCode(evasPhone))
 	laptop.press("Continue")
 	laptop.at("/contacts")
 
-	// Now it is known, and not asked; any other is.
+	// The remembered browser is not asked again. Any other browser is.
 	laptop.signOut()
 	laptop.logIn("eva@meadow.example")
 	laptop.at("/contacts")
@@ -56,8 +56,8 @@ func TestS9_TextedCodes(t *testing.T) {
 	strange.logIn("eva@meadow.example")
 	strange.at("/2fa/challenge")
 
-	// A change of number wants a fresh code, then one from the new phone. The
-	// old one works until then, and is told.
+	// A change of the number needs a fresh code from the old number, then a code
+	// from the new one. The old number works until then, and is notified.
 	clock.Add(time.Hour)
 	laptop.goTo("/2fa/")
 	laptop.press("Replace Phone")
@@ -67,7 +67,7 @@ func TestS9_TextedCodes(t *testing.T) {
 	laptop.press("Text me a code")
 	laptop.fill("Code", s.textedCode(evasPhone))
 	laptop.press("Continue")
-	clock.Add(time.Minute) // texts to one person leave no closer together
+	clock.Add(time.Minute) // one user gets at most one text message a minute
 	laptop.fill("Mobile number", "+1 202 555 0177")
 	laptop.press("Text me a code")
 	laptop.reads("We have texted a code to •••• 77")
@@ -82,7 +82,7 @@ func TestS9_TextedCodes(t *testing.T) {
 	require.Contains(t, s.newest(evasPhone).Text, "codes now go to another phone")
 }
 
-// signOut presses what stands in the menu of the person's face.
+// signOut presses Sign out in the menu of the user.
 func (b *tab) signOut() {
 	b.t.Helper()
 	b.do(chromedp.Click(chromedp.CSS("details.me > summary")))
@@ -90,7 +90,7 @@ func (b *tab) signOut() {
 	b.at("/login")
 }
 
-func TestS10_ExportAsksEveryTime(t *testing.T) {
+func TestS10_ExportNeedsCodeEveryTime(t *testing.T) {
 	t.Parallel()
 	s, clock := newSiteWithClock(t)
 	eva := s.browser(t)
@@ -103,7 +103,7 @@ func TestS10_ExportAsksEveryTime(t *testing.T) {
 	eva.press("Continue")
 	eva.signOut()
 	eva.logIn("eva@meadow.example")
-	eva.at("/contacts") // remembered: nothing is asked, and yet
+	eva.at("/contacts") // remembered, so no code is asked for at sign-in
 
 	for range 2 {
 		clock.Add(time.Hour)
@@ -116,10 +116,10 @@ func TestS10_ExportAsksEveryTime(t *testing.T) {
 		eva.reads("Press Export as CSV once more to get the file")
 		rows, err := csv.NewReader(strings.NewReader(eva.download("Export as CSV"))).ReadAll()
 		require.NoError(t, err)
-		require.Len(t, rows, 13, "a heading and all contacts")
+		require.Len(t, rows, 13, "a heading and 12 contacts")
 		require.Equal(t, "Avery Placeholder", rows[1][0])
 
-		eva.press("Export as CSV") // the code was good for one file
+		eva.press("Export as CSV") // the code was valid for one file
 		eva.at("/2fa/challenge")
 		eva.press("Cancel")
 	}
