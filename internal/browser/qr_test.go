@@ -15,7 +15,7 @@ import (
 
 // A camera sees the page around the QR code too. In the dark color scheme only
 // the quiet zone separates the code from the dark page.
-func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
+func TestAbuse_T04_QRCodeOnADarkPage(t *testing.T) {
 	t.Parallel()
 	nodeModules(t)
 	s := newSite(t)
@@ -39,7 +39,7 @@ func TestAbuse_S04_QRCodeOnADarkPage(t *testing.T) {
 	require.Len(t, jon.codes(), 10)
 }
 
-func TestAbuse_S04_QRCodeOfAnyName(t *testing.T) {
+func TestAbuse_T04_QRCodeOfAnyName(t *testing.T) {
 	t.Parallel()
 	nodeModules(t)
 	for _, c := range []struct{ issuer, account string }{
