@@ -26,7 +26,7 @@ func (s *userTx) rememberedProof() (p provenMethod, ok bool) {
 		return provenMethod{}, false
 	}
 	b := &s.Browsers[i]
-	return provenMethod{rememberedBrowserMethod(b.Method), b.Proven}, s.policy.remembers(b.Proven, s.now)
+	return provenMethod{method: rememberedBrowserMethod(b.Method), at: b.Proven}, s.policy.remembers(b.Proven, s.now)
 }
 
 // rotateToken gives a known browser a new token, so that rememberedProof can

@@ -49,11 +49,29 @@ func Host(reason string) Caller {
 // openSession opens the caller's session. It does not read the user record, so
 // the session may have been revoked.
 func (m *Manager) openSession(c Caller) (ticket, error) {
-	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
-	if err != nil || (c.Account != "" && text.ValidateID("account", c.Account) != nil) {
-		return t, &DeniedError{Reason: ReasonSignedOut, Account: c.Account}
+	if c.Account != "" {
+		if err := text.ValidateID("account", c.Account); err != nil {
+			return ticket{}, notAllowed("Caller.Account: %w", err)
+		}
+	}
+	t, err := m.readSession(c.Session)
+	if err != nil {
+		return t, &DeniedError{Reason: err.Reason, Account: c.Account}
 	}
 	return t, nil
+}
+
+// readSession opens a session. The error says whether another server might read
+// it.
+func (m *Manager) readSession(session Session) (ticket, *DeniedError) {
+	t, err := m.cfg.Keys.openTicket(session.Secret, m.now(), forSession)
+	switch {
+	case err == nil:
+		return t, nil
+	case errors.Is(err, errUnreadable) && !session.IsZero():
+		return t, &DeniedError{Reason: ReasonUnreadable}
+	}
+	return t, &DeniedError{Reason: ReasonSignedOut}
 }
 
 // openCaller opens the caller's enrollment challenge if it is valid, and the
@@ -120,7 +138,10 @@ func (s *userTx) guardCaller(t ticket, u User) error {
 	if !s.isCurrent(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
 		return s.denied(ReasonSignedOut)
 	}
-	v := s.policy.evaluate(s.facts(u, t))
+	v, err := s.evaluate(t, len(u.Emails) > 0)
+	if err != nil {
+		return err
+	}
 	if t.purpose == forSession && v.next == NextChallenge {
 		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}
@@ -182,7 +203,10 @@ func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
 	if t.purpose == forAction {
 		return s.acceptedFor(t.action, u)
 	}
-	v := s.policy.evaluate(s.facts(u, t))
+	v, err := s.evaluate(t, len(u.Emails) > 0)
+	if err != nil {
+		return nil, err
+	}
 	if v.next != NextChallenge {
 		return nil, ErrExpired
 	}
@@ -197,11 +221,17 @@ func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
 	if action == ActionFactors {
 		fallback = nil // all accounts share the factors that it changes
 	}
-	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(s.enrolledMethods(len(u.Emails) > 0))
+	f := s.facts(ticket{}, len(u.Emails) > 0)
+	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
+	methods = without(methods, f.unchecked...)
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
 		methods = append(methods, RecoveryCode)
 	}
-	if len(methods) == 0 {
+	switch {
+	case len(methods) > 0:
+	case len(f.unchecked) > 0:
+		return nil, unavailable("factor", errUnchecked)
+	default:
 		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: action, Methods: r.Methods, MaxAge: r.MaxAge}
 	}
 	return methods, nil

@@ -122,7 +122,10 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 	login := Result{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)
-		login = s.nextStep(u, t)
+		var err error
+		if login, err = s.nextStep(u, t); err != nil {
+			return Result{}, err
+		}
 	} else {
 		login.Session = s.issueSession(t)
 	}

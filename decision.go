@@ -1,15 +1,14 @@
 package twofa
 
-import (
-	"slices"
-)
+import "slices"
 
 // facts is the input of a decision, together with the policy.
 type facts struct {
-	account string
-	ticket  ticket   // lists what was proven
-	has     []Method // methods that the user can prove (EmailLink with any address), except RecoveryCode
-	codes   bool     // whether unused recovery codes are left
+	account   string
+	ticket    ticket   // lists what was proven
+	has       []Method // methods that the user can prove (EmailLink with any address), except RecoveryCode
+	unchecked []Method // those of has that this process cannot check: of a newer release, or without a gateway here
+	codes     bool     // whether unused recovery codes are left
 }
 
 // policyResult is what a policy requires next, given the facts.
@@ -18,17 +17,26 @@ type policyResult struct {
 	methods []Method // if next is NextChallenge, strongest first, RecoveryCode last
 }
 
+// nextUnavailable means that the user cannot prove anything to this process,
+// but may to another one.
+const nextUnavailable Next = "unavailable"
+
 // evaluate decides what a policy requires next. Every sign-in path, every live
 // session and the guard end here. It is a pure function of policy and facts.
 func (p Policy) evaluate(f facts) policyResult {
 	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
 		return policyResult{next: NextDone}
 	}
+	if slices.ContainsFunc(f.unchecked, func(m Method) bool { return m != EmailLink }) {
+		f.has = without(f.has, EmailLink) // it is weaker than any factor
+	}
 	accepted := p.offer(f.has)
-	if len(accepted) > 0 {
-		if p.satisfied(f.ticket, accepted) {
-			return policyResult{next: NextDone}
-		}
+	switch {
+	case len(accepted) > 0 && p.satisfied(f.ticket, accepted):
+		return policyResult{next: NextDone}
+	case len(f.unchecked) > 0:
+		return p.evaluateUnchecked(f, accepted)
+	case len(accepted) > 0:
 		return f.askFor(accepted)
 	}
 	// The policy accepts no method that the user has. The user must still give
@@ -42,6 +50,30 @@ func (p Policy) evaluate(f facts) policyResult {
 		return policyResult{next: NextEnroll}
 	}
 	return policyResult{next: NextDone}
+}
+
+// evaluateUnchecked decides for a user who has a factor that this process
+// cannot check. The factor counts as enrolled: the user is asked for another
+// enrolled method or for a recovery code, and is otherwise refused. Nothing
+// weaker replaces it and nobody is sent to enrollment, because one process with
+// a missing setting must not open every account.
+func (p Policy) evaluateUnchecked(f facts, accepted []Method) policyResult {
+	askable := without(accepted, f.unchecked...)
+	if len(askable) == 0 {
+		askable = p.offer(without(without(f.has, EmailLink), f.unchecked...))
+	}
+	switch {
+	case p.satisfied(f.ticket, askable):
+		return policyResult{next: NextDone}
+	case len(askable) == 0 && !f.codes:
+		return policyResult{next: nextUnavailable}
+	}
+	return f.askFor(askable)
+}
+
+// without returns the methods except some of them.
+func without(methods []Method, except ...Method) []Method {
+	return slices.DeleteFunc(slices.Clone(methods), func(m Method) bool { return slices.Contains(except, m) })
 }
 
 // offer returns the accepted methods that the user has: the strongest one, and

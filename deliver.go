@@ -148,10 +148,10 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 			return err
 		}
 		now := m.now()
-		if wait := textAllowance.nextSendIn(b.SendTimes, now); wait > 0 {
+		if wait := textAllowance.nextSendIn(b.Times, now); wait > 0 {
 			return &lockedError{wait}
 		}
-		b.SendTimes = append(recentTimes(b.SendTimes, now, day), now)
+		b.Times = append(recentTimes(b.Times, now, day), now)
 		return m.write(ctx, key, old.Version, &b, nil)
 	})
 }

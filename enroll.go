@@ -197,6 +197,9 @@ func (s *userTx) checkPending(t ticket) error {
 	if s.Pending == nil || s.Pending.SessionID != t.sessionID || s.now >= s.Pending.Expires {
 		return ErrExpired
 	}
+	if p := s.Pending; p.Method == TOTP && !p.App.known() || !slices.Contains([]Method{TOTP, SMS, RecoveryCode}, p.Method) {
+		return unavailable("enrollment", errUnchecked)
+	}
 	return nil
 }
 

@@ -29,8 +29,11 @@ var (
 	// code or browser that the call is about.
 	ErrNotEnrolled = errors.New("twofa: not enrolled")
 	// ErrNotAllowed means that the policy, the host's directory or a limit
-	// forbids the request, or that an argument is malformed.
+	// forbids the request.
 	ErrNotAllowed = errors.New("twofa: not allowed")
+	// ErrInvalid means that an argument from the host is malformed, such as an
+	// ID or a policy. The error text names the field, the rule and the value.
+	ErrInvalid = errors.New("twofa: invalid")
 	// ErrUnavailable means that a store, mailer, gateway or user directory has
 	// failed, or that a record or policy cannot be read. Try again later.
 	ErrUnavailable = errors.New("twofa: temporarily unavailable")
@@ -112,6 +115,10 @@ func notAllowed(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrNotAllowed}, args...)...)
 }
 
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
+}
+
 func unavailable(what string, cause error) error {
 	if errors.Is(cause, ErrUnavailable) {
 		return cause
@@ -128,6 +135,11 @@ const (
 	// that its first factor is too old to change factors. The user must log in
 	// again.
 	ReasonSignedOut Reason = "signed_out"
+	// ReasonUnreadable means that this process cannot read the session, although
+	// another one may: it was issued by a newer release, or under a key that
+	// this process lacks. It may also be forged. The user must log in again, but
+	// the host must not destroy its own session.
+	ReasonUnreadable Reason = "session_unreadable"
 	// ReasonChallenge means that the account's policy requires more than the
 	// session has proven. [Manager.Resume] returns the challenge.
 	ReasonChallenge Reason = "second_factor_required"
@@ -181,6 +193,13 @@ type problems []error
 func (p *problems) require(ok bool, format string, args ...any) {
 	if !ok {
 		*p = append(*p, fmt.Errorf(format, args...))
+	}
+}
+
+// add adds the problems of a part.
+func (p *problems) add(err error) {
+	if err != nil {
+		*p = append(*p, err)
 	}
 }
 

@@ -1,24 +1,57 @@
 package twofa
 
-import "time"
+import (
+	"encoding/json"
+	"time"
 
-// Event is one entry of the audit trail. It is written in the same swap as the
-// change it tells of: there is no event without its change and no change
-// without its event. It holds nothing secret.
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
+)
+
+// Event is one entry of the audit trail. It is stored by the same swap as the
+// change it reports, so there is no event without its change and no change
+// without its event. It contains nothing secret, but it does contain personal
+// data (IP address, User-Agent).
 type Event struct {
-	ID      string    `json:"id"`                // unique, random
-	Time    time.Time `json:"time"`              // UTC, whole seconds, by Config.Now
-	Type    string    `json:"type"`              // see package event
-	User    string    `json:"user,omitempty"`    // whom it is about
-	Account string    `json:"account,omitempty"` // the account it happened in, if any
-	Actor   string    `json:"actor,omitempty"`   // who did it, where that is not User: an admin's id or "host"
-	Method  Method    `json:"method,omitempty"`
-	Session string    `json:"session,omitempty"` // id of the session, never the session itself
-	IP      string    `json:"ip,omitempty"`
-	Agent   string    `json:"agent,omitempty"`  // the client's User-Agent, cut and cleaned of control characters
-	Detail  string    `json:"detail,omitempty"` // an action, a name, a reason; free text, cleaned
-	Left    int       `json:"left,omitempty"`   // recovery codes left, where Type is about them
-	// Notice says that the person should be told of it outside this login:
-	// by mail to every verified address.
+	ID      string     `json:"id"`                // unique, random
+	Seq     uint64     `json:"seq"`               // number of the event among those of its record, from 1
+	Time    time.Time  `json:"time"`              // UTC, in whole seconds, by Config.Now
+	Type    string     `json:"type"`              // see package event
+	User    string     `json:"user,omitempty"`    // ID of the user it is about; empty if it is about an account
+	Account string     `json:"account,omitempty"` // ID of the account it happened in, if any
+	Actor   EventActor `json:"actor,omitzero"`    // who did it; zero if the user did
+	Method  Method     `json:"method,omitempty"`
+	Session string     `json:"session,omitempty"` // ID of the session, never the session itself
+	IP      string     `json:"ip,omitempty"`
+	Agent   string     `json:"agent,omitempty"`   // User-Agent of the client, shortened, without control characters
+	Request string     `json:"request,omitempty"` // Client.RequestID
+	Reason  string     `json:"reason,omitempty"`  // why, in the words of the actor
+	Case    string     `json:"case,omitempty"`    // ID of the support case, if any
+	Detail  string     `json:"detail,omitempty"`  // an action, a name or a masked address; free text without control characters
+	// Before and After are the values that were changed, as JSON, if Type says
+	// so.
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+	Left   int             `json:"left,omitempty"` // number of recovery codes left, if Type is about them
+	// Notice reports whether the user should learn of the event outside this
+	// login, by mail to every verified address.
 	Notice bool `json:"notice,omitempty"`
+	// MAC authenticates the event. It is reserved: this release leaves it
+	// empty.
+	MAC []byte `json:"mac,omitempty"`
+}
+
+// EventActor is who caused an [Event], if that was not the user.
+type EventActor struct {
+	Kind string `json:"kind"`           // "staff" or "host"
+	ID   string `json:"id,omitempty"`   // ID of the member of staff
+	Role string `json:"role,omitempty"` // role in the account, if it has one
+}
+
+// issued returns the event with an ID, the time and clean text, so that one
+// event is always one line.
+func (e Event) issued(now unixTime) Event {
+	e.ID, e.Time = seal.NewID(), now.time()
+	e.Detail, e.Reason = text.Clean(e.Detail, 200), text.Clean(e.Reason, 500)
+	return e
 }

@@ -31,9 +31,9 @@ func ExampleStore() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyAuthenticator()))
-	policy, err := m.Policy(ctx, "acme")
-	fmt.Println(policy.Required, err)
+	fmt.Println(m.Account(twofa.AsHost("start-up"), "acme").SetPolicy(ctx, twofa.PolicyAuthenticator(), ""))
+	info, err := m.Account(twofa.AsHost("start-up"), "acme").Policy(ctx)
+	fmt.Println(info.Policy.Required, err)
 	// Output:
 	// <nil>
 	// true <nil>

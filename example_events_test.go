@@ -34,7 +34,7 @@ func Example_events() {
 			case event.Disabled, event.Reused, event.BrowserReplay: // signs of an attack
 				level = slog.LevelWarn
 			}
-			logger.Log(ctx, level, "second factor", "type", e.Type, "user", e.User, "actor", e.Actor, "detail", e.Detail)
+			logger.Log(ctx, level, "second factor", "type", e.Type, "user", e.User, "actor", e.Actor.Kind, "reason", e.Reason)
 		},
 	})
 	if err != nil {
@@ -59,12 +59,12 @@ func Example_events() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, e := range stored { // newest first
+	for _, e := range stored.Events { // newest first
 		fmt.Println(e.Type, "in this session:", e.Session == session.ID)
 	}
 	// Output:
-	// level=INFO msg="second factor" type=login user=ada actor="" detail=password
-	// level=INFO msg="second factor" type=revoked user=ada actor=host detail="ticket 4711: laptop stolen"
+	// level=INFO msg="second factor" type=login user=ada actor="" reason=""
+	// level=INFO msg="second factor" type=revoked user=ada actor=host reason="ticket 4711: laptop stolen"
 	// revoked in this session: false
 	// login in this session: true
 }

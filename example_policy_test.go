@@ -33,17 +33,19 @@ func Example_policy() {
 	ada := twofa.Caller{Session: login.Session, Account: "acme"}
 	fmt.Println("before:", m.Check(ctx, ada))
 
-	// A host that configures its policies can set them at every start. If the
-	// policy is already in force, nothing is written.
+	// At start-up, EnsurePolicy sets the policy of an account that has none.
+	acme := m.Account(twofa.AsHost("start-up"), "acme")
 	for range 2 {
-		fmt.Println("set:", m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyEmailLink()))
+		fmt.Println("set:", acme.EnsurePolicy(ctx, twofa.PolicyEmailLink()))
 	}
-	policy, err := m.Policy(ctx, "acme")
-	fmt.Println(policy.Methods, policy.Required, err)
 
-	// A policy that breaks a rule is refused, with the reason.
-	err = m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.Policy{Methods: []twofa.Method{twofa.SMS}})
-	fmt.Println("SMS without TOTP is refused:", err != nil)
+	// A change is based on the version that its author has seen. A policy that
+	// breaks a rule is refused, with the reason.
+	info, err := acme.Policy(ctx)
+	fmt.Println(info.Policy.Methods, info.Policy.Required, err)
+	fmt.Println("changed by somebody else:", errors.Is(acme.SetPolicy(ctx, twofa.PolicyAuthenticator(), "an older version"), twofa.ErrConflict))
+	err = acme.SetPolicy(ctx, twofa.Policy{Methods: []twofa.Method{twofa.SMS}}, info.Version)
+	fmt.Println("SMS without TOTP is refused:", errors.Is(err, twofa.ErrInvalid))
 
 	// At the next request, Check reports what is missing, and Resume begins it.
 	err = m.Check(ctx, ada)
@@ -61,6 +63,7 @@ func Example_policy() {
 	// set: <nil>
 	// set: <nil>
 	// [totp email] true <nil>
+	// changed by somebody else: true
 	// SMS without TOTP is refused: true
 	// redirect: challenge [email] <nil>
 }

@@ -77,7 +77,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		v.CodesTotal, v.CodesGenerated = s.Codes.Total, s.Codes.Made.time()
 		v.CodesViewable = m.cfg.Recovery.Viewable && s.Codes.viewable()
 	}
-	if slices.Contains(s.policy.methods(), EmailLink) && slices.Contains(s.enrolledMethods(len(u.Emails) > 0), EmailLink) {
+	if slices.Contains(s.policy.methods(), EmailLink) && len(u.Emails) > 0 && m.cfg.Mail.LinkURL != nil {
 		v.Email = text.MaskEmail(u.Emails[0])
 	}
 	for _, method := range []Method{TOTP, SMS} {
@@ -169,7 +169,7 @@ func (m *Manager) policies(ctx context.Context, s *userTx, u User) ([]Policy, er
 		if member.Account == s.account {
 			continue
 		}
-		_, p, err := m.policy(ctx, member.Account)
+		p, err := m.policy(ctx, member.Account)
 		if err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/url"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -48,7 +47,7 @@ func FuzzTicket(f *testing.F) {
 	require.NoError(f, err)
 	now := unixTime(1_700_000_000)
 	want := ticket{purpose: forLogin, id: "id", sessionID: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
-		at: 1, expires: now + 1, proven: []provenMethod{{TOTP, -7}, {rememberedBrowserMethod(TOTP), 9}}, browser: "b", action: "a\x00", messageKey: "k"}
+		at: 1, expires: now + 1, proven: []provenMethod{{method: TOTP, at: -7}, {method: rememberedBrowserMethod(TOTP), at: 9}}, browser: "b", action: "a\x00", messageKey: "k"}
 	token := keys.sealTicket(want).Reveal()
 	for _, text := range []string{"", token, token + "=", token + "\n", " " + token, token[:20] + "\r\n" + token[20:], token[:len(token)-1],
 		strings.ToLower(token), "k2" + token[2:], "k1.", ".", token + token} {
@@ -76,7 +75,7 @@ func FuzzTicket(f *testing.F) {
 
 // A ticket has one spelling, too.
 func FuzzTicketBody(f *testing.F) {
-	for _, v := range []ticket{{}, fullTicket()} {
+	for _, v := range []ticket{{id: "i"}, fullTicket()} {
 		w := encoded(&v)
 		f.Add([]byte(w))
 		f.Add([]byte(w + "\x00"))
@@ -86,23 +85,13 @@ func FuzzTicketBody(f *testing.F) {
 	f.Add([]byte{0x80, 0x00})
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		var v ticket
-		w := seal.NewDecoder(string(plain))
-		if v.encodeOrDecode(w); w.Close() != nil {
-			return
+		if seal.Decode(string(plain), &v) == nil {
+			require.Equal(t, string(plain), encoded(&v))
 		}
-		require.Equal(t, string(plain), encoded(&v))
 	})
 }
 
-// encodable is a value with a binary encoding.
-type encodable interface{ encodeOrDecode(*seal.Codec) }
-
-// encoded returns the encoding of a value.
-func encoded(v encodable) string {
-	w := seal.NewEncoder(nil)
-	v.encodeOrDecode(w)
-	return string(w.Bytes())
-}
+func encoded(m seal.Message) string { return string(seal.Encode(nil, m)) }
 
 // A key ring that parses opens what it seals, and only for the same record.
 func FuzzParseKeys(f *testing.F) {
@@ -126,7 +115,7 @@ func FuzzParseKeys(f *testing.F) {
 		}
 		r, err := keys.encode("user/ada", &userRecord{Epoch: "e"})
 		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(string(r.Data), schema+" "+keys.all()[0].ID+"\n"), "the first key seals")
+		require.True(t, strings.HasPrefix(string(r.Data), recordFormat+" "+keys.all()[0].ID+"\n"), "the first key seals")
 		var u userRecord
 		require.NoError(t, keys.decode(r, &u))
 		require.Equal(t, "e", u.Epoch)
@@ -138,9 +127,9 @@ func FuzzParseKeys(f *testing.F) {
 // fullRecord returns a record with a different value in every field.
 func fullRecord() *userRecord {
 	r := filled[userRecord]()
-	r.Factors[0].Method, r.Factors[0].App = TOTP, totpParams{"GAYTEMZUGU3DOOBZMFRGGZDFMYAP6===", "SHA256", 8, 60}
+	r.Factors[0].Method, r.Factors[0].App = TOTP, totpParams{Key: "GAYTEMZUGU3DOOBZMFRGGZDFMYAP6===", Algorithm: "SHA256", Digits: 8, Period: 60}
 	r.Factors[1].Method = SMS
-	r.Pending.Method, r.Pending.App = TOTP, totpParams{"MEQGWZLZEBXWMIBRGYQGE6LUMVZQ====", "SHA512", 7, 15}
+	r.Pending.Method, r.Pending.App = TOTP, totpParams{Key: "MEQGWZLZEBXWMIBRGYQGE6LUMVZQ====", Algorithm: "SHA512", Digits: 7, Period: 15}
 	return r
 }
 
@@ -151,12 +140,10 @@ func FuzzRecordBody(f *testing.F) {
 	for _, v := range []*userRecord{{Epoch: "e"}, fullRecord()} {
 		f.Add([]byte(encoded(v)))
 	}
-	f.Add([]byte("\x01e\x00\x00\x00\x00\xfe\xff\xff\xff\x0f"))
-	f.Add([]byte("\x01e\x00\x00\x00\x00\x01"))
-	f.Add([]byte("\x01e\x00\x00\x00\x00\x00\x00\x00\x04\x04totp\x02\x02\x04totp\x04\x04\x00\x00\x00\x00\x00"))
-	f.Add([]byte("\x01e\x00\x00\x00\x00\x00\x00\x00\x04\x04totp\x02\x02\x03sms\x04\x04\x00\x00\x00\x00\x00"))
+	f.Add([]byte(encoded(fullRecord()) + "\x80\x40\x01")) // a field of a later release
+	f.Add([]byte("\x22\x01e\x82\x40\x00"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := Record{Key: "user/ada", Version: "v", Data: sealed(keys.all()[0], schema+" k1", string(body), "v")}
+		r := Record{Key: "user/ada", Version: "v", Data: sealed(keys.all()[0], recordFormat+" k1", string(body), "v")}
 		var u userRecord
 		if err := keys.decode(r, &u); err != nil {
 			require.ErrorIs(t, err, ErrUnavailable)
@@ -192,23 +179,6 @@ func FuzzRecordTampering(f *testing.F) {
 	})
 }
 
-// A count in a record costs no more memory than the record's size allows.
-func TestRecordWithHugeCountsIsBounded(t *testing.T) {
-	head := "\x01e\x00\x00\x00\x00"
-	const many = "\xd0\xf7\x07" // 65000
-	for _, body := range []string{many, "\xfe\xff\xff\xff\x0f", "\x00\x00\x00" + many, "\x00\x00\x00\x00" + many,
-		"\x00\x00\x00\x00\x00" + many, "\x00\x00\x00\x00\x00\x00" + many} {
-		filled := head + body + strings.Repeat("\x00", maxRecord-len(head)-len(body)-80)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		w := seal.NewDecoder(filled)
-		new(userRecord).encodeOrDecode(w)
-		runtime.ReadMemStats(&after)
-		require.Error(t, w.Close())
-		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20), body)
-	}
-}
-
 // The URI of a QR code parses back to its names with any parser, and contains
 // one colon between them.
 func FuzzOTPAuth(f *testing.F) {
@@ -221,7 +191,7 @@ func FuzzOTPAuth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, issuer, name, id string) {
 		cfg := Config{Issuer: issuer}
 		cfg.TOTP.setDefaults()
-		raw := cfg.otpauth(User{ID: id, Name: name}, totpParams{"GEZDGNBVGY3TQOJQ", "SHA1", 6, 30})
+		raw := cfg.otpauth(User{ID: id, Name: name}, totpParams{Key: "GEZDGNBVGY3TQOJQ", Algorithm: "SHA1", Digits: 6, Period: 30})
 		account := label(name)
 		if account == "" {
 			account = label(id)

@@ -2,10 +2,8 @@ package twofa
 
 import (
 	"context"
-	"errors"
 
 	"github.com/twofa-go/twofa/event"
-	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
@@ -18,14 +16,14 @@ import (
 // Rekey records no event. Apart from re-encrypting, it only removes recovery
 // codes that are no longer kept viewable ([RecoveryConfig.Viewable]).
 //
-// Errors: [ErrUnavailable], [ErrNotAllowed] for an invalid ID.
+// Errors: [ErrUnavailable], [ErrInvalid] for an invalid ID.
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 	reseal := func(what, id string, v recordBody) error {
 		if id == "" {
 			return nil
 		}
 		if err := text.ValidateID(what, id); err != nil {
-			return notAllowed("%w", err)
+			return invalid("%w", err)
 		}
 		key := what + "/" + id
 		return m.retryOnConflict(ctx, func() error {
@@ -56,7 +54,7 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 // fails if that policy cannot be read.
 //
 // Errors: [ErrNotAllowed] if the session belongs to another user,
-// [*DeniedError], [ErrUnavailable], or an error that names an invalid user ID.
+// [*DeniedError], [ErrUnavailable], [ErrInvalid] for an invalid user ID.
 func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string) error {
 	return m.revoke(ctx, by, user, true, Event{Type: event.Credentials, Notice: true})
 }
@@ -73,7 +71,7 @@ func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
 
 func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool, e Event) error {
 	if err := text.ValidateID("user", user); err != nil {
-		return err
+		return invalid("%w", err)
 	}
 	var t ticket
 	if by.host == "" {
@@ -97,7 +95,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 			return errUnchanged
 		}
 		if by.host != "" {
-			e.Actor, e.Detail = "host", by.host
+			e.Actor, e.Reason = EventActor{Kind: actorHost}, by.host
 		}
 		s.Stamp = stampOf(u)
 		survivor := ""
@@ -120,126 +118,25 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 // After Erase, the password alone is enough to enroll a factor, unless the
 // policy is Required and [MailConfig.LinkURL] is set.
 //
-// Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable], or
-// an error that names an invalid user ID.
+// Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable],
+// [ErrInvalid] for an invalid user ID.
 func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if by.host == "" {
 		return ErrNotAllowed
 	}
 	if err := text.ValidateID("user", user); err != nil {
-		return err
+		return invalid("%w", err)
 	}
 	return m.retryOnConflict(ctx, func() error {
-		records, err := m.cfg.Store.Get(ctx, userKey(user))
-		if err != nil {
-			return unavailable("store", err)
+		old, err := m.read(ctx, userKey(user))
+		if err != nil || old.Version == "" {
+			return err
 		}
-		if len(records) == 0 {
-			return nil
-		}
-		e := Event{ID: seal.NewID(), Time: m.now().time(), Type: event.Erased, User: user,
-			Actor: "host", Detail: text.Clean(by.host, 200)}
-		if err := m.swap(ctx, records[0].Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
+		e := Event{Type: event.Erased, User: user, Actor: EventActor{Kind: actorHost}, Reason: by.host}.issued(m.now())
+		if err := m.swap(ctx, old.Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
 			return err
 		}
 		m.publish(ctx, e)
 		return nil
 	})
-}
-
-// accountRecord is the content of the record "account/<id>".
-type accountRecord struct{ Policy Policy }
-
-func (a *accountRecord) encodeOrDecode(w *seal.Codec) {
-	p := &a.Policy
-	methods := func(m *[]Method) { seal.List(w, m, func(w *seal.Codec, m *Method) { seal.Text(w, m) }) }
-	methods(&p.Methods)
-	methods(&p.Fallback)
-	seal.Bool(w, &p.Required)
-	seal.Bool(w, &p.ExemptSSO)
-	seal.Int64(w, (*int64)(&p.Remember))
-	seal.Text(w, &p.TurnOff)
-	seal.Map(w, &p.Actions, func(w *seal.Codec, r *ActionRule) {
-		seal.Int64(w, (*int64)(&r.MaxAge))
-		methods(&r.Methods)
-	})
-}
-
-func (a *accountRecord) problem() string {
-	if a.Policy.validate() != nil {
-		return "has a policy that this release does not understand"
-	}
-	return ""
-}
-
-// Policy returns the policy that applies to an account. It is [Config.Policy]
-// if none was set for the account, or if account is empty. The caller may
-// modify the result.
-//
-// Errors: [ErrUnavailable], [ErrNotAllowed] for an invalid account ID.
-func (m *Manager) Policy(ctx context.Context, account string) (Policy, error) {
-	_, p, err := m.policy(ctx, account)
-	if err != nil {
-		return Policy{}, err
-	}
-	return p, nil
-}
-
-// policy returns the policy that applies to an account and the version of the
-// account's record, empty if there is none.
-func (m *Manager) policy(ctx context.Context, account string) (version string, p Policy, err error) {
-	if account == "" {
-		return "", m.cfg.Policy.clone(), nil
-	}
-	if err := text.ValidateID("account", account); err != nil {
-		return "", p, notAllowed("%w", err)
-	}
-	var a accountRecord
-	r, err := m.get(ctx, accountKey(account), &a)
-	if err == nil && r.Version == "" {
-		a.Policy = m.cfg.Policy.clone()
-	}
-	return r.Version, a.Policy, err
-}
-
-// SetPolicy sets the policy of an account. It is enforced at the next request,
-// on every server, and ends no session. If the account already has this policy,
-// nothing is written. Only a [Host] caller may call it.
-//
-// A server must not call it at every start. If an old release restarts during a
-// rollout, it would put back an old policy, which may require less.
-//
-// Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable], or
-// an error that names each invalid field, or each method that the policy
-// accepts and [Config] cannot send.
-func (m *Manager) SetPolicy(ctx context.Context, by Caller, account string, p Policy) error {
-	if by.host == "" {
-		return ErrNotAllowed
-	}
-	if err := errors.Join(text.ValidateID("account", account), p.validate(), m.cfg.supports(p)); err != nil {
-		return err
-	}
-	return m.retryOnConflict(ctx, func() error {
-		version, old, err := m.policy(ctx, account)
-		if err != nil {
-			return err
-		}
-		if version != "" && old.equal(p) {
-			return nil
-		}
-		e := Event{ID: seal.NewID(), Time: m.now().time(), Type: event.Policy,
-			Account: account, Actor: "host", Detail: text.Clean(by.host+": "+p.String(), 200)}
-		if err := m.write(ctx, accountKey(account), version, &accountRecord{p}, []Event{e}); err != nil {
-			return err
-		}
-		m.publish(ctx, e)
-		return nil
-	})
-}
-
-func (p Policy) equal(q Policy) bool {
-	a, b := seal.NewEncoder(nil), seal.NewEncoder(nil)
-	(&accountRecord{p}).encodeOrDecode(a)
-	(&accountRecord{q}).encodeOrDecode(b)
-	return string(a.Bytes()) == string(b.Bytes())
 }

@@ -41,6 +41,9 @@ const issueSlack = time.Minute
 // is far smaller, because every list in it is limited.
 const maxRecord = 64 << 10
 
+// maxPolicy leaves room in the record of an account.
+const maxPolicy = 32 << 10
+
 const maxSpent = 32 // used-up challenges per user
 
 // lowOnCodes is the number of unused recovery codes at which notices start to

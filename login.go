@@ -42,7 +42,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 		if p, ok := s.rememberedProof(); ok && (f.By == ByPassword || f.By == BySSO) {
 			t.proven = []provenMethod{p}
 		}
-		login = s.nextStep(u, t)
+		if login, err = s.nextStep(u, t); err != nil {
+			return err
+		}
 		switch {
 		case login.Next == NextDone:
 			login.Browser = s.rotateToken()
@@ -95,8 +97,8 @@ func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (
 			return err
 		}
 		s.spend(t)
-		login = s.completeProof(u, t, p)
-		return nil
+		login, err = s.completeProof(u, t, p)
+		return err
 	})
 	return resultOrError(login, err)
 }
@@ -162,7 +164,7 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 
 func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
-		if !slices.Contains(s.enrolledMethods(true), p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
+		if !slices.Contains(s.facts(t, true).has, p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
 			return ErrNotEnrolled
 		}
 		return ErrNotAllowed
@@ -181,18 +183,20 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 }
 
 // completeProof records a right proof and returns the next step.
-func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
+func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 	now := s.now
 	if t.purpose == forAction {
 		s.recordGrant(t, p.Method)
 		if p.Method == TOTP || p.Method == SMS {
 			t = t.withProof(p.Method, now)
 		}
-		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}
+		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}, nil
 	}
 	t = t.withProof(p.Method, now)
-	login := s.nextStep(u, t)
+	login, err := s.nextStep(u, t)
 	switch {
+	case err != nil:
+		return Result{}, err
 	case p.Method == RecoveryCode:
 		s.Browsers = nil
 	case login.Next == NextDone && p.Method != EmailLink:
@@ -200,5 +204,5 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) Result {
 		// enrollment challenge is bound to it.
 		login.Browser = s.markKnown(p.Method, p.Remember)
 	}
-	return login
+	return login, nil
 }

@@ -5,9 +5,10 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// tryLink checks the token of a mailed link. It has 256 bits: nothing is
-// counted, and nothing can be guessed. It works only with the challenge that
-// the link was sent for, which is in the browser that typed the password.
+// tryLink checks the token of an email link. The token has 256 random bits, so
+// it cannot be guessed and failures are not counted. It is valid only with the
+// challenge that the link was sent for, which is in the browser in which the
+// password was typed.
 func (s *userTx) tryLink(u User, t ticket, token string) error {
 	x := s.currentMessage(t, EmailLink)
 	if x == nil || len(token) > 128 || !seal.Equal(x.Hash, seal.Digest("link", token)) {

@@ -46,7 +46,7 @@ func englishNotice(n NoticeEmail) Email {
 		what += " " + leftText(n.Event.Left)
 	}
 	lines := []string{what}
-	if n.Event.Detail != "" && n.Event.Actor == "" {
+	if n.Event.Detail != "" && n.Event.Actor == (EventActor{}) {
 		lines = append(lines, "It concerns: "+n.Event.Detail+".")
 	}
 	when := "This was at " + n.Event.Time.Format("2 January 2006, 15:04 UTC")

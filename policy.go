@@ -22,36 +22,36 @@ type Policy struct {
 	// an authenticator must not be let in with something weaker because an
 	// account left TOTP out. A user is asked for the strongest of Methods that
 	// they have. Recovery codes are always accepted.
-	Methods []Method `json:"methods,omitempty"`
+	Methods []Method
 	// Fallback lists those of Methods that a user may choose instead of a
 	// stronger one. Such a user is only as safe as the weakest method they may
 	// choose, because an attacker can choose it, too. If empty, there is no
 	// choice.
-	Fallback []Method `json:"fallback,omitempty"`
+	Fallback []Method
 	// Required keeps users who have enrolled none of Methods in enrollment
 	// until they have one. If Methods includes EmailLink, a verified address
 	// is enough. Before enrolling, the user must still give the strongest
 	// proof available: if the Manager can mail links, a link to the user's
 	// address, even if EmailLink is not in Methods. Otherwise a stolen
 	// password alone would be enough to enroll a factor.
-	Required bool `json:"required,omitempty"`
+	Required bool
 	// ExemptSSO skips the challenge for members who signed in through the
 	// account's own identity provider, which is trusted to have asked for a
 	// second factor itself. See [FirstFactor.ProviderOf].
-	ExemptSSO bool `json:"exempt_sso,omitempty"`
+	ExemptSSO bool
 	// Remember is how long a remembered browser is not challenged at login, 1
 	// to 90 days from the last proof by TOTP or SMS in that browser. The user
 	// must have asked for it ([Proof.Remember]). If zero, no browser is
 	// remembered. A remembered browser lowers assurance to the first factor
 	// (NIST SP 800-63B-4, section 5.1).
-	Remember time.Duration `json:"remember,omitempty"`
+	Remember time.Duration
 	// TurnOff is the role that may remove a user's last accepted factor. If
 	// empty, it defaults to TurnOffByUser.
-	TurnOff TurnOff `json:"turn_off,omitempty"`
+	TurnOff TurnOff
 	// Actions contains the rules of step-up actions, by name of the action. An
 	// action that is not in it has the zero [ActionRule], except
 	// [ActionFactors].
-	Actions map[string]ActionRule `json:"actions,omitempty"`
+	Actions map[string]ActionRule
 }
 
 // TurnOff is the role that may remove a user's last factor that the policy
@@ -75,13 +75,13 @@ const (
 type ActionRule struct {
 	// MaxAge is how old the proof may be, at most 60 minutes. If zero, each
 	// proof is single-use and must be used within 5 minutes.
-	MaxAge time.Duration `json:"max_age,omitempty"`
+	MaxAge time.Duration
 	// Methods lists the accepted methods: TOTP, SMS, EmailLink and
 	// RecoveryCode. If empty, it defaults to TOTP, and to SMS as well if
 	// [Policy.Methods] includes it. A user is asked for the strongest of them
 	// that they have. They may choose another one if it is in
 	// [Policy.Fallback], except for [ActionFactors].
-	Methods []Method `json:"methods,omitempty"`
+	Methods []Method
 }
 
 // PolicyOptional returns a policy that challenges only users who have enrolled
@@ -125,6 +125,7 @@ func (p Policy) validate() error {
 	}
 	bad.require(p.Required || !slices.Contains(p.Methods, EmailLink), "Policy.Required: must be true if Methods includes EmailLink, because every member has an address; is false")
 	bad.require(p.Remember == 0 || p.Remember >= day && p.Remember <= 90*day, "Policy.Remember: must be 0 or 1 to 90 days, is %v", p.Remember)
+	bad.require(p.Remember%time.Second == 0, "Policy.Remember: must be in whole seconds, is %v", p.Remember)
 	bad.require(slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff),
 		"Policy.TurnOff: must be TurnOffByUser, TurnOffByAdmin or TurnOffBySupport, is %q", p.TurnOff)
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
@@ -137,6 +138,7 @@ func (r ActionRule) validate(bad *problems, name string) {
 	field := fmt.Sprintf("Policy.Actions[%q]", text.Clean(name, 20))
 	bad.require(name != "" && len(name) <= maxName, "%s: must have a name of 1 to %d bytes, has %d", field, maxName, len(name))
 	bad.require(r.MaxAge >= 0 && r.MaxAge <= maxMaxAge, "%s.MaxAge: must be 0 to %v, is %v", field, maxMaxAge, r.MaxAge)
+	bad.require(r.MaxAge%time.Second == 0, "%s.MaxAge: must be in whole seconds, is %v", field, r.MaxAge)
 	for _, m := range r.Methods {
 		bad.require(m == RecoveryCode || slices.Contains(strength[:], m), "%s.Methods: must be TOTP, SMS, EmailLink or RecoveryCode, is %q", field, m)
 		bad.require(name != ActionFactors || m == TOTP || m == SMS,
@@ -144,6 +146,20 @@ func (r ActionRule) validate(bad *problems, name string) {
 	}
 	bad.require(name != ActionFactors || len(r.Methods) == 0 || slices.Contains(r.Methods, TOTP),
 		"%s.Methods: must include TOTP, because an authenticator must not be changed by anything weaker; is %q", field, r.Methods)
+}
+
+// unknownWord returns the first word in the policy that this release does not
+// know, or an empty string.
+func (p Policy) unknownWord() string {
+	for _, m := range slices.Concat(p.Methods, p.Fallback) {
+		if m != RecoveryCode && !slices.Contains(strength[:], m) {
+			return string(m)
+		}
+	}
+	if !slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff) {
+		return string(p.TurnOff)
+	}
+	return ""
 }
 
 func (p Policy) methods() []Method {

@@ -7,45 +7,45 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// schema is the number of the format written here. A release reads schema n+1
-// before any release writes it; anything newer is refused.
-const schema = "1"
+// recordFormat is the number of the way records are sealed. It is not the
+// number of their fields, which may come without it: see [seal.Message].
+const recordFormat = "2"
 
 // usualRecord is enough for most, so that writing one takes one allocation.
 const usualRecord = 768
 
-// encode makes a record of v under a version of its own. Data is a header line,
-// "schema key-id", and v sealed for this key and version: who can read the
-// database learns its size, and who can write it but has no key can forge
-// nothing, nor move a record to another user; putting back an old row or
-// deleting one is what such a writer can still do (docs/threat-model.md).
+// encode seals v as the record under key, in a version of its own. Data is a
+// header line, "format key-ID", and the sealed encoding of v, bound to header,
+// key and version. An attacker who can read the database learns its size. An
+// attacker who can write to it but has no key cannot forge a record or move one
+// to another user, but can put back an old row or delete one
+// (docs/threat-model.md).
 func (k KeyRing) encode(key string, v recordBody) (Record, error) {
 	sealer, version := k.all()[0], seal.NewID()
-	header := schema + " " + sealer.ID
+	header := recordFormat + " " + sealer.ID
 	buf := append(append(make([]byte, 0, usualRecord), header...), '\n')
 	start := len(buf)
-	w := seal.NewEncoder(append(buf, make([]byte, seal.NonceSize)...))
-	v.encodeOrDecode(w)
-	data := seal.Seal(w.Bytes(), start, sealer.Records, header, key, version)
+	buf = seal.Encode(append(buf, make([]byte, seal.NonceSize)...), v)
+	data := seal.Seal(buf, start, sealer.Records, header, key, version)
 	if len(data) > maxRecord {
-		return Record{}, &RecordError{key, "too large"}
+		return Record{}, invalid("record %q: must have at most %d bytes, has %d", key, maxRecord, len(data))
 	}
 	return Record{key, version, data}, nil
 }
 
-// decode opens a record and reads it into v.
+// decode opens a record and decodes it into v.
 func (k KeyRing) decode(r Record, v recordBody) error {
 	if len(r.Data) > maxRecord {
-		return &RecordError{r.Key, "too large"}
+		return &RecordError{r.Key, "is too large"}
 	}
 	line, sealed, ok := bytes.Cut(r.Data, []byte{'\n'})
 	header := string(line)
-	number, id, _ := strings.Cut(header, " ")
+	format, id, _ := strings.Cut(header, " ")
 	switch {
 	case !ok:
 		return &RecordError{r.Key, "has no header"}
-	case number != schema:
-		return &RecordError{r.Key, "has a schema that this release does not read"}
+	case format != recordFormat:
+		return &RecordError{r.Key, "has a format that this release does not read"}
 	}
 	sealer, ok := k.byID(id)
 	if !ok {
@@ -55,10 +55,8 @@ func (k KeyRing) decode(r Record, v recordBody) error {
 	if err != nil {
 		return &RecordError{r.Key, "does not authenticate"}
 	}
-	w := seal.NewDecoder(plain)
-	v.encodeOrDecode(w)
-	if w.Close() != nil {
-		return &RecordError{r.Key, "does not decode"}
+	if err := seal.Decode(plain, v); err != nil {
+		return &RecordError{r.Key, err.Error()}
 	}
 	if problem := v.problem(); problem != "" {
 		return &RecordError{r.Key, problem}
@@ -68,214 +66,182 @@ func (k KeyRing) decode(r Record, v recordBody) error {
 
 // sealsFirst reports whether a record is under the first key of the ring.
 func (k KeyRing) sealsFirst(r Record) bool {
-	return bytes.HasPrefix(r.Data, []byte(schema+" "+k.all()[0].ID+"\n"))
+	return bytes.HasPrefix(r.Data, []byte(recordFormat+" "+k.all()[0].ID+"\n"))
 }
 
-// walker is a kind of record. What this release does not understand may
-// restrict, so that check names it and the record is refused.
+// recordBody is the content of one kind of record.
 type recordBody interface {
-	encodeOrDecode(*seal.Codec)
-	problem() (problem string)
+	seal.Message
+	// problem says what the release does not understand, so that the record is
+	// refused: it might be a restriction. Limits are not checked here, because
+	// a later release may tighten them.
+	problem() string
 }
 
-// userRecord is all second-factor state of one user, under "user/<id>". Times
-// are Unix seconds. Every list in it is bounded.
+// userRecord is all second-factor state of one user, under "user/<id>". Every
+// list in it is bounded.
 type userRecord struct {
-	Epoch           string   // replaced when credentials change; what carries another is dead
-	KeptSession     string   // id of the one session that outlived the last change
+	seal.Unknown
+	Epoch           string   // replaced when credentials change; challenges, sessions and grants carry it
+	KeptSession     string   // ID of the one session that survived the last change of epoch
 	Stamp           string   // digest of User.SecurityStamp as last seen
 	LastLogin       unixTime // last completed login
 	FailureNoticeAt unixTime // last notice of failures
+	Seq             uint64   // number of the last event
 	Factors         []factor
 	Codes           *codeSet
 	Pending         *pendingEnrollment
-	Counters        map[string]counter
+	Counters        map[string]counter // by bucket
 	Spent           []spent
 	Grants          []grant
 	Browsers        []browser
 	Messages        []message
-	SendTimes       map[string][]unixTime // when something was sent, by method and bucket
+	SendTimes       map[string]sendTimes // by bucket
 }
 
-// factor is an authenticator app or a phone.
-type factor struct {
-	ID     string
-	Method Method
-	Name   string
-	App    totpParams
-	Phone  string // number, in E.164
-	Step   int64  // last accepted time step: codes of it and before are spent
-	Added  unixTime
-	Used   unixTime
-}
-
-// spent is the id of an attempt that is over, kept until it would have expired.
-type spent struct {
-	ID      string
-	Expires unixTime
-}
-
-func (r *userRecord) encodeOrDecode(w *seal.Codec) {
-	seal.Text(w, &r.Epoch)
-	seal.Text(w, &r.KeptSession)
-	seal.Text(w, &r.Stamp)
-	seal.Int64(w, &r.LastLogin)
-	seal.Int64(w, &r.FailureNoticeAt)
-	seal.List(w, &r.Factors, func(w *seal.Codec, f *factor) {
-		seal.Text(w, &f.ID)
-		seal.Text(w, &f.Method)
-		seal.Text(w, &f.Name)
-		f.App.encodeOrDecode(w)
-		seal.Text(w, &f.Phone)
-		seal.Int64(w, &f.Step)
-		seal.Int64(w, &f.Added)
-		seal.Int64(w, &f.Used)
-	})
-	seal.Optional(w, &r.Codes, func(w *seal.Codec, c *codeSet) {
-		seal.Text(w, &c.Key)
-		seal.Text(w, &c.Hashes)
-		seal.Int(w, &c.Total)
-		seal.Int64(w, &c.Made)
-		seal.List(w, &c.Codes, seal.Text[string])
-	})
-	seal.Optional(w, &r.Pending, func(w *seal.Codec, p *pendingEnrollment) {
-		seal.Text(w, &p.FactorID)
-		seal.Text(w, &p.SessionID)
-		seal.Text(w, &p.Method)
-		seal.Text(w, &p.Name)
-		seal.Text(w, &p.Replaces)
-		p.App.encodeOrDecode(w)
-		seal.Text(w, &p.Phone)
-		seal.List(w, &p.Codes, seal.Text[string])
-		seal.Int64(w, &p.Step)
-		seal.Bool(w, &p.Confirmed)
-		seal.Bool(w, &p.Saved)
-		seal.Int(w, &p.Fails)
-		seal.Int64(w, &p.Expires)
-	})
-	r.encodeOrDecodeTransient(w)
+func (r *userRecord) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &r.Epoch)
+	seal.Text(c, 8, &r.KeptSession)
+	seal.Text(c, 12, &r.Stamp)
+	seal.Int(c, 16, &r.LastLogin)
+	seal.Int(c, 20, &r.FailureNoticeAt)
+	seal.List(c, 25, &r.Factors)
+	seal.Optional(c, 28, &r.Codes)
+	seal.Optional(c, 32, &r.Pending)
+	seal.Map(c, 38, &r.Counters)
+	seal.List(c, 41, &r.Spent)
+	seal.List(c, 44, &r.Grants)
+	seal.List(c, 48, &r.Browsers)
+	seal.List(c, 52, &r.Messages)
+	seal.Map(c, 58, &r.SendTimes)
+	seal.Int(c, 62, &r.Seq)
 }
 
 func (r *userRecord) problem() string {
-	for _, f := range r.Factors {
-		if !provable(f.Method, f.App, f.Phone) {
-			return "has a factor that this release does not know"
-		}
-	}
-	switch p := r.Pending; {
-	case r.Epoch == "":
+	if r.Epoch == "" {
 		return "has no epoch"
-	case p != nil && p.Method != RecoveryCode && !provable(p.Method, p.App, p.Phone):
-		return "has a set-up that this release does not know"
 	}
 	return ""
 }
 
-// provable reports whether a factor has what its method is proven with. An
-// empty key would make codes, too: codes that everybody can compute.
-func provable(m Method, a totpParams, phone string) bool {
-	return m == TOTP && a.valid() || m == SMS && phone != ""
+// factor is an authenticator app or a phone. A factor of a kind that this
+// release does not know is kept and counts as enrolled; see facts.
+type factor struct {
+	seal.Unknown
+	ID     string
+	Method Method
+	Name   string
+	App    totpParams
+	Phone  string // number in E.164
+	Step   int64  // last accepted time step; its code and those before are used up
+	Added  unixTime
+	Used   unixTime
 }
 
-// walkTransient walks what comes and goes with logins.
-func (r *userRecord) encodeOrDecodeTransient(w *seal.Codec) {
-	seal.Map(w, &r.Counters, func(w *seal.Codec, c *counter) {
-		seal.Int(w, &c.Fails)
-		seal.Int64(w, &c.Until)
-	})
-	seal.List(w, &r.Spent, func(w *seal.Codec, x *spent) {
-		seal.Text(w, &x.ID)
-		seal.Int64(w, &x.Expires)
-	})
-	seal.List(w, &r.Grants, func(w *seal.Codec, g *grant) {
-		seal.Text(w, &g.Account)
-		seal.Text(w, &g.Action)
-		seal.Text(w, &g.Resource)
-		seal.Text(w, &g.SessionID)
-		seal.Text(w, &g.Method)
-		seal.Int64(w, &g.At)
-	})
-	seal.List(w, &r.Browsers, func(w *seal.Codec, b *browser) {
-		seal.Text(w, &b.ID)
-		seal.Text(w, &b.Hash)
-		seal.Text(w, &b.Prev)
-		seal.Int64(w, &b.Rotated)
-		seal.Text(w, &b.Device)
-		seal.Int64(w, &b.First)
-		seal.Int64(w, &b.Used)
-		seal.Int64(w, &b.Proven)
-		seal.Text(w, &b.Method)
-		seal.Int64(w, &b.Expires)
-		seal.Bool(w, &b.Remember)
-	})
-	seal.List(w, &r.Messages, func(w *seal.Codec, x *message) {
-		seal.Text(w, &x.ID)
-		seal.Text(w, &x.Method)
-		seal.Text(w, &x.Bucket)
-		seal.Text(w, &x.Hash)
-		seal.Text(w, &x.To)
-		seal.Text(w, &x.Mask)
-		seal.Text(w, &x.Browser)
-		seal.Text(w, &x.Attempt)
-		seal.Int(w, &x.Tries)
-		seal.Int64(w, &x.Expires)
-	})
-	seal.Map(w, &r.SendTimes, func(w *seal.Codec, times *[]unixTime) { seal.List(w, times, seal.Int64[unixTime]) })
+func (f *factor) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &f.ID)
+	seal.Text(c, 8, &f.Method)
+	seal.Text(c, 12, &f.Name)
+	seal.Struct(c, 16, &f.App)
+	seal.Text(c, 20, &f.Phone)
+	seal.Int(c, 24, &f.Step)
+	seal.Int(c, 28, &f.Added)
+	seal.Int(c, 32, &f.Used)
 }
 
-// pendingEnrollment is what is pending. It never touches what is live: the code has to be
-// confirmed and the recovery codes saved, in either order, and then everything
-// becomes active in one write.
+// pendingEnrollment never touches what is live. The code must be confirmed and
+// the recovery codes saved, in either order. Then everything becomes active in
+// one write.
 type pendingEnrollment struct {
-	FactorID  string // of the factor it will become
-	SessionID string // of the session that started it; no other may go on with it
+	seal.Unknown
+	FactorID  string // ID of the factor that it will become
+	SessionID string // ID of the session that started it; no other may continue it
 	Method    Method
 	Name      string
-	Replaces  string
+	Replaces  string // ID of the factor that it will replace
 	App       totpParams
 	Phone     string
-	Codes     []string // they redeem nothing before activation
-	Step      int64    // that confirmed it
+	Codes     []string // not valid before activation
+	Step      int64    // time step of the code that confirmed it
 	Confirmed bool
 	Saved     bool
 	Fails     int
 	Expires   unixTime
 }
 
-// codeSet is one live set. What is stored is a hash of each code under a random
-// key of the set, so that who opens the record still has no code, unless they
-// are kept viewable; a check is one hash and a look-up.
+func (p *pendingEnrollment) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &p.FactorID)
+	seal.Text(c, 8, &p.SessionID)
+	seal.Text(c, 12, &p.Method)
+	seal.Text(c, 16, &p.Name)
+	seal.Text(c, 20, &p.Replaces)
+	seal.Struct(c, 24, &p.App)
+	seal.Text(c, 28, &p.Phone)
+	seal.Texts(c, 32, &p.Codes)
+	seal.Int(c, 36, &p.Step)
+	seal.Bool(c, 40, &p.Confirmed)
+	seal.Bool(c, 44, &p.Saved)
+	seal.Int(c, 48, &p.Fails)
+	seal.Int(c, 52, &p.Expires)
+}
+
+// codeSet is one live set of recovery codes. It stores a hash of each code
+// under a random key of the set, so an attacker who opens the record still has
+// no code, unless they are viewable. A check is one hash and a look-up.
 type codeSet struct {
+	seal.Unknown
 	Key    string
 	Hashes string // of the codes that are left, one after the other
-	Total  int    // when made
+	Total  int    // number of codes when the set was generated
 	Made   unixTime
-	Codes  []string // where the deployment keeps them viewable
+	Codes  []string // the codes themselves, if they are viewable
 }
+
+func (s *codeSet) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &s.Key)
+	seal.Text(c, 8, &s.Hashes)
+	seal.Int(c, 12, &s.Total)
+	seal.Int(c, 16, &s.Made)
+	seal.Texts(c, 20, &s.Codes)
+}
+
+const recoveryHashLen = 16
+
+func (s *codeSet) left() int { return len(s.Hashes) / recoveryHashLen }
+
+func (s *codeSet) hash(i int) string { return s.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
+
+// viewable reports whether the codes that are left are stored next to their
+// hashes, in the same order.
+func (s *codeSet) viewable() bool { return len(s.Codes) > 0 && len(s.Codes) == s.left() }
 
 // counter counts consecutive failures of one method in one bucket.
 type counter struct {
+	seal.Unknown
 	Fails int
-	Until unixTime // locked until then
+	Until unixTime // end of the lock
 }
 
-// message is a link or a texted code that left, or may have left. What it takes
-// to use it is in the challenge that was made for it.
-type message struct {
-	ID      string
-	Method  Method
-	Bucket  string // whose failures and newer messages void it; see bucket
-	Hash    string // of the token or code
-	To      string // digest of the address or number it went to
-	Mask    string // what of it is shown
-	Browser string
-	Attempt string // id of the challenge it was sent for
-	Tries   int
+func (n *counter) Fields(c *seal.Codec) {
+	seal.Int(c, 4, &n.Fails)
+	seal.Int(c, 8, &n.Until)
+}
+
+// spent is a challenge that is used up, kept until it would have expired.
+type spent struct {
+	seal.Unknown
+	ID      string // beginning of the challenge's ID
 	Expires unixTime
+}
+
+func (x *spent) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &x.ID)
+	seal.Int(c, 8, &x.Expires)
 }
 
 // grant is a fresh proof for one action in one account, by one session.
 type grant struct {
+	seal.Unknown
 	Account   string
 	Action    string
 	Resource  string
@@ -284,62 +250,87 @@ type grant struct {
 	At        unixTime
 }
 
-// browser is one that has seen a real factor. It is known: it has counters and
-// a send allowance of its own. Where the person asked and the policy gives a
-// lifetime, it is also remembered, that is, not asked at login. It is never
-// proof of anything else.
+func (g *grant) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &g.Account)
+	seal.Text(c, 8, &g.Action)
+	seal.Text(c, 12, &g.Resource)
+	seal.Text(c, 16, &g.SessionID)
+	seal.Text(c, 20, &g.Method)
+	seal.Int(c, 24, &g.At)
+}
+
+// browser is a browser in which a factor was proven. It is known: it has
+// counters and a sending allowance of its own. If the user asked for it and the
+// policy gives a lifetime, it is also remembered, which means that it is not
+// challenged at login. It is never proof of anything else.
 type browser struct {
+	seal.Unknown
 	ID       string
-	Hash     string
-	Prev     string   // the token before the last rotation
-	Rotated  unixTime // when that was
-	Device   string   // see device
+	Hash     string   // of its token
+	Prev     string   // hash of the token before the last rotation
+	Rotated  unixTime // last rotation
+	Device   string   // see text.Device
 	First    unixTime
 	Used     unixTime
-	Proven   unixTime // when a real factor was last proven in it
-	Method   Method   // and which
+	Proven   unixTime // when a factor was last proven in it
+	Method   Method   // the factor that was
 	Expires  unixTime
 	Remember bool
 }
 
-// numberRecord is what is kept under "number/<keyed hash of the number>".
-type numberRecord struct{ SendTimes []unixTime }
-
-func (n *numberRecord) encodeOrDecode(w *seal.Codec) {
-	seal.List(w, &n.SendTimes, seal.Int64[unixTime])
+func (b *browser) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &b.ID)
+	seal.Text(c, 8, &b.Hash)
+	seal.Text(c, 12, &b.Prev)
+	seal.Int(c, 16, &b.Rotated)
+	seal.Text(c, 20, &b.Device)
+	seal.Int(c, 24, &b.First)
+	seal.Int(c, 28, &b.Used)
+	seal.Int(c, 32, &b.Proven)
+	seal.Text(c, 36, &b.Method)
+	seal.Int(c, 40, &b.Expires)
+	seal.Bool(c, 44, &b.Remember)
 }
+
+// message is a link or a code that was sent, or may have been. Using it takes
+// the challenge that was issued with it.
+type message struct {
+	seal.Unknown
+	ID      string
+	Method  Method
+	Bucket  string // failures in it, and newer messages, void the message
+	Hash    string // of the token or code
+	To      string // digest of the address or number that it went to
+	Mask    string // masked address or number
+	Browser string // hash of the token of the browser that asked
+	Attempt string // ID of the challenge that it was sent for
+	Tries   int
+	Expires unixTime
+}
+
+func (m *message) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &m.ID)
+	seal.Text(c, 8, &m.Method)
+	seal.Text(c, 12, &m.Bucket)
+	seal.Text(c, 16, &m.Hash)
+	seal.Text(c, 20, &m.To)
+	seal.Text(c, 24, &m.Mask)
+	seal.Text(c, 28, &m.Browser)
+	seal.Text(c, 32, &m.Attempt)
+	seal.Int(c, 36, &m.Tries)
+	seal.Int(c, 40, &m.Expires)
+}
+
+// sendTimes is when messages were sent, oldest first.
+type sendTimes struct {
+	seal.Unknown
+	Times []unixTime
+}
+
+func (s *sendTimes) Fields(c *seal.Codec) { seal.Ints(c, 4, &s.Times) }
+
+// numberRecord is all messages to one phone number, over all users, under
+// "number/<keyed hash of the number>".
+type numberRecord struct{ sendTimes }
 
 func (n *numberRecord) problem() string { return "" }
-
-func (c *codeSet) left() int { return len(c.Hashes) / recoveryHashLen }
-
-func (c *codeSet) hash(i int) string { return c.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
-
-// viewable reports whether the codes that are left are kept beside their
-// hashes, in the same order.
-func (c *codeSet) viewable() bool { return len(c.Codes) > 0 && len(c.Codes) == c.left() }
-
-const recoveryHashLen = 16
-
-// pendingMessage is a message that was claimed and has not left yet.
-type pendingMessage struct {
-	user    string
-	account string
-	mask    string
-	email   *Email
-	text    *TextMessage
-	number  Phone
-	budget  budget // of the number
-}
-
-// budget names one of those a number has over all users. Each use has its own,
-// so that nobody can use up another's: not the owner's codes by the password
-// alone or by typing the number, nor the message that it was replaced.
-type budget string
-
-const (
-	budgetUnknown     budget = ""
-	budgetKnown       budget = "/known"
-	budgetUnconfirmed budget = "/unconfirmed"
-	budgetReplaced    budget = "/replaced"
-)

@@ -16,13 +16,15 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 	if m == SMS {
 		a = textAllowance
 	}
-	if wait := a.nextSendIn(s.SendTimes[name], now); wait > 0 {
+	sent := s.SendTimes[name]
+	if wait := a.nextSendIn(sent.Times, now); wait > 0 {
 		return &lockedError{wait}
 	}
 	if s.SendTimes == nil {
-		s.SendTimes = map[string][]unixTime{}
+		s.SendTimes = map[string]sendTimes{}
 	}
-	s.SendTimes[name] = append(recentTimes(s.SendTimes[name], now, day), now)
+	sent.Times = append(recentTimes(sent.Times, now, day), now)
+	s.SendTimes[name] = sent
 	return nil
 }
 
@@ -124,3 +126,26 @@ type SendRequest struct {
 	// Toll fraud uses such numbers.
 	Unconfirmed bool
 }
+
+// pendingMessage is a message that was claimed and has not left yet.
+type pendingMessage struct {
+	user    string
+	account string
+	mask    string
+	email   *Email
+	text    *TextMessage
+	number  Phone
+	budget  budget // of the number
+}
+
+// budget names one of those a number has over all users. Each use has its own,
+// so that nobody can use up another's: not the owner's codes by the password
+// alone or by typing the number, nor the message that it was replaced.
+type budget string
+
+const (
+	budgetUnknown     budget = ""
+	budgetKnown       budget = "/known"
+	budgetUnconfirmed budget = "/unconfirmed"
+	budgetReplaced    budget = "/replaced"
+)

@@ -51,7 +51,10 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 		return Result{}, s.denied(ReasonSignedOut)
 	}
 	t.account, t.stamp = c.Account, s.Stamp
-	v := s.policy.evaluate(s.facts(u, t))
+	v, err := s.evaluate(t, len(u.Emails) > 0)
+	if err != nil {
+		return Result{}, err
+	}
 	if v.next == NextEnroll {
 		if len(s.Factors) == 0 && !s.hasFreshFirstFactor(t) {
 			return Result{}, s.firstFactorTooOld()
@@ -59,7 +62,9 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 		// A stolen session must not be enough to enroll a factor, so the proof
 		// that precedes enrollment has to be recent.
 		t.proven = slices.DeleteFunc(t.proven, func(p provenMethod) bool { return !s.isRecent(p.at) })
-		v = s.policy.evaluate(s.facts(u, t))
+		if v, err = s.evaluate(t, len(u.Emails) > 0); err != nil {
+			return Result{}, err
+		}
 	}
 	t.bindTo(c.Client)
 	switch v.next {
@@ -113,9 +118,9 @@ type ProvenMethod struct {
 // [*DeniedError] with [ReasonSignedOut] if the session has expired, or was not
 // issued under a key of [Config.Keys].
 func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
-	t, err := m.cfg.Keys.openTicket(session.Secret, m.now(), forSession)
-	if err != nil {
-		return SessionInfo{}, &DeniedError{Reason: ReasonSignedOut}
+	t, denied := m.readSession(session)
+	if denied != nil {
+		return SessionInfo{}, denied
 	}
 	d := SessionInfo{User: t.user, Account: t.account, ID: t.sessionID, By: t.by, AMR: t.amr(),
 		AuthTime: t.at.time(), Expires: t.expires.time()}

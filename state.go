@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -28,12 +29,13 @@ type userTx struct {
 // emit adds an event, which is stored together with the record. It cleans text
 // that a client or host chose, so that every event is printed on one line.
 func (s *userTx) emit(e Event) {
-	e.ID, e.Time, e.User = seal.NewID(), s.now.time(), s.user
+	s.Seq++
+	e.Seq, e.User = s.Seq, s.user
 	if e.Account == "" {
 		e.Account = s.account
 	}
-	e.IP, e.Agent, e.Detail = text.Clean(s.client.IP, 45), text.Clean(s.client.UserAgent, 200), text.Clean(e.Detail, 200)
-	s.events = append(s.events, e)
+	e.IP, e.Agent, e.Request = text.Clean(s.client.IP, 45), text.Clean(s.client.UserAgent, 200), text.Clean(s.client.RequestID, 128)
+	s.events = append(s.events, e.issued(s.now))
 }
 
 // spend uses up a challenge. It returns false if that has already happened.
@@ -42,12 +44,12 @@ func (s *userTx) spend(t ticket) bool {
 		return false
 	}
 	// Challenges that Send issued for the same ID may live longer than t.
-	s.Spent = append(s.Spent, spent{t.id, s.now.add(enrollChallengeTTL)})
+	s.Spent = append(s.Spent, spent{ID: t.spentID(), Expires: s.now.add(enrollChallengeTTL)})
 	return true
 }
 
 func (s *userTx) isSpent(t ticket) bool {
-	return slices.ContainsFunc(s.Spent, func(x spent) bool { return x.ID == t.id })
+	return slices.ContainsFunc(s.Spent, func(x spent) bool { return x.ID == t.spentID() })
 }
 
 // isCurrent reports whether a ticket belongs to the user's epoch, or to the
@@ -57,22 +59,45 @@ func (s *userTx) isCurrent(t ticket) bool {
 	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.KeptSession != "" && t.sessionID == s.KeptSession))
 }
 
-// enrolledMethods returns the methods that the user can prove, except recovery
-// codes. EmailLink is one of them if mail is true and links can be mailed.
-func (s *userTx) enrolledMethods(mail bool) []Method {
-	has := make([]Method, 0, maxFactors+2)
+// facts returns the facts about the user and a ticket. mail is whether the user
+// has an address.
+func (s *userTx) facts(t ticket, mail bool) facts {
+	f := facts{account: s.account, ticket: t, has: make([]Method, 0, maxFactors+2), codes: s.codesLeft() > 0}
 	for i := range s.Factors {
-		has = append(has, s.Factors[i].Method)
+		f.has = append(f.has, s.Factors[i].Method)
 	}
-	if mail && s.m.cfg.Mail.LinkURL != nil { // without LinkURL, Mailer sends notices only
-		has = append(has, EmailLink)
+	for i := range s.Factors {
+		if m := s.Factors[i].Method; !slices.ContainsFunc(s.Factors, func(o factor) bool { return o.Method == m && s.m.cfg.checks(&o) }) {
+			f.unchecked = append(f.unchecked, m)
+		}
 	}
-	return has
+	link := s.m.cfg.Mail.LinkURL != nil // without LinkURL, Mailer sends notices only
+	if mail && (link || slices.Contains(s.policy.methods(), EmailLink)) {
+		f.has = append(f.has, EmailLink)
+		if !link {
+			f.unchecked = append(f.unchecked, EmailLink)
+		}
+	}
+	return f
 }
 
-func (s *userTx) facts(u User, t ticket) facts {
-	return facts{account: s.account, ticket: t, has: s.enrolledMethods(len(u.Emails) > 0), codes: s.codesLeft() > 0}
+// evaluate decides what the policy requires next. The error is ErrUnavailable if
+// only another process can check the user's factors.
+func (s *userTx) evaluate(t ticket, mail bool) (policyResult, error) {
+	v := s.policy.evaluate(s.facts(t, mail))
+	if v.next == nextUnavailable {
+		return policyResult{}, unavailable("factor", errUnchecked)
+	}
+	return v, nil
 }
+
+// checks reports whether this process can check proofs of a factor.
+func (c *Config) checks(f *factor) bool {
+	return f.Method == TOTP && f.App.known() || f.Method == SMS && f.Phone != "" && c.SMS.Sender != nil
+}
+
+// errUnchecked means that only another process can check the user's factors.
+var errUnchecked = errors.New("twofa: this process cannot check the user's factors")
 
 func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account: s.account} }
 
@@ -207,8 +232,9 @@ func (s *userTx) prune() {
 		s.Pending = nil
 	}
 	s.pruneCodes(s.m.cfg.Recovery.Viewable)
-	for bucket, times := range s.SendTimes {
-		if s.SendTimes[bucket] = recentTimes(times, now, day); len(s.SendTimes[bucket]) == 0 {
+	for bucket, sent := range s.SendTimes {
+		sent.Times = recentTimes(sent.Times, now, day)
+		if s.SendTimes[bucket] = sent; len(sent.Times) == 0 {
 			delete(s.SendTimes, bucket)
 		}
 	}
@@ -241,11 +267,13 @@ func (s *userTx) guard(t ticket) error {
 	if !s.isCurrent(t) {
 		return s.denied(ReasonSignedOut)
 	}
-	f := facts{account: s.account, ticket: t, has: s.enrolledMethods(true), codes: s.codesLeft() > 0}
-	switch v := s.policy.evaluate(f); v.next {
-	case NextDone:
+	v, err := s.evaluate(t, true)
+	switch {
+	case err != nil:
+		return err
+	case v.next == NextDone:
 		return nil
-	case NextEnroll:
+	case v.next == NextEnroll:
 		return &DeniedError{Reason: ReasonEnroll, Account: s.account, Methods: slices.Clone(s.policy.methods())}
 	default:
 		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
@@ -262,7 +290,7 @@ func (s *userTx) issueSession(t ticket) Session {
 	default:
 		t.expires = s.now.add(s.m.cfg.Lifetimes.Session)
 	}
-	return Session{s.m.cfg.Keys.sealTicket(ticket{purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
+	return Session{s.m.cfg.Keys.sealTicket(ticket{Unknown: t.Unknown, purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
 		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proven: t.proven})}
 }
 
@@ -276,17 +304,20 @@ func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challeng
 
 // nextStep completes the login, or returns the challenge that the policy
 // requires next.
-func (s *userTx) nextStep(u User, t ticket) Result {
-	v := s.policy.evaluate(s.facts(u, t))
+func (s *userTx) nextStep(u User, t ticket) (Result, error) {
+	v, err := s.evaluate(t, len(u.Emails) > 0)
+	if err != nil {
+		return Result{}, err
+	}
 	if v.next == NextDone {
-		return s.completeLogin(t)
+		return s.completeLogin(t), nil
 	}
 	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = seal.NewID(), s.Epoch, "", "", ""
 	t.purpose, t.expires = forLogin, s.now.add(challengeTTL)
 	if v.next == NextEnroll {
 		t.purpose, t.expires = forEnroll, s.now.add(enrollChallengeTTL)
 	}
-	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}
+	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}, nil
 }
 
 func (s *userTx) completeLogin(t ticket) Result {

@@ -1,148 +1,168 @@
 package twofa
 
 import (
-	"cmp"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// Challenge is a login, set-up or step-up under way: sealed text that the
-// client or the host keeps until the proof arrives. It grants nothing by itself.
-// In a browser it belongs into an HttpOnly cookie; an app may hold it. It
-// prints redacted; Reveal gives the text to store, [ParseChallenge] takes it back.
+// Challenge is a login, an enrollment or a step-up in progress, as sealed text
+// that the client or the host keeps until the proof arrives. It grants nothing
+// by itself. In a browser, keep it in an HttpOnly cookie. It prints redacted.
+// Reveal returns the text to store, and [ParseChallenge] parses it.
 type Challenge struct{ Secret }
 
-// Session is what has been proven, as sealed text: keep it in the host's own
-// session and give it to every [Caller]. It ends when the user's epoch changes
-// or its lifetime is over. It prints redacted; Reveal gives the text to store,
-// [ParseSession] takes it back.
+// Session lists what a user has proven, as sealed text. Keep it in the host's
+// own session and put it into every [Caller]. It is valid until the user's epoch
+// changes or its lifetime ends ([Lifetimes]). An attacker who has it acts as the
+// user. It prints redacted. Reveal returns the text to store, and
+// [ParseSession] parses it.
 type Session struct{ Secret }
 
-// ParseChallenge takes back the text of a challenge. Nothing is checked here.
+// ParseChallenge returns the challenge with the given text. It checks nothing.
 func ParseChallenge(text string) Challenge { return Challenge{NewSecret(text)} }
 
-// ParseSession takes back the text of a session. Nothing is checked here.
+// ParseSession returns the session with the given text. It checks nothing.
 func ParseSession(text string) Session { return Session{NewSecret(text)} }
 
-// purpose says what a ticket may be used for. It is part of what is sealed.
+// purpose is what a ticket may be used for.
 type purpose string
 
 const (
-	forLogin   purpose = "login"   // prove a method, become a session
-	forEnroll  purpose = "enroll"  // set up a factor, nothing else
+	forLogin   purpose = "login"   // prove a method and become a session
+	forEnroll  purpose = "enroll"  // enroll a factor, and nothing else
 	forAction  purpose = "action"  // prove a method for a live session
-	forPhone   purpose = "phone"   // check a code texted to a new number
-	forSession purpose = "session" // what Session holds
+	forPhone   purpose = "phone"   // check the code that was sent to a new number
+	forSession purpose = "session" // content of a Session
 )
 
-// ticket is what Challenge and Session hold inside.
+// ticket is the content of a [Challenge] or a [Session]. A ticket that is made
+// from another one keeps its unknown fields.
 type ticket struct {
+	seal.Unknown
 	purpose   purpose
-	id        string // of the attempt; spent by success and by cancel
-	sessionID string // of the session it is or will become
+	id        string // ID of the challenge; used up by success and by Cancel
+	sessionID string // ID of the session that it is or will become
 	user      string
 	account   string
 	epoch     string
 	stamp     string // digest of User.SecurityStamp
 	by        FirstFactorMethod
-	sso       string   // the account whose identity provider vouched
+	sso       string   // account whose identity provider vouched
 	at        unixTime // time of the first factor
 	expires   unixTime
 	proven    []provenMethod
 
-	// Challenges only.
-	ends          unixTime // expiry of the live session it is for; 0 where there is none yet
+	// The rest is for challenges only.
+	ends          unixTime // expiry of the live session that it is for; 0 if there is none yet
 	browser       string   // browserHash of Client.Browser
 	host          string   // digest of Client.HostSession, if there was one
 	action        string
 	resource      string
-	messageID     string // id of what was sent last
+	messageID     string // ID of the message sent last
 	messageMethod Method
-	messageKey    string // keys the hash of a texted code
+	messageKey    string // key of the hash of a code sent by text message
 }
+
+func (t *ticket) Fields(c *seal.Codec) {
+	seal.Text(c, 5, &t.purpose)
+	seal.Text(c, 9, &t.id)
+	seal.Text(c, 13, &t.sessionID)
+	seal.Text(c, 17, &t.user)
+	seal.Text(c, 21, &t.account)
+	seal.Text(c, 25, &t.epoch)
+	seal.Text(c, 29, &t.stamp)
+	seal.Text(c, 32, &t.by)
+	seal.Text(c, 37, &t.sso)
+	seal.Int(c, 40, &t.at)
+	seal.Int(c, 45, &t.expires)
+	seal.List(c, 48, &t.proven)
+	seal.Int(c, 52, &t.ends)
+	seal.Text(c, 57, &t.browser)
+	seal.Text(c, 61, &t.host)
+	seal.Text(c, 65, &t.action)
+	seal.Text(c, 69, &t.resource)
+	seal.Text(c, 72, &t.messageID)
+	seal.Text(c, 76, &t.messageMethod)
+	seal.Text(c, 80, &t.messageKey)
+}
+
+// spentID returns the part of the ID by which a used-up challenge is
+// recognized. It is short, because an attacker who has the password can fill
+// the record with them. Twelve characters have 60 random bits.
+func (t *ticket) spentID() string { return t.id[:min(len(t.id), 12)] }
 
 // provenMethod is a method that was proven, and when.
 type provenMethod struct {
+	seal.Unknown
 	method Method
 	at     unixTime
 }
 
-// rememberedBrowserMethod is the proof left by a remembered browser: that m was proven in it,
-// and when. It stands for no other method.
-func rememberedBrowserMethod(m Method) Method { return "browser/" + m }
-
-const (
-	usualToken = 320 // bytes, so that sealing one takes one allocation
-)
-
-// sealTicket encrypts a ticket as "key-id.base64url".
-func (k KeyRing) sealTicket(t ticket) Secret {
-	sealer := k.all()[0]
-	w := seal.NewEncoder(make([]byte, seal.NonceSize, usualToken))
-	t.encodeOrDecode(w)
-	sealed := seal.Seal(w.Bytes(), 0, sealer.Tokens, schema, sealer.ID)
-	text := make([]byte, 0, len(sealer.ID)+1+tokenEncoding.EncodedLen(len(sealed)))
-	text = append(append(text, sealer.ID...), '.')
-	return NewSecret(string(tokenEncoding.AppendEncode(text, sealed)))
+func (p *provenMethod) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &p.method)
+	seal.Int(c, 8, &p.at)
 }
 
-func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (t ticket, err error) {
+// rememberedBrowserMethod is the proof of a remembered browser, in which m was
+// proven. It replaces no other method.
+func rememberedBrowserMethod(m Method) Method { return "browser/" + m }
+
+// tokenFormat is the number of the way tokens are sealed. It is not the number
+// of records, so that a change of those ends no session.
+const tokenFormat = "token 1"
+
+// usualToken is enough bytes for most, so that sealing one takes one
+// allocation.
+const usualToken = 320
+
+// sealTicket encrypts a ticket as "key-ID.base64url".
+func (k KeyRing) sealTicket(t ticket) Secret {
+	sealer := k.all()[0]
+	sealed := seal.Seal(seal.Encode(make([]byte, seal.NonceSize, usualToken), &t), 0, sealer.Tokens, tokenFormat, sealer.ID)
+	token := make([]byte, 0, len(sealer.ID)+1+tokenEncoding.EncodedLen(len(sealed)))
+	token = append(append(token, sealer.ID...), '.')
+	return NewSecret(string(tokenEncoding.AppendEncode(token, sealed)))
+}
+
+// openTicket opens a token that was issued for one of the purposes. The error
+// is ErrExpired. It is also errUnreadable if this release or key ring cannot
+// open the token, although another server may.
+func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (ticket, error) {
 	id, body, _ := strings.Cut(s.Reveal(), ".")
 	sealer, ok := k.byID(id)
 	if !ok || len(body) > maxToken {
-		return ticket{}, ErrExpired
+		return ticket{}, errUnreadable
 	}
-	// Decoding skips line breaks; the length tells of them. So every token has
-	// one spelling.
+	// Decoding skips line breaks, which the length reveals. Every token has one
+	// encoding.
 	sealed, err := tokenEncoding.DecodeString(body)
 	if err != nil || len(body) != tokenEncoding.EncodedLen(len(sealed)) {
-		return ticket{}, ErrExpired
+		return ticket{}, errUnreadable
 	}
-	plain, err := seal.Open(sealed, sealer.Tokens, schema, sealer.ID)
+	plain, err := seal.Open(sealed, sealer.Tokens, tokenFormat, sealer.ID)
 	if err != nil {
-		return ticket{}, ErrExpired
+		return ticket{}, errUnreadable
 	}
-	w := seal.NewDecoder(plain)
-	t.encodeOrDecode(w)
-	if w.Close() != nil || now >= t.expires || !slices.Contains(purposes, t.purpose) {
+	var t ticket
+	if seal.Decode(plain, &t) != nil {
+		return ticket{}, errUnreadable
+	}
+	if now >= t.expires || !slices.Contains(purposes, t.purpose) {
 		return ticket{}, ErrExpired
 	}
 	return t, nil
 }
 
+var errUnreadable = fmt.Errorf("%w: the token cannot be read here", ErrExpired)
+
 // tokenEncoding refuses stray bits at the end.
 var tokenEncoding = base64.RawURLEncoding.Strict()
 
-func (t *ticket) encodeOrDecode(w *seal.Codec) {
-	seal.Text(w, &t.purpose)
-	seal.Text(w, &t.id)
-	seal.Text(w, &t.sessionID)
-	seal.Text(w, &t.user)
-	seal.Text(w, &t.account)
-	seal.Text(w, &t.epoch)
-	seal.Text(w, &t.stamp)
-	seal.Text(w, &t.by)
-	seal.Text(w, &t.sso)
-	seal.Int64(w, &t.at)
-	seal.Int64(w, &t.expires)
-	seal.List(w, &t.proven, func(w *seal.Codec, p *provenMethod) {
-		seal.Text(w, &p.method)
-		seal.Int64(w, &p.at)
-	})
-	seal.Int64(w, &t.ends)
-	seal.Text(w, &t.browser)
-	seal.Text(w, &t.host)
-	seal.Text(w, &t.action)
-	seal.Text(w, &t.resource)
-	seal.Text(w, &t.messageID)
-	seal.Text(w, &t.messageMethod)
-	seal.Text(w, &t.messageKey)
-}
-
-// isFrom reports whether the client is the one the challenge was made for.
+// isFrom reports whether the client is the one that the challenge was issued to.
 func (t ticket) isFrom(c Client) bool {
 	return (t.browser == "" || seal.Equal(t.browser, browserHash(c.Browser))) &&
 		(t.host == "" || seal.Equal(t.host, seal.Digest("host session", c.HostSession.Reveal())))
@@ -163,9 +183,10 @@ func (t ticket) hasProven(methods ...Method) bool {
 	return slices.ContainsFunc(t.proven, func(p provenMethod) bool { return slices.Contains(methods, p.method) })
 }
 
-// withProof returns t with a further proof; the older one of the same method goes.
+// withProof returns t with another proof, which replaces an older one of the
+// same method.
 func (t ticket) withProof(m Method, at unixTime) ticket {
-	proofs := []provenMethod{{m, at}}
+	proofs := []provenMethod{{method: m, at: at}}
 	for _, p := range t.proven {
 		if p.method != m {
 			proofs = append(proofs, p)
@@ -175,7 +196,7 @@ func (t ticket) withProof(m Method, at unixTime) ticket {
 	return t
 }
 
-// bindTo ties a challenge to the client it was made for.
+// bindTo binds a challenge to a client.
 func (t *ticket) bindTo(c Client) {
 	t.browser, t.host = browserHash(c.Browser), ""
 	if !c.HostSession.IsZero() {
@@ -183,7 +204,7 @@ func (t *ticket) bindTo(c Client) {
 	}
 }
 
-// strongest returns the strongest method proven, "" where there is none.
+// strongest returns the strongest method proven, or an empty string.
 func (t ticket) strongest() Method {
 	for _, m := range strength {
 		if t.hasProven(m) {
@@ -196,7 +217,8 @@ func (t ticket) strongest() Method {
 	return ""
 }
 
-// amr names what was proven. A remembered browser and a mailbox add no factor.
+// amr returns the authentication methods by RFC 8176. A remembered browser and
+// an email link add no factor.
 func (t ticket) amr() []string {
 	var amr []string
 	if t.by == ByPassword {
@@ -204,7 +226,15 @@ func (t ticket) amr() []string {
 	}
 	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery"}
 	for _, p := range t.proven {
-		amr = append(amr, cmp.Or(names[p.method], "x-browser"))
+		name := names[p.method]
+		switch {
+		case name != "":
+		case strings.HasPrefix(string(p.method), string(rememberedBrowserMethod(""))):
+			name = "x-browser"
+		default: // of a newer release
+			name = "x-" + string(p.method)
+		}
+		amr = append(amr, name)
 	}
 	if t.by == ByPassword && t.hasProven(TOTP, SMS) {
 		amr = append(amr, "mfa")

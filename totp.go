@@ -59,33 +59,32 @@ func (c *TOTPConfig) validate() error {
 func (c TOTPConfig) newParams() totpParams {
 	key := make([]byte, c.SecretSize)
 	rand.Read(key) // crypto/rand ends the program instead of failing
-	return totpParams{base32.StdEncoding.EncodeToString(key), c.Algorithm, c.Digits, int64(c.Period / time.Second)}
+	return totpParams{Key: base32.StdEncoding.EncodeToString(key), Algorithm: c.Algorithm, Digits: c.Digits, Period: int64(c.Period / time.Second)}
 }
 
 // totpParams is what the codes of one authenticator are computed from. It is
 // stored with each authenticator, so that a change of [Config.TOTP] affects
 // only new ones.
 type totpParams struct {
+	seal.Unknown
 	Key       string // Base32 with padding, as package hotp takes it
 	Algorithm string
 	Digits    int
 	Period    int64 // seconds
 }
 
-func (a *totpParams) encodeOrDecode(w *seal.Codec) {
-	seal.Text(w, &a.Key)
-	seal.Text(w, &a.Algorithm)
-	seal.Int(w, &a.Digits)
-	seal.Int64(w, &a.Period)
+func (a *totpParams) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &a.Key)
+	seal.Text(c, 8, &a.Algorithm)
+	seal.Int(c, 12, &a.Digits)
+	seal.Int(c, 16, &a.Period)
 }
 
-func (a totpParams) valid() bool {
-	key := a.typedKey()
-	c := TOTPConfig{Algorithm: a.Algorithm, Digits: a.Digits, Period: time.Duration(a.Period) * time.Second, SecretSize: len(key) * 5 / 8}
-	return len(a.Key)%8 == 0 && strings.Trim(key, base32Alphabet) == "" && c.validate() == nil
+// known reports whether this release can compute the codes.
+func (a *totpParams) known() bool {
+	_, ok := algorithms[a.Algorithm]
+	return ok && a.Key != "" && a.Digits >= 6 && a.Digits <= 8 && a.Period > 0 && a.Period <= 3600
 }
-
-const base32Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 // typedKey returns the key without padding, as users type it and apps scan it.
 func (a totpParams) typedKey() string { return strings.TrimRight(a.Key, "=") }
@@ -150,7 +149,7 @@ func (s *userTx) tryTOTP(code string) outcome {
 	result := wrong
 	for i := range s.Factors {
 		f := &s.Factors[i]
-		if f.Method != TOTP || result == right {
+		if f.Method != TOTP || !f.App.known() || result == right {
 			continue
 		}
 		switch step, ok := f.App.match(code, s.now, s.m.cfg.TOTP.Strict); {

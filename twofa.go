@@ -1,28 +1,79 @@
-// Package twofa gives an existing login a second factor: authenticator apps
-// with recovery codes, e-mail links, texted codes, remembered browsers, and a
-// fresh proof before sensitive actions.
+// Package twofa adds a second factor to the login of an existing product:
+// authenticator apps with recovery codes, email links, text messages,
+// remembered browsers, and a fresh proof before sensitive actions.
 //
-// The host keeps its users, passwords and sessions. twofa keeps second-factor
-// state in a [Store] of the host's and decides. A host calls it in four places:
+// The host keeps its users, passwords and sessions. A [Manager] keeps
+// second-factor state in a [Store] of the host and decides what a login still
+// needs:
 //
-//   - [Manager.Begin], right after its own first factor, whatever the door.
-//     The answer is a [Session], a [Challenge], or a way to set-up.
-//   - [Manager.Verify] (after [Manager.Send], where something has to be sent),
-//     with what the person typed or clicked.
-//   - [Manager.Check] on every request, [Manager.CheckAction] and
-//     [Manager.UseAction] before sensitive ones.
-//   - [Manager.Enroll], [Manager.Confirm], [Manager.SaveCodes] and the others
-//     of settings.
+//	result, err := m.Begin(ctx, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: client})
+//	// result.Next is NextDone, NextChallenge or NextEnroll
+//	result, err = m.Verify(ctx, client, result.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "123456"})
+//	// keep result.Session in the host's own session
+//	err = m.Check(ctx, twofa.Caller{Session: session, Client: client}) // on every request
 //
-// Package twofahttp does all four for net/http, with pages. Every method is
-// safe for concurrent use, on any number of servers over one store, and every
-// error means "no": a store, mailer or policy that cannot be read never means
-// that no factor is needed.
+// Package [github.com/twofa-go/twofa/twofahttp] makes these calls for net/http
+// and has all pages.
 //
-// All second-factor state of a user is one record. Every method reads it,
-// decides in pure code, and swaps it for its successor; what may happen once
-// is spent in that swap. docs/threat-model.md says what that protects against,
-// and what it does not.
+// # What it decides
+//
+// Every sign-in path (a password, SSO, a reset link, an API token) calls
+// [Manager.Begin] after the host has verified its own first factor. The
+// [Policy] of the account, the user's factors and the proofs given so far lead
+// to one of three answers: a [Session], a [Challenge] for [Manager.Verify], or
+// enrollment with [Manager.Enroll], [Manager.Confirm] and [Manager.SaveCodes].
+// [Manager.Check] applies the same decision to every request, and
+// [Manager.UseAction] requires a grant, which is a fresh proof for one action
+// that [Manager.StepUp] starts.
+//
+// A browser in which the user has proven a factor is known. It has counters of
+// its own, so an attacker who has only the password cannot lock the owner out.
+// If the user asks for it and the policy allows it, a known browser is also
+// remembered, which means that it is not challenged at login.
+//
+// # What it stores
+//
+// All second-factor state of a user is one record, encrypted and authenticated
+// under a [KeyRing]. Every operation reads the record, decides in memory, and
+// replaces it by compare-and-swap. Anything that may happen once (a code, a
+// link, a grant, an attempt) is used up by that swap, on any number of servers.
+// Events are stored by the same swap, but they are not encrypted. Everything
+// issued to a user carries the user's epoch, a random value that is replaced
+// when credentials or factors change. A session, challenge or grant of an
+// earlier epoch is invalid.
+//
+// # Errors
+//
+// Every error means no. A store, mailer, gateway or user directory that fails
+// is [ErrUnavailable], never "no factor needed". A refusal that the user can
+// change is a [*DeniedError] with a [Reason]. The other errors are variables,
+// to be tested with errors.Is. Their text is for the host's log.
+//
+// # Concurrency
+//
+// A Manager may be used by many goroutines, and many servers may share one
+// store. The package starts no goroutine and keeps no state of users in memory.
+// It calls the host's functions while the request waits, and turns their panics
+// into errors.
+//
+// # Compatibility
+//
+// Records and tokens have numbered fields. A release keeps the fields that it
+// does not know, and refuses those that may restrict. Old and new servers may
+// therefore run side by side, and an update ends no session. See
+// docs/live-product.md in the repository.
+//
+// # Packages
+//
+// Package event names the types of events. Packages adapters/sqlstore and
+// adapters/memstore are stores; adapters/smtpmail and adapters/twiliosms send
+// messages; adapters/phone parses numbers. Package storetest tests a store or a
+// sender of your own, and package twofatest helps to test a host.
+//
+// The threat model, every limit, and the standards are described in
+// [the documentation].
+//
+// [the documentation]: https://github.com/twofa-go/twofa/tree/main/docs
 package twofa
 
 import (
@@ -34,27 +85,32 @@ import (
 	"time"
 )
 
-// Manager decides. Make one with [New] and share it.
+// Manager decides about second factors. Create one with [New] and share it. Its
+// methods may be called concurrently.
 type Manager struct{ cfg Config }
 
-// Config says what a Manager works with. Fields without a word about their
-// zero value are required.
+// Config configures a [Manager]. A field is required unless its documentation
+// describes its zero value.
 type Config struct {
-	// Issuer names the product in authenticator apps and messages, for example
-	// "Acme". 1 to 64 bytes, no colon.
+	// Issuer is the name of the product in authenticator apps and messages, for
+	// example "Acme". It must have 1 to 64 bytes and no colon.
 	Issuer string
-	// Store keeps second-factor state.
+	// Store stores second-factor state.
 	Store Store
-	// Keys seals what is stored. See [ParseKeyRing].
+	// Keys encrypts and authenticates what is stored and handed out. See
+	// [ParseKeyRing].
 	Keys KeyRing
-	// User is the host's directory: it returns who an id is now. An error
-	// refuses; so does a User whose ID is another.
+	// User looks up a user in the host's directory. If it returns an error, or
+	// a User with a different ID, the request is refused. It must return the
+	// current state, not a cached one, because a user who was disabled a moment
+	// ago could otherwise still sign in.
 	User func(ctx context.Context, id string) (User, error)
 
-	// Policy holds for accounts that have set none, and for hosts without
-	// accounts. The zero value is [PolicyOptional].
+	// Policy applies to accounts that have set none, and to hosts without
+	// accounts. The zero value is equivalent to [PolicyOptional].
 	Policy Policy
-	// TOTP is the kind of authenticator codes.
+	// TOTP sets the kind of codes that authenticator apps generate. The zero
+	// value is the kind that every app supports.
 	TOTP TOTPConfig
 	// Recovery configures recovery codes. The zero value makes ten of them.
 	Recovery RecoveryConfig
@@ -69,12 +125,13 @@ type Config struct {
 	// nothing is sent. It is the place to stop spending.
 	AllowSend func(ctx context.Context, s SendRequest) error
 
-	// OnEvent hears of every event after it was stored. It must not block for
-	// long. nil hears nothing.
+	// OnEvent, if not nil, is called with each event after it has been stored,
+	// while the request waits. It must not block for long.
 	OnEvent func(ctx context.Context, e Event)
-	// Now is the clock; nil means time.Now. Servers may disagree by seconds.
+	// Now is the clock. If nil, it is time.Now. The clocks of servers may
+	// differ by up to a minute.
 	Now func() time.Time
-	// Logger gets what goes wrong where no caller hears of it; nil discards.
+	// Logger is given errors that no caller sees. If nil, it is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -144,14 +201,14 @@ type Lifetimes struct {
 	Session time.Duration
 }
 
-// New checks the configuration and returns a Manager, or one error that lists
-// all that is wrong, by field name. It keeps a copy of cfg and does no I/O.
+// New returns a Manager for a configuration. If something is wrong with cfg, the
+// error lists every problem by field name. New copies cfg and does no I/O.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("twofa: configuration:\n%w", err)
 	}
-	return &Manager{cfg}, nil
+	return &Manager{cfg: cfg}, nil
 }
 
 func (c *Config) setDefaults() {
@@ -163,7 +220,7 @@ func (c *Config) setDefaults() {
 		c.Now = time.Now
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	if c.Mail.LinkEmail == nil {
 		c.Mail.LinkEmail = englishLink
@@ -176,8 +233,8 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Format writes a placeholder: a Manager holds keys and the host's parts.
+// Format writes a placeholder, because a Manager contains keys.
 func (m *Manager) Format(f fmt.State, _ rune) { redact(f) }
 
-// LogValue is a placeholder.
+// LogValue returns a placeholder.
 func (m *Manager) LogValue() slog.Value { return slog.StringValue(redacted) }

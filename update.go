@@ -86,8 +86,8 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 		case len(keys) == 2 && r.Key == keys[1]:
 			var a accountRecord
 			err = m.cfg.Keys.decode(r, &a)
-			if s.policy = a.Policy; err == nil && m.cfg.supports(s.policy) != nil {
-				err = &RecordError{r.Key, "has a policy with a method that Config does not support"}
+			if err == nil && a.Policy != nil {
+				s.policy = a.Policy.policy()
 			}
 		default:
 			err = &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
@@ -99,23 +99,28 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 	return s, nil
 }
 
-// get reads one record into v and returns it. If there is none, the returned
-// Record is empty.
-func (m *Manager) get(ctx context.Context, key string, v recordBody) (found Record, err error) {
+// read reads one record. If there is none, the returned Record is empty.
+func (m *Manager) read(ctx context.Context, key string) (found Record, err error) {
 	records, err := m.cfg.Store.Get(ctx, key)
 	if err != nil {
 		return Record{}, unavailable("store", err)
 	}
 	for _, r := range records {
-		if r.Key != key || found.Version != "" {
+		if r.Key != key || found.Version != "" || r.Version == "" {
 			return Record{}, &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
-		}
-		if err := m.cfg.Keys.decode(r, v); err != nil {
-			return Record{}, err
 		}
 		found = r
 	}
 	return found, nil
+}
+
+// get reads one record into v and returns it.
+func (m *Manager) get(ctx context.Context, key string, v recordBody) (Record, error) {
+	r, err := m.read(ctx, key)
+	if err != nil || r.Version == "" {
+		return r, err
+	}
+	return r, m.cfg.Keys.decode(r, v)
 }
 
 // write swaps in v as the record under key. It returns nil if v is stored,

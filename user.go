@@ -62,6 +62,9 @@ type Client struct {
 	// UserAgent is the User-Agent header, for events and messages. No decision
 	// depends on it.
 	UserAgent string
+	// RequestID is the host's ID of the request, for events. If empty, events
+	// have none.
+	RequestID string
 	// Browser is the token in this browser's long-lived cookie. The host
 	// creates the first one from random bytes, and [Result.Browser] may replace
 	// it. If empty, challenges are not bound to the browser, and the browser

@@ -27,6 +27,10 @@ import (
 // its database may already contain records: the suite uses its own keys, users and
 // accounts, which are random. It does not delete what it has written.
 //
+// It cannot delete events either, so it does not test that a cursor remains valid
+// after the events around it were deleted. Nor does it delay a Swap between its
+// write and its commit. Test both yourself, see docs/stores.md.
+//
 // Run the test with the race detector enabled. A store that compares and writes in
 // two steps fails with high probability, but not always. A test that fails only
 // sometimes has therefore found a fault.

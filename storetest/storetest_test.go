@@ -2,11 +2,15 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,16 +169,22 @@ func TestAbuse_R07_FaultyStoresAreRejected(t *testing.T) {
 			}
 			return c.pass()
 		})},
-		{"events in local time", "events stored", onEvents(func(es []twofa.Event) {
-			for i := range es {
-				es[i].Time = es[i].Time.In(time.FixedZone("CET", 3600))
+		{"events in local time", "events stored", onEvent(func(e *twofa.Event) { e.Time = e.Time.In(time.FixedZone("CET", 3600)) })},
+		{"numbers in Before rounded", "events stored", onEvent(func(e *twofa.Event) {
+			e.Before = bytes.ReplaceAll(e.Before, []byte("9007199254740993"), []byte("9007199254740992"))
+		})},
+		{"Seq rounded", "events stored", onEvent(func(e *twofa.Event) { e.Seq = uint64(float64(e.Seq)) })},
+		{"After returned as a string", "events stored", onEvent(func(e *twofa.Event) {
+			if e.After != nil {
+				e.After, _ = json.Marshal(string(e.After))
 			}
 		})},
-		{"field of an event dropped", "events stored", onEvents(func(es []twofa.Event) {
-			for i := range es {
-				es[i].Notice = false
+		{"missing Before returned as null", "events stored", onEvent(func(e *twofa.Event) {
+			if e.Before == nil {
+				e.Before = json.RawMessage("null")
 			}
 		})},
+		{"MAC converted to valid UTF-8", "events stored", onEvent(func(e *twofa.Event) { e.MAC = bytes.ToValidUTF8(e.MAC, []byte("\ufffd")) })},
 		{"events of a repeated Swap stored again", "events repeated", onSwap(func(c *call) error {
 			if c.stored() == c.next.Version {
 				return c.storeEvents()
@@ -203,22 +213,131 @@ func TestAbuse_R07_FaultyStoresAreRejected(t *testing.T) {
 			return errors.Join(c.pass(), err)
 		})},
 		{"keeps a reference to events", "events ownership", aliasEventsIn()},
+		{"keeps a reference to MAC", "events ownership", aliasMACIn()},
 		{"Events returns the store's own events", "events ownership", aliasEventsOut()},
-		{"events oldest first", "events order", onEvents(slices.Reverse[[]twofa.Event])},
-		{"users compared case-insensitively", "events selection", onQuery(func(q *twofa.EventQuery) { q.User = strings.TrimSuffix(q.User, "X") })},
-		{"Type ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.Type = "" })},
+		{"Events returns the store's own Before", "events ownership", aliasBeforeOut()},
+
+		{"events oldest first", "events order", onQuery(func(q *twofa.EventQuery) { q.Forward = !q.Forward })},
+		{"Forward ignored", "events order", onQuery(func(q *twofa.EventQuery) { q.Forward = false })},
+		{"Forward reverses each page only", "events pages", reversesPages()},
+		{"order within a second does not depend on Forward", "events order", onPage(func(q twofa.EventQuery, page *twofa.EventPage) {
+			if q.Forward {
+				slices.Reverse(page.Events)
+				slices.SortStableFunc(page.Events, func(a, b twofa.Event) int { return a.Time.Compare(b.Time) })
+			}
+		})},
+		{"events in the order in which they were stored", "events late", inOrderOfStoring()},
+		{"events forward in the order in which they were stored", "events late", inOrderOfStoring().only(true)},
+		{"events backward in the order in which they were stored", "events late", inOrderOfStoring().only(false)},
+		{"pages are read from a snapshot", "events late", snapshot()},
+		{"events that are late are dropped", "events late", dropsLate()},
+
+		{"users compared case-insensitively", "events exact", onQuery(func(q *twofa.EventQuery) { q.User = strings.TrimSuffix(q.User, "X") })},
+		{"trailing spaces in accounts ignored", "events exact", onQuery(func(q *twofa.EventQuery) { q.Account = strings.TrimRight(q.Account, " ") })},
+		{"actors normalized", "events exact", onQuery(func(q *twofa.EventQuery) { q.Actor = strings.ReplaceAll(q.Actor, "e\u0301", "é") })},
+		{"Actor matches the user", "events exact", filter(func(q *twofa.EventQuery, e twofa.Event) bool {
+			return q.Actor == "" || e.Actor.ID == q.Actor || e.User == q.Actor
+		}, func(q *twofa.EventQuery) { q.Actor = "" })},
+		{"Types compared by prefix", "events exact", filter(func(q *twofa.EventQuery, e twofa.Event) bool {
+			return len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return strings.HasPrefix(e.Type, t) })
+		}, func(q *twofa.EventQuery) { q.Types = nil })},
+		{"Types compared case-insensitively", "events exact", onQuery(func(q *twofa.EventQuery) {
+			for i, t := range q.Types {
+				q.Types[i] = strings.ToLower(t)
+			}
+		})},
+
+		{"Since excludes its own second", "events times", onQuery(func(q *twofa.EventQuery) { q.Since = q.Since.Add(time.Second) })},
+		{"Since rounded down", "events times", onQuery(func(q *twofa.EventQuery) { q.Since = q.Since.Truncate(time.Second) })},
+		{"Since in another time zone", "events times", onQuery(func(q *twofa.EventQuery) { q.Since = wallClock(q.Since) })},
+		{"Until includes its own second", "events times", onQuery(func(q *twofa.EventQuery) { q.Until = q.Until.Add(1) })},
+		{"Until rounded down", "events times", onQuery(func(q *twofa.EventQuery) { q.Until = q.Until.Truncate(time.Second) })},
+		{"Until in another time zone", "events times", onQuery(func(q *twofa.EventQuery) { q.Until = wallClock(q.Until) })},
+
+		{"User ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.User = "" })},
+		{"Account ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.Account = "" })},
+		{"Actor ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.Actor = "" })},
+		{"Types ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.Types = nil })},
+		{"only the first of Types used", "events selection", onQuery(func(q *twofa.EventQuery) { q.Types = q.Types[:min(1, len(q.Types))] })},
 		{"Since ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.Since = time.Time{} })},
-		{"Since excludes its own second", "events selection", onQuery(func(q *twofa.EventQuery) { q.Since = q.Since.Add(time.Second) })},
-		{"Before ignored", "events pages", onQuery(func(q *twofa.EventQuery) { q.Before = "" })},
+		{"Until ignored", "events selection", onQuery(func(q *twofa.EventQuery) { q.Until = time.Time{} })},
+		{"Account ignored if User is set", "events selection", onQuery(func(q *twofa.EventQuery) {
+			if q.User != "" {
+				q.Account = ""
+			}
+		})},
+		{"Types ignored after the first page", "events selection", onQuery(func(q *twofa.EventQuery) {
+			if q.Cursor != "" {
+				q.Types = nil
+			}
+		})},
+		{"Since ignored if Forward is set", "events selection", onQuery(func(q *twofa.EventQuery) {
+			if q.Forward {
+				q.Since = time.Time{}
+			}
+		})},
+		{"Next is empty after a short page", "events selection", shortPages(func(page *twofa.EventPage, q twofa.EventQuery) {
+			if len(page.Events) < q.Limit {
+				page.Next = ""
+			}
+		})},
+
+		{"Cursor ignored", "events pages", onQuery(func(q *twofa.EventQuery) { q.Cursor = "" })},
+		{"no Next", "events pages", onPage(func(_ twofa.EventQuery, page *twofa.EventPage) { page.Next = "" })},
+		{"Next is never empty", "events pages", onPage(func(q twofa.EventQuery, page *twofa.EventPage) { page.Next = cmp.Or(page.Next, q.Cursor, "0.0") })},
+		{"cursor is a number of events to skip", "events pages", offsets()},
+		{"cursor is a time, page begins after it", "events pages", timeCursor(false)},
+		{"cursor is a time, page begins with it", "events pages", timeCursor(true)},
+		{"cursor points one event too far", "events pages", tooFar()},
 		{"Limit ignored", "events pages", onQuery(func(q *twofa.EventQuery) { q.Limit = 0 })},
+		{"cursor works once", "events cursor", cursorOnce()},
+		{"malformed cursor is an empty page", "events malformed cursor", malformedIsEmpty()},
+		{"malformed cursor is ignored", "events malformed cursor", onQuery(func(q *twofa.EventQuery) {
+			if !strings.Contains(q.Cursor, ".") {
+				q.Cursor = ""
+			}
+		})},
 		{"Limit above 1000 accepted", "events limit", unlimited()},
-		{"Events ignores a canceled context", "canceled events", &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
+		{"Limit defaults to 1000", "events limit", onQuery(func(q *twofa.EventQuery) { q.Limit = cmp.Or(q.Limit, 1000) })},
+		{"Events ignores a canceled context", "canceled events", &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
 			return s.Events(context.WithoutCancel(ctx), q)
 		}}},
 	} {
 		t.Run(faulty.fault, func(t *testing.T) {
 			message := broken(t, faulty.rule, faulty.store, faulty.store)
 			require.Contains(t, message, "The rule: "+ruleNamed(t, faulty.rule).text)
+		})
+	}
+}
+
+// A store that drops any field of an event must be rejected, also if a later
+// release adds the field.
+func TestDroppedFieldsAreRejected(t *testing.T) {
+	event := reflect.TypeFor[twofa.Event]()
+	for i := range event.NumField() {
+		t.Run(event.Field(i).Name, func(t *testing.T) {
+			store := onEvent(func(e *twofa.Event) { reflect.ValueOf(e).Elem().Field(i).SetZero() })
+			require.NotEmpty(t, broken(t, "events stored", store, store))
+		})
+	}
+	actor := reflect.TypeFor[twofa.EventActor]()
+	for i := range actor.NumField() {
+		t.Run("Actor."+actor.Field(i).Name, func(t *testing.T) {
+			store := onEvent(func(e *twofa.Event) { reflect.ValueOf(&e.Actor).Elem().Field(i).SetZero() })
+			require.NotEmpty(t, broken(t, "events stored", store, store))
+		})
+	}
+}
+
+// A store that ignores any field of a query must be rejected.
+func TestIgnoredQueryFieldsAreRejected(t *testing.T) {
+	query := reflect.TypeFor[twofa.EventQuery]()
+	for i := range query.NumField() {
+		name := query.Field(i).Name
+		t.Run(name, func(t *testing.T) {
+			store := onQuery(func(q *twofa.EventQuery) { reflect.ValueOf(q).Elem().Field(i).SetZero() })
+			rule := map[string]string{"Forward": "events order", "Cursor": "events pages", "Limit": "events pages"}[name]
+			require.NotEmpty(t, broken(t, cmp.Or(rule, "events selection"), store, store))
 		})
 	}
 }
@@ -233,6 +352,7 @@ func TestFaultyPairsAreRejected(t *testing.T) {
 	}{
 		{"server with a cache", "read after write", caching(shared)},
 		{"server with its own records", "create", memstore.New()},
+		{"server with its own cursors", "events cursor", ownCursors(shared)},
 	} {
 		t.Run(faulty.fault, func(t *testing.T) {
 			require.NotEmpty(t, broken(t, faulty.rule, shared, faulty.b))
@@ -246,7 +366,9 @@ func TestEveryRuleCanFail(t *testing.T) {
 		get: func(*memstore.Store, context.Context, []string) ([]twofa.Record, error) {
 			return nil, errors.New("down")
 		},
-		list: func(*memstore.Store, context.Context, twofa.EventQuery) ([]twofa.Event, error) { return nil, nil },
+		list: func(*memstore.Store, context.Context, twofa.EventQuery) (twofa.EventPage, error) {
+			return twofa.EventPage{}, nil
+		},
 		swap: func(*call) error { return errors.New("down") },
 	}
 	for _, r := range storeRules() {
@@ -256,6 +378,12 @@ func TestEveryRuleCanFail(t *testing.T) {
 
 func TestStoreWithoutEventsPasses(t *testing.T) {
 	Run(t, func(*testing.T) twofa.Store { return struct{ twofa.Store }{memstore.New()} })
+}
+
+// A page may be short or even empty although more follow, and there may be an
+// empty page at the end.
+func TestStoreWithShortPagesPasses(t *testing.T) {
+	Run(t, func(*testing.T) twofa.Store { return shortPages(nil) })
 }
 
 func TestSharedStorePasses(t *testing.T) {
@@ -305,7 +433,7 @@ type faulty struct {
 	once sync.Once
 	get  func(s *memstore.Store, ctx context.Context, keys []string) ([]twofa.Record, error)
 	swap func(c *call) error
-	list func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error)
+	list func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error)
 }
 
 func (p *faulty) good() *memstore.Store {
@@ -332,7 +460,7 @@ func (p *faulty) Swap(ctx context.Context, prev string, next twofa.Record, event
 	return p.swap(c)
 }
 
-func (p *faulty) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
+func (p *faulty) Events(ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
 	if p.list == nil {
 		return p.good().Events(ctx, q)
 	}
@@ -392,17 +520,35 @@ func onGet(f func([]twofa.Record) []twofa.Record) *faulty {
 }
 
 func onQuery(f func(q *twofa.EventQuery)) *faulty {
-	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
 		f(&q)
 		return s.Events(ctx, q)
 	}}
 }
 
 func onEvents(f func([]twofa.Event)) *faulty {
-	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
-		found, err := s.Events(ctx, q)
-		f(found)
-		return found, err
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		page, err := s.Events(ctx, q)
+		f(page.Events)
+		return page, err
+	}}
+}
+
+// onEvent calls f for each event of a page.
+func onEvent(f func(e *twofa.Event)) *faulty {
+	return onEvents(func(es []twofa.Event) {
+		for i := range es {
+			f(&es[i])
+		}
+	})
+}
+
+// onPage calls f with each query and its page.
+func onPage(f func(q twofa.EventQuery, page *twofa.EventPage)) *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		page, err := s.Events(ctx, q)
+		f(q, &page)
+		return page, err
 	}}
 }
 
@@ -665,35 +811,280 @@ func aliasEventsIn() *faulty {
 	var given []twofa.Event
 	return &faulty{
 		swap: func(c *call) error { given = c.events; return c.pass() },
-		list: func(*memstore.Store, context.Context, twofa.EventQuery) ([]twofa.Event, error) {
+		list: func(*memstore.Store, context.Context, twofa.EventQuery) (twofa.EventPage, error) {
 			found := slices.Clone(given)
 			slices.Reverse(found)
-			return found, nil
+			return twofa.EventPage{Events: found}, nil
 		},
 	}
 }
 
+func aliasMACIn() *faulty {
+	given := map[string][]byte{} // by ID
+	store := onEvent(func(e *twofa.Event) { e.MAC = bytes.Clone(given[e.ID]) })
+	store.swap = func(c *call) error {
+		for _, e := range c.events {
+			given[e.ID] = e.MAC
+		}
+		return c.pass()
+	}
+	return store
+}
+
 func aliasEventsOut() *faulty {
-	var given []twofa.Event
-	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (_ []twofa.Event, err error) {
-		if given == nil {
+	var given twofa.EventPage
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (_ twofa.EventPage, err error) {
+		if given.Events == nil {
 			given, err = s.Events(ctx, q)
 		}
 		return given, err
 	}}
 }
 
-func unlimited() *faulty {
-	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
-		limit := q.Limit
-		var all []twofa.Event
-		for {
-			q.Limit = min(limit, 1000)
-			page, err := s.Events(ctx, q)
-			if all = append(all, page...); err != nil || limit <= 1000 || len(page) == 0 {
-				return all, err
-			}
-			q.Before = page[len(page)-1].ID
+func aliasBeforeOut() *faulty {
+	given := map[string][]byte{} // by ID
+	return onEvent(func(e *twofa.Event) {
+		if given[e.ID] == nil {
+			given[e.ID] = e.Before
 		}
+		e.Before = given[e.ID]
+	})
+}
+
+// everything returns all events that q selects, in its order, and ignores its
+// Cursor and Limit.
+func everything(ctx context.Context, s *memstore.Store, q twofa.EventQuery) ([]twofa.Event, error) {
+	var all []twofa.Event
+	q.Cursor, q.Limit = "", 1000
+	for {
+		page, err := s.Events(ctx, q)
+		if all = append(all, page.Events...); err != nil || page.Next == "" {
+			return all, err
+		}
+		q.Cursor = page.Next
+	}
+}
+
+// sliced returns a store whose list is a page of the events that choose returns.
+// A cursor is the ID of the last event of the page before it.
+func sliced(choose func(ctx context.Context, s *memstore.Store, q twofa.EventQuery) ([]twofa.Event, error)) *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (page twofa.EventPage, err error) {
+		all, err := choose(ctx, s, q)
+		start := slices.IndexFunc(all, func(e twofa.Event) bool { return e.ID == q.Cursor }) + 1
+		end := min(start+min(cmp.Or(q.Limit, 100), 1000), len(all))
+		if page.Events = all[start:end]; end > start && end < len(all) {
+			page.Next = all[end-1].ID
+		}
+		return page, err
+	}}
+}
+
+// filter applies a condition to the events of a query without the field that
+// ignore removes.
+func filter(condition func(q *twofa.EventQuery, e twofa.Event) bool, ignore func(q *twofa.EventQuery)) *faulty {
+	return sliced(func(ctx context.Context, s *memstore.Store, q twofa.EventQuery) ([]twofa.Event, error) {
+		wide := q
+		ignore(&wide)
+		all, err := everything(ctx, s, wide)
+		return slices.DeleteFunc(all, func(e twofa.Event) bool { return !condition(&q, e) }), err
+	})
+}
+
+func reversesPages() *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		forward := q.Forward
+		q.Forward = false
+		page, err := s.Events(ctx, q)
+		if forward {
+			slices.Reverse(page.Events)
+		}
+		return page, err
+	}}
+}
+
+// storedOrder is a correct store that knows in which order events were stored.
+type storedOrder struct {
+	*faulty
+	numbers map[string]int // by ID
+}
+
+func newStoredOrder(choose func(o storedOrder, all []twofa.Event, q twofa.EventQuery) []twofa.Event) storedOrder {
+	o := storedOrder{numbers: map[string]int{}}
+	o.faulty = sliced(func(ctx context.Context, s *memstore.Store, q twofa.EventQuery) ([]twofa.Event, error) {
+		all, err := everything(ctx, s, q)
+		return choose(o, all, q), err
+	})
+	o.swap = func(c *call) error {
+		for _, e := range c.events {
+			o.numbers[e.ID] = len(o.numbers)
+		}
+		return c.pass()
+	}
+	return o
+}
+
+func inOrderOfStoring() storedOrder {
+	return newStoredOrder(func(o storedOrder, all []twofa.Event, q twofa.EventQuery) []twofa.Event {
+		slices.SortFunc(all, func(a, b twofa.Event) int { return o.numbers[a.ID] - o.numbers[b.ID] })
+		if !q.Forward {
+			slices.Reverse(all)
+		}
+		return all
+	})
+}
+
+// only makes the fault apply to one direction.
+func (o storedOrder) only(forward bool) storedOrder {
+	bad, good := o.list, sliced(everything).list
+	o.list = func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		if q.Forward == forward {
+			return bad(s, ctx, q)
+		}
+		return good(s, ctx, q)
+	}
+	return o
+}
+
+// snapshot returns, on later pages, only events that were stored before the first
+// page was read.
+func snapshot() storedOrder {
+	first := 0
+	return newStoredOrder(func(o storedOrder, all []twofa.Event, q twofa.EventQuery) []twofa.Event {
+		if q.Cursor == "" {
+			first = len(o.numbers)
+		}
+		return slices.DeleteFunc(all, func(e twofa.Event) bool { return o.numbers[e.ID] >= first })
+	})
+}
+
+// dropsLate does not store an event that is older than one it has stored.
+func dropsLate() *faulty {
+	var newest time.Time
+	return onSwap(func(c *call) error {
+		c.events = slices.DeleteFunc(slices.Clone(c.events), func(e twofa.Event) bool { return e.Time.Before(newest) })
+		for _, e := range c.events {
+			newest = e.Time
+		}
+		return c.pass()
+	})
+}
+
+// wallClock returns the time that a clock in UTC shows if it is read as local
+// time.
+func wallClock(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	_, offset := t.Zone()
+	return t.Add(time.Duration(offset) * time.Second)
+}
+
+// shortPages is a correct store whose pages have at most two events, every second
+// page none, and the last none. Then it calls f, which may be nil.
+func shortPages(f func(page *twofa.EventPage, q twofa.EventQuery)) *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		given := q
+		cursor, skip := strings.CutPrefix(q.Cursor, "empty ")
+		if skip {
+			return twofa.EventPage{Next: cursor}, nil
+		}
+		if cursor == "end" {
+			return twofa.EventPage{}, nil
+		}
+		q.Limit = min(cmp.Or(q.Limit, 100), 2)
+		page, err := s.Events(ctx, q)
+		page.Next = "empty " + cmp.Or(page.Next, "end")
+		if f != nil {
+			f(&page, given)
+		}
+		return page, err
+	}}
+}
+
+func offsets() *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (page twofa.EventPage, err error) {
+		all, err := everything(ctx, s, q)
+		start, _ := strconv.Atoi(q.Cursor)
+		end := min(start+min(cmp.Or(q.Limit, 100), 1000), len(all))
+		if page.Events = all[start:end]; end < len(all) {
+			page.Next = strconv.Itoa(end)
+		}
+		return page, err
+	}}
+}
+
+// timeCursor uses the time of the last event as cursor. Events of the same second
+// are missed, or repeated if inclusive.
+func timeCursor(inclusive bool) *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (page twofa.EventPage, err error) {
+		all, err := everything(ctx, s, q)
+		if last, bad := time.Parse(time.RFC3339, q.Cursor); bad == nil {
+			all = slices.DeleteFunc(all, func(e twofa.Event) bool {
+				return e.Time.Before(last) == q.Forward && !e.Time.Equal(last) || e.Time.Equal(last) && !inclusive
+			})
+		}
+		end := min(min(cmp.Or(q.Limit, 100), 1000), len(all))
+		if page.Events = all[:end]; end < len(all) {
+			page.Next = all[end-1].Time.Format(time.RFC3339)
+		}
+		return page, err
+	}}
+}
+
+// tooFar uses the first event of the next page as cursor, and begins after it.
+func tooFar() *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (page twofa.EventPage, err error) {
+		all, err := everything(ctx, s, q)
+		start := slices.IndexFunc(all, func(e twofa.Event) bool { return e.ID == q.Cursor }) + 1
+		end := min(start+min(cmp.Or(q.Limit, 100), 1000), len(all))
+		if page.Events = all[start:end]; end < len(all) {
+			page.Next = all[end].ID
+		}
+		return page, err
+	}}
+}
+
+func cursorOnce() *faulty {
+	used := map[string]bool{}
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		if used[q.Cursor] && q.Cursor != "" {
+			return twofa.EventPage{}, errors.New("cursor has expired")
+		}
+		used[q.Cursor] = true
+		return s.Events(ctx, q)
+	}}
+}
+
+func malformedIsEmpty() *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		page, err := s.Events(ctx, q)
+		if errors.Is(err, twofa.ErrInvalid) {
+			return twofa.EventPage{}, nil
+		}
+		return page, err
+	}}
+}
+
+// ownCursors has the records and events of s, but accepts only cursors that it has
+// returned itself.
+func ownCursors(s *memstore.Store) *faulty {
+	returned := map[string]bool{"": true}
+	return &faulty{Store: s, list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		if !returned[q.Cursor] {
+			return twofa.EventPage{}, errors.New("no such cursor")
+		}
+		page, err := s.Events(ctx, q)
+		returned[page.Next] = true
+		return page, err
+	}}
+}
+
+func unlimited() *faulty {
+	return &faulty{list: func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+		if q.Limit <= 1000 {
+			return s.Events(ctx, q)
+		}
+		all, err := everything(ctx, s, q)
+		return twofa.EventPage{Events: all}, err
 	}}
 }

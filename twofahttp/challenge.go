@@ -70,8 +70,14 @@ func (x *exchange) rememberDays(account string, method twofa.Method) (int, error
 	if method != twofa.TOTP && method != twofa.SMS {
 		return 0, nil
 	}
-	p, err := x.m.Policy(x.ctx(), account)
+	p, err := x.policy(account)
 	return int(p.Remember / (24 * time.Hour)), err
+}
+
+// policy returns the policy in force for an account.
+func (x *exchange) policy(account string) (twofa.Policy, error) {
+	info, err := x.m.Account(twofa.AsHost("page"), account).Policy(x.ctx())
+	return info.Policy, err
 }
 
 // challengeView reports on the page what failed, or that the login could not

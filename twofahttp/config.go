@@ -129,7 +129,7 @@ func (c *Config) setDefaults() {
 		c.Stylesheet = styleCSS
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -49,7 +49,7 @@ func (x *exchange) checkAction(action string) (view, error) {
 // checkSafeMethod lets a GET, HEAD or OPTIONS request through if the proof for
 // the action can be used more than once, or on the page with the button.
 func (x *exchange) checkSafeMethod(account, action string) (view, error) {
-	p, err := x.m.Policy(x.ctx(), account)
+	p, err := x.policy(account)
 	if err != nil {
 		return view{}, err
 	}

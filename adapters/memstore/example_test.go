@@ -20,10 +20,10 @@ func Example() {
 		panic(err)
 	}
 
-	fmt.Println(m.SetPolicy(ctx, twofa.Host("start-up"), "acme", twofa.PolicyAuthenticator()))
-	events, err := store.Events(ctx, twofa.EventQuery{Account: "acme"})
-	fmt.Println(events[0].Type, events[0].Actor, events[0].Detail, err)
+	fmt.Println(m.Account(twofa.AsHost("start-up"), "acme").EnsurePolicy(ctx, twofa.PolicyAuthenticator()))
+	page, err := store.Events(ctx, twofa.EventQuery{Account: "acme"})
+	fmt.Println(page.Events[0].Type, page.Events[0].Actor.Kind, page.Events[0].Reason, err)
 	// Output:
 	// <nil>
-	// policy host start-up: totp required, SSO exempt, turned off by admin <nil>
+	// policy host start-up <nil>
 }

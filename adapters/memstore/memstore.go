@@ -11,27 +11,25 @@ package memstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/twofa-go/twofa"
 )
 
-// Events are stored in chunks so that adding one never copies the others.
-const (
-	chunk  = 500
-	chunks = 200
-)
+const maxEvents = 100_000
 
 // Store is a [twofa.Store] and a [twofa.EventReader]. It stores up to 100,000
-// events. When it is full, it drops the 500 oldest to make room for the next.
+// events. When it is full, it drops the oldest event for each new one.
 //
 // The zero Store is not usable. Create a Store with [New]. Its methods may be
 // called concurrently.
 type Store struct {
 	mu      sync.RWMutex
 	records map[string]record
-	events  [][]twofa.Event // oldest first
+	events  []*entry // oldest first
+	last    int64    // number of the event that was stored last
 }
 
 type record struct {
@@ -88,47 +86,109 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 }
 
 func (s *Store) keep(e twofa.Event) {
-	n := len(s.events)
-	if n == 0 || len(s.events[n-1]) == chunk {
-		if n == chunks {
-			s.events = slices.Delete(s.events, 0, 1)
-		}
-		s.events = append(s.events, make([]twofa.Event, 0, chunk))
+	s.last++
+	p := position{e.Time.Unix(), s.last}
+	i, _ := slices.BinarySearchFunc(s.events, p, (*entry).compare) // usually the end
+	s.events = slices.Insert(s.events, i, &entry{p, clone(e)})
+	if len(s.events) > maxEvents {
+		s.events[0] = nil // free its memory
+		s.events = s.events[1:]
 	}
-	last := &s.events[len(s.events)-1]
-	*last = append(*last, e)
 }
 
-// Events implements [twofa.EventReader]. It returns the event that was written
-// last first, regardless of the times in the events. If q.Before is the ID of
-// an event that is not stored, the result is empty. The only error it returns
-// is ctx.Err().
-func (s *Store) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
+// Events implements [twofa.EventReader]. Events are ordered by their time. Of
+// events in the same second, the one that was stored first is the older one. An
+// event that was dropped still works as a cursor. The only errors are ctx.Err()
+// and [twofa.ErrInvalid], for a malformed Cursor.
+func (s *Store) Events(ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return twofa.EventPage{}, err
 	}
-	limit := min(cmp.Or(max(q.Limit, 0), 100), 1000)
-	older := q.Before == ""
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var found []twofa.Event
-	for _, part := range slices.Backward(s.events) {
-		for _, e := range slices.Backward(part) {
-			if len(found) == limit {
-				return found, nil
-			}
-			if older && selects(q, e) {
-				found = append(found, e)
-			}
-			older = older || e.ID == q.Before
-		}
+	rest, err := s.after(q.Cursor, q.Forward)
+	if err != nil {
+		return twofa.EventPage{}, err
 	}
-	return found, nil
+	inOrder := slices.Backward(rest)
+	if q.Forward {
+		inOrder = slices.All(rest)
+	}
+	var (
+		page  twofa.EventPage
+		last  position
+		limit = min(cmp.Or(max(q.Limit, 0), 100), 1000)
+	)
+	for _, e := range inOrder {
+		if !selects(q, e.event) {
+			continue
+		}
+		if len(page.Events) == limit {
+			page.Next = last.String()
+			break
+		}
+		page.Events, last = append(page.Events, clone(e.event)), e.position
+	}
+	return page, nil
+}
+
+// after returns the entries that come after the cursor, oldest first.
+func (s *Store) after(cursor string, forward bool) ([]*entry, error) {
+	if cursor == "" {
+		return s.events, nil
+	}
+	p, err := parsePosition(cursor)
+	if err != nil {
+		return nil, err
+	}
+	i, found := slices.BinarySearchFunc(s.events, p, (*entry).compare)
+	switch {
+	case !forward:
+		return s.events[:i], nil
+	case found:
+		i++
+	}
+	return s.events[i:], nil
 }
 
 func selects(q twofa.EventQuery, e twofa.Event) bool {
 	return (q.User == "" || q.User == e.User) &&
 		(q.Account == "" || q.Account == e.Account) &&
-		(q.Type == "" || q.Type == e.Type) &&
-		!e.Time.Before(q.Since)
+		(q.Actor == "" || q.Actor == e.Actor.ID) &&
+		(len(q.Types) == 0 || slices.Contains(q.Types, e.Type)) &&
+		!e.Time.Before(q.Since) &&
+		(q.Until.IsZero() || e.Time.Before(q.Until))
+}
+
+// entry is a stored event.
+type entry struct {
+	position
+	event twofa.Event
+}
+
+// position is the place of an event in the order of all events. It also is the
+// content of a cursor, so that a cursor is valid even if its event was dropped.
+type position struct {
+	time int64 // Unix seconds
+	seq  int64 // unique; a larger number was stored later
+}
+
+func (p position) compare(other position) int {
+	return cmp.Or(cmp.Compare(p.time, other.time), cmp.Compare(p.seq, other.seq))
+}
+
+func (p position) String() string { return fmt.Sprintf("%d.%d", p.time, p.seq) }
+
+func parsePosition(cursor string) (p position, err error) {
+	_, err = fmt.Sscanf(cursor, "%d.%d", &p.time, &p.seq)
+	if err != nil || p.String() != cursor {
+		return p, fmt.Errorf("memstore: %w: EventQuery.Cursor: must be EventPage.Next of an earlier page, is %.40q", twofa.ErrInvalid, cursor)
+	}
+	return p, nil
+}
+
+// clone copies the memory that an event refers to.
+func clone(e twofa.Event) twofa.Event {
+	e.Before, e.After, e.MAC = slices.Clone(e.Before), slices.Clone(e.After), slices.Clone(e.MAC)
+	return e
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -84,10 +85,10 @@ func (d Dialect) rebind(query string) string {
 // outside strict mode truncates longer values without an error: two long keys
 // could become the same.
 const (
-	maxKey     = 512 // key of a record, user and account of an event
+	maxKey     = 512 // key of a record; user, account and actor of an event
 	maxVersion = 32
 	maxData    = 64 << 10
-	maxName    = 64 // ID and type of an event
+	maxName    = 64 // ID, type and MAC of an event
 )
 
 var errTooLong = errors.New("longer than a column allows")
@@ -98,9 +99,12 @@ func checkLengths(next twofa.Record, events []twofa.Event) error {
 			errTooLong, maxKey, maxVersion, maxData, len(next.Key), len(next.Version), len(next.Data))
 	}
 	for _, e := range events {
-		if max(len(e.User), len(e.Account)) > maxKey || max(len(e.ID), len(e.Type)) > maxName {
-			return fmt.Errorf("%w: event: user and account must be at most %d bytes, are %d and %d bytes; ID and type must be at most %d bytes, are %d and %d bytes",
-				errTooLong, maxKey, len(e.User), len(e.Account), maxName, len(e.ID), len(e.Type))
+		if max(len(e.User), len(e.Account), len(e.Actor.ID)) > maxKey || max(len(e.ID), len(e.Type), len(e.MAC)) > maxName {
+			return fmt.Errorf("%w: event: user, account and actor must be at most %d bytes, are %d, %d and %d bytes; ID, type and MAC must be at most %d bytes, are %d, %d and %d bytes",
+				errTooLong, maxKey, len(e.User), len(e.Account), len(e.Actor.ID), maxName, len(e.ID), len(e.Type), len(e.MAC))
+		}
+		if e.Seq > math.MaxInt64 {
+			return fmt.Errorf("%w: event: Seq must be at most %d, is %d", errTooLong, int64(math.MaxInt64), e.Seq)
 		}
 	}
 	return nil

@@ -11,7 +11,13 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-const insertEvents = "INSERT INTO twofa_events (id, time, type, user_id, account_id, data) "
+const (
+	insertEvents = "INSERT INTO twofa_events (id, time, type, user_id, account_id, actor_id, number, mac, data) "
+	eventRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	// PostgreSQL takes the type of a placeholder in VALUES to be text, so those
+	// that are not text need a cast.
+	typedEventRow = "(?, ?::bigint, ?, ?, ?, ?, ?::bigint, ?::bytea, ?)"
+)
 
 // eventRows returns a VALUES list for insertEvents. Each row has the columns
 // that queries select by and the whole event as JSON.
@@ -22,9 +28,10 @@ func eventRows(events []twofa.Event) (statement, error) {
 		if err != nil {
 			return statement{}, err
 		}
-		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, string(data))
+		mac := append([]byte{}, e.MAC...) // not NULL
+		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, e.Actor.ID, int64(e.Seq), mac, string(data))
 	}
-	rows.query = "VALUES (?, ?, ?, ?, ?, ?)" + strings.Repeat(", (?, ?, ?, ?, ?, ?)", len(events)-1)
+	rows.query = "VALUES " + eventRow + strings.Repeat(", "+eventRow, len(events)-1)
 	return rows, nil
 }
 
@@ -33,52 +40,68 @@ func insert(rows statement) statement {
 }
 
 // writeAndInsert returns a statement that runs write and inserts the rows if
-// write changed a row. PostgreSQL takes the type of a placeholder in VALUES to be
-// text, so the one that is not text needs a cast.
+// write changed a row.
 func writeAndInsert(write, rows statement) statement {
-	typed := strings.ReplaceAll(rows.query, "(?, ?,", "(?, ?::bigint,")
+	typed := strings.ReplaceAll(rows.query, eventRow, typedEventRow)
 	return statement{
 		"WITH written AS (" + write.query + " RETURNING 1) " + insertEvents + "SELECT e.* FROM written, (" + typed + ") AS e",
 		append(write.args, rows.args...),
 	}
 }
 
-// Events implements [twofa.EventReader]. It returns the newest event first. Of
-// events in the same second, the one inserted last comes first. If q.Before is
-// the ID of an event that is not stored, perhaps because the host has deleted it,
-// the result is empty.
-func (s *Store) Events(ctx context.Context, q twofa.EventQuery) ([]twofa.Event, error) {
-	st := selectEvents(q)
+// Events implements [twofa.EventReader]. Events are ordered by their time. Of
+// events in the same second, the one that was inserted first is usually the older
+// one. A cursor remains valid if the host deletes events, and on every server. If
+// q.Cursor is malformed, the error is [twofa.ErrInvalid].
+//
+// A query by user, by account, by account and type, or by actor reads only the
+// events that it returns. So does a query without any of these. Other conditions
+// are checked on each of the events that these select.
+func (s *Store) Events(ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+	page, err := s.events(ctx, q)
+	if err != nil {
+		return twofa.EventPage{}, fmt.Errorf("sqlstore: events: %w", err)
+	}
+	return page, nil
+}
+
+func (s *Store) events(ctx context.Context, q twofa.EventQuery) (page twofa.EventPage, err error) {
+	limit := min(cmp.Or(max(q.Limit, 0), 100), 1000)
+	st, err := selectEvents(q, limit+1) // one more, to know whether there is a next page
+	if err != nil {
+		return page, err
+	}
 	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(st.query), st.args...)
 	if err != nil {
-		return nil, fmt.Errorf("sqlstore: events: %w", err)
+		return page, err
 	}
 	defer rows.Close()
-	var found []twofa.Event
+	var last position
 	for rows.Next() {
+		if len(page.Events) == limit {
+			page.Next = last.String()
+			break
+		}
 		var (
 			data []byte
 			e    twofa.Event
 		)
-		if err := rows.Scan(&data); err != nil {
-			return nil, fmt.Errorf("sqlstore: events: %w", err)
+		if err := rows.Scan(&last.time, &last.seq, &data); err != nil {
+			return page, err
 		}
 		if err := json.Unmarshal(data, &e); err != nil {
-			return nil, fmt.Errorf("sqlstore: events: %w", err)
+			return page, err
 		}
-		found = append(found, e)
+		page.Events = append(page.Events, e)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("sqlstore: events: %w", err)
-	}
-	return found, nil
+	return page, rows.Err()
 }
 
-func selectEvents(q twofa.EventQuery) statement {
+func selectEvents(q twofa.EventQuery, limit int) (statement, error) {
 	where := []string{"1 = 1"}
 	var args []any
-	and := func(condition string, arg any) {
-		where, args = append(where, condition), append(args, arg)
+	and := func(condition string, arg ...any) {
+		where, args = append(where, condition), append(args, arg...)
 	}
 	if q.User != "" {
 		and("user_id = ?", q.User)
@@ -86,19 +109,58 @@ func selectEvents(q twofa.EventQuery) statement {
 	if q.Account != "" {
 		and("account_id = ?", q.Account)
 	}
-	if q.Type != "" {
-		and("type = ?", q.Type)
+	if q.Actor != "" {
+		and("actor_id = ?", q.Actor)
+		and("actor_id <> ''") // the condition of the index
+	}
+	if len(q.Types) > 0 {
+		types := make([]any, len(q.Types))
+		for i, t := range q.Types {
+			types[i] = t
+		}
+		and("type IN (?"+strings.Repeat(", ?", len(types)-1)+")", types...)
 	}
 	if !q.Since.IsZero() {
-		and("time >= ?", q.Since.Add(time.Second-1).Unix()) // rounded up, because stored times are whole seconds
+		and("time >= ?", roundUp(q.Since))
 	}
-	if q.Before != "" {
-		// The second condition implies the first, but MySQL uses an index only
-		// for the first.
-		and("time <= (SELECT time FROM twofa_events WHERE id = ?)", q.Before)
-		and("(time, seq) < (SELECT time, seq FROM twofa_events WHERE id = ?)", q.Before)
+	if !q.Until.IsZero() {
+		and("time < ?", roundUp(q.Until))
 	}
-	limit := min(cmp.Or(max(q.Limit, 0), 100), 1000)
-	query := "SELECT data FROM twofa_events WHERE " + strings.Join(where, " AND ") + " ORDER BY time DESC, seq DESC LIMIT ?"
-	return statement{query, append(args, limit)}
+	beyond, order := "<", "DESC"
+	if q.Forward {
+		beyond, order = ">", "ASC"
+	}
+	if q.Cursor != "" {
+		p, err := parsePosition(q.Cursor)
+		if err != nil {
+			return statement{}, err
+		}
+		// The second condition implies the first. But MySQL uses an index, and
+		// PostgreSQL skips partitions, only for the first.
+		and("time "+beyond+"= ?", p.time)
+		and("(time, seq) "+beyond+" (?, ?)", p.time, p.seq)
+	}
+	return statement{
+		"SELECT time, seq, data FROM twofa_events WHERE " + strings.Join(where, " AND ") +
+			" ORDER BY time " + order + ", seq " + order + " LIMIT ?",
+		append(args, limit),
+	}, nil
+}
+
+// roundUp returns t in Unix seconds, rounded up because stored times are whole
+// seconds.
+func roundUp(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
+
+// position is the place of an event in the order of all events, and the content
+// of a cursor. A cursor is therefore valid even if its event has been deleted.
+type position struct{ time, seq int64 }
+
+func (p position) String() string { return fmt.Sprintf("%d.%d", p.time, p.seq) }
+
+func parsePosition(cursor string) (p position, err error) {
+	_, err = fmt.Sscanf(cursor, "%d.%d", &p.time, &p.seq)
+	if err != nil || p.String() != cursor {
+		return p, fmt.Errorf("%w: EventQuery.Cursor: must be EventPage.Next of an earlier page, is %.40q", twofa.ErrInvalid, cursor)
+	}
+	return p, nil
 }

@@ -39,6 +39,8 @@
 // Events are stored until the host deletes them:
 //
 //	DELETE FROM twofa_events WHERE time < 1767225600 -- Unix seconds
+//
+// A large table can be partitioned by time. See docs/stores.md.
 package sqlstore
 
 import (
@@ -48,6 +50,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -55,6 +58,10 @@ import (
 // maxKeys is the largest number of keys in one query. Every database limits the
 // number of arguments. The lowest limit is 999, in SQLite before 3.32.
 const maxKeys = 500
+
+// swapTimeout bounds the time between an event and its commit. It is less than
+// the minute that a reader of events stays behind, see [twofa.EventReader].
+const swapTimeout = 30 * time.Second
 
 // Store is a [twofa.Store] and a [twofa.EventReader]. The zero Store is not
 // usable. Create a Store with [New]. Its methods may be called concurrently, by
@@ -116,9 +123,10 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 
 // Swap implements [twofa.Store]. It returns an error, and changes nothing, if the
 // key is longer than 512 bytes, the version longer than 32 bytes or the data
-// longer than 64 KB, or if an event has a user or account longer than 512 bytes
-// or an ID or type longer than 64 bytes.
+// longer than 64 KB, or if an event has a user, account or actor longer than 512
+// bytes or an ID, type or MAC longer than 64 bytes.
 //
+// Swap gives up after 30 seconds, so that no event is stored long after its time.
 // If the database rolls the change back because of another transaction (a
 // deadlock or a serialization failure), Swap returns ErrConflict. After any other
 // error of the database, the change may or may not have been made. The returned
@@ -127,6 +135,8 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 	if err := checkLengths(next, events); err != nil {
 		return fmt.Errorf("sqlstore: swap: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, swapTimeout)
+	defer cancel()
 	changed, err := s.change(ctx, prev, next, events)
 	switch {
 	case changed && err == nil:

@@ -14,7 +14,7 @@ import (
 
 func (w *world) policy(account string, p twofa.Policy) {
 	w.t.Helper()
-	require.NoError(w.t, w.SetPolicy(w.t.Context(), twofa.Host("test"), account, p))
+	require.NoError(w.t, w.Account(twofa.AsHost("test"), account).SetPolicy(w.t.Context(), p, ""))
 }
 
 // smsFallback accepts a text message as well as the authenticator, and
@@ -106,8 +106,9 @@ func TestAbuse_M13_PoliciesAreCopied(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = mine })
 	ada := w.enrolled("ada")
 	mine.Methods[0], mine.Actions["export"] = twofa.EmailLink, twofa.ActionRule{MaxAge: time.Hour}
-	p, err := w.Policy(t.Context(), "acme")
+	info, err := w.Account(twofa.AsHost("test"), "acme").Policy(t.Context())
 	require.NoError(t, err)
+	p := info.Policy
 	p.Actions["export"].Methods[0] = twofa.EmailLink
 	p.Actions["export"] = twofa.ActionRule{MaxAge: time.Hour}
 
@@ -165,7 +166,7 @@ func TestAbuse_L03_NoRuleLetsATextMessageChangeTheAuthenticator(t *testing.T) {
 	w := newWorld(t, byText)
 	p := smsFallback()
 	p.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {Methods: []twofa.Method{twofa.SMS}}}
-	err := w.SetPolicy(t.Context(), twofa.Host("test"), "acme", p)
+	err := w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), p, "")
 	require.ErrorContains(t, err, `Policy.Actions["factors"].Methods: must include TOTP`)
 	p.Actions[twofa.ActionFactors] = twofa.ActionRule{Methods: []twofa.Method{twofa.SMS, twofa.TOTP}}
 	w.policy("acme", p)
@@ -179,9 +180,9 @@ func TestSetPolicyOnlyReadsThePolicy(t *testing.T) {
 	shared.Fallback = []twofa.Method{twofa.SMS}
 	shared.Actions = map[string]twofa.ActionRule{export: {MaxAge: time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.SMS}}}
 	rush(t, 20, w.servers(2), func(m *twofa.Manager, i int) error {
-		return m.SetPolicy(t.Context(), twofa.Host("start"), "account"+strconv.Itoa(i%4), shared)
+		return m.Account(twofa.AsHost("start"), "account"+strconv.Itoa(i%4)).SetPolicy(t.Context(), shared, "")
 	})
-	p, err := w.Policy(t.Context(), "account1")
+	info, err := w.Account(twofa.AsHost("test"), "account1").Policy(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, shared, p)
+	require.Equal(t, shared, info.Policy)
 }

@@ -272,7 +272,7 @@ func TestAbuse_K10_LaterLoginWithoutTheWishEndsIt(t *testing.T) {
 func TestAbuse_K11_EachAccountDecidesForItself(t *testing.T) {
 	w := newWorld(t, remembering)
 	strict := twofa.Policy{Methods: []twofa.Method{twofa.TOTP}}
-	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), strict, ""))
 	_, ada := w.remembered("ada")
 	ada.account = "beta" // remembers browsers
 	require.Equal(t, twofa.NextDone, ada.begin())

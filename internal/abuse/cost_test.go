@@ -103,10 +103,10 @@ func TestCost(t *testing.T) {
 			require.NoError(t, err)
 		}, cost{0, 0}},
 		{"SetPolicy as it is", nil, func(w *world) *person {
-			require.NoError(w.t, w.SetPolicy(w.t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+			require.NoError(w.t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(w.t.Context(), twofa.PolicyAuthenticator(), ""))
 			return w.person("ada")
 		}, func(t *testing.T, p *person) {
-			require.NoError(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+			require.NoError(t, p.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
 		}, cost{1, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestCost(t *testing.T) {
 func TestCost_PolicyNeedsNoRoundTrip(t *testing.T) {
 	store := &counting{}
 	w := newWorld(t, func(c *twofa.Config) { store.Store, c.Store = c.Store, store })
-	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyOptional()))
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyOptional(), ""))
 	ada := w.enrolled("ada")
 	ada.account = "acme"
 	store.cost = cost{}

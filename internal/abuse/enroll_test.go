@@ -379,7 +379,7 @@ func TestAbuse_G01_G06_LastFactor(t *testing.T) {
 			ada.account = "acme"
 			ada.begin()
 			ada.enroll()
-			require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", c.policy))
+			require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), c.policy, ""))
 			id := ada.factor(0)
 			denied(t, ada.Remove(t.Context(), ada.caller(), id), twofa.ReasonMissing)
 			require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -456,7 +456,7 @@ func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
 // be enrolled.
 func TestAbuse_F17_EnrollmentBeforeTheAccountsChallenge(t *testing.T) {
 	w := newWorld(t)
-	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextDone, ada.begin(), "a password is enough in the other account")
 	ada.account = "acme"
@@ -483,7 +483,7 @@ func TestAbuse_F18_OldProofBeforeRequiredEnrollment(t *testing.T) {
 	ada.begin()
 	require.NoError(t, ada.send(twofa.SMS))
 	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
-	require.NoError(t, ada.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	require.NoError(t, ada.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
 	w.clock.Add(time.Hour)
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonEnroll)
 	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))

@@ -41,8 +41,8 @@ func TestAbuse_R01_M07_UnreadableRecordIsRefused(t *testing.T) {
 		{"user cut", func(s *harness.FaultStore) {
 			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = r.Data[:len(r.Data)-1] })
 		}},
-		{"user of a newer schema", func(s *harness.FaultStore) {
-			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = append([]byte("2"), r.Data[1:]...) })
+		{"user of another format", func(s *harness.FaultStore) {
+			s.Mangle = mangled("user/", func(r *twofa.Record) { r.Data = append([]byte("3"), r.Data[1:]...) })
 		}},
 		{"user of another version", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version += "x" }) }},
 		{"user without a version", func(s *harness.FaultStore) { s.Mangle = mangled("user/", func(r *twofa.Record) { r.Version = "" }) }},
@@ -59,7 +59,7 @@ func TestAbuse_R01_M07_UnreadableRecordIsRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, store := newFault(t)
-			require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+			require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
 			ada := w.enrolled("ada")
 			ada.account = "acme"
 			require.NoError(t, ada.stepUp(export))
@@ -190,7 +190,7 @@ func TestAbuse_R05_ZeroValuesOpenNothing(t *testing.T) {
 	denied(t, w.UseAction(t.Context(), twofa.Caller{}, export, ""), twofa.ReasonSignedOut)
 	denied(t, w.Revoke(t.Context(), twofa.Caller{}, "ada"), twofa.ReasonSignedOut)
 	require.ErrorIs(t, w.Erase(t.Context(), twofa.Caller{}, "ada"), twofa.ErrNotAllowed)
-	require.ErrorIs(t, w.SetPolicy(t.Context(), twofa.Caller{}, "acme", twofa.Policy{}), twofa.ErrNotAllowed)
+	require.ErrorIs(t, w.Account(twofa.Actor{}, "acme").SetPolicy(t.Context(), twofa.Policy{}, ""), twofa.ErrNotAllowed)
 	_, err := w.Verify(t.Context(), twofa.Client{}, twofa.Challenge{}, twofa.Proof{})
 	require.ErrorIs(t, err, twofa.ErrExpired)
 	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada"})

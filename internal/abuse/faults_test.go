@@ -343,12 +343,12 @@ var flows = []flow{
 	{
 		name: "policy", before: enrolledBefore,
 		do: func(h *holder) error {
-			return h.SetPolicy(h.t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator())
+			return h.Account(twofa.AsHost("test"), "acme").SetPolicy(h.t.Context(), twofa.PolicyAuthenticator(), "")
 		},
 		done: func(h *holder) bool {
-			p, err := h.Policy(h.t.Context(), "acme")
+			info, err := h.Account(twofa.AsHost("test"), "acme").Policy(h.t.Context())
 			require.NoError(h.t, err)
-			return p.Required
+			return info.Policy.Required
 		},
 	},
 	{
@@ -427,7 +427,7 @@ func (f flow) meet(t *testing.T, bad *fault, at int) bool {
 	list, err := store.Store.(twofa.EventReader).Events(t.Context(), twofa.EventQuery{})
 	require.NoError(t, err)
 	seen := map[string]bool{}
-	for _, e := range list {
+	for _, e := range list.Events {
 		require.False(t, seen[e.ID], "%s: the event %s is stored twice", where, e.Type)
 		seen[e.ID] = true
 	}

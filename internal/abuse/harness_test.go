@@ -205,6 +205,15 @@ func (p *person) token() string {
 	return u.Query().Get("token")
 }
 
+// notSignedIn checks that a token is no session, whether it is void or cannot be
+// read.
+func notSignedIn(t testing.TB, err error) {
+	t.Helper()
+	var d *twofa.DeniedError
+	require.ErrorAs(t, err, &d)
+	require.Contains(t, []twofa.Reason{twofa.ReasonSignedOut, twofa.ReasonUnreadable}, d.Reason)
+}
+
 func denied(t testing.TB, err error, reason twofa.Reason) {
 	t.Helper()
 	var d *twofa.DeniedError

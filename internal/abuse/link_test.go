@@ -254,8 +254,8 @@ func TestAbuse_I20_LinkIsInvalidAfterTheLogin(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			ada := w.enrolled("ada")
-			require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.Policy{
-				Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}, Fallback: []twofa.Method{twofa.EmailLink}, Required: true}))
+			require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.Policy{
+				Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}, Fallback: []twofa.Method{twofa.EmailLink}, Required: true}, ""))
 			ada.account = "acme"
 			ada.begin()
 			require.NoError(t, ada.send(twofa.EmailLink))

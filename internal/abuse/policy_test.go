@@ -99,13 +99,16 @@ func providerOf(by twofa.FirstFactorMethod) string {
 func TestAbuse_M05_UsersCannotChangeAPolicy(t *testing.T) {
 	w := newWorld(t)
 	w.policy("acme", twofa.PolicyAuthenticator())
-	ada := w.enrolled("ada")
-	ada.account = "acme"
-	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	require.ErrorIs(t, w.SetPolicy(t.Context(), ada.caller(), "acme", twofa.PolicyOptional()), twofa.ErrNotAllowed)
-	p, err := w.Policy(t.Context(), "acme")
+	// There is no actor for users. Staff must have seen the policy they change.
+	for _, actor := range []twofa.Actor{{}, twofa.AsStaff("", "no name"), twofa.AsStaff("s1", "no version")} {
+		account := w.Account(actor, "acme")
+		require.ErrorIs(t, account.SetPolicy(t.Context(), twofa.PolicyOptional(), ""), twofa.ErrNotAllowed)
+		require.ErrorIs(t, account.SetPolicy(t.Context(), twofa.PolicyOptional(), twofa.Overwrite), twofa.ErrNotAllowed)
+		require.ErrorIs(t, account.UnsetPolicy(t.Context(), ""), twofa.ErrNotAllowed)
+	}
+	info, err := w.Account(twofa.AsHost("test"), "acme").Policy(t.Context())
 	require.NoError(t, err)
-	require.True(t, p.Required)
+	require.True(t, info.Policy.Required)
 }
 
 func TestAbuse_M09_MembershipOfAStrictAccountNeedsEnrollment(t *testing.T) {

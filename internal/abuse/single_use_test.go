@@ -410,7 +410,7 @@ func TestAbuse_B10_NewSetWhileACodeIsRedeemed(t *testing.T) {
 
 func TestAbuse_B11_TurnedOffWhileItBecomesRequired(t *testing.T) {
 	required := func(t *testing.T, w *world) {
-		require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+		require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
 	}
 	for name, order := range map[string]func(t *testing.T, w *world, store *harness.BarrierStore, remove func() error){
 		"policy between read and write": func(t *testing.T, w *world, store *harness.BarrierStore, remove func() error) {

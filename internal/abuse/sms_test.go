@@ -361,7 +361,7 @@ func TestAbuse_J13_TextContainsOnlyTheAppAndTheCode(t *testing.T) {
 func TestAbuse_J14_TextMessagesAreNeverTheOnlyMethod(t *testing.T) {
 	w := newWorld(t)
 	alone := twofa.Policy{Methods: []twofa.Method{twofa.SMS}, Required: true}
-	require.ErrorContains(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", alone), "SMS is restricted")
+	require.ErrorContains(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), alone, ""), "SMS is restricted")
 	w.cfg.Policy = alone
 	_, err := twofa.New(w.cfg)
 	require.ErrorContains(t, err, "SMS is restricted")

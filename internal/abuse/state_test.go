@@ -62,7 +62,7 @@ func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 				{Session: twofa.ParseSession(token), Challenge: twofa.ParseChallenge(token), Client: ada.client},
 			} {
 				stored := ada.record("ada")
-				denied(t, open(ada, c), twofa.ReasonSignedOut)
+				notSignedIn(t, open(ada, c))
 				require.Equal(t, stored, ada.record("ada"), "%s as %s", kind, request)
 			}
 		}
@@ -211,7 +211,7 @@ func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	exempt := twofa.Policy{ExemptSSO: true, Required: true}
-	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", exempt))
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), exempt, ""))
 	for _, f := range []struct {
 		account, sso string
 		want         twofa.Next
@@ -245,7 +245,7 @@ func TestAbuse_E12_WrongCodeHasNoEffect(t *testing.T) {
 func TestAbuse_E13_Downgrade(t *testing.T) {
 	p := asked(t)
 	strict := twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink}, Required: true}
-	require.NoError(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", strict))
+	require.NoError(t, p.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), strict, ""))
 	p.account = "acme"
 	for name, policy := range map[string]twofa.Policy{
 		"all accepted":  strict,
@@ -254,7 +254,7 @@ func TestAbuse_E13_Downgrade(t *testing.T) {
 		"link":          twofa.PolicyEmailLink(),
 		"text":          twofa.PolicySMS(),
 	} {
-		require.NoError(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", policy))
+		require.NoError(t, p.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), policy, ""))
 		p.begin()
 		require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, p.login.Methods, name)
 		for _, m := range []twofa.Method{twofa.SMS, twofa.EmailLink} {
@@ -263,7 +263,7 @@ func TestAbuse_E13_Downgrade(t *testing.T) {
 		}
 	}
 	onlyLink := twofa.Policy{Methods: []twofa.Method{twofa.EmailLink}, Required: true}
-	require.ErrorContains(t, p.SetPolicy(t.Context(), twofa.Host("test"), "acme", onlyLink), "must include TOTP")
+	require.ErrorContains(t, p.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), onlyLink, ""), "must include TOTP")
 }
 
 // A session from a lenient policy is challenged under a strict one at the very
@@ -271,7 +271,7 @@ func TestAbuse_E13_Downgrade(t *testing.T) {
 // allows.
 func TestAbuse_E13_PolicyBecomesStricter(t *testing.T) {
 	w := newWorld(t)
-	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyEmailLink()))
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyEmailLink(), ""))
 	ada := w.person("ada")
 	ada.account = "acme"
 	ada.begin()
@@ -281,7 +281,7 @@ func TestAbuse_E13_PolicyBecomesStricter(t *testing.T) {
 	w.clock.Add(time.Hour)
 	late := ada.another()
 	require.NoError(t, late.send(twofa.EmailLink))
-	require.NoError(t, w.SetPolicy(t.Context(), twofa.Host("test"), "acme", twofa.PolicyAuthenticator()))
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonEnroll)
 	require.NoError(t, late.verify(twofa.EmailLink, late.token()))
 	require.Equal(t, twofa.NextEnroll, late.login.Next)
@@ -368,7 +368,7 @@ func TestAbuse_E16_NoResultWithAnError(t *testing.T) {
 		"Factors":    func() (any, error) { return w.Factors(t.Context(), ada.caller()) },
 		"Browsers":   func() (any, error) { return w.Browsers(t.Context(), ada.caller()) },
 		"Enrollment": func() (any, error) { return w.PendingEnrollment(t.Context(), ada.caller()) },
-		"Policy":     func() (any, error) { return w.Policy(t.Context(), "acme") },
+		"Policy":     func() (any, error) { return w.Account(twofa.AsHost("test"), "acme").Policy(t.Context()) },
 	}
 	alone := func(calls map[string]func() (any, error)) {
 		for name, call := range calls {

@@ -359,7 +359,7 @@ func (r *modelRun) edit() {
 func (r *modelRun) setPolicy() {
 	account, p := oneOf(r, "acme", "beta"), oneOf(r, modelPolicies()...)
 	r.rules.policies[account] = p
-	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().SetPolicy(r.t.Context(), twofa.Host("test"), account, p)))
+	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().Account(twofa.AsHost("test"), account).SetPolicy(r.t.Context(), p, "")))
 }
 
 func (r *modelRun) erase() {

@@ -278,7 +278,7 @@ func TestAbuse_K04_EventsThatForgetBrowsers(t *testing.T) {
 			other.enrollApp(eva, "replaces", idAfter(other.get("/2fa/").body, "replaces="))
 		}},
 		{"factor removed", func(s *site, other *browser) {
-			require.NoError(s.t, s.app.Manager().SetPolicy(s.t.Context(), twofa.Host("test"), "meadow", twofa.Policy{Remember: 30 * 24 * time.Hour}))
+			require.NoError(s.t, s.app.Manager().Account(twofa.AsHost("test"), "meadow").SetPolicy(s.t.Context(), twofa.Policy{Remember: 30 * 24 * time.Hour}, ""))
 			got := other.post("/2fa/", "/2fa/factors/remove", "id", idAfter(other.get("/2fa/").body, "replaces="))
 			require.Equal(s.t, "/2fa/?done=removed", got.location)
 			other.enrollApp(eva) // so that a challenge is possible

@@ -440,7 +440,7 @@ func TestAbuse_E10_EverySignInPathAsks(t *testing.T) {
 			if c.path == "single sign-on" { // the account does not trust its provider
 				p := twofa.PolicyEmailLink()
 				p.ExemptSSO = false
-				require.NoError(t, s.app.Manager().SetPolicy(t.Context(), twofa.Host("test"), "harbor", p))
+				require.NoError(t, s.app.Manager().Account(twofa.AsHost("test"), "harbor").SetPolicy(t.Context(), p, ""))
 			}
 			b := s.browser()
 			require.Equal(t, "/2fa/challenge", c.signIn(b).location)

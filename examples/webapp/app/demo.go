@@ -70,7 +70,7 @@ func (a *App) seed(ctx context.Context) error {
 	}
 	for _, acc := range DemoAccounts() {
 		if acc.Policy != nil { // before the account exists, so that it is never without its policy
-			if err := a.twofa.SetPolicy(ctx, twofa.Host("start-up"), acc.ID, *acc.Policy); err != nil {
+			if err := a.twofa.Account(twofa.AsHost("start-up"), acc.ID).EnsurePolicy(ctx, *acc.Policy); err != nil {
 				return err
 			}
 		}

@@ -264,7 +264,7 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 			s := newSite(t)
 			jon := s.as(c.email)
 			jon.enrollApp(c.email)
-			require.NoError(t, s.app.Manager().SetPolicy(t.Context(), twofa.Host("test"), "brook", c.policy))
+			require.NoError(t, s.app.Manager().Account(twofa.AsHost("test"), "brook").SetPolicy(t.Context(), c.policy, ""))
 			id := idAfter(jon.get("/2fa/").body, "replaces=")
 			require.Contains(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "a fresh code is needed")
 			jon.stepUp(c.email, twofa.ActionFactors)

@@ -1,13 +1,21 @@
 -- +goose Up
+-- The primary key begins with the time, and no other key is unique, so that the table can be partitioned by time.
 CREATE TABLE IF NOT EXISTS twofa_events (
-	seq        bigint GENERATED ALWAYS AS IDENTITY,
-	id         text COLLATE "C" NOT NULL UNIQUE,
-	time       bigint           NOT NULL, -- Unix seconds
-	type       text COLLATE "C" NOT NULL,
-	user_id    text COLLATE "C" NOT NULL,
-	account_id text COLLATE "C" NOT NULL,
-	data       text             NOT NULL, -- the whole event as JSON
+	seq           bigint           GENERATED ALWAYS AS IDENTITY, -- the order within a second
+	id            text COLLATE "C" NOT NULL,
+	time          bigint           NOT NULL, -- Unix seconds
+	type          text COLLATE "C" NOT NULL,
+	user_id       text COLLATE "C" NOT NULL,
+	account_id    text COLLATE "C" NOT NULL,
+	actor_id      text COLLATE "C" NOT NULL,
+	number        bigint           NOT NULL, -- the number of the event among those of its record
+	mac           bytea            NOT NULL, -- reserved
+	claimed_until bigint,                    -- reserved: NULL if there is no notice to send, 0 if it can be claimed, otherwise Unix seconds
+	data          text             NOT NULL, -- the whole event as JSON
 	PRIMARY KEY (time, seq)
 );
 CREATE INDEX IF NOT EXISTS twofa_events_user ON twofa_events (user_id, time, seq);
 CREATE INDEX IF NOT EXISTS twofa_events_account ON twofa_events (account_id, time, seq);
+CREATE INDEX IF NOT EXISTS twofa_events_type ON twofa_events (account_id, type, time, seq);
+CREATE INDEX IF NOT EXISTS twofa_events_actor ON twofa_events (actor_id, time, seq) WHERE actor_id <> '';
+CREATE INDEX IF NOT EXISTS twofa_events_notice ON twofa_events (claimed_until) WHERE claimed_until IS NOT NULL;

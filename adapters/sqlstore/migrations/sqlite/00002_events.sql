@@ -1,13 +1,21 @@
 -- +goose Up
+-- SQLite numbers the rows only if seq alone is the primary key. It has no partitions.
 CREATE TABLE IF NOT EXISTS twofa_events (
-	seq        INTEGER PRIMARY KEY,
-	id         TEXT    NOT NULL UNIQUE,
-	time       INTEGER NOT NULL, -- Unix seconds
-	type       TEXT    NOT NULL,
-	user_id    TEXT    NOT NULL,
-	account_id TEXT    NOT NULL,
-	data       TEXT    NOT NULL -- the whole event as JSON
+	seq           INTEGER PRIMARY KEY, -- the order within a second
+	id            TEXT    NOT NULL,
+	time          INTEGER NOT NULL, -- Unix seconds
+	type          TEXT    NOT NULL,
+	user_id       TEXT    NOT NULL,
+	account_id    TEXT    NOT NULL,
+	actor_id      TEXT    NOT NULL,
+	number        INTEGER NOT NULL, -- the number of the event among those of its record
+	mac           BLOB    NOT NULL, -- reserved
+	claimed_until INTEGER,          -- reserved: NULL if there is no notice to send, 0 if it can be claimed, otherwise Unix seconds
+	data          TEXT    NOT NULL  -- the whole event as JSON
 );
-CREATE INDEX IF NOT EXISTS twofa_events_time ON twofa_events (time, seq);
+CREATE UNIQUE INDEX IF NOT EXISTS twofa_events_time ON twofa_events (time, seq);
 CREATE INDEX IF NOT EXISTS twofa_events_user ON twofa_events (user_id, time, seq);
 CREATE INDEX IF NOT EXISTS twofa_events_account ON twofa_events (account_id, time, seq);
+CREATE INDEX IF NOT EXISTS twofa_events_type ON twofa_events (account_id, type, time, seq);
+CREATE INDEX IF NOT EXISTS twofa_events_actor ON twofa_events (actor_id, time, seq) WHERE actor_id <> '';
+CREATE INDEX IF NOT EXISTS twofa_events_notice ON twofa_events (claimed_until) WHERE claimed_until IS NOT NULL;

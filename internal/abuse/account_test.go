@@ -1,0 +1,187 @@
+package abuse
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
+)
+
+func (w *world) acme() *twofa.Account { return w.Account(twofa.AsHost("test"), "acme") }
+
+func TestPolicy_ChangeIsBasedOnTheVersionSeen(t *testing.T) {
+	w := newWorld(t)
+	before, err := w.acme().Policy(t.Context())
+	require.NoError(t, err)
+	require.True(t, before.Default)
+	require.Equal(t, w.cfg.Policy.Required, before.Policy.Required)
+
+	staff := w.Account(twofa.AsStaff("s1", "ticket 7"), "acme")
+	require.NoError(t, staff.SetPolicy(t.Context(), twofa.PolicyAuthenticator(), before.Version))
+	require.ErrorIs(t, staff.SetPolicy(t.Context(), twofa.PolicyOptional(), before.Version), twofa.ErrConflict, "it has changed since")
+	require.ErrorIs(t, staff.UnsetPolicy(t.Context(), before.Version), twofa.ErrConflict)
+	after, err := staff.Policy(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, twofa.PolicyInfo{Policy: twofa.PolicyAuthenticator(), Version: after.Version, Since: w.clock.Now().Truncate(time.Second).UTC(),
+		By: twofa.EventActor{Kind: "staff", ID: "s1"}}, after)
+	require.NoError(t, staff.SetPolicy(t.Context(), twofa.PolicyOptional(), after.Version))
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicySMS(), ""), "the host may replace whatever is in force")
+}
+
+func TestPolicy_OfTwoChangesToOneVersionOneWins(t *testing.T) {
+	w := newWorld(t)
+	info, err := w.acme().Policy(t.Context())
+	require.NoError(t, err)
+	policies := []twofa.Policy{twofa.PolicyAuthenticator(), twofa.PolicyEmailLink(), twofa.PolicySMS(), {Required: true}}
+	won := make([]bool, len(policies))
+	rush(t, len(policies), w.servers(2), func(m *twofa.Manager, i int) error {
+		err := m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), policies[i], info.Version)
+		if errors.Is(err, twofa.ErrConflict) {
+			return nil
+		}
+		won[i] = err == nil
+		return err
+	})
+	count := 0
+	for _, ok := range won {
+		if ok {
+			count++
+		}
+	}
+	require.Equal(t, 1, count)
+}
+
+// A server of an old release that restarts during a rollout must not put the old
+// policy back.
+func TestPolicy_EnsureDoesNotOverwrite(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.acme().EnsurePolicy(t.Context(), twofa.PolicyOptional()))
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	require.NoError(t, w.acme().EnsurePolicy(t.Context(), twofa.PolicyOptional()))
+	info, err := w.acme().Policy(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, twofa.PolicyAuthenticator(), info.Policy)
+	require.ErrorIs(t, w.acme().EnsurePolicy(t.Context(), twofa.Policy{TurnOff: "nobody"}), twofa.ErrInvalid)
+}
+
+func TestPolicy_UnsetAppliesTheDefault(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.acme().UnsetPolicy(t.Context(), ""))
+	require.Empty(t, w.types(), "there was nothing to unset")
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	require.NoError(t, w.acme().UnsetPolicy(t.Context(), ""))
+	info, err := w.acme().Policy(t.Context())
+	require.NoError(t, err)
+	require.True(t, info.Default)
+	require.Equal(t, []string{event.Policy, event.Policy}, w.types())
+	require.JSONEq(t, "null", string(w.events[1].After))
+	require.EqualValues(t, 2, w.events[1].Seq)
+}
+
+// A policy that cannot be read refuses everybody, and only the host can replace
+// it, with a word that says so.
+func TestAbuse_M07_UnreadablePolicyIsReplacedByTheHostAlone(t *testing.T) {
+	w, store := newFault(t)
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	spoiled := true
+	store.Mangle = func(r *twofa.Record) {
+		if spoiled && strings.HasPrefix(r.Key, "account/") {
+			r.Data = bytes.Clone(r.Data)
+			r.Data[len(r.Data)-1] ^= 1
+		}
+	}
+	store.Written = func(...twofa.Event) { spoiled = false }
+	var corrupt *twofa.RecordError
+	for name, try := range map[string]func() error{
+		"Policy":       func() error { _, err := w.acme().Policy(t.Context()); return err },
+		"SetPolicy":    func() error { return w.acme().SetPolicy(t.Context(), twofa.PolicyOptional(), "") },
+		"EnsurePolicy": func() error { return w.acme().EnsurePolicy(t.Context(), twofa.PolicyOptional()) },
+		"UnsetPolicy":  func() error { return w.acme().UnsetPolicy(t.Context(), "") },
+	} {
+		err := try()
+		require.ErrorAs(t, err, &corrupt, name)
+		require.ErrorIs(t, err, twofa.ErrUnavailable, name)
+		require.Equal(t, "account/acme", corrupt.Key, name)
+	}
+	require.ErrorIs(t, w.Account(twofa.AsStaff("s1", "x"), "acme").SetPolicy(t.Context(), twofa.PolicyOptional(), twofa.Overwrite), twofa.ErrNotAllowed)
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicySMS(), twofa.Overwrite))
+	info, err := w.acme().Policy(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, twofa.PolicySMS(), info.Policy)
+	last := w.events[len(w.events)-1]
+	require.Equal(t, event.Policy, last.Type)
+	require.JSONEq(t, "null", string(last.Before), "what was there cannot be read")
+}
+
+// A store that fails is not a record that can be overwritten.
+func TestPolicy_OverwriteNeedsTheStore(t *testing.T) {
+	w, store := newFault(t)
+	store.Read = func([]string) error { return errors.New("down") }
+	err := w.acme().SetPolicy(t.Context(), twofa.PolicyOptional(), twofa.Overwrite)
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	require.Empty(t, w.events)
+}
+
+func TestPolicy_EventSaysWhoChangedWhatAndWhy(t *testing.T) {
+	w := newWorld(t)
+	long := twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true, Actions: map[string]twofa.ActionRule{}}
+	for _, name := range strings.Fields("invoices members billing exports keys domains webhooks integrations") {
+		long.Actions[name] = twofa.ActionRule{MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}
+	}
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicyOptional(), ""))
+	info, err := w.acme().Policy(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, w.Account(twofa.AsStaff("s1", "ticket 7"), "acme").SetPolicy(t.Context(), long, info.Version))
+	e := w.events[1]
+	require.Equal(t, twofa.EventActor{Kind: "staff", ID: "s1"}, e.Actor)
+	require.Equal(t, "ticket 7", e.Reason)
+	require.Empty(t, e.Detail)
+	var before, after twofa.Policy
+	require.NoError(t, json.Unmarshal(e.Before, &before))
+	require.NoError(t, json.Unmarshal(e.After, &after))
+	require.Equal(t, twofa.PolicyOptional(), before)
+	require.Equal(t, long, after, "whole, however long")
+}
+
+func TestErrInvalid_NamesFieldRuleAndValue(t *testing.T) {
+	w := newWorld(t)
+	huge := twofa.Policy{Actions: map[string]twofa.ActionRule{}}
+	for i := range 2000 {
+		huge.Actions[strings.Repeat("x", 40)+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = twofa.ActionRule{MaxAge: time.Minute}
+	}
+	for text, err := range map[string]error{
+		"user ID":            w.Revoke(t.Context(), twofa.Host("test"), ""),
+		"user ID: must be 1": w.CredentialsChanged(t.Context(), twofa.Host("test"), "a\nb"),
+		"user ID: must":      w.Erase(t.Context(), twofa.Host("test"), strings.Repeat("x", 300)),
+		"account ID":         w.Account(twofa.AsHost("x"), "").SetPolicy(t.Context(), twofa.Policy{}, ""),
+		"account ID: must":   w.Account(twofa.AsHost("x"), "a\x00").UnsetPolicy(t.Context(), ""),
+		"at most 32768":      w.acme().SetPolicy(t.Context(), huge, ""),
+		"Policy.TurnOff":     w.acme().SetPolicy(t.Context(), twofa.Policy{TurnOff: "nobody"}, ""),
+	} {
+		require.ErrorIs(t, err, twofa.ErrInvalid, text)
+		require.NotErrorIs(t, err, twofa.ErrUnavailable, text)
+		require.ErrorContains(t, err, text)
+	}
+	require.Empty(t, w.types())
+}
+
+// An attacker who has the password can fill the record with used-up challenges,
+// but not by much.
+func TestRecord_StaysSmallUnderAttack(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	quiet := len(w.record("ada"))
+	thief := ada.browser("elsewhere")
+	for range 200 {
+		thief.begin()
+		_ = thief.verify(twofa.TOTP, "000000")
+		_ = thief.Cancel(t.Context(), thief.client, thief.login.Challenge)
+	}
+	require.Less(t, len(w.record("ada"))-quiet, 900, "of 32 challenges, 28 bytes each")
+}
