@@ -185,3 +185,20 @@ func TestRecord_StaysSmallUnderAttack(t *testing.T) {
 	}
 	require.Less(t, len(w.record("ada"))-quiet, 900, "of 32 challenges, 28 bytes each")
 }
+func TestPolicy_JSONIsInSeconds(t *testing.T) {
+	var p twofa.Policy
+	require.NoError(t, json.Unmarshal([]byte(`{"methods":["totp"],"remember":86400,"actions":{"export":{"max_age":300}}}`), &p))
+	require.Equal(t, 5*time.Minute, p.Actions["export"].MaxAge)
+	require.Equal(t, 24*time.Hour, p.Remember)
+	text, err := json.Marshal(p)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"methods":["totp"],"remember":86400,"actions":{"export":{"max_age":300}}}`, string(text))
+	for _, bad := range []string{`{"actions":{"export":{"max_age":0.5}}}`, `{"actions":{"export":{"max_age":"5m"}}}`, `{"required":"yes"}`,
+		`{"requierd":true}`, `{"remember":1e30}`, `[]`} {
+		require.ErrorIs(t, json.Unmarshal([]byte(bad), &p), twofa.ErrInvalid, bad)
+	}
+	require.NoError(t, json.Unmarshal([]byte(`{"remember":9223372036854775807}`), &p))
+	w := newWorld(t)
+	require.ErrorIs(t, w.acme().SetPolicy(t.Context(), p, ""), twofa.ErrInvalid, "a span that no Duration has")
+	require.ErrorIs(t, w.acme().SetPolicy(t.Context(), twofa.Policy{Actions: map[string]twofa.ActionRule{"x": {MaxAge: 300}}}, ""), twofa.ErrInvalid, "300 ns")
+}
