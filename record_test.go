@@ -69,6 +69,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 	kept(filled[userRecord](), &userRecord{})
 	kept(filled[accountRecord](), &accountRecord{})
 	kept(filled[numberRecord](), &numberRecord{})
+	kept(filled[configRecord](), &configRecord{})
 
 	full := fullTicket()
 	for i, v := 0, reflect.ValueOf(full); i < v.NumField(); i++ {
@@ -323,7 +324,7 @@ func goldenRecords() []recordBody {
 	policy := Policy{Methods: []Method{TOTP, SMS}, Fallback: []Method{SMS}, Required: true, ExemptSSO: true, Remember: 30 * day, TurnOff: TurnOffByAdmin,
 		Actions: map[string]ActionRule{"export": {MaxAge: time.Minute, Methods: []Method{TOTP}}}}
 	return []recordBody{fullRecord(), &accountRecord{Policy: storePolicy(policy, nil), Since: 1, ByKind: "staff", ByID: "s1", Seq: 7},
-		filled[numberRecord]()}
+		filled[numberRecord](), filled[configRecord]()}
 }
 
 func goldenEvent() Event {

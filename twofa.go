@@ -82,15 +82,20 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // Manager decides about second factors. Create one with [New] and share it. Its
 // methods may be called concurrently.
-type Manager struct{ cfg Config }
+type Manager struct {
+	cfg              Config
+	differenceLogged atomic.Int64 // Unix time of the last log line of Ready
+}
 
 // Config configures a [Manager]. A field is required unless its documentation
-// describes its zero value.
+// describes its zero value. All processes over one store must use the same
+// Config; see [Manager.Ready].
 type Config struct {
 	// Issuer is the name of the product in authenticator apps and messages, for
 	// example "Acme". It must have 1 to 64 bytes and no colon.
@@ -202,7 +207,8 @@ type Lifetimes struct {
 }
 
 // New returns a Manager for a configuration. If something is wrong with cfg, the
-// error lists every problem by field name. New copies cfg and does no I/O.
+// error lists every problem by field name. New copies cfg and does no I/O; call
+// [Manager.Ready] to check the store.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -201,4 +202,35 @@ func TestPolicy_JSONIsInSeconds(t *testing.T) {
 	w := newWorld(t)
 	require.ErrorIs(t, w.acme().SetPolicy(t.Context(), p, ""), twofa.ErrInvalid, "a span that no Duration has")
 	require.ErrorIs(t, w.acme().SetPolicy(t.Context(), twofa.Policy{Actions: map[string]twofa.ActionRule{"x": {MaxAge: 300}}}, ""), twofa.ErrInvalid, "300 ns")
+}
+func TestReady_ReportsAConfigThatDiffers(t *testing.T) {
+	var logs bytes.Buffer
+	w := newWorld(t, func(c *twofa.Config) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
+	first := w.Manager
+	require.NoError(t, first.Ready(t.Context()))
+	require.NoError(t, w.again().Ready(t.Context()))
+
+	w.cfg.SMS.Sender, w.cfg.Recovery.Viewable = nil, true
+	other := w.again()
+	for range 5 {
+		require.ErrorContains(t, other.Ready(t.Context()), "Recovery.Viewable, SMS.Sender")
+		require.NoError(t, first.Ready(t.Context()), "nothing is refused for it")
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "not ready"), "logged once")
+	w.clock.Add(61 * time.Minute) // the first process is gone
+	require.Error(t, other.Ready(t.Context()))
+	require.NoError(t, other.Ready(t.Context()), "the rollout is over")
+	require.Error(t, first.Ready(t.Context()))
+	require.Equal(t, 3, strings.Count(logs.String(), "not ready"))
+}
+
+func TestReady_NeedsStoreAndKeys(t *testing.T) {
+	w, store := newFault(t)
+	require.NoError(t, w.Ready(t.Context()))
+	w.cfg.Keys = ring(t, "other:ZmVkY2JhOTg3NjU0MzIxMFZVVFNSUVBPTk1MS0pJSEc=")
+	var record *twofa.RecordError
+	require.ErrorAs(t, w.again().Ready(t.Context()), &record)
+	require.Equal(t, "config/", record.Key)
+	store.Read = func([]string) error { return errors.New("down") }
+	require.ErrorIs(t, w.Ready(t.Context()), twofa.ErrUnavailable)
 }

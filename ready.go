@@ -1,0 +1,134 @@
+package twofa
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twofa-go/twofa/internal/seal"
+)
+
+// Ready reports whether this process can serve: the store can be read, the key
+// ring opens what other processes seal, and the parts of Config on which all
+// processes must agree are the same. Call it at start-up and in a health check.
+// It costs one read, and a write every ten minutes at most.
+//
+// A process whose Config differs, for example one without a Mailer, serves all
+// the same, because a rollout makes processes differ for a while. Ready then
+// returns an error that names the fields, and logs it at most once an hour.
+// Once no process has confirmed the other Config for an hour, this one's
+// becomes the expected one.
+//
+// Errors: [ErrUnavailable]; a [*RecordError] if the key ring lacks a key;
+// a plain error if Config differs.
+func (m *Manager) Ready(ctx context.Context) error {
+	var differ error
+	err := m.retryOnConflict(ctx, func() error {
+		var stored configRecord
+		old, err := m.get(ctx, configKey, &stored)
+		if err != nil {
+			return err
+		}
+		now, mine := m.now(), m.cfg.digests()
+		differ = nil
+		if names := stored.differences(mine); len(names) > 0 && old.Version != "" {
+			differ = fmt.Errorf("twofa: Config differs from that of other processes: %s", strings.Join(names, ", "))
+			if now.sub(stored.Confirmed) < confirmEvery*6 {
+				return nil
+			}
+		} else if old.Version != "" && now.sub(stored.Confirmed) < confirmEvery {
+			return nil
+		}
+		stored.Digests, stored.Confirmed = mine, now
+		return m.write(ctx, configKey, old.Version, &stored, nil)
+	})
+	if err != nil {
+		return err
+	}
+	if differ != nil {
+		m.logDifference(ctx, differ)
+	}
+	return differ
+}
+
+const (
+	configKey    = "config/"
+	confirmEvery = 10 * time.Minute
+)
+
+func (m *Manager) logDifference(ctx context.Context, differ error) {
+	now := m.now()
+	last := m.differenceLogged.Load()
+	if last != 0 && now.sub(unixTime(last)) < time.Hour || !m.differenceLogged.CompareAndSwap(last, int64(now)) {
+		return
+	}
+	m.cfg.Logger.ErrorContext(ctx, "twofa: not ready", "error", differ)
+}
+
+// configRecord is what all processes must agree on, under "config/".
+type configRecord struct {
+	seal.Unknown
+	Digests   []configDigest
+	Confirmed unixTime // when a process last found its Config to be the same
+}
+
+func (r *configRecord) Fields(c *seal.Codec) {
+	seal.List(c, 4, &r.Digests)
+	seal.Int(c, 8, &r.Confirmed)
+}
+
+func (r *configRecord) problem() string { return "" }
+
+// differences returns the names of the fields that differ.
+func (r *configRecord) differences(mine []configDigest) (names []string) {
+	for _, d := range mine {
+		if !slices.ContainsFunc(r.Digests, func(o configDigest) bool { return o.Name == d.Name && seal.Equal(o.Digest, d.Digest) }) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
+// configDigest is a field of Config and the digest of its value.
+type configDigest struct {
+	seal.Unknown
+	Name   string
+	Digest string
+}
+
+func (d *configDigest) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &d.Name)
+	seal.Text(c, 8, &d.Digest)
+}
+
+// digests returns the fields on which all processes must agree. A function
+// counts as set or not, since functions cannot be compared.
+func (c *Config) digests() (all []configDigest) {
+	add := func(name string, value ...string) {
+		all = append(all, configDigest{Name: name, Digest: seal.Digest(append([]string{name}, value...)...)})
+	}
+	ids := make([]string, 0, len(c.Keys.all()))
+	for _, k := range c.Keys.all() {
+		ids = append(ids, k.ID)
+	}
+	slices.Sort(ids)
+	link := ""
+	if c.Mail.LinkURL != nil {
+		link = c.Mail.LinkURL(LinkRequest{Token: NewSecret("token")})
+	}
+	add("Issuer", c.Issuer)
+	add("Keys", ids...)
+	add("Policy", c.Policy.String())
+	add("TOTP.Strict", strconv.FormatBool(c.TOTP.Strict))
+	add("Recovery.Codes", strconv.Itoa(c.Recovery.Codes))
+	add("Recovery.Viewable", strconv.FormatBool(c.Recovery.Viewable))
+	add("Mail.Mailer", strconv.FormatBool(c.Mail.Mailer != nil))
+	add("Mail.LinkURL", link)
+	add("SMS.Sender", strconv.FormatBool(c.SMS.Sender != nil))
+	add("SMS.Countries", slices.Sorted(slices.Values(c.SMS.Countries))...)
+	add("Lifetimes.Session", c.Lifetimes.Session.String())
+	return all
+}
