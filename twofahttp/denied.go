@@ -42,6 +42,9 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 			}
 		}
 		return redirectTo(x.loginURL(x.currentURL()))
+	case d.Reason == twofa.ReasonUnreadable:
+		// Another server may read the session, so it is not ended.
+		return redirectTo(x.loginURL(x.currentURL()))
 	case live:
 		return x.resumeSession()
 	}
@@ -57,7 +60,7 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 		return x.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}}.Encode()
 	case d.Action != "":
 		return x.path("setup") + "?start=1"
-	case d.Reason == twofa.ReasonSignedOut:
+	case d.Reason == twofa.ReasonSignedOut || d.Reason == twofa.ReasonUnreadable:
 		return x.cfg.LoginURL
 	case d.Reason == twofa.ReasonEnroll && x.session().IsZero():
 		return x.path("setup")

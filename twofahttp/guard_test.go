@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
@@ -207,4 +208,62 @@ func TestGuard_EndsRevokedSession(t *testing.T) {
 	require.NoError(t, h.m.Revoke(t.Context(), twofa.Host("test"), "ada"))
 	require.Equal(t, "/login?next=%2Fcontacts%3Fq%3D1", b.get("/contacts?q=1").Header.Get("Location"))
 	require.NotEqual(t, before, b.cookie(sessionCookie))
+}
+
+// While old and new servers run side by side, each meets sessions that only the
+// other one can read. It sends the user to the login page, but it must not
+// destroy the host's session, or the other server would lose it as well.
+func TestGuard_UnreadableSessionIsNotEnded(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.enroll("ada")
+	require.True(t, b.signedIn())
+	id := b.cookie(sessionCookie)
+	readable := h.sessions.byID[id]
+	other, err := twofa.New(twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: newKeys(t), User: h.user})
+	require.NoError(t, err)
+	result, err := other.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
+	require.NoError(t, err)
+
+	for name, unreadable := range map[string]string{"of another ring": result.Session.Reveal(), "of another format": readable[:len(readable)-4], "anything": "x"} {
+		h.sessions.byID[id] = unreadable
+		a := b.get("/contacts")
+		require.Equal(t, http.StatusSeeOther, a.StatusCode, name)
+		require.Equal(t, "/login?next=%2Fcontacts", a.Header.Get("Location"), name)
+		a = b.api("GET", "/contacts")
+		require.Equal(t, http.StatusUnauthorized, a.StatusCode, name)
+		require.Contains(t, a.Body, `"session_unreadable"`, name)
+		require.Equal(t, "/login", pageOf(t, a), name)
+		require.Equal(t, http.StatusSeeOther, b.get("/2fa/").StatusCode, name)
+		require.Equal(t, id, b.cookie(sessionCookie), "%s: the host's session lives", name)
+		require.Equal(t, unreadable, h.sessions.byID[id], name)
+	}
+	h.sessions.byID[id] = readable
+	require.True(t, b.signedIn(), "the next server reads it")
+}
+
+// An account that cannot be is refused. It must not sign the user out.
+func TestGuard_MalformedAccountDoesNotSignOut(t *testing.T) {
+	account := ""
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, w *twofahttp.Config) {
+		w.Account = func(*http.Request) string { return account }
+	})
+	b := h.browser()
+	b.login("ada")
+	require.True(t, b.signedIn())
+	id := b.cookie(sessionCookie)
+	for _, account = range []string{strings.Repeat("x", 600), "a\nb", " "} {
+		require.Equal(t, http.StatusForbidden, b.get("/contacts").StatusCode)
+		require.Equal(t, http.StatusForbidden, b.api("POST", "/contacts").StatusCode)
+		require.Equal(t, id, b.cookie(sessionCookie))
+	}
+	account = ""
+	require.True(t, b.signedIn())
+}
+
+func newKeys(t *testing.T) twofa.KeyRing {
+	t.Helper()
+	keys, err := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
+	require.NoError(t, err)
+	return keys
 }
