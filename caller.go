@@ -222,6 +222,9 @@ func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
 		fallback = nil // all accounts share the factors that it changes
 	}
 	f := s.facts(ticket{}, len(u.Emails) > 0)
+	if slices.ContainsFunc(f.unchecked, func(m Method) bool { return !slices.Contains(strength[:], m) }) {
+		f.has = without(f.has, EmailLink) // a factor of a newer release may be accepted and stronger
+	}
 	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
 	methods = without(methods, f.unchecked...)
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
