@@ -42,7 +42,8 @@ func (m *Manager) Ready(ctx context.Context) error {
 		} else if old.Version != "" && now.sub(stored.Confirmed) < confirmEvery {
 			return nil
 		}
-		stored.Digests, stored.Confirmed = mine, now
+		stored.expect(mine)
+		stored.Confirmed = now
 		return m.write(ctx, configKey, old.Version, &stored, nil)
 	})
 	if err != nil {
@@ -90,6 +91,20 @@ func (r *configRecord) differences(mine []configDigest) (names []string) {
 		}
 	}
 	return names
+}
+
+// expect replaces the digests of the fields that this release knows. Those of a
+// newer release are kept. Otherwise, its processes would report a difference
+// whenever an older one had confirmed the record.
+func (r *configRecord) expect(mine []configDigest) {
+	for _, d := range mine {
+		i := slices.IndexFunc(r.Digests, func(o configDigest) bool { return o.Name == d.Name })
+		if i < 0 {
+			r.Digests = append(r.Digests, d)
+			continue
+		}
+		r.Digests[i].Digest = d.Digest
+	}
 }
 
 // configDigest is a field of Config and the digest of its value.
