@@ -155,6 +155,7 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		s.emit(Event{Type: event.Removed, Method: f.Method, Session: t.sessionID, Detail: f.Name, Notice: true})
 		if len(s.Factors) == 0 {
 			s.Codes, s.Counters = nil, nil
+			s.dropAtReset()
 			s.emit(Event{Type: event.TurnedOff, Session: t.sessionID, Notice: true})
 		}
 		return nil

@@ -124,6 +124,20 @@ func (r *userRecord) problem() string {
 	return ""
 }
 
+// dropAtReset drops the fields of a newer release that do not survive a reset,
+// because they may be a way to sign in. It is called when the lists that a
+// reset empties are empty.
+func (r *userRecord) dropAtReset() {
+	r.DropAtReset()
+	for i := range r.Spent {
+		r.Spent[i].DropAtReset()
+	}
+	for name, sent := range r.SendTimes {
+		sent.DropAtReset()
+		r.SendTimes[name] = sent
+	}
+}
+
 // factor is an authenticator app or a phone. A factor of a kind that this
 // release does not know is kept and counts as enrolled; see facts.
 type factor struct {
