@@ -84,7 +84,9 @@ type modelRun struct {
 	seed       uint64
 	rng        *rand.Rand
 	rules      *model
-	servers    [2]*twofa.Manager // on one store
+	fleet      *fleet     // nil if all processes agree
+	servers    []*process // on one store
+	was        *process   // the process that answered the last call
 	clock      *twofatest.Clock
 	out        modelOutbox
 	devices    []*modelDevice
@@ -153,6 +155,7 @@ func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun 
 		setups: map[string]modelCall{}, seen: map[string]map[twofa.Method][]string{}, uris: map[string][]string{}}
 	r.rules = &model{t: t, now: harness.Start.Unix(), dir: map[string]twofa.User{}, policies: map[string]twofa.Policy{},
 		users: map[string]*modelUser{}, texts: map[string][]int64{}, app: map[appStep]string{}}
+	r.rules.plain = func(string) bool { return r.rules.cfg.Recovery.Viewable }
 	r.out.rules = r.rules
 	for _, id := range []string{"ada", "bob", "cyd"} {
 		r.newcomer(id)
@@ -178,7 +181,25 @@ func (r *modelRun) newcomer(id string) {
 }
 
 func (r *modelRun) configure(edit func(*twofa.Config)) {
-	cfg := twofa.Config{
+	cfg := r.config()
+	edit(&cfg)
+	r.rules.cfg = cfg
+	for range 2 {
+		r.start(cfg, process{link: true, sms: true, viewable: cfg.Recovery.Viewable})
+	}
+	r.rules.at = r.servers[0]
+}
+
+// start starts a process.
+func (r *modelRun) start(cfg twofa.Config, p process) {
+	m, err := twofa.New(cfg)
+	require.NoError(r.t, err)
+	p.server = m
+	r.servers = append(r.servers, &p)
+}
+
+func (r *modelRun) config() twofa.Config {
+	return twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
 		User: func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil },
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
@@ -187,26 +208,25 @@ func (r *modelRun) configure(edit func(*twofa.Config)) {
 		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
-	edit(&cfg)
-	r.rules.cfg = cfg
-	for i := range r.servers {
-		m, err := twofa.New(cfg)
-		require.NoError(r.t, err)
-		r.servers[i] = m
-	}
+}
+
+// modelMove is something that may happen next, and how often it does.
+type modelMove struct {
+	weight int
+	move   func()
 }
 
 // run makes the given number of calls. The weights keep users signed in most of
 // the time, so that most calls have something to change.
 func (r *modelRun) run(steps int) {
-	moves := []struct {
-		weight int
-		move   func()
-	}{
+	moves := []modelMove{
 		{100, r.pass}, {40, r.wakeAtAnEnd}, {70, r.beginSomehow}, {110, r.verifySomehow}, {40, r.sendSomehow}, {8, r.cancelSomehow}, {15, r.resumeSomehow},
 		{60, r.signIn}, {35, r.setUp}, {25, r.enrollSomehow}, {35, r.confirmSomehow}, {25, r.saveSomehow}, {8, r.regenerate},
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
 		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
+	}
+	if r.fleet != nil {
+		moves = append(moves, r.fleet.moves()...)
 	}
 	total := 0
 	for _, m := range moves {
@@ -227,11 +247,18 @@ func (r *modelRun) run(steps int) {
 // agree compares an answer with that of the model.
 func (r *modelRun) agree(what, want, said string) {
 	r.steps++
+	if r.fleet != nil {
+		what += " [" + r.rules.at.name + "]"
+	}
 	r.trace = append(r.trace, modelLine{r.rules.now, what, said})
 	if len(r.trace) > 400 {
 		r.trace = slices.Delete(r.trace, 0, 200)
 	}
 	if want == said || slices.Contains(strings.Split(want, "|"), said) {
+		r.was = r.rules.at
+		if r.fleet != nil {
+			r.fleet.called()
+		}
 		return
 	}
 	r.t.Fatalf("call %d of seed %d: %s\n  the model says  %s\n  the library says %s\nreplay with -run '^%s$' -model.seed %d\nwhat happened:\n%s",
@@ -257,9 +284,12 @@ func (r *modelRun) story(what string) string {
 // told describes an error in the words of the model.
 func told(err error) string {
 	var d *twofa.DeniedError
+	var record *twofa.RecordError
 	switch {
 	case err == nil:
 		return saysFine
+	case errors.As(err, &record):
+		return saysRefused
 	case errors.As(err, &d):
 		return saysDenied(d.Reason)
 	case errors.Is(err, twofa.ErrInvalidCode):
@@ -269,7 +299,7 @@ func told(err error) string {
 		return saysLocked(int64(twofa.RetryAfter(err) / time.Second))
 	}
 	for is, words := range map[error]string{twofa.ErrExpired: saysExpired, twofa.ErrNotAllowed: saysNotAllowed,
-		twofa.ErrNotEnrolled: saysNotEnrolled, twofa.ErrUnavailable: saysUnavailable} {
+		twofa.ErrNotEnrolled: saysNotEnrolled, twofa.ErrUnavailable: saysUnavailable, twofa.ErrInvalid: saysBadArgument} {
 		if errors.Is(err, is) {
 			return words
 		}
@@ -295,7 +325,13 @@ func toldLogin(l twofa.Result, err error) string {
 
 func (r *modelRun) chance(percent int) bool { return r.rng.IntN(100) < percent }
 
-func (r *modelRun) server() *twofa.Manager { return r.servers[r.rng.IntN(2)] }
+// server returns the process that answers the next call.
+func (r *modelRun) server() *twofa.Manager {
+	if r.fleet != nil {
+		return r.rules.at.server
+	}
+	return r.servers[r.rng.IntN(2)].server
+}
 
 func oneOf[T any](r *modelRun, list ...T) T { return list[r.rng.IntN(len(list))] }
 
@@ -378,15 +414,35 @@ func (h *modelHold) who() string {
 	return h.pass.user + " (" + h.device.name + ", session " + strconv.Itoa(h.pass.sid) + ") "
 }
 
-func (c modelCall) real() twofa.Caller {
+func (r *modelRun) real(c modelCall) twofa.Caller {
 	real := twofa.Caller{Account: c.account, Client: c.client}
 	if c.session != nil {
-		real.Session = twofa.ParseSession(c.session.token)
+		real.Session = twofa.ParseSession(r.present(c.session.token))
 	}
 	if c.challenge != nil {
-		real.Challenge = twofa.ParseChallenge(c.challenge.token)
+		real.Challenge = r.challenge(c.challenge)
 	}
 	return real
+}
+
+func (r *modelRun) challenge(h *modelHold) twofa.Challenge {
+	return twofa.ParseChallenge(r.present(h.token))
+}
+
+// present returns a token as the process that answers next understands it.
+func (r *modelRun) present(token string) string {
+	if r.rules.at.next {
+		return r.fleet.next.presentToken(token)
+	}
+	return token
+}
+
+// issued returns a token as the process that answered last issued it.
+func (r *modelRun) issued(token string, p *pass) string {
+	if r.fleet != nil {
+		return r.fleet.issued(token, p)
+	}
+	return token
 }
 
 func (c modelCall) rules() modelCaller {
@@ -408,11 +464,11 @@ func (r *modelRun) keep(d *modelDevice, l twofa.Result, g gift) *modelHold {
 	}
 	switch {
 	case g.session != nil:
-		r.sessions = append(r.sessions, &modelHold{g.session, l.Session.Reveal(), d})
+		r.sessions = append(r.sessions, &modelHold{g.session, r.issued(l.Session.Reveal(), g.session), d})
 		r.sessions = r.sessions[max(0, len(r.sessions)-300):]
 		return r.sessions[len(r.sessions)-1]
 	case g.challenge != nil:
-		r.challenges = append(r.challenges, &modelHold{g.challenge, l.Challenge.Reveal(), d})
+		r.challenges = append(r.challenges, &modelHold{g.challenge, r.issued(l.Challenge.Reveal(), g.challenge), d})
 		r.challenges = r.challenges[max(0, len(r.challenges)-60):]
 		return r.challenges[len(r.challenges)-1]
 	}
@@ -470,6 +526,9 @@ func (r *modelRun) look() {
 			r.check(modelCall{session: h, account: oneOf(r, h.pass.account, r.account()), client: h.device.client})
 		}
 	}
+	if r.fleet != nil {
+		r.fleet.look()
+	}
 	c, ok := r.caller()
 	if !ok {
 		return
@@ -478,14 +537,14 @@ func (r *modelRun) look() {
 	case 0:
 		r.check(c)
 	case 1:
-		f, err := r.server().Factors(r.t.Context(), c.real())
+		f, err := r.server().Factors(r.t.Context(), r.real(c))
 		r.agree(c.who()+"factors", r.rules.factors(c.rules()), toldFactors(f, err))
 	case 2:
 		if c.session != nil {
 			r.browsers(c)
 		}
 	case 3:
-		e, err := r.server().PendingEnrollment(r.t.Context(), c.real())
+		e, err := r.server().PendingEnrollment(r.t.Context(), r.real(c))
 		want, s := r.rules.enrollment(c.rules())
 		r.agree(c.who()+"enrollment", want, told(err))
 		r.sameSetup(e, s)
@@ -495,7 +554,7 @@ func (r *modelRun) look() {
 			return
 		}
 		client := r.client(h.device)
-		l, err := r.server().DescribeChallenge(r.t.Context(), client, twofa.ParseChallenge(h.token))
+		l, err := r.server().DescribeChallenge(r.t.Context(), client, r.challenge(h))
 		r.agree(h.who()+"offer", r.rules.offer(client, h.pass), toldLogin(l, err))
 	}
 }
@@ -504,7 +563,7 @@ func (r *modelRun) check(c modelCall) {
 	if c.session == nil {
 		return
 	}
-	r.agree(c.who()+"check in "+c.account, r.rules.check(c.rules()), told(r.server().Check(r.t.Context(), c.real())))
+	r.agree(c.who()+"check in "+c.account, r.rules.check(c.rules()), told(r.server().Check(r.t.Context(), r.real(c))))
 }
 
 func toldFactors(f twofa.Factors, err error) string {
@@ -519,7 +578,7 @@ func toldFactors(f twofa.Factors, err error) string {
 }
 
 func (r *modelRun) browsers(c modelCall) []twofa.Browser {
-	list, err := r.server().Browsers(r.t.Context(), c.real())
+	list, err := r.server().Browsers(r.t.Context(), r.real(c))
 	said := "browsers"
 	for _, b := range list {
 		said += " " + strconv.FormatBool(b.Remembered) + "/" + strconv.FormatBool(b.Current)

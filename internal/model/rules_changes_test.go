@@ -22,16 +22,22 @@ func (m *model) caller(c modelCaller) (u *modelUser, p *pass, why string) {
 		session := *c.session
 		session.account, p = c.account, &session
 	default:
-		return nil, nil, out
+		return nil, nil, m.signedOut(c.session)
 	}
 	if why := m.lookup(p.user, p.account); why != "" {
+		return nil, nil, why
+	}
+	if why := m.load(p.user, p.account); why != "" {
 		return nil, nil, why
 	}
 	u = m.user(p.user)
 	if !u.live(p) || u.stamp != m.dir[p.user].SecurityStamp || p.kind == "enroll" && u.spent[p.attempt] {
 		return nil, nil, out
 	}
-	if next, _ := m.owes(u, p.account, m.mailable(p.user), p); p.kind == "session" && next == twofa.NextChallenge {
+	switch next, _ := m.owes(u, p.account, m.mailable(p.user), p); {
+	case next == nextUnavailable:
+		return nil, nil, saysUnavailable
+	case p.kind == "session" && next == twofa.NextChallenge:
 		return nil, nil, saysDenied(twofa.ReasonChallenge)
 	}
 	return u, p, ""
@@ -83,10 +89,10 @@ func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.EnrollR
 	}
 	same := 0
 	for _, f := range u.factors {
-		if f.id == e.Replaces && f.method == e.Method {
+		if f.id == e.Replaces && (f.method == twofa.SMS) == (e.Method == twofa.SMS) {
 			return ""
 		}
-		if f.method == e.Method {
+		if m.shown(f) == e.Method {
 			same++
 		}
 	}
@@ -100,6 +106,9 @@ func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.EnrollR
 }
 
 func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetup, gift) {
+	if e.Method == twofa.SMS && !m.at.sms {
+		return saysUnavailable, nil, gift{}
+	}
 	if e.Method == twofa.SMS && !strings.HasPrefix(e.Phone, "+417") {
 		return saysNotAllowed, nil, gift{}
 	}
@@ -113,7 +122,7 @@ func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetu
 	if why != "" {
 		return why, nil, gift{}
 	}
-	s := &modelSetup{modelFactor: modelFactor{method: e.Method, name: e.Name}, sid: p.sid, attempt: m.id(), replaces: e.Replaces,
+	s := &modelSetup{modelFactor: modelFactor{method: e.Method, name: e.Name, kind: kindNamed(e.Name)}, sid: p.sid, attempt: m.id(), replaces: e.Replaces,
 		confirmed: e.Method == twofa.RecoveryCode, expires: m.now + 10*aMinute}
 	s.saved = m.cfg.Recovery.Codes < 1 || e.Method != twofa.RecoveryCode && u.left() > 0
 	u.setup = s
@@ -144,10 +153,21 @@ func (m *model) ownSetup(u *modelUser, p *pass) bool {
 	return u.setup != nil && u.setup.sid == p.sid && m.now < u.setup.expires
 }
 
+// openSetup returns why this process cannot continue the enrollment.
+func (m *model) openSetup(u *modelUser, p *pass) string {
+	switch {
+	case !m.ownSetup(u, p):
+		return saysExpired
+	case u.setup.kind != "" && !m.at.next:
+		return saysUnavailable
+	}
+	return ""
+}
+
 func (m *model) enrollment(c modelCaller) (string, *modelSetup) {
 	u, p, why := m.caller(c)
-	if why == "" && !m.ownSetup(u, p) {
-		why = saysExpired
+	if why == "" {
+		why = m.openSetup(u, p)
 	}
 	if why != "" {
 		return why, nil
@@ -196,12 +216,14 @@ func (m *model) saveCodes(c modelCaller) (string, gift) {
 // finish takes one of the two steps. The second one activates the factor.
 func (m *model) finish(c modelCaller, step func(*modelUser) string) (string, gift) {
 	u, p, why := m.caller(c)
-	if why == "" && !m.ownSetup(u, p) {
-		why = saysExpired
-	}
 	if why == "" {
-		why = step(u)
+		why = m.openSetup(u, p)
 	}
+	if why != "" {
+		return why, gift{}
+	}
+	before := u.clone()
+	why = step(u)
 	if why != "" {
 		return why, gift{}
 	}
@@ -209,6 +231,10 @@ func (m *model) finish(c modelCaller, step func(*modelUser) string) (string, gif
 		return gift{next: twofa.NextEnroll}.String() + gave(false, c.challenge != nil, false, false), gift{}
 	}
 	g := m.activate(u, p, c)
+	if g.next == nextUnavailable {
+		*u = before
+		return saysUnavailable, gift{}
+	}
 	return g.String(), g
 }
 
@@ -228,7 +254,11 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 	m.place(u, s)
 	u.clear(s.method)
 	m.newEpoch(u, p.sid)
-	p = p.prove(s.method, m.now)
+	method := s.method
+	if s.kind == passkey {
+		method = passkey
+	}
+	p = m.prove(p, method, m.now)
 	g := gift{next: twofa.NextDone}
 	if p.kind == "enroll" {
 		u.spent[p.attempt] = true
@@ -237,7 +267,7 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 		g.session = m.sessionOf(u, p)
 	}
 	if g.next == twofa.NextDone {
-		g.browser = m.recognize(u, c.client, p.account, s.method, false)
+		g.browser = m.recognize(u, c.client, p.account, method, false)
 	}
 	return g
 }
@@ -251,7 +281,7 @@ func (m *model) place(u *modelUser, s *modelSetup) {
 		if f.name == "" {
 			f.name = old.name
 		}
-		if old.method == twofa.SMS { // the old number is notified if its limits allow
+		if old.method == twofa.SMS && m.at.sms { // the old number is notified if its limits allow
 			m.claimNumber(old.what + ", replaced")
 		}
 		u.factors[i] = f
@@ -303,10 +333,13 @@ func (m *model) remove(c modelCaller, id string) string {
 	if why != "" {
 		return why
 	}
+	if m.cannotReadPolicies(p) {
+		return saysRefused
+	}
 	left := slices.Delete(slices.Clone(u.factors), i, i+1)
 	for _, in := range append(slices.Clone(m.dir[p.user].Members), twofa.Member{Account: p.account}) { // each account must allow it
 		pol := m.policy(in.Account)
-		bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, f.method) })
+		bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, m.shown(f)) })
 		needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
 		if bare && (needed || pol.TurnOff != twofa.TurnOffByUser) {
 			return saysNotAllowed
@@ -320,6 +353,12 @@ func (m *model) remove(c modelCaller, id string) string {
 	return saysFine
 }
 
+// cannotReadPolicies reports whether this process must refuse the policy of an
+// account of the user.
+func (m *model) cannotReadPolicies(p *pass) bool {
+	return slices.ContainsFunc(m.dir[p.user].Members, func(in twofa.Member) bool { return m.load(p.user, in.Account) != "" })
+}
+
 func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 	u, p, why := m.caller(c)
 	if why == "" {
@@ -330,7 +369,7 @@ func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 		return why, nil
 	case u.left() == 0:
 		return saysNotEnrolled, nil
-	case !m.cfg.Recovery.Viewable:
+	case !m.at.viewable || !m.plain(p.user):
 		return saysNotAllowed, nil
 	}
 	return saysFine, u
@@ -338,12 +377,15 @@ func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 
 func (m *model) factors(c modelCaller) string {
 	u, p, why := m.caller(c)
+	if why == "" && m.cannotReadPolicies(p) {
+		why = saysRefused
+	}
 	if why != "" {
 		return why
 	}
-	s := strconv.Itoa(u.left()) + " of " + strconv.Itoa(len(u.codes)) + " codes, pending " + strconv.FormatBool(m.ownSetup(u, p))
+	s := strconv.Itoa(u.left()) + " of " + strconv.Itoa(len(u.codes)) + " codes, pending " + strconv.FormatBool(m.openSetup(u, p) == "")
 	for _, f := range u.factors {
-		s += ", " + string(f.method) + " " + f.name
+		s += ", " + string(m.shown(f)) + " " + f.name
 	}
 	return s
 }
@@ -394,7 +436,11 @@ func (m *model) forget(c modelCaller, i int) string {
 // c.session. A user may call it only for themselves.
 func (m *model) revoke(c modelCaller, user string, host, keep bool) string {
 	survivor := 0
-	if !host {
+	if host {
+		if why := m.load(user, ""); why != "" {
+			return why
+		}
+	} else {
 		if m.opens(c.session, c.client, "session") && c.session.user != user {
 			return saysNotAllowed
 		}

@@ -102,11 +102,11 @@ func (m *model) matching(uri, code string) (step int64, ok bool) {
 
 func (m *model) tryTOTP(u *modelUser, code string) bool {
 	for i, f := range u.factors {
-		if f.method != twofa.TOTP {
+		if m.shown(f) != twofa.TOTP || !m.checks(f) {
 			continue
 		}
 		if step, ok := m.matching(f.what, code); ok && step > f.step {
-			u.factors[i].step = step
+			u.factors[i].step, m.matched = step, f.kind
 			return true
 		}
 	}
@@ -281,6 +281,9 @@ func (u *modelUser) number() string {
 func (m *model) cancel(c twofa.Client, p *pass) string {
 	if !m.opens(p, c, "login", "action", "enroll") {
 		return saysExpired
+	}
+	if why := m.load(p.user, p.account); why != "" {
+		return why
 	}
 	u := m.user(p.user)
 	if !u.live(p) || u.spent[p.attempt] {

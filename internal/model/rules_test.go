@@ -1,6 +1,7 @@
 package model
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -23,7 +24,21 @@ type model struct {
 	down     bool               // mail server and gateway accept nothing
 	lastID   int
 	app      map[appStep]string // codes of the apps, computed once
+	matched  twofa.Method       // kind of the factor that the last right code was for
 	t        testing.TB
+
+	// at is the process that answers the next call. All agree, except in a fleet.
+	at      *process
+	refused func(key string) bool  // whether this release must refuse a record; nil if there is no other
+	plain   func(user string) bool // whether the recovery codes are stored as they are
+}
+
+// process is what the processes on one store differ in.
+type process struct {
+	name                string
+	next                bool // runs the next release
+	link, sms, viewable bool // what is configured
+	server              *twofa.Manager
 }
 
 // modelUser is the state of a user. If epoch is 0, there is none.
@@ -44,6 +59,7 @@ type modelUser struct {
 type modelFactor struct {
 	id     string
 	method twofa.Method
+	kind   twofa.Method // if not empty, only the next release can check it: passkey or hashMethod
 	name   string
 	what   string // the app's URI, or the number
 	step   int64
@@ -103,6 +119,11 @@ type pass struct {
 	browser, host string
 	action, what  string
 	sent          int
+
+	// Fields of the next release in the token that the pass was made from, and
+	// whether one of them must be understood.
+	extras map[string]string
+	must   bool
 }
 
 // modelCaller is a twofa.Caller with parsed tokens.
@@ -129,6 +150,8 @@ const (
 	saysNotAllowed  = "not allowed"
 	saysNotEnrolled = "not enrolled"
 	saysUnavailable = "unavailable"
+	saysRefused     = "record refused"
+	saysBadArgument = "invalid argument"
 
 	aMinute = 60
 	anHour  = 60 * aMinute
@@ -212,18 +235,18 @@ func (p *pass) from(c twofa.Client) bool {
 }
 
 func (m *model) opens(p *pass, c twofa.Client, kinds ...string) bool {
-	return p != nil && among(kinds, p.kind) && m.now < p.expires && p.from(c)
+	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < p.expires && p.from(c)
 }
 
 // The decision.
 
-func (u *modelUser) enrolled(mail bool) (l []twofa.Method) {
-	for _, method := range []twofa.Method{twofa.TOTP, twofa.SMS} {
-		if slices.ContainsFunc(u.factors, func(f modelFactor) bool { return f.method == method }) {
+func (m *model) enrolled(u *modelUser, account string, mail bool) (l []twofa.Method) {
+	for _, method := range []twofa.Method{twofa.TOTP, twofa.SMS, passkey} {
+		if slices.ContainsFunc(u.factors, func(f modelFactor) bool { return m.shown(f) == method }) {
 			l = append(l, method)
 		}
 	}
-	if mail {
+	if mail && (m.at.link || among(m.policy(account).Methods, twofa.EmailLink)) {
 		l = append(l, twofa.EmailLink)
 	}
 	return l
@@ -240,6 +263,75 @@ func (u *modelUser) left() (n int) {
 	return n
 }
 
+// unchecked returns the methods of have that this process cannot check.
+func (m *model) unchecked(u *modelUser, have []twofa.Method) (l []twofa.Method) {
+	for _, method := range have {
+		can := method == twofa.EmailLink && m.at.link
+		for _, f := range u.factors {
+			can = can || m.shown(f) == method && m.checks(f)
+		}
+		if !can {
+			l = append(l, method)
+		}
+	}
+	return l
+}
+
+// shown returns the method of a factor as this process sees it.
+func (m *model) shown(f modelFactor) twofa.Method {
+	if f.kind == passkey && !m.at.next {
+		return passkey
+	}
+	return f.method
+}
+
+func (m *model) checks(f modelFactor) bool {
+	return (f.kind == "" || m.at.next) && (f.method != twofa.SMS || m.at.sms)
+}
+
+// as returns the method that a proof counts as on this process.
+func (m *model) as(method twofa.Method) twofa.Method {
+	switch {
+	case m.at.next && method == passkey:
+		return twofa.TOTP
+	case m.at.next && method == byBrowser(passkey):
+		return byBrowser(twofa.TOTP)
+	}
+	return method
+}
+
+// except returns l without some of its elements.
+func except(l []twofa.Method, gone ...twofa.Method) []twofa.Method {
+	return slices.DeleteFunc(slices.Clone(l), func(x twofa.Method) bool { return among(gone, x) })
+}
+
+// reads reports whether this process understands a token.
+func (m *model) reads(p *pass) bool { return m.at.next || !p.must }
+
+// load returns why a process cannot read the record of a user, and the policy
+// of an account if it is not empty.
+func (m *model) load(user, account string) string {
+	if m.refused == nil || m.at.next || !m.refused("user/"+user) && (account == "" || !m.refused("account/"+account)) {
+		return ""
+	}
+	return saysRefused
+}
+
+// clone returns a copy, for a call that changes nothing after all.
+func (u *modelUser) clone() modelUser {
+	c := *u
+	c.factors, c.codes, c.counters, c.spent = slices.Clone(u.factors), maps.Clone(u.codes), maps.Clone(u.counters), maps.Clone(u.spent)
+	c.grants, c.browsers, c.sent, c.sends = slices.Clone(u.grants), slices.Clone(u.browsers), slices.Clone(u.sent), maps.Clone(u.sends)
+	if u.setup != nil {
+		s := *u.setup
+		c.setup = &s
+	}
+	return c
+}
+
+// nextUnavailable means that only another process can check the user's factors.
+const nextUnavailable twofa.Next = saysUnavailable
+
 // strongest returns the strongest method of have that is accepted, and the
 // accepted ones that the policy names as fallback.
 func strongest(have, accepted, fallback []twofa.Method) (l []twofa.Method) {
@@ -251,45 +343,73 @@ func strongest(have, accepted, fallback []twofa.Method) (l []twofa.Method) {
 	return l
 }
 
-func (p *pass) proven(methods ...twofa.Method) bool {
-	return slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool { return among(methods, x.Method) })
+func (m *model) proven(p *pass, methods ...twofa.Method) bool {
+	return slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool { return among(methods, m.as(x.Method)) })
 }
 
-func (p *pass) provenAt(method twofa.Method) (at int64, ok bool) {
+func (m *model) provenAt(p *pass, method twofa.Method) (at int64, ok bool) {
 	for _, x := range p.proofs {
-		if x.Method == method {
-			return x.At.Unix(), true
+		if m.as(x.Method) == method {
+			at, ok = max(at, x.At.Unix()), true
 		}
 	}
-	return 0, false
+	return at, ok
+}
+
+// proves reports whether one of the methods was proven. A recovery code counts
+// as any, and a remembered browser as the method that was proven in it.
+func (m *model) proves(p *pass, pol twofa.Policy, methods []twofa.Method) bool {
+	remembered := slices.ContainsFunc(methods, func(method twofa.Method) bool {
+		at, ok := m.provenAt(p, byBrowser(method))
+		return ok && p.at-at < int64(pol.Remember/time.Second)
+	})
+	return remembered || m.proven(p, twofa.RecoveryCode) || m.proven(p, methods...)
 }
 
 // owes returns what must still be proven in an account.
 func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Next, []twofa.Method) {
-	pol, have := m.policy(account), u.enrolled(mail)
+	pol, have := m.policy(account), m.enrolled(u, account, mail)
 	if pol.ExemptSSO && p.by == twofa.BySSO && account != "" && p.sso == account {
 		return twofa.NextDone, nil
 	}
+	cannot := m.unchecked(u, have)
+	if len(except(cannot, twofa.EmailLink)) > 0 { // a mailbox replaces no factor
+		have = except(have, twofa.EmailLink)
+	}
 	ask := strongest(have, pol.Methods, pol.Fallback)
-	if len(ask) > 0 {
-		remembered := slices.ContainsFunc(ask, func(method twofa.Method) bool {
-			at, ok := p.provenAt(byBrowser(method))
-			return ok && p.at-at < int64(pol.Remember/time.Second)
-		})
-		if remembered || p.proven(twofa.RecoveryCode) || p.proven(ask...) {
-			return twofa.NextDone, nil
-		}
+	switch {
+	case len(ask) > 0 && m.proves(p, pol, ask):
+		return twofa.NextDone, nil
+	case len(cannot) > 0:
+		return m.owesElsewhere(u, pol, p, ask, except(have, cannot...), cannot)
+	case len(ask) > 0:
 		return twofa.NextChallenge, u.orCode(ask)
 	}
 	// The user's strongest method comes first even if it is not accepted. A
 	// mailbox comes first only if something is required.
-	if len(have) > 0 && (pol.Required || have[0] != twofa.EmailLink) && !p.proven(have[0], twofa.RecoveryCode) {
+	if len(have) > 0 && (pol.Required || have[0] != twofa.EmailLink) && !m.proven(p, have[0], twofa.RecoveryCode) {
 		return twofa.NextChallenge, u.orCode(have[:1])
 	}
 	if pol.Required {
 		return twofa.NextEnroll, nil
 	}
 	return twofa.NextDone, nil
+}
+
+// owesElsewhere returns what a user must prove who has a factor that only
+// another process can check: another factor, or a recovery code.
+func (m *model) owesElsewhere(u *modelUser, pol twofa.Policy, p *pass, ask, can, cannot []twofa.Method) (twofa.Next, []twofa.Method) {
+	ask = except(ask, cannot...)
+	if len(ask) == 0 {
+		ask = strongest(except(can, twofa.EmailLink), pol.Methods, pol.Fallback)
+	}
+	switch ask = u.orCode(ask); {
+	case m.proves(p, pol, except(ask, twofa.RecoveryCode)):
+		return twofa.NextDone, nil
+	case len(ask) == 0:
+		return nextUnavailable, nil
+	}
+	return twofa.NextChallenge, ask
 }
 
 func (u *modelUser) orCode(ask []twofa.Method) []twofa.Method {
@@ -304,6 +424,8 @@ func (m *model) advance(u *modelUser, account string, p *pass) gift {
 	next, methods := m.owes(u, account, m.mailable(p.user), p)
 	q := *p
 	switch next {
+	case nextUnavailable:
+		return gift{next: next}
 	case twofa.NextDone:
 		return gift{next: next, session: m.sessionOf(u, p)}
 	case twofa.NextEnroll:
@@ -329,10 +451,10 @@ func (m *model) sessionOf(u *modelUser, p *pass) *pass {
 
 func (p *pass) bind(c twofa.Client) { p.browser, p.host = c.Browser.Reveal(), c.HostSession.Reveal() }
 
-func (p *pass) prove(method twofa.Method, at int64) *pass {
+func (m *model) prove(p *pass, method twofa.Method, at int64) *pass {
 	q := *p
 	q.proofs = append([]twofa.ProvenMethod{{Method: method, At: time.Unix(at, 0)}},
-		slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return x.Method == method })...)
+		slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return m.as(x.Method) == m.as(method) })...)
 	return &q
 }
 
@@ -388,7 +510,11 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 	if why := m.lookup(f.UserID, f.Account); why != "" {
 		return why, gift{}
 	}
+	if why := m.load(f.UserID, f.Account); why != "" {
+		return why, gift{}
+	}
 	u, stamp := m.user(f.UserID), m.dir[f.UserID].SecurityStamp
+	before := u.clone()
 	if u.epoch == 0 || u.stamp != stamp {
 		m.newEpoch(u, 0)
 		u.stamp = stamp
@@ -405,6 +531,10 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 		p.proofs = []twofa.ProvenMethod{{Method: byBrowser(b.method), At: time.Unix(b.proven, 0)}}
 	}
 	g := m.advance(u, f.Account, p)
+	if g.next == nextUnavailable {
+		*u = before
+		return saysUnavailable, gift{}
+	}
 	if g.next == twofa.NextDone && b != nil && b.token == f.Client.Browser.Reveal() {
 		b.prev, b.rotated, g.browser = b.token, m.now, b
 	}
@@ -420,7 +550,13 @@ func (m *model) resume(c twofa.Client, p *pass) (u *modelUser, offered []twofa.M
 		return nil, nil, why
 	}
 	u = m.user(p.user)
-	if p.stamp != m.dir[p.user].SecurityStamp || !u.live(p) || u.spent[p.attempt] {
+	if p.stamp != m.dir[p.user].SecurityStamp {
+		return nil, nil, saysExpired
+	}
+	if why := m.load(p.user, p.account); why != "" {
+		return nil, nil, why
+	}
+	if !u.live(p) || u.spent[p.attempt] {
 		return nil, nil, saysExpired
 	}
 	if p.kind == "action" {
@@ -428,10 +564,13 @@ func (m *model) resume(c twofa.Client, p *pass) (u *modelUser, offered []twofa.M
 		return u, offered, why
 	}
 	next, offered := m.owes(u, p.account, m.mailable(p.user), p)
-	if next != twofa.NextChallenge {
-		return nil, nil, saysExpired
+	switch next {
+	case twofa.NextChallenge:
+		return u, offered, ""
+	case nextUnavailable:
+		return nil, nil, saysUnavailable
 	}
-	return u, offered, ""
+	return nil, nil, saysExpired
 }
 
 func (m *model) offer(c twofa.Client, p *pass) string {
@@ -448,34 +587,43 @@ func (m *model) verify(c twofa.Client, p *pass, proof twofa.Proof) (string, gift
 		return why, gift{}
 	}
 	if !among(offered, proof.Method) {
-		return m.notOffered(u, proof.Method), gift{}
+		return m.notOffered(u, p.account, proof.Method), gift{}
 	}
+	before := u.clone()
 	if why := m.tryProof(u, c, p, proof); why != "" {
 		return why, gift{}
 	}
 	u.spent[p.attempt] = true
+	method := proof.Method
+	if method == twofa.TOTP && m.matched == passkey {
+		method = passkey
+	}
 	if p.kind == "action" {
-		m.grant(u, p, proof.Method)
+		m.grant(u, p, method)
 		if among([]twofa.Method{twofa.TOTP, twofa.SMS}, proof.Method) {
-			p = p.prove(proof.Method, m.now)
+			p = m.prove(p, method, m.now)
 		}
 		g := gift{next: twofa.NextDone, session: m.sessionOf(u, p)}
 		return g.String(), g
 	}
-	g := m.advance(u, p.account, p.prove(proof.Method, m.now))
+	g := m.advance(u, p.account, m.prove(p, method, m.now))
+	if g.next == nextUnavailable {
+		*u = before
+		return saysUnavailable, gift{}
+	}
 	switch proof.Method {
 	case twofa.RecoveryCode:
 		u.browsers = nil
 	case twofa.TOTP, twofa.SMS:
 		if g.next == twofa.NextDone {
-			g.browser = m.recognize(u, c, p.account, proof.Method, proof.Remember)
+			g.browser = m.recognize(u, c, p.account, method, proof.Remember)
 		}
 	}
 	return g.String(), g
 }
 
-func (m *model) notOffered(u *modelUser, method twofa.Method) string {
-	if among(u.enrolled(true), method) || method == twofa.RecoveryCode && u.codes != nil {
+func (m *model) notOffered(u *modelUser, account string, method twofa.Method) string {
+	if among(m.enrolled(u, account, true), method) || method == twofa.RecoveryCode && u.codes != nil {
 		return saysNotAllowed
 	}
 	return saysNotEnrolled
@@ -508,12 +656,23 @@ func (m *model) alive(p *pass) bool {
 
 func (m *model) live(c modelCaller) (u *modelUser, why string) {
 	if !m.opens(c.session, c.client, "session") {
-		return nil, saysDenied(twofa.ReasonSignedOut)
+		return nil, m.signedOut(c.session)
+	}
+	if why := m.load(c.session.user, c.account); why != "" {
+		return nil, why
 	}
 	if u = m.user(c.session.user); !u.live(c.session) {
 		return nil, saysDenied(twofa.ReasonSignedOut)
 	}
 	return u, ""
+}
+
+// signedOut returns the reason why a session that does not open is denied.
+func (m *model) signedOut(p *pass) string {
+	if p != nil && !m.reads(p) {
+		return saysDenied(twofa.ReasonUnreadable)
+	}
+	return saysDenied(twofa.ReasonSignedOut)
 }
 
 func (m *model) guard(c modelCaller) (u *modelUser, why string) {
@@ -525,6 +684,8 @@ func (m *model) guard(c modelCaller) (u *modelUser, why string) {
 		return nil, saysDenied(twofa.ReasonChallenge)
 	case twofa.NextEnroll:
 		return nil, saysDenied(twofa.ReasonEnroll)
+	case nextUnavailable:
+		return nil, saysUnavailable
 	}
 	return u, ""
 }
@@ -561,6 +722,9 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return !m.justNow(x.At.Unix()) })
 	}
 	g := m.advance(u, c.account, &p)
+	if g.next == nextUnavailable {
+		return saysUnavailable, gift{}
+	}
 	if g.challenge != nil {
 		g.challenge.ends = c.session.expires
 		g.challenge.bind(c.client)
@@ -594,14 +758,22 @@ func (m *model) wouldDo(u *modelUser, account, action, user string) ([]twofa.Met
 	if action == twofa.ActionFactors {
 		fallback = nil
 	}
-	l := strongest(u.enrolled(m.mailable(user)), r.Methods, fallback)
+	have := m.enrolled(u, account, m.mailable(user))
+	cannot := m.unchecked(u, have)
+	if among(cannot, passkey) { // which may be stronger
+		have = except(have, twofa.EmailLink)
+	}
+	l := except(strongest(have, r.Methods, fallback), cannot...)
 	if among(r.Methods, twofa.RecoveryCode) {
 		l = u.orCode(l)
 	}
-	if len(l) == 0 {
-		return nil, saysDenied(twofa.ReasonEnroll)
+	switch {
+	case len(l) > 0:
+		return l, ""
+	case len(cannot) > 0:
+		return nil, saysUnavailable
 	}
-	return l, ""
+	return nil, saysDenied(twofa.ReasonEnroll)
 }
 
 func (m *model) grant(u *modelUser, p *pass, method twofa.Method) {
@@ -625,7 +797,7 @@ func (m *model) granted(u *modelUser, account, action, resource string, sid int)
 		if g.account != account || g.action != action || g.resource != resource || g.sid != sid {
 			continue
 		}
-		if m.now-g.at < age && among(r.Methods, g.method) {
+		if m.now-g.at < age && among(r.Methods, m.as(g.method)) {
 			return i, ""
 		}
 		if why = saysDenied(twofa.ReasonStale); m.now-g.at >= anHour {

@@ -24,6 +24,9 @@ func (r *modelRun) someFactor(c modelCall) twofa.EnrollRequest {
 		e.Method = twofa.SMS
 		e.Phone = oneOf(r, "+41790000001", "+41790000002", "+41790000003", "+41790000004", "+33612345678")
 	}
+	if r.rules.at.next && e.Method == twofa.TOTP && r.chance(50) {
+		e.Name = oneOf(r, namePasskey, namePasskey, nameNewHash)
+	}
 	if f := r.rules.user(c.user()).factors; len(f) > 0 && r.chance(40) {
 		e.Replaces = oneOf(r, f...).id
 	}
@@ -33,11 +36,14 @@ func (r *modelRun) someFactor(c modelCall) twofa.EnrollRequest {
 func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
 	r.rules.down = r.chance(3)
 	want, s, g := r.rules.enroll(c.rules(), e)
-	got, err := r.server().Enroll(r.t.Context(), c.real(), e)
+	got, err := r.server().Enroll(r.t.Context(), r.real(c), e)
 	r.agree(c.who()+"enroll "+string(e.Method)+" in "+c.account+" in place of '"+e.Replaces+"'", want, told(err))
 	r.rules.down = false
 	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, although the text message was not sent
-		got, err = r.server().PendingEnrollment(r.t.Context(), c.real())
+		if r.fleet != nil {
+			r.rules.at = r.fleet.full() // others may not be able to read it
+		}
+		got, err = r.server().PendingEnrollment(r.t.Context(), r.real(c))
 		require.NoError(r.t, err)
 		r.learnSetup(c.user(), u.setup, got)
 	}
@@ -144,7 +150,7 @@ func (r *modelRun) confirmSomehow() {
 
 func (r *modelRun) confirm(c modelCall, code string) {
 	want, g := r.rules.confirm(c.rules(), code)
-	l, err := r.server().Confirm(r.t.Context(), c.real(), code)
+	l, err := r.server().Confirm(r.t.Context(), r.real(c), code)
 	r.agree(c.who()+"confirm "+code, want, toldLogin(l, err))
 	r.keep(r.deviceOf(c), l, g)
 }
@@ -157,7 +163,7 @@ func (r *modelRun) saveSomehow() {
 
 func (r *modelRun) save(c modelCall) {
 	want, g := r.rules.saveCodes(c.rules())
-	l, err := r.server().SaveCodes(r.t.Context(), c.real())
+	l, err := r.server().SaveCodes(r.t.Context(), r.real(c))
 	r.agree(c.who()+"save codes", want, toldLogin(l, err))
 	r.keep(r.deviceOf(c), l, g)
 }
@@ -181,7 +187,7 @@ func (r *modelRun) view() {
 		return
 	}
 	want, u := r.rules.viewCodes(c.rules())
-	codes, err := r.server().RecoveryCodes(r.t.Context(), c.real())
+	codes, err := r.server().RecoveryCodes(r.t.Context(), r.real(c))
 	r.agree(c.who()+"view codes", want, told(err))
 	if u == nil {
 		return
@@ -207,7 +213,7 @@ func (r *modelRun) someID(c modelCall) string {
 func (r *modelRun) rename() {
 	if c, ok := r.caller(); ok {
 		id, name := r.someID(c), oneOf(r, "", "Old phone")
-		r.agree(c.who()+"rename", r.rules.rename(c.rules(), id, name), told(r.server().Rename(r.t.Context(), c.real(), id, name)))
+		r.agree(c.who()+"rename", r.rules.rename(c.rules(), id, name), told(r.server().Rename(r.t.Context(), r.real(c), id, name)))
 	}
 }
 
@@ -220,7 +226,7 @@ func (r *modelRun) remove() {
 		r.prove(c, twofa.ActionFactors, "")
 	}
 	id := r.someID(c)
-	r.agree(c.who()+"remove "+id+" in "+c.account, r.rules.remove(c.rules(), id), told(r.server().Remove(r.t.Context(), c.real(), id)))
+	r.agree(c.who()+"remove "+id+" in "+c.account, r.rules.remove(c.rules(), id), told(r.server().Remove(r.t.Context(), r.real(c), id)))
 }
 
 // Step-up.
@@ -238,7 +244,7 @@ func (r *modelRun) stepUpSomehow() {
 
 func (r *modelRun) stepUp(c modelCall, action, resource string) *modelHold {
 	want, g := r.rules.stepUp(c.rules(), action, resource)
-	l, err := r.server().StepUp(r.t.Context(), c.real(), action, resource)
+	l, err := r.server().StepUp(r.t.Context(), r.real(c), action, resource)
 	r.agree(c.who()+"step up for "+action+" "+resource+" in "+c.account, want, toldLogin(l, err))
 	return r.keep(c.session.device, l, g)
 }
@@ -275,7 +281,7 @@ func (r *modelRun) use(c modelCall, action, resource string, spend bool) {
 		call, name = r.server().UseAction, "use action "
 	}
 	want := r.rules.action(c.rules(), action, resource, spend)
-	r.agree(c.who()+name+action+" "+resource+" in "+c.account, want, told(call(r.t.Context(), c.real(), action, resource)))
+	r.agree(c.who()+name+action+" "+resource+" in "+c.account, want, told(call(r.t.Context(), r.real(c), action, resource)))
 }
 
 // Ends.
@@ -286,7 +292,7 @@ func (r *modelRun) forget() {
 		return
 	}
 	if r.chance(30) {
-		r.agree(c.who()+"forget browsers", r.rules.forget(c.rules(), -1), told(r.server().ForgetBrowsers(r.t.Context(), c.real())))
+		r.agree(c.who()+"forget browsers", r.rules.forget(c.rules(), -1), told(r.server().ForgetBrowsers(r.t.Context(), r.real(c))))
 		return
 	}
 	i, id := 99, "none"
@@ -294,7 +300,7 @@ func (r *modelRun) forget() {
 		i = r.rng.IntN(len(list))
 		id = list[i].ID
 	}
-	r.agree(c.who()+"forget browser", r.rules.forget(c.rules(), i), told(r.server().ForgetBrowser(r.t.Context(), c.real(), id)))
+	r.agree(c.who()+"forget browser", r.rules.forget(c.rules(), i), told(r.server().ForgetBrowser(r.t.Context(), r.real(c), id)))
 }
 
 func (r *modelRun) revoke() { r.end("revoke", (*twofa.Manager).Revoke, false) }
@@ -309,7 +315,7 @@ func (r *modelRun) end(name string, call func(*twofa.Manager, context.Context, t
 	if !ok || c.session == nil {
 		return
 	}
-	user, real, host := c.user(), c.real(), r.chance(40)
+	user, real, host := c.user(), r.real(c), r.chance(40)
 	if r.chance(10) {
 		user = r.device().user
 	}
@@ -357,6 +363,10 @@ func (r *modelRun) edit() {
 }
 
 func (r *modelRun) setPolicy() {
+	if r.fleet != nil {
+		r.fleet.setPolicy()
+		return
+	}
 	account, p := oneOf(r, "acme", "beta"), oneOf(r, modelPolicies()...)
 	r.rules.policies[account] = p
 	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().Account(twofa.AsHost("test"), account).SetPolicy(r.t.Context(), p, "")))

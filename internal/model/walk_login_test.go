@@ -38,6 +38,9 @@ func (r *modelRun) verifySomehow() {
 	if _, offered, _ := r.rules.resume(h.device.client, h.pass); len(offered) > 0 && r.chance(95) {
 		method = oneOf(r, offered...)
 	}
+	if r.fleet != nil && r.chance(3) {
+		method = passkey // a word of the next release
+	}
 	code := r.right(h.pass, method)
 	if code == "" || r.chance(40) {
 		code = r.other(h.pass.user, method)
@@ -47,7 +50,7 @@ func (r *modelRun) verifySomehow() {
 
 func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHold {
 	want, g := r.rules.verify(c, h.pass, p)
-	l, err := r.server().Verify(r.t.Context(), c, twofa.ParseChallenge(h.token), p)
+	l, err := r.server().Verify(r.t.Context(), c, r.challenge(h), p)
 	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code+" for "+h.pass.kind+" "+h.pass.action, want, toldLogin(l, err))
 	return r.keep(h.device, l, g)
 }
@@ -123,7 +126,7 @@ func (r *modelRun) sendSomehow() {
 func (r *modelRun) send(h *modelHold, c twofa.Client, method twofa.Method) *modelHold {
 	r.rules.down = r.chance(3)
 	want, g := r.rules.send(c, h.pass, method)
-	l, err := r.server().Send(r.t.Context(), c, twofa.ParseChallenge(h.token), method)
+	l, err := r.server().Send(r.t.Context(), c, r.challenge(h), method)
 	r.agree(h.who()+"send "+string(method), want, toldLogin(l, err))
 	r.rules.down = false
 	r.learnSent(h.pass.user, g)
@@ -150,7 +153,7 @@ func (r *modelRun) cancelSomehow() {
 		return
 	}
 	c := r.client(h.device)
-	r.agree(h.who()+"cancel", r.rules.cancel(c, h.pass), told(r.server().Cancel(r.t.Context(), c, twofa.ParseChallenge(h.token))))
+	r.agree(h.who()+"cancel", r.rules.cancel(c, h.pass), told(r.server().Cancel(r.t.Context(), c, r.challenge(h))))
 }
 
 func (r *modelRun) resumeSomehow() {
@@ -159,7 +162,7 @@ func (r *modelRun) resumeSomehow() {
 		return
 	}
 	want, g := r.rules.resumeSession(c.rules())
-	l, err := r.server().Resume(r.t.Context(), c.real())
+	l, err := r.server().Resume(r.t.Context(), r.real(c))
 	r.agree(c.who()+"resume in "+c.account, want, toldLogin(l, err))
 	r.keep(c.session.device, l, g)
 }

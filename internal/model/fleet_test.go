@@ -1,0 +1,323 @@
+package model
+
+import (
+	"cmp"
+	"flag"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+var fleetSteps = flag.Int("fleet.steps", 100_000, "calls that TestFleet makes in all")
+
+// TestFleet makes the calls of TestModel to processes that differ: one runs the
+// next release, and others of this release lack a part of the configuration.
+// Any of them may answer any call. The rules say what each must answer. After
+// each call, the records are checked for fields of the next release that are
+// lost, and a session is shown to all processes.
+func TestFleet(t *testing.T) {
+	seeds := []uint64{1, 2, 3, 4}
+	if *modelSeed != 0 {
+		seeds = []uint64{*modelSeed}
+	}
+	steps := *fleetSteps / len(seeds) / len(fleetWorlds)
+	if testing.Short() {
+		steps /= 10
+	}
+	for _, world := range fleetWorlds {
+		for _, seed := range seeds {
+			t.Run(world.name+"/"+strconv.FormatUint(seed, 10), func(t *testing.T) {
+				t.Parallel()
+				r := newModelRun(t, seed, world.edit)
+				newFleet(r)
+				r.run(steps)
+			})
+		}
+	}
+}
+
+// Policies of Config name TOTP alone, because a process without a gateway or a
+// mailer must have them, too. Those of accounts name all methods.
+var fleetWorlds = []struct {
+	name string
+	edit func(*twofa.Config)
+}{
+	{"optional", func(c *twofa.Config) { c.Policy = twofa.PolicyOptional(); c.Recovery.Viewable = true }},
+	{"authenticator", func(c *twofa.Config) {
+		c.Policy, c.Recovery.Viewable, c.Recovery.Codes = twofa.PolicyAuthenticator(), true, 3
+	}},
+	{"no codes", func(c *twofa.Config) {
+		c.Policy, c.Recovery.Codes = twofa.PolicyOptional(), twofa.NoRecoveryCodes
+	}},
+}
+
+// fleetPolicies adds rules in which an email link is weaker than another
+// accepted method.
+func fleetPolicies() []twofa.Policy {
+	mixed := twofa.PolicyEmailLink()
+	mixed.Remember = 30 * 24 * time.Hour
+	mixed.Actions = map[string]twofa.ActionRule{
+		"report": {MaxAge: 10 * time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}},
+		"export": {Methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink, twofa.RecoveryCode}},
+	}
+	return append(modelPolicies(), mixed)
+}
+
+// fleet is the processes of a run.
+type fleet struct {
+	*modelRun
+	next  *nextStore
+	plain map[string]bool   // whether the stored recovery codes of a user are viewable
+	read  map[string]string // versions of the users' records that were checked
+}
+
+func newFleet(r *modelRun) {
+	ring, key := fleetKey(r.t)
+	cfg := r.rules.cfg
+	cfg.Keys = ring
+	next := &nextStore{Store: cfg.Store, t: r.t, key: key, hash: "SHA1", seen: map[string]nextSeen{}, shown: map[string]twofa.Record{}, checked: map[string]nextChecked{}}
+	r.fleet = &fleet{r, next, map[string]bool{}, map[string]string{}}
+	r.rules.refused = next.refused
+	r.rules.plain = func(user string) bool { return r.fleet.plain[user] }
+	all := process{link: true, sms: true, viewable: cfg.Recovery.Viewable}
+
+	r.servers = nil
+	of := func(name string, edit func(*twofa.Config, *process)) {
+		c, p := cfg, all
+		p.name = name
+		edit(&c, &p)
+		r.start(c, p)
+	}
+	of("next", func(c *twofa.Config, p *process) { c.Store, p.next = next, true })
+	of("this", func(*twofa.Config, *process) {})
+	of("no gateway", func(c *twofa.Config, p *process) { c.SMS, p.sms = twofa.SMSConfig{}, false })
+	of("no mailer", func(c *twofa.Config, p *process) { c.Mail, p.link = twofa.MailConfig{}, false })
+	of("no view", func(c *twofa.Config, p *process) { c.Recovery.Viewable, p.viewable = false, false })
+	r.fleet.choose()
+}
+
+// full returns the process that can do everything.
+func (f *fleet) full() *process { return f.servers[0] }
+
+// choose chooses the process that answers the next call.
+func (f *fleet) choose() {
+	f.rules.at = oneOf(f.modelRun, f.full(), f.full(), oneOf(f.modelRun, f.servers[1:]...))
+}
+
+// called checks what a call left behind, and moves on to the next process. Each
+// call has a second of its own, so that a proof can be recognized by its time.
+func (f *fleet) called() {
+	for _, id := range []string{"ada", "bob", "cyd"} {
+		f.checkUser(id)
+	}
+	for _, key := range []string{"account/acme", "account/beta", "config/"} {
+		f.next.verify(key)
+	}
+	f.wait(1)
+	f.choose()
+}
+
+// checkUser checks that the record of a user has the factors and codes that it
+// must have.
+func (f *fleet) checkUser(id string) {
+	key := "user/" + id
+	r, version := f.next.get(key)
+	f.next.verify(key)
+	if version == f.read[id] {
+		return
+	}
+	f.read[id] = version
+	var w wires
+	if version != "" {
+		w = f.next.open(r)
+	}
+	u := f.rules.user(id)
+	var has, want []string
+	w.eachOf(25, func(x *wires) { has = append(has, x.text(4)+" "+x.text(8)) })
+	for _, x := range u.factors {
+		method := x.method
+		if x.kind == passkey {
+			method = passkey
+		}
+		want = append(want, x.id+" "+string(method))
+	}
+	require.Equal(f.t, want, has, "factors of %s after a call to %s", id, f.rules.at.name)
+	codes := parseWires(w.text(28))
+	require.Equal(f.t, u.left(), len(codes.text(8))/16, "codes of %s", id)
+	plain := codes.has(20)
+	require.False(f.t, plain && !f.rules.at.viewable, "a process without Viewable removes the codes of %s", id)
+	f.plain[id] = plain
+}
+
+// issued returns the token as the process issued it. A token that was made from
+// another must have the other's fields.
+func (f *fleet) issued(token string, p *pass) string {
+	if f.was.next {
+		token = f.next.issueToken(token, p.extras == nil && f.chance(8))
+	}
+	extras := shapeToken.extras(f.next.openToken(token))
+	for id, x := range p.extras {
+		method, isProof := strings.CutPrefix(id, "proof/")
+		if isProof && !f.hasProof(p, method) {
+			continue // a newer proof replaced it
+		}
+		require.Equal(f.t, x, extras[id], "%s of a token by %s", id, f.was.name)
+	}
+	if !f.was.next {
+		for id := range extras {
+			require.Contains(f.t, p.extras, id, "a field of the next release by %s", f.was.name)
+		}
+	}
+	p.extras, p.must = extras, parseWires(extras["token"]).has(fieldMust)
+	return token
+}
+
+func (f *fleet) hasProof(p *pass, id string) bool {
+	return slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool {
+		return id == string(x.Method)+"/"+strconv.FormatInt(x.At.Unix(), 10)
+	})
+}
+
+// look shows a session to all processes. If one lets it in, so does the full
+// one, and none says that it is signed out.
+func (f *fleet) look() {
+	h := f.some(f.sessions)
+	if h == nil {
+		return
+	}
+	c := modelCall{session: h, account: oneOf(f.modelRun, h.pass.account, f.account()), client: h.device.client}
+	var in, out []string
+	for _, p := range f.servers {
+		f.rules.at = p
+		want, said := f.rules.check(c.rules()), told(p.server.Check(f.t.Context(), f.real(c)))
+		if want != said {
+			f.agree(c.who()+"check everywhere in "+c.account, want, said)
+		}
+		switch said {
+		case saysFine:
+			in = append(in, p.name)
+		case saysDenied(twofa.ReasonSignedOut):
+			out = append(out, p.name)
+		}
+	}
+	require.True(f.t, len(in) == 0 || in[0] == "next", "%s is let in by %v, but not by the next release", c.who(), in)
+	require.True(f.t, len(in) == 0 || len(out) == 0, "%s is let in by %v and signed out by %v", c.who(), in, out)
+	f.choose()
+}
+
+func (f *fleet) moves() []modelMove {
+	return []modelMove{{8, f.restrict}, {10, f.lift}, {6, f.ready}, {4, f.overwrite}, {25, f.setUpAtNext}}
+}
+
+// restrict writes a field that this release must refuse.
+func (f *fleet) restrict() { f.restrictOr(false) }
+
+// lift removes such a field.
+func (f *fleet) lift() { f.restrictOr(true) }
+
+func (f *fleet) restrictOr(lift bool) {
+	key := oneOf(f.modelRun, "user/ada", "user/bob", "user/cyd", "account/acme", "account/beta")
+	if f.next.refused(key) != lift {
+		return
+	}
+	what := f.next.restrict(key, func(ids []string) string { return oneOf(f.modelRun, ids...) })
+	_, who, _ := strings.Cut(key, "/")
+	if _, version := f.next.get(key); strings.HasPrefix(key, "user/") {
+		f.read[who] = version // nothing else has changed
+	}
+	f.trace = append(f.trace, modelLine{f.rules.now, who + ": the next release " + what, ""})
+}
+
+// ready calls Ready. The configurations differ, but nobody destroys what
+// another wrote.
+func (f *fleet) ready() {
+	said := "ready"
+	if err := f.server().Ready(f.t.Context()); err != nil {
+		require.ErrorContains(f.t, err, "Config differs")
+		said = "differs"
+	}
+	f.agree("* ready", "ready|differs", said)
+}
+
+// setUpAtNext makes the next release enroll a factor of a new kind.
+func (f *fleet) setUpAtNext() {
+	f.rules.at = f.full()
+	d := f.device()
+	h := f.answer(f.begin(d, twofa.FirstFactor{UserID: d.user, Account: f.account(), By: twofa.ByPassword, Client: d.client}))
+	if h == nil {
+		return
+	}
+	c := modelCall{session: h, account: h.pass.account, client: d.client}
+	if h.pass.kind == "enroll" {
+		c.session, c.challenge = nil, h
+	}
+	if f.rules.at = f.full(); c.session != nil && len(f.rules.user(d.user).factors) > 0 {
+		f.prove(c, twofa.ActionFactors, "")
+	}
+	f.rules.at = f.full()
+	if !f.enroll(c, twofa.EnrollRequest{Method: twofa.TOTP, Name: oneOf(f.modelRun, namePasskey, namePasskey, nameNewHash)}) {
+		return
+	}
+	c = f.setups[d.user]
+	if f.chance(80) {
+		f.rules.at = f.full()
+	}
+	f.save(c)
+	if f.chance(80) {
+		f.rules.at = f.full()
+	}
+	f.confirm(c, f.pendingCode(c))
+}
+
+// setPolicy sets or unsets a policy by whichever process.
+func (f *fleet) setPolicy() {
+	account, p := oneOf(f.modelRun, "acme", "beta"), oneOf(f.modelRun, fleetPolicies()...)
+	a := f.server().Account(twofa.AsHost("test"), account)
+	refused := f.rules.load("", account)
+	_, set := f.rules.policies[account]
+	switch n := f.rng.IntN(100); {
+	case n < 10:
+		f.agree("* no policy of "+account, orFine(refused), told(a.UnsetPolicy(f.t.Context(), "")))
+		if refused == "" {
+			delete(f.rules.policies, account)
+		}
+	case n < 20:
+		want := cmp.Or(f.cannotSet(p), refused)
+		f.agree("* policy of "+account+" if it has none: "+p.String(), orFine(want), told(a.EnsurePolicy(f.t.Context(), p)))
+		if want == "" && !set {
+			f.rules.policies[account] = p
+		}
+	default:
+		want := cmp.Or(f.cannotSet(p), refused)
+		f.agree("* policy of "+account+": "+p.String(), orFine(want), told(a.SetPolicy(f.t.Context(), p, "")))
+		if want == "" {
+			f.rules.policies[account] = p
+		}
+	}
+}
+
+// cannotSet returns why the process refuses to set a policy.
+func (f *fleet) cannotSet(p twofa.Policy) string {
+	if among(p.Methods, twofa.SMS) && !f.rules.at.sms || among(p.Methods, twofa.EmailLink) && !f.rules.at.link {
+		return saysBadArgument
+	}
+	return ""
+}
+
+// overwrite replaces a policy, even one that this release cannot read.
+func (f *fleet) overwrite() {
+	account, p := oneOf(f.modelRun, "acme", "beta"), twofa.PolicyOptional()
+	key := "account/" + account
+	if !f.next.refused(key) || f.rules.at.next {
+		return
+	}
+	delete(f.next.seen, key)
+	f.rules.policies[account] = p
+	f.agree("* policy of "+account+" replaced: "+p.String(), saysFine,
+		told(f.server().Account(twofa.AsHost("test"), account).SetPolicy(f.t.Context(), p, twofa.Overwrite)))
+}
