@@ -14,32 +14,34 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Account is an account in the hands of an [Actor].
+// An Account is a handle with which an [Actor] reads and changes the policy of
+// one account.
 type Account struct {
 	m  *Manager
 	by Actor
 	id string
 }
 
-// Account returns the account with an ID. It reads nothing. An actor who may
-// not do something is refused when they try.
+// Account returns the account with an ID. It does no I/O and checks nothing;
+// the methods return [ErrNotAllowed] if the actor is empty.
 func (m *Manager) Account(by Actor, id string) *Account { return &Account{m, by, id} }
 
 // PolicyInfo is the policy in force for an account, and where it comes from.
 type PolicyInfo struct {
-	Policy  Policy
-	Version string     // for [Account.SetPolicy], so that nobody overwrites a change they have not seen
-	Since   time.Time  // when it was set; zero if Default
-	By      EventActor // who set it; zero if Default
-	Default bool       // the account has set none, so [Config.Policy] applies
+	Policy  Policy     // the policy in force
+	Version string     // version for [Account.SetPolicy], so that nobody overwrites a change they have not seen
+	Since   time.Time  // time at which it was set; zero if Default
+	By      EventActor // the actor who set it; zero if Default
+	Default bool       // whether the account has set no policy, so that [Config.Policy] applies
 }
 
-// Versions that have a meaning of their own.
+// Special versions.
 const (
-	// Overwrite, instead of a version, makes [Account.SetPolicy] and
-	// [Account.UnsetPolicy] replace a record that this release cannot read: one
-	// that is corrupt, or that contains restrictions of a newer release. Only
-	// [AsHost] may use it.
+	// Overwrite is a special version for [Account.SetPolicy] and
+	// [Account.UnsetPolicy]. With it, they replace the policy whichever version
+	// is in force, even a record that this release cannot read: one that is
+	// corrupt, or that contains restrictions of a newer release. Only [AsHost]
+	// may use it.
 	Overwrite = "overwrite"
 
 	defaultVersion = "default" // of an account that has set no policy
@@ -70,21 +72,23 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 }
 
 // SetPolicy sets the account's policy. It is enforced from the next request on,
-// on every server. Setting the policy that is in force writes nothing.
+// on every server. Setting the policy that the account has already set writes
+// nothing. Setting a policy equal to [Config.Policy] pins it: later changes of
+// Config.Policy no longer apply to the account.
 //
 // ifVersion is the [PolicyInfo.Version] that the change is based on. If another
 // version is in force, SetPolicy changes nothing and returns ErrConflict. An
 // empty ifVersion replaces whichever policy is in force; only [AsHost] may
 // leave it empty. Fields of a newer release that this one does not know are
-// kept. See also [Overwrite].
+// kept, except if [Overwrite] replaces a record that cannot be read.
 //
 // Do not call SetPolicy at every start: during a rollout, a server of the old
 // release that restarts would put the old policy back. Call
 // [Account.EnsurePolicy] instead.
 //
-// Errors: [ErrInvalid] with everything that is wrong with the policy,
-// [ErrConflict], [ErrNotAllowed], [ErrUnavailable]; a [*RecordError] if the
-// stored policy cannot be read.
+// Errors: [ErrInvalid] with everything that is wrong with the policy, or if the
+// account's ID is empty or malformed; [ErrConflict], [ErrNotAllowed],
+// [ErrUnavailable]; a [*RecordError] if the stored policy cannot be read.
 func (a *Account) SetPolicy(ctx context.Context, p Policy, ifVersion string) error {
 	if err := a.m.accepts(p); err != nil {
 		return err
@@ -92,8 +96,8 @@ func (a *Account) SetPolicy(ctx context.Context, p Policy, ifVersion string) err
 	return a.replace(ctx, &p, ifVersion)
 }
 
-// EnsurePolicy sets the account's policy if it has set none. It is for
-// start-up.
+// EnsurePolicy sets the account's policy if the account has set none. Call it
+// at start-up.
 //
 // Errors are those of [Account.SetPolicy], except ErrConflict.
 func (a *Account) EnsurePolicy(ctx context.Context, p Policy) error {

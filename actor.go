@@ -2,8 +2,9 @@ package twofa
 
 import "cmp"
 
-// Actor is who performs an operation on an account, and why. The reason is
-// stored in the event. The zero Actor is refused.
+// Actor is the source of an operation on an account, with a reason that is
+// stored in the event. Create one with [AsHost] or [AsStaff]. The methods of
+// [Account] refuse the zero Actor.
 type Actor struct {
 	kind   string
 	id     string
@@ -15,12 +16,13 @@ const (
 	actorStaff = "staff"
 )
 
-// AsHost is the actor for code of the host that acts by itself, such as
-// start-up, a migration or a command line. Never create one for a request.
+// AsHost returns an Actor for code of the host that acts by itself, such as
+// start-up, a migration or a command line. Never create one for a request. If
+// reason is empty, it defaults to "host".
 func AsHost(reason string) Actor { return Actor{kind: actorHost, reason: cmp.Or(reason, "host")} }
 
-// AsStaff is the actor for a member of the host's staff, such as support. The
-// host must have authenticated the person. An empty id is refused.
+// AsStaff returns an Actor for a member of the host's staff, such as support.
+// The host must have authenticated that person. An empty id is refused.
 func AsStaff(id, reason string) Actor { return Actor{kind: actorStaff, id: id, reason: reason} }
 
 // valid reports whether the actor is named.

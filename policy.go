@@ -12,45 +12,50 @@ import (
 
 // Policy is what an account requires of its members at login and before
 // sensitive actions. The zero Policy is equivalent to [PolicyOptional]: only
-// users who have enrolled a factor are asked for it. In JSON, durations are in
-// nanoseconds.
+// users who have enrolled a factor are asked for it. In JSON, names are in
+// snake_case and durations are whole seconds; see [Policy.MarshalJSON].
+//
+// [New] and [Account.SetPolicy] refuse a policy with EmailLink unless Required,
+// [MailConfig.Mailer] and [MailConfig.LinkURL] are set, and a policy with SMS
+// unless [SMSConfig.Sender] is set. SetPolicy also refuses a policy that needs
+// more than 32 KB when it is stored.
 type Policy struct {
 	// Methods lists the methods that are accepted at login: TOTP, SMS and
-	// EmailLink. If empty, it defaults to TOTP. Otherwise it must include
-	// TOTP, for two reasons. NIST SP 800-63B-4, section 3.2.9, restricts SMS
-	// and requires an alternative that is not restricted. And a user who has
-	// an authenticator must not be let in with something weaker because an
-	// account left TOTP out. A user is asked for the strongest of Methods that
-	// they have. Recovery codes are always accepted.
+	// EmailLink. If empty, it defaults to TOTP. Otherwise it must include TOTP,
+	// because NIST requires an alternative to SMS (NIST SP 800-63B-4, section
+	// 3.2.9), and so that a user who has an authenticator is never let in with
+	// something weaker. A user is asked for the strongest of Methods that they
+	// have. Recovery codes are always accepted.
 	Methods []Method
 	// Fallback lists those of Methods that a user may choose instead of a
 	// stronger one. Such a user is only as safe as the weakest method they may
 	// choose, because an attacker can choose it, too. If empty, there is no
 	// choice.
 	Fallback []Method
-	// Required keeps users who have enrolled none of Methods in enrollment
-	// until they have one. If Methods includes EmailLink, a verified address
-	// is enough. Before enrolling, the user must still give the strongest
-	// proof available: if the Manager can mail links, a link to the user's
-	// address, even if EmailLink is not in Methods. Otherwise a stolen
-	// password alone would be enough to enroll a factor.
+	// If Required is true, a user who has none of Methods must enroll one
+	// before the login completes. If Methods includes EmailLink, a verified
+	// address is enough. Before enrolling, the user must still give the
+	// strongest proof available. That is an existing factor or, if
+	// [MailConfig.LinkURL] is set and the user has an address, an email link,
+	// even if EmailLink is not in Methods. Otherwise a stolen password alone
+	// would be enough to enroll a factor.
 	Required bool
 	// ExemptSSO skips the challenge for members who signed in through the
 	// account's own identity provider, which is trusted to have asked for a
 	// second factor itself. See [FirstFactor.ProviderOf].
 	ExemptSSO bool
-	// Remember is how long a remembered browser is not challenged at login, 1
-	// to 90 days from the last proof by TOTP or SMS in that browser. The user
-	// must have asked for it ([Proof.Remember]). If zero, no browser is
-	// remembered. A remembered browser lowers assurance to the first factor
-	// (NIST SP 800-63B-4, section 5.1).
+	// Remember is how long a remembered browser is not challenged at login: 1
+	// to 90 days, in whole seconds, from the last proof by TOTP or SMS in that
+	// browser. The user must have asked for it ([Proof.Remember]). If zero, no
+	// browser is remembered. A remembered browser lowers assurance to the first
+	// factor (NIST SP 800-63B-4, section 5.1).
 	Remember time.Duration
 	// TurnOff is the role that may remove a user's last accepted factor. If
 	// empty, it defaults to TurnOffByUser.
 	TurnOff TurnOff
-	// Actions contains the rules of step-up actions, by name of the action. An
-	// action that is not in it has the zero [ActionRule], except
-	// [ActionFactors].
+	// Actions contains the rules of step-up actions, by name of the action,
+	// which has 1 to 128 bytes. An action that is not in it has the zero
+	// [ActionRule], except [ActionFactors].
 	Actions map[string]ActionRule
 }
 
@@ -61,8 +66,8 @@ type Policy struct {
 // not remove it. For admins and support, the host calls [Manager.Erase].
 type TurnOff string
 
-// The roles that may turn off a user's second factor. The library makes no
-// difference between admins and support; the host must.
+// The roles that may turn off a user's second factor. The library treats admins
+// and support alike; the host must tell them apart.
 const (
 	TurnOffByUser    TurnOff = ""        // the user, after a fresh proof
 	TurnOffByAdmin   TurnOff = "admin"   // an admin of the account
@@ -73,8 +78,8 @@ const (
 // requires a new proof each time, by TOTP or, if the policy accepts it at
 // login, by SMS.
 type ActionRule struct {
-	// MaxAge is how old the proof may be, at most 60 minutes. If zero, each
-	// proof is single-use and must be used within 5 minutes.
+	// MaxAge is how old the proof may be, at most 60 minutes, in whole seconds.
+	// If zero, each proof is single-use and must be used within 5 minutes.
 	MaxAge time.Duration
 	// Methods lists the accepted methods: TOTP, SMS, EmailLink and
 	// RecoveryCode. If empty, it defaults to TOTP, and to SMS as well if
@@ -237,6 +242,6 @@ func (p Policy) Rule(action string) ActionRule {
 // generating, enrolling, changing or removing factors or recovery codes. If
 // [Policy.Actions] has no rule for it, a proof by TOTP or SMS is valid for 15
 // minutes. The Methods of a rule for it must be empty or include TOTP, and may
-// include SMS. A user without a factor needs a first factor instead, which must
-// not be an API token or more than 15 minutes old.
+// include SMS. A user without a factor must instead have given a first factor,
+// other than an API token, within the last 15 minutes.
 const ActionFactors = "factors"

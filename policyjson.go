@@ -22,7 +22,8 @@ type ruleJSON struct {
 	Methods []Method `json:"methods,omitempty"`
 }
 
-// MarshalJSON encodes the policy with snake_case names and spans in seconds.
+// MarshalJSON encodes the policy with names in snake_case, such as "exempt_sso"
+// and "max_age", and durations in whole seconds.
 func (p Policy) MarshalJSON() ([]byte, error) {
 	out := policyJSON{p.Methods, p.Fallback, p.Required, p.ExemptSSO, int64(p.Remember / time.Second), p.TurnOff, nil}
 	for name, r := range p.Actions {
@@ -35,8 +36,8 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON decodes what [Policy.MarshalJSON] encodes. It refuses unknown
-// fields, because they may restrict, and spans that are not whole seconds. It
-// does not check the policy; [Account.SetPolicy] does.
+// fields, because they may restrict, and durations that are not whole seconds.
+// It does not check the policy; [Account.SetPolicy] does.
 func (p *Policy) UnmarshalJSON(data []byte) error {
 	var in policyJSON
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -55,8 +56,8 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// seconds returns a span. One that is too long for a Duration becomes -1, which
-// no policy may have.
+// seconds returns a duration. One that is too long becomes -1, which no policy
+// may have.
 func seconds(n int64) time.Duration {
 	if n > int64(1<<62/time.Second) {
 		return -1
