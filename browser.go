@@ -87,7 +87,7 @@ func newBrowserToken() Secret {
 type Browser struct {
 	// ID identifies the browser for [Manager.ForgetBrowser]. It is not secret.
 	ID string
-	// Device is a guess of the browser and system, such as "Firefox on Linux".
+	// Device is a guess at the browser and system, such as "Firefox on Linux".
 	// It contains no text from the client.
 	Device string
 	// First is the time at which the browser became known.
@@ -111,7 +111,8 @@ type Browser struct {
 // Browsers returns the known browsers of the caller's user, starting with the
 // one that became known last. It needs no fresh proof.
 //
-// Errors: [*DeniedError], [ErrUnavailable].
+// Errors: [*DeniedError], [ErrNotAllowed] if the account's ID is malformed,
+// [ErrUnavailable].
 func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	_, s, err := m.loadSession(ctx, c)
 	if err != nil {
@@ -138,7 +139,8 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 // browser; [Manager.Revoke] does. It needs no fresh proof.
 //
 // Errors: [ErrNotEnrolled] if the user has no known browser with this ID,
-// [*DeniedError], [ErrUnavailable].
+// [*DeniedError], [ErrNotAllowed] if the account's ID is malformed,
+// [ErrUnavailable].
 func (m *Manager) ForgetBrowser(ctx context.Context, c Caller, id string) error {
 	return m.forget(ctx, c, func(b browser) bool { return b.ID == id })
 }

@@ -13,9 +13,9 @@ import (
 
 // KeyRing is a list of 32-byte keys with IDs. The first key seals, and every
 // key opens. To rotate keys, add the new key at the end on every server, then
-// move it to the front on every server, then run [Manager.Rekey], and remove
-// the old key when all sessions that began before have expired
-// ([Lifetimes.Session]). A KeyRing never prints, logs or marshals its keys.
+// move it to the front on every server, run [Manager.Rekey] for all users and
+// accounts, wait for [Lifetimes.Session], and then remove the old key. A
+// KeyRing never prints, logs or marshals its keys.
 type KeyRing struct{ ring func() []seal.Key }
 
 // ParseKeyRing parses a key ring from one line, such as the value of an
@@ -78,5 +78,5 @@ func (k KeyRing) Format(f fmt.State, _ rune) { redact(f) }
 // LogValue returns a placeholder.
 func (k KeyRing) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText fails.
+// MarshalText always returns an error, so that keys are not stored by accident.
 func (k KeyRing) MarshalText() ([]byte, error) { return nil, errSecretMarshal }

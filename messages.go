@@ -15,7 +15,7 @@ type NoticeEmail struct {
 	Issuer string // Config.Issuer
 	User   User   // user that the event is about
 	Event  Event  // event to report; see package event for its types
-	Device string // guess of the browser and system, as in "Firefox on Linux"
+	Device string // a guess at the browser and system, as in "Firefox on Linux"
 }
 
 // noticeTexts are the texts of notices, by type of event.
@@ -90,11 +90,11 @@ func leftText(n int) string {
 type LinkEmail struct {
 	Issuer string        // Config.Issuer
 	User   User          // user that the link is mailed to
-	URL    Secret        // address of the link; must be in the message unchanged
+	URL    Secret        // address of the link; it must be in the message unchanged
 	Time   time.Time     // time of the request, in UTC
 	Valid  time.Duration // how long the link is valid, from Time
 	IP     string        // address of the client that requested the link; may be empty
-	Device string        // guess of that client's browser and system, as in "Firefox on Linux"
+	Device string        // a guess at that client's browser and system, as in "Firefox on Linux"
 }
 
 // englishLink is the default of MailConfig.LinkEmail.

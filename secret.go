@@ -9,8 +9,8 @@ import (
 
 // Secret is text that must not leak. Only [Secret.Reveal] returns it. Printing
 // a Secret with any verb, or logging it with slog, writes "[redacted]", and
-// marshaling it fails. Printing a struct that has a Secret in an unexported
-// field does not reveal the text either. The zero Secret is empty.
+// marshaling it fails. Printing never reveals the text, even in an unexported
+// field of a struct. The zero Secret is empty.
 type Secret struct{ reveal func() string }
 
 // NewSecret returns a Secret of text. If text is empty, the Secret is zero.

@@ -6,11 +6,11 @@
 // second-factor state in a [Store] of the host and decides what a login still
 // needs:
 //
-//	result, err := m.Begin(ctx, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: client})
+//	result, err := m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: account, By: twofa.ByPassword, Client: client})
 //	// result.Next is NextDone, NextChallenge or NextEnroll
 //	result, err = m.Verify(ctx, client, result.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "123456"})
 //	// keep result.Session in the host's own session
-//	err = m.Check(ctx, twofa.Caller{Session: session, Client: client}) // on every request
+//	err = m.Check(ctx, twofa.Caller{Session: session, Account: account, Client: client}) // on every request
 //
 // Package [github.com/twofa-go/twofa/twofahttp] makes these calls for net/http
 // and has all pages.
@@ -44,24 +44,29 @@
 //
 // # Errors
 //
-// Every error means no. A store, mailer, gateway or user directory that fails
-// is [ErrUnavailable], never "no factor needed". A refusal that the user can
-// change is a [*DeniedError] with a [Reason]. The other errors are variables,
-// to be tested with errors.Is. Their text is for the host's log.
+// After any error, nothing was granted. A store, mailer, gateway or user
+// directory that fails is [ErrUnavailable], never "no factor needed". If the
+// user can do something about a refusal, the error is a [*DeniedError] whose
+// Reason says what. Most other errors, including those of [Account], wrap one
+// of the variables below, to be tested with errors.Is. A [*RecordError] is
+// ErrUnavailable as well. [New], [ParseKeyRing] and, if Config differs,
+// [Manager.Ready] return plain errors. The text of an error is for the host's
+// log.
 //
 // # Concurrency
 //
 // A Manager may be used by many goroutines, and many servers may share one
 // store. The package starts no goroutine and keeps no state of users in memory.
-// It calls the host's functions while the request waits, and turns their panics
-// into errors.
+// It calls the host's functions while the request waits. A panic in a Mailer,
+// an SMSSender, AllowSend or OnEvent becomes an error, which is logged if the
+// request has already taken effect. Other panics reach the caller.
 //
 // # Compatibility
 //
 // Records and tokens have numbered fields. A release keeps the fields that it
-// does not know, and refuses those that may restrict. Old and new servers may
-// therefore run side by side, and an update ends no session. See
-// docs/live-product.md in the repository.
+// does not know, and refuses a record that has an unknown restriction. Old and
+// new servers may therefore run side by side, and an update ends no session.
+// See docs/live-product.md in the repository.
 //
 // # Packages
 //
@@ -95,10 +100,12 @@ type Manager struct {
 
 // Config configures a [Manager]. A field is required unless its documentation
 // describes its zero value. All processes over one store must use the same
-// Config; see [Manager.Ready].
+// Config, except while a new one is rolled out. [Manager.Ready] reports which
+// of the fields that it compares differ.
 type Config struct {
 	// Issuer is the name of the product in authenticator apps and messages, for
-	// example "Acme". It must have 1 to 64 bytes and no colon.
+	// example "Acme". It must have 1 to 64 bytes and no colon or control
+	// characters.
 	Issuer string
 	// Store stores second-factor state.
 	Store Store
@@ -117,60 +124,65 @@ type Config struct {
 	// TOTP sets the kind of codes that authenticator apps generate. The zero
 	// value is the kind that every app supports.
 	TOTP TOTPConfig
-	// Recovery configures recovery codes. The zero value makes ten of them.
+	// Recovery configures recovery codes. The zero value generates ten of them.
 	Recovery RecoveryConfig
 	// Mail configures links and notices by email. The zero value sends none.
 	Mail MailConfig
 	// SMS configures codes sent as text messages. The zero value sends none.
 	SMS SMSConfig
-	// Lifetimes limits how long things live. The zero value has defaults.
+	// Lifetimes configures how long sessions live. The zero value means the
+	// defaults.
 	Lifetimes Lifetimes
 	// AllowSend, if not nil, is called before a link, a code or another text
 	// message is sent, after all limits of the library. If it returns an error,
-	// nothing is sent. It is the place to stop spending.
+	// nothing is sent. Use it to cap the cost of messages.
 	AllowSend func(ctx context.Context, s SendRequest) error
 
 	// OnEvent, if not nil, is called with each event after it has been stored,
 	// while the request waits. It must not block for long.
 	OnEvent func(ctx context.Context, e Event)
-	// Now is the clock. If nil, it is time.Now. The clocks of servers may
-	// differ by up to a minute.
+	// Now is the clock. If nil, it defaults to time.Now. The clocks of servers
+	// may differ by up to a minute.
 	Now func() time.Time
-	// Logger is given errors that no caller sees. If nil, it is slog.Default().
+	// Logger receives errors that are not returned to a caller. If nil, it
+	// defaults to slog.Default().
 	Logger *slog.Logger
 }
 
 // RecoveryConfig configures recovery codes.
 type RecoveryConfig struct {
 	// Codes is the number of codes in a set, 1 to 20. If zero, it defaults to
-	// 10. [NoRecoveryCodes] makes none.
+	// 10. [NoRecoveryCodes] generates none.
 	Codes int
 	// Viewable stores recovery codes next to their hashes, so that they can be
-	// shown again after a fresh proof. Whoever has Config.Keys and the database
-	// can then read them. If it is turned off, codes stored earlier are removed
-	// the next time the user's record is written.
+	// shown again after a fresh proof. Anyone who has Config.Keys and the
+	// database can then read them. If it is turned off, codes stored earlier
+	// are removed the next time the user's record is written.
 	Viewable bool
 }
 
 // MailConfig configures links and notices by email.
 type MailConfig struct {
 	// Mailer sends links and notices. If nil, no mail is sent. It is called
-	// while the request waits, for up to 20 seconds with a link and 5 seconds
-	// with each notice. If yours can be slow, hand over to a queue.
+	// while the request waits. For a link, the deadline is that of the caller's
+	// context, or 20 seconds if there is none. All notices of one event
+	// together have 5 seconds. If yours can be slow, hand over to a queue.
 	Mailer Mailer
 	// LinkURL returns the address of the page that a link opens, with the token
 	// in it. The address must be https, or http on localhost. Take it from
 	// configuration, never from a request, because an attacker who can choose
 	// the host of a link collects its token. It is required if a policy accepts
 	// [EmailLink]. If it is set, users must also open a link before an
-	// enrollment that a policy requires; see [Policy.Required].
-	// twofahttp.LinkURL creates one.
+	// enrollment that a policy requires; see [Policy.Required]. [New] and
+	// [Manager.Ready] call it with a placeholder token, an empty Account and a
+	// zero User. Function twofahttp.LinkURL creates one. If nil, no links are
+	// sent.
 	LinkURL func(LinkRequest) string
-	// LinkEmail writes the message that carries a link. If nil, it is in
+	// LinkEmail writes the message that carries a link. If nil, messages are in
 	// English.
 	LinkEmail func(LinkEmail) Email
-	// NoticeEmail writes the message that reports an event. If nil, it is in
-	// English. An Email without a Subject is not sent.
+	// NoticeEmail writes the message that reports an event. If nil, messages are
+	// in English. An Email without a Subject is not sent.
 	NoticeEmail func(NoticeEmail) Email
 }
 
@@ -183,7 +195,10 @@ type LinkRequest struct {
 
 // SMSConfig configures codes sent as text messages.
 type SMSConfig struct {
-	// Sender sends text messages. If nil, none are sent.
+	// Sender sends text messages. If nil, none are sent. It is called while the
+	// request waits. For a code, the deadline is that of the caller's context,
+	// or 20 seconds if there is none. The warning to a replaced number has 5
+	// seconds.
 	Sender SMSSender
 	// Phone parses phone numbers. It is required with Sender.
 	Phone PhoneParser
@@ -194,12 +209,15 @@ type SMSConfig struct {
 	// WebOTPHost is the host name for which browsers may fill in a code, for
 	// example "app.example.com". If empty, messages have no WebOTP line.
 	WebOTPHost string
-	// CodeText writes the message that carries a code. If nil, it is in
-	// English.
+	// CodeText writes every text message: one with a code or, if
+	// [CodeText.Replaced] is true, the warning to a replaced number. Control
+	// characters are removed from the result, line breaks included, and it is
+	// cut to 400 bytes. If nil, messages are in English.
 	CodeText func(CodeText) string
 }
 
-// Lifetimes limits how long things live.
+// Lifetimes configures how long sessions live. The zero value means the
+// defaults.
 type Lifetimes struct {
 	// Session is the longest time that a [Session] lives, 5 minutes to 90 days.
 	// If zero, it defaults to 24 hours (NIST SP 800-63B-4, section 2.2.3).

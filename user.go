@@ -66,14 +66,16 @@ type Client struct {
 	// have none.
 	RequestID string
 	// Browser is the token in this browser's long-lived cookie. The host
-	// creates the first one from random bytes, and [Result.Browser] may replace
-	// it. If empty, challenges are not bound to the browser, and the browser
-	// cannot become known or remembered. With a copy of the token of a
-	// remembered browser, an attacker needs only the first factor.
+	// creates the first one from at least 16 random bytes, for example with
+	// crypto/rand.Text, and [Result.Browser] may replace it. If empty,
+	// challenges are not bound to the browser, and the browser cannot become
+	// known or remembered. With a copy of the token of a remembered browser, an
+	// attacker needs only the first factor.
 	Browser Secret
 	// HostSession is the ID of the host's session. A challenge that is issued
-	// with it is valid only in that session. If empty, challenges are not
-	// bound to a session.
+	// with it is valid only in that session, so the ID must not change between
+	// [Manager.Begin] and [Manager.Verify]. If empty, challenges are not bound
+	// to a session.
 	HostSession Secret
 }
 
@@ -94,7 +96,7 @@ type FirstFactor struct {
 	// provider belongs to. [Policy.ExemptSSO] of an account exempts only users
 	// of that account's own provider. If empty, no policy exempts the user.
 	ProviderOf string
-	// Client is the client that gave the first factor.
+	// Client is the client that the user signed in from.
 	Client Client
 }
 
