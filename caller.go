@@ -8,18 +8,17 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Caller identifies the source of a request: in most cases a session, during
-// enrollment also a challenge, or the host itself (see [Host]).
+// A Caller identifies who makes a request: a user with a session, a user who is
+// enrolling (with a challenge), or the host (see [Host]).
 type Caller struct {
 	// Session is the session of the user who makes the request. If it is empty,
 	// invalid or expired, the request is denied with [ReasonSignedOut], unless
 	// Challenge is accepted instead.
 	Session Session
 	// Challenge is the challenge of a [Result] whose Next is [NextEnroll], or
-	// [Enrollment.Challenge]. If there is a session, Session must be set as
-	// well. Only the methods that show or change factors read Challenge. If it
-	// is valid for enrollment, they use it and the account it was issued for,
-	// instead of Session and Account.
+	// [Enrollment.Challenge]. Set it in addition to Session. Methods that show
+	// or change factors try it first; if it is a valid enrollment challenge,
+	// they ignore Session and Account. Other methods ignore it.
 	Challenge Challenge
 	// Account is the ID of the account that the request is for, whose policy
 	// applies. If empty, [Config.Policy] applies, even if the user signed in to
@@ -34,11 +33,13 @@ type Caller struct {
 }
 
 // Host returns a Caller for the host's own code, such as a start-up script or a
-// support tool. Only [Manager.CredentialsChanged], [Manager.Revoke],
-// [Manager.Erase] and [Manager.SetPolicy] accept it, and they require no
-// session. The host must have authorized the action itself: if an untrusted
-// request can cause such a call, an attacker can remove the second factor of
-// any user. The reason is stored in the event. If empty, it defaults to "host".
+// support tool. Only [Manager.CredentialsChanged], [Manager.Revoke] and
+// [Manager.Erase] accept it. Any other method denies it with [ReasonSignedOut].
+// Policies are changed by an [Actor]; see [AsHost].
+//
+// The host must have authorized the action itself: if an untrusted request can
+// cause such a call, an attacker can remove the second factor of any user. The
+// reason is stored in the event. If empty, it defaults to "host".
 func Host(reason string) Caller {
 	if reason == "" {
 		reason = "host"

@@ -12,10 +12,11 @@ import (
 // 5 minutes.
 //
 // If the user must still save recovery codes, the result is [NextEnroll], and
-// [Manager.SaveCodes] must follow. If not, the new factor becomes active. The
-// result is then usually [NextDone], with a session that replaces the caller's.
-// All other sessions of the user are invalidated, and so are all pending
-// logins, fresh proofs and known browsers, except the browser of this request.
+// [Manager.SaveCodes] must follow. Otherwise the new factor becomes active, and
+// the result is [NextDone] with a session that replaces the caller's. It is
+// NextChallenge or NextEnroll if the policy still requires something. All other
+// sessions of the user are invalidated, and so are all pending logins, fresh
+// proofs and known browsers, except the browser of this request.
 //
 // Errors:
 //   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]
@@ -62,11 +63,11 @@ func (s *userTx) checkPendingCode(c Caller, code string) error {
 }
 
 // SaveCodes records that the user has saved the recovery codes of the pending
-// enrollment. If [Manager.Confirm] is still missing, the result is
-// [NextEnroll]. If not, the enrollment becomes active as described there, and
-// its recovery codes replace all earlier ones. An enrollment of recovery codes
-// alone ([Manager.RegenerateCodes]) invalidates only the earlier codes and
-// returns the caller's session unchanged.
+// enrollment. If [Manager.Confirm] has not succeeded yet, the result is
+// [NextEnroll]. Otherwise the enrollment becomes active, with the effects
+// described at Confirm, and its recovery codes replace all earlier ones. An
+// enrollment of recovery codes alone ([Manager.RegenerateCodes]) invalidates
+// only the earlier codes and returns the caller's session unchanged.
 //
 // Errors: [ErrExpired] if this session has no pending enrollment. Otherwise the
 // errors are those of Confirm, except [ErrInvalidCode].

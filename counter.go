@@ -73,11 +73,12 @@ func (s *userTx) checkThrottle(m Method, known bool) error {
 	return &lockedError{wait}
 }
 
-// tryCode is the only place where a code is tried for a login or an action.
-// While the method is locked, no code is compared or counted. A failure is
-// counted in the same write that records its event. A success resets the
-// counter in this bucket, and the one in the other bucket if the method was
-// disabled there.
+// tryCode is the only place where a code is tried for a login or an action. The
+// first code of an enrollment has a counter of its own (confirm.go), and link
+// tokens are not counted. While the method is locked, no code is compared or
+// counted. A failure is counted in the same write that records its event. A
+// success resets the counter in this bucket, and the one in the other bucket if
+// the method was disabled there.
 func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	known := s.knownBrowser() != nil
 	if err := s.checkThrottle(m, known); err != nil {

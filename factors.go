@@ -35,9 +35,9 @@ type Factors struct {
 	Required bool
 	// TurnOff is Policy.TurnOff of the account.
 	TurnOff TurnOff
-	// Methods are the methods that the account's policy lets the user enroll,
-	// TOTP and SMS at most. A method is listed even if the user already has as
-	// many factors of it as allowed.
+	// Methods lists the methods that the account's policy lets the user enroll,
+	// a subset of TOTP and SMS. A method is listed even if the user already has
+	// as many factors of it as allowed.
 	Methods []Method
 	// PendingEnrollment reports whether the caller's session has an enrollment
 	// that [Manager.PendingEnrollment] returns.
@@ -103,7 +103,8 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 // Rename changes the name of a factor of the caller's user. Control characters
 // are removed, and the name is cut to 128 bytes. If it is empty, it defaults to
 // "Authenticator app" or "Phone". Rename needs a fresh proof for
-// [ActionFactors].
+// [ActionFactors]. If the rule for that action is single-use, the call uses up
+// the proof.
 //
 // Errors: [ErrNotEnrolled] if the user has no factor with this ID,
 // [*DeniedError], [ErrNotAllowed] if the user must not enter the account,
@@ -125,9 +126,10 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 }
 
 // Remove removes a factor of the caller's user. It needs a fresh proof for
-// [ActionFactors]. All other sessions of the user are invalidated, and so are
-// all pending logins, fresh proofs and known browsers. If it was the last
-// factor, the recovery codes are deleted as well.
+// [ActionFactors]. If the rule for that action is single-use, the call uses up
+// the proof. All other sessions of the user are invalidated, and so are all
+// pending logins, fresh proofs and known browsers. If it was the last factor,
+// the recovery codes are deleted as well.
 //
 // Errors: [ErrNotEnrolled] if the user has no factor with this ID,
 // [ErrNotAllowed] if the policy of any of the user's accounts forbids it (see

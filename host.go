@@ -16,7 +16,7 @@ import (
 // Rekey records no event. Apart from re-encrypting, it only removes recovery
 // codes that are no longer kept viewable ([RecoveryConfig.Viewable]).
 //
-// Errors: [ErrUnavailable], [ErrInvalid] for an invalid ID.
+// Errors: [ErrInvalid] for a malformed ID, [ErrUnavailable].
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 	reseal := func(what, id string, v recordBody) error {
 		if id == "" {
@@ -50,8 +50,8 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 // remembered browsers. The user is notified by mail.
 //
 // The caller is a session of this user, or the host (see [Host]). If by.Account
-// is empty, the call does not depend on the policy of an account. Otherwise it
-// fails if that policy cannot be read.
+// is not empty, the call fails if the policy of that account cannot be read.
+// Leave it empty unless the event must name the account.
 //
 // Errors: [ErrNotAllowed] if the session belongs to another user,
 // [*DeniedError], [ErrUnavailable], [ErrInvalid] for an invalid user ID.
@@ -116,7 +116,8 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 // it.
 //
 // After Erase, the password alone is enough to enroll a factor, unless the
-// policy is Required and [MailConfig.LinkURL] is set.
+// policy is Required, [MailConfig.LinkURL] is set and the user has an email
+// address.
 //
 // Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable],
 // [ErrInvalid] for an invalid user ID.

@@ -11,10 +11,10 @@ import (
 )
 
 // Begin starts second-factor authentication once the host has verified a first
-// factor: a password, an SSO callback, a reset link or an invitation. It
-// decides what else is needed. It writes to the store only if the login is
-// complete, if it is the user's first, if [User.SecurityStamp] has changed, or
-// if the browser presents an outdated token.
+// factor: a password, an SSO callback, a reset link, an invitation or an API
+// token. It decides what else is needed. It writes to the store only if the
+// login is complete, if it is the user's first, if [User.SecurityStamp] has
+// changed, or if the request carries a replaced browser token.
 //
 // Begin returns [ErrNotAllowed] if the user is disabled or not a member of the
 // account, or if f is not valid, and [ErrUnavailable] if a record, the policy
@@ -59,9 +59,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 // Verify checks the user's proof for a login or a step-up. If the proof is
 // right, Verify uses up the challenge, together with every challenge that
 // [Manager.Send] returned for it. A login may then still require enrollment;
-// see [Result.Next]. A step-up returns a new copy of the session that it was
-// started with. Before you store a Session, give the host's own session a new
-// ID (ASVS 5.0, 7.2.4), because an attacker may have planted the old one.
+// see [Result.Next]. A step-up returns an updated session with the same ID and
+// expiry. Before you store a Session, give the host's own session a new ID
+// (ASVS 5.0, 7.2.4), because an attacker may have planted the old one.
 //
 // Verify returns:
 //
@@ -124,12 +124,13 @@ func (p Proof) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalJSON always fails, because the code may still be valid.
 func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 
-// Cancel ends a login or step-up that the user no longer wants. It uses up the
-// challenge, so links and codes that were sent for it are no longer valid.
+// Cancel ends a login, a step-up or a required enrollment that the user no
+// longer wants. It uses up the challenge, so links and codes that were sent for
+// it are no longer valid.
 //
 // Cancel returns [ErrExpired] if the challenge is used up, expired or from
-// another browser, and [ErrUnavailable] if the user's record cannot be read or
-// written.
+// another browser, or if the user's credentials or factors have changed since.
+// It returns [ErrUnavailable] if the user's record cannot be read or written.
 func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), forLogin, forAction, forEnroll)
 	if err != nil || !t.isFrom(c) {
@@ -145,7 +146,7 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 
 // DescribeChallenge returns the methods that a challenge accepts, so that a
 // page can ask for them, and the masked address or number that a link or code
-// was sent to. It does not write to the store or extend the challenge.
+// was sent to. It neither writes to the store nor extends the challenge.
 //
 // DescribeChallenge returns [ErrExpired], [ErrNotAllowed], a [*DeniedError] or
 // [ErrUnavailable] under the same conditions as [Manager.Verify].

@@ -28,14 +28,15 @@ const (
 
 // Result is the state of a login, enrollment or step-up after one step.
 type Result struct {
+	// Next is the next step.
 	Next Next
 	// Session, if not empty, replaces the current session. It is set if Next is
 	// NextDone, except if [Manager.StepUp] finds that the action needs no new
 	// proof. The current session then remains valid.
 	Session Session
-	// Challenge, if not empty, replaces any earlier challenge. With
-	// NextEnroll, it permits enrollment and nothing else. It is empty if the
-	// caller enrolls with a session.
+	// Challenge, if not empty, replaces any earlier challenge. With NextEnroll,
+	// it permits enrollment and nothing else. It is empty if the caller enrolls
+	// with a session, except while a phone is being enrolled.
 	Challenge Challenge
 	// Methods lists the methods that the challenge accepts, strongest first,
 	// with RecoveryCode last.

@@ -42,16 +42,16 @@ func escape(s string) string {
 }
 
 // PNG returns the QR code of e.URI as a PNG image, black on white, for an
-// authenticator app to scan. Each module of the code is scale pixels wide, 1 to
-// 32. If scale is zero, it defaults to 6, and the image is usually smaller than
-// 1 KB. The image contains the authenticator's key. Serve it to the user only,
-// and never send it to a chart service. If e.Method is not TOTP, the code is
-// empty.
+// authenticator app to scan. Each module of the code is scale pixels wide. If
+// scale is zero, it defaults to 6; a value outside 1 to 32 is clamped. At the
+// default, the image is usually smaller than 1 KB. The image contains the
+// authenticator's key. Serve it to the user only, and never send it to a chart
+// service. If e.Method is not TOTP, the image encodes the empty string.
 func (e Enrollment) PNG(scale int) ([]byte, error) {
 	return qr.PNG(e.URI.Reveal(), min(max(cmp.Or(scale, 6), 1), 32))
 }
 
 // SVG returns the QR code of e.URI as an SVG element, which a page can embed
 // unchanged. It contains the authenticator's key; see [Enrollment.PNG]. If
-// e.Method is not TOTP, the code is empty.
+// e.Method is not TOTP, the element encodes the empty string.
 func (e Enrollment) SVG() (string, error) { return qr.SVG(e.URI.Reveal()) }

@@ -106,8 +106,9 @@ func (s *userTx) tryRecovery(code string) outcome {
 
 // RecoveryCodes returns the unused recovery codes of the caller, if
 // [RecoveryConfig.Viewable] is set. It requires a fresh proof for
-// [ActionFactors]. It records an event, and if [MailConfig.Mailer] is set, the
-// user is told by mail.
+// [ActionFactors]. If the rule for that action is single-use, the call uses up
+// the proof. It records an event, and if [MailConfig.Mailer] is set, the user
+// is told by mail.
 //
 // RecoveryCodes returns [ErrNotAllowed] if the codes are not viewable, if they
 // were generated while Viewable was not set, or if the user is disabled or not

@@ -8,8 +8,9 @@ import (
 
 // Check is the guard of every request. It returns nil if the session is valid
 // and has proven what the policy of the account requires now. Otherwise it
-// returns a [*DeniedError], or [ErrUnavailable] if the record or the policy
-// cannot be read. It reads from the store once and does not write.
+// returns a [*DeniedError], [ErrNotAllowed] if the account's ID is malformed,
+// or [ErrUnavailable] if the record or the policy cannot be read. It reads from
+// the store once and does not write.
 //
 // Check does not verify that the user is a member of the account; the host
 // must. It applies the policy of c.Account, even if the session was issued for
@@ -115,8 +116,8 @@ type ProvenMethod struct {
 
 // DescribeSession returns the content of a session. It does not read the store,
 // so the session may have been revoked; see [Manager.Check]. It returns a
-// [*DeniedError] with [ReasonSignedOut] if the session has expired, or was not
-// issued under a key of [Config.Keys].
+// [*DeniedError] with [ReasonSignedOut] if the session is empty or has expired,
+// and with [ReasonUnreadable] if this process cannot open it.
 func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
 	t, denied := m.readSession(session)
 	if denied != nil {

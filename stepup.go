@@ -8,8 +8,12 @@ import (
 // what [Manager.Check] does and also requires a fresh proof, given by this
 // session with an accepted method, for exactly this account, action and
 // resource (an empty resource is a value like any other). It does not use up
-// the proof. If there is no such proof, it returns a [*DeniedError] with
-// [ReasonMissing], or with [ReasonStale] if the proof is too old.
+// the proof.
+//
+// If there is no such proof, CheckAction returns a [*DeniedError] with
+// [ReasonMissing], or with [ReasonStale] if the proof is too old or was given
+// with a method that the rule does not accept. Its other errors are those of
+// Check: a *DeniedError, [ErrNotAllowed] or [ErrUnavailable].
 func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
 	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
@@ -20,9 +24,12 @@ func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource st
 }
 
 // UseAction is like [Manager.CheckAction] but also uses up a single-use proof
-// (see [ActionRule.MaxAge]). Of any number of concurrent calls, on any number
-// of servers, exactly one succeeds. Call it immediately before the action. If
-// the action then fails, the user must give a new proof.
+// (see [ActionRule.MaxAge]). Of any number of concurrent calls for one
+// single-use proof, on any number of servers, exactly one succeeds. If MaxAge
+// is positive, UseAction does the same as CheckAction.
+//
+// Call it immediately before the action. If the action then fails, the user
+// must give a new proof.
 func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource string) error {
 	t, err := m.openSession(c)
 	if err != nil {

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// update is the only way to change a user's record. It reads the record and the
-// account's policy, calls fn, and swaps in the result, starting over if another
-// writer was faster. The record is stored if fn returns nil or an error wrapped
-// by keep. update returns fn's error only after the record is stored, so a
-// guess is never answered before it has been counted.
+// update is how every decision changes a user's record. It reads the record and
+// the account's policy, calls fn, and swaps in the result, starting over if
+// another writer was faster. The record is stored if fn returns nil or an error
+// wrapped by keep. update returns fn's error only after the record is stored,
+// so a guess is never answered before it has been counted.
+//
+// Only Rekey and Erase swap a user's record themselves. They decide nothing.
 func (m *Manager) update(ctx context.Context, c Client, user, account string, fn func(*userTx) error) error {
 	return m.retryOnConflict(ctx, func() error {
 		s, err := m.load(ctx, c, user, account)
