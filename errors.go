@@ -10,16 +10,18 @@ import (
 // user may be told which one occurred, with one caveat: after the first factor,
 // the difference between ErrNotEnrolled and ErrNotAllowed reveals which factors
 // the user has. The error text may include the cause and belongs only in the
-// host's log. Every error means that nothing was granted.
+// host's log. After any error, nothing was granted.
 var (
 	// ErrInvalidCode means that the code or link token is wrong, already used,
 	// expired, malformed or too long. These cases are not distinguished,
 	// because the difference would help to guess. See [AttemptsLeft],
 	// [RetryAfter] and [ClockOffset].
 	ErrInvalidCode = errors.New("twofa: code is not valid")
-	// ErrLocked means that the method is locked after too many wrong codes, or
-	// that too many messages were sent. The code, if there was one, has not
-	// been compared. See [RetryAfter].
+	// ErrLocked means that the method is locked, or that too many messages were
+	// sent. A method is locked for a minute after five wrong codes in a row and
+	// twice as long after each further one, up to an hour; docs/limits.md has
+	// the details. The code, if there was one, has not been compared. See
+	// [RetryAfter].
 	ErrLocked = errors.New("twofa: too many attempts")
 	// ErrExpired means that the challenge or enrollment is invalid: it has
 	// expired or been used up, it was issued for another browser or session, or
@@ -29,10 +31,12 @@ var (
 	// code or browser that the call is about.
 	ErrNotEnrolled = errors.New("twofa: not enrolled")
 	// ErrNotAllowed means that the policy, the host's directory or a limit
-	// forbids the request.
+	// forbids the request, or that an ID in the request is malformed.
 	ErrNotAllowed = errors.New("twofa: not allowed")
-	// ErrInvalid means that an argument from the host is malformed, such as an
-	// ID or a policy. The error text names the field, the rule and the value.
+	// ErrInvalid means that a policy is invalid, or that an ID passed to
+	// [Manager.Account], [Manager.CredentialsChanged], [Manager.Revoke],
+	// [Manager.Erase] or [Manager.Rekey] is malformed. The error text names the
+	// field, the rule and the value.
 	ErrInvalid = errors.New("twofa: invalid")
 	// ErrUnavailable means that a store, mailer, gateway or user directory has
 	// failed, or that a record or policy cannot be read. Try again later.
@@ -159,6 +163,7 @@ const (
 // DeniedError is returned if the caller's session or challenge is not enough
 // for a request.
 type DeniedError struct {
+	// Reason is the reason why the request was denied.
 	Reason Reason
 	// Account is the account that the request was for. It may be empty.
 	Account string
@@ -169,7 +174,7 @@ type DeniedError struct {
 	Resource string
 	// Methods are the methods that would be accepted. For ReasonChallenge, they
 	// are only those that the user has. For other reasons, the user may have
-	// none of them. It is empty for ReasonSignedOut.
+	// none of them. It is empty for ReasonSignedOut and ReasonUnreadable.
 	Methods []Method
 	// MaxAge is the age up to which a proof for Action is accepted, or for
 	// ReasonSignedOut a first factor. If it is zero and Action is not empty,

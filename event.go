@@ -19,33 +19,33 @@ type Event struct {
 	Type    string     `json:"type"`              // see package event
 	User    string     `json:"user,omitempty"`    // ID of the user it is about; empty if it is about an account
 	Account string     `json:"account,omitempty"` // ID of the account it happened in, if any
-	Actor   EventActor `json:"actor,omitzero"`    // who did it; zero if the user did
-	Method  Method     `json:"method,omitempty"`
+	Actor   EventActor `json:"actor,omitzero"`    // source of the event if it was not the user; otherwise zero
+	Method  Method     `json:"method,omitempty"`  // method that the event is about, if any
 	Session string     `json:"session,omitempty"` // ID of the session, never the session itself
-	IP      string     `json:"ip,omitempty"`
+	IP      string     `json:"ip,omitempty"`      // Client.IP
 	Agent   string     `json:"agent,omitempty"`   // User-Agent of the client, shortened, without control characters
 	Request string     `json:"request,omitempty"` // Client.RequestID
-	Reason  string     `json:"reason,omitempty"`  // why, in the words of the actor
-	Case    string     `json:"case,omitempty"`    // ID of the support case, if any
+	Reason  string     `json:"reason,omitempty"`  // reason that the actor gave
+	Case    string     `json:"case,omitempty"`    // reserved; this release leaves it empty
 	Detail  string     `json:"detail,omitempty"`  // an action, a name or a masked address; free text without control characters
-	// Before and After are the values that were changed, as JSON, if Type says
-	// so.
+	// Before and After are the values that were changed, as JSON. They are set
+	// only for event.Policy.
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
 	Left   int             `json:"left,omitempty"` // number of recovery codes left, if Type is about them
-	// Notice reports whether the user should learn of the event outside this
-	// login, by mail to every verified address.
+	// Notice reports whether the user should learn of the event by mail to
+	// every verified address.
 	Notice bool `json:"notice,omitempty"`
-	// MAC authenticates the event. It is reserved: this release leaves it
+	// MAC is reserved for the authentication of events; this release leaves it
 	// empty.
 	MAC []byte `json:"mac,omitempty"`
 }
 
-// EventActor is who caused an [Event], if that was not the user.
+// EventActor is the source of an [Event] that the user did not cause.
 type EventActor struct {
 	Kind string `json:"kind"`           // "staff" or "host"
 	ID   string `json:"id,omitempty"`   // ID of the member of staff
-	Role string `json:"role,omitempty"` // role in the account, if it has one
+	Role string `json:"role,omitempty"` // reserved; this release leaves it empty
 }
 
 // issued returns the event with an ID, the time and clean text, so that one

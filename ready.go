@@ -11,19 +11,27 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// Ready reports whether this process can serve: the store can be read, the key
-// ring opens what other processes seal, and the parts of Config on which all
-// processes must agree are the same. Call it at start-up and in a health check.
-// It costs one read, and a write every ten minutes at most.
+// Ready returns nil if this process can serve: the store can be read, the key
+// ring opens what other processes seal, and Config is the same as that of other
+// processes. It compares
 //
-// A process whose Config differs, for example one without a Mailer, serves all
-// the same, because a rollout makes processes differ for a while. Ready then
-// returns an error that names the fields, and logs it at most once an hour.
-// Once no process has confirmed the other Config for an hour, this one's
-// becomes the expected one.
+//   - Issuer, the IDs of Keys, Policy and Lifetimes.Session
+//   - TOTP.Strict, Recovery.Codes and Recovery.Viewable
+//   - whether Mail.Mailer is set, and the address that Mail.LinkURL returns for
+//     a placeholder token
+//   - whether SMS.Sender is set, and SMS.Countries.
 //
-// Errors: [ErrUnavailable]; a [*RecordError] if the key ring lacks a key;
-// a plain error if Config differs.
+// Call it at start-up and in a health check. It costs one read, and a write
+// every ten minutes at most.
+//
+// A process whose Config differs, for example one without a Mailer, continues
+// to serve, because a rollout makes processes differ for a while. Ready then
+// returns an error that names the fields, and logs it at most once an hour. If
+// no process has confirmed the other Config for an hour, the Config of this
+// process becomes the expected one.
+//
+// Errors: [ErrUnavailable]; a [*RecordError] if the key ring lacks a key; a
+// plain error if Config differs.
 func (m *Manager) Ready(ctx context.Context) error {
 	var differ error
 	err := m.retryOnConflict(ctx, func() error {

@@ -7,11 +7,11 @@ import (
 )
 
 // Record is what a [Store] stores under a key. A store never looks inside Data,
-// which is encrypted and authenticated by the library.
+// which the library encrypts and authenticates.
 type Record struct {
-	// Key names the record: "user/", "account/", "number/" or "config/",
-	// followed by an ID. Keys are case-sensitive, at most 512 bytes of UTF-8,
-	// and differ if one byte differs (trailing spaces count).
+	// Key identifies the record. It begins with "user/", "account/", "number/"
+	// or "config/". Keys are case-sensitive, at most 512 bytes of UTF-8, and
+	// differ if one byte differs (trailing spaces count).
 	Key string
 	// Version is created by the library, random, never used twice, and at most
 	// 32 ASCII characters. A store only stores and compares it.
@@ -25,19 +25,19 @@ type Record struct {
 // Store stores records. It is all a host must implement to keep second-factor
 // state in its own database, and package storetest tests an implementation with
 // one line. Methods may be called concurrently, by many goroutines on many
-// servers. If the context is already done, both return an error that is not
-// ErrConflict and change nothing. A store needs no clock, no expiry and no
+// servers. If the context is already done, both methods return an error other
+// than ErrConflict and change nothing. A store needs no clock, no expiry and no
 // background work.
 type Store interface {
 	// Get returns the records that exist under keys, in any order, and nothing
 	// for the others. It sees every Swap that returned nil before Get was
-	// called, on whatever server. The caller owns the result. It shares no
-	// memory with the store or with the result of another call.
+	// called, on any server. The caller owns the result. It shares no memory
+	// with the store or with the result of another call.
 	Get(ctx context.Context, keys ...string) ([]Record, error)
 
 	// Swap stores next under next.Key if the version stored there is still
 	// prev. Otherwise it returns an error that is [ErrConflict] and changes
-	// nothing. It is one atomic step.
+	// nothing. Swap is atomic.
 	//
 	//   - If prev is empty, there must be no record yet.
 	//   - If next.Version is empty, Swap deletes the record.
@@ -54,21 +54,24 @@ type Store interface {
 }
 
 // ErrConflict is returned by [Store.Swap] if the stored version is not the
-// expected one. It may be wrapped.
+// expected one. It may be wrapped. [Account.SetPolicy] and
+// [Account.UnsetPolicy] return it if the policy that a change is based on is no
+// longer in force.
 var ErrConflict = errors.New("twofa: record was changed by another writer")
 
 // EventReader is implemented by a [Store] that can list the events it has
 // stored. Package storetest tests it as well.
 type EventReader interface {
 	// Events returns a page of the events that match the query. It may return
-	// fewer than the limit, even none, although more follow: Next alone says
-	// whether they do. An event that is stored while pages are read may be
-	// missed by a query that reads backward, never by one that reads forward
-	// and stops a minute ago.
+	// fewer than the limit, even none, although more follow. Only
+	// [EventPage.Next] shows whether more follow. An event that is stored while
+	// pages are read may be missed by a query that reads backward. A query that
+	// reads forward and whose Until is at least a minute ago misses none. If
+	// q.Cursor is malformed, the error is [ErrInvalid].
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
 }
 
-// EventQuery selects events. A zero field selects everything.
+// EventQuery selects events. A zero filter matches every event.
 type EventQuery struct {
 	User    string    // only events about this user
 	Account string    // only events in this account
@@ -76,16 +79,17 @@ type EventQuery struct {
 	Types   []string  // only events of one of these types
 	Since   time.Time // only events at this time or later
 	Until   time.Time // only events before this time
-	Forward bool      // oldest first; otherwise newest first
+	Forward bool      // whether the oldest event comes first; otherwise the newest does
 	Cursor  string    // EventPage.Next of the previous page, with the same query; if empty, the first page
-	Limit   int       // at most this many; if zero, 100; at most 1000
+	Limit   int       // at most this many events; if zero, it defaults to 100; more than 1000 means 1000
 }
 
 // EventPage is a part of the events that match a query.
 type EventPage struct {
+	// Events lists the events of the page, in the order of the query.
 	Events []Event
-	// Next is the Cursor of the next page, empty if this page is the last. Its
-	// content is the store's own. It remains valid after the events around it
-	// were deleted.
+	// Next is the Cursor of the next page, or empty if this page is the last.
+	// Each store has its own format. A cursor remains valid after the events
+	// around it were deleted.
 	Next string
 }
