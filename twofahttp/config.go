@@ -20,7 +20,9 @@ import (
 // Config configures a [Server]. A field is required unless its documentation
 // describes its zero value.
 type Config struct {
-	Manager  *twofa.Manager
+	// Manager decides what a login still needs.
+	Manager *twofa.Manager
+	// Sessions connects the pages to the host's session library.
 	Sessions Sessions
 	// Issuer is the name of the product on the pages.
 	Issuer string
@@ -37,10 +39,11 @@ type Config struct {
 	// HomeURL is the local path to which a login without "next" redirects. If
 	// empty, it defaults to "/".
 	HomeURL string
-	// Account returns the account that a request is for. If nil, it is the
-	// account of the login. It must return the account whose data the request
-	// gets: if a request could name another account, it would be checked
-	// against that account's policy.
+	// Account returns the account that a request is for. If nil, it is
+	// [twofa.SessionInfo.Account], the account that the session was last issued
+	// for. It must return the account whose data the request gets: if a request
+	// could name another account, it would be checked against that account's
+	// policy.
 	Account func(*http.Request) string
 	// Actions describes the step-up actions by name. An action that is not
 	// listed still needs a proof, but the page does not name it.
@@ -51,8 +54,8 @@ type Config struct {
 
 	// Templates replaces pages by file name. The built-in files are in this
 	// package's directory "pages"; their data is documented in docs/pages.md.
-	// [New] renders all pages once and refuses files with other names. If nil,
-	// no page is replaced.
+	// [New] renders all pages once in each of their states and refuses files
+	// with other names. If nil, no page is replaced.
 	Templates fs.FS
 	// Stylesheet replaces the style sheet. If nil, it defaults to
 	// [DefaultStylesheet]. To change colors only, append rules to that one; its
@@ -70,8 +73,8 @@ type Config struct {
 	// lets clients choose their own address and so evade the limits.
 	TrustedProxies []netip.Prefix
 
-	// Logger receives the causes of errors, which pages do not show. If nil,
-	// nothing is logged.
+	// Logger receives the causes of errors, which pages do not show. If nil, it
+	// defaults to slog.Default().
 	Logger *slog.Logger
 	// Now is the clock of the limits. If nil, it defaults to time.Now.
 	Now func() time.Time

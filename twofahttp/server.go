@@ -4,16 +4,17 @@
 //
 //	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: sessions, Issuer: "Acme"})
 //	mux.Handle("/2fa/", web.Handler())                              // all pages of this package
-//	mux.HandleFunc("/login", login)                                 // your own login page, not guarded
+//	mux.HandleFunc("GET /login", loginPage)                         // your own login page, not guarded
+//	mux.HandleFunc("POST /login", login)                            // its form, not guarded
 //	mux.Handle("/", web.Guard(app))                                 // needs a complete login
 //	mux.Handle("POST /export", web.RequireAction("export", export)) // needs a fresh code, too
 //	web.FirstFactor(w, r, twofa.FirstFactor{…}, next)               // in login, after the password
 //
 // A request whose Accept header includes text/html is taken to come from a
 // person's browser and is redirected to the page that helps. Any other client
-// gets application/problem+json. Its member "page" is the address to which the
-// client must send the user, after adding the query parameter "next", a local
-// path to return to:
+// gets application/problem+json. The member "page" of that document is the path
+// to which the client must send the user, after adding the query parameter
+// "next", a local path to return to:
 //
 //	/2fa/challenge                         completes a login
 //	/2fa/confirm?action=export&resource=   asks for a fresh code before an action
@@ -24,8 +25,8 @@
 // The address /2fa/ itself is the settings page. Link to it from your own pages.
 //
 // The pages work without JavaScript. All cookies are Secure and have the __Host-
-// prefix, so the application must be served over https. Browsers also accept them
-// from http://localhost.
+// prefix, so the application must be served over https. Browsers except Safari
+// also accept them from http://localhost.
 package twofahttp
 
 import (
@@ -42,11 +43,12 @@ type Sessions interface {
 	// session, or the zero Session if there is none.
 	Session(r *http.Request) twofa.Session
 	// SignIn is called when the user has proven everything that the account
-	// requires, and again whenever the session is replaced by a stronger one.
-	// It must store s in the host's session, mark that session as signed in as
-	// the user from Manager.DescribeSession, and give it a new ID. With the old
-	// ID, an attacker who planted it before the login would be signed in too
-	// (session fixation). If SignIn returns an error, nobody may be signed in.
+	// requires, and again whenever the Manager issues a new session, for
+	// example after an enrollment or a step-up. It must store s in the host's
+	// session, mark that session as signed in as the user from
+	// Manager.DescribeSession, and give it a new ID. With the old ID, an
+	// attacker who planted it before the login would be signed in too (session
+	// fixation). If SignIn returns an error, nobody may be signed in.
 	SignIn(w http.ResponseWriter, r *http.Request, s twofa.Session) error
 	// SignOut ends the host's session, if there is one.
 	SignOut(w http.ResponseWriter, r *http.Request) error

@@ -11,18 +11,23 @@ import (
 )
 
 // RequireAction protects next until the user has given a fresh proof for the
-// action. It also checks everything that [Server.Guard] checks, so it can be used
-// without Guard. A browser is redirected to the page that asks for a code and
-// from there back to the page with the button (see [Action]). A POST is never
-// repeated automatically. A user without a factor gets 403 and a page that leads
-// to enrollment, even if the policy requires no factor. Other clients get 401
-// with an RFC 9470 challenge and the address of the page to send the user to.
+// action, with an empty resource. For an action on one resource, call
+// Manager.UseAction and pass its error to [Server.Error]. RequireAction also
+// checks everything that [Server.Guard] checks, so it can be used without
+// Guard.
+//
+// A browser is redirected to the page that asks for a code and from there back
+// to the page with the button (see [Action]). A POST is never repeated
+// automatically. A user without a factor gets 403 and a page that leads to
+// enrollment, even if the policy requires no factor. Other clients get 401 with
+// an RFC 9470 challenge and the address of the page to send the user to.
 //
 // POST, PUT, PATCH and DELETE use up a single-use proof. GET, HEAD and OPTIONS
 // never reach next if the action needs a single-use proof, because prefetchers
-// and scanners could otherwise fetch the protected data any number of times. The
-// exception is Action.Page, the page with the button. A request from another site
-// never uses up a proof.
+// and scanners could otherwise fetch the protected data any number of times.
+// Even with a proof they get 405, or a browser is redirected to Action.Page if
+// that is set. The exception is Action.Page itself, the page with the button. A
+// request from another site gets 403 and never uses up a proof.
 func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
