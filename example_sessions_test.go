@@ -14,8 +14,8 @@ import (
 	"github.com/twofa-go/twofa/adapters/memstore"
 )
 
-// A session records what was proven. It ends when the user's password changes,
-// when support revokes everything that is open, and when the user is deleted.
+// Every other session ends when the user's password changes. All sessions end
+// when support revokes them and when the user is deleted.
 func Example_sessions() {
 	ctx := context.Background()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)

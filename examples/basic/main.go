@@ -47,7 +47,7 @@ func main() {
 		d, _ := m.DescribeSession(web.Caller(r).Session)
 		fmt.Fprintf(w, `%s<h1>Hello %s</h1><a href="/2fa/">Two-factor authentication</a>`, page, html.EscapeString(d.User))
 	})))
-	log.Print("open http://" + *addr)
+	log.Print("open http://" + *addr + "; any name signs in")
 	log.Fatal(http.ListenAndServe(*addr, http.NewCrossOriginProtection().Handler(http.DefaultServeMux))) // so that no other site can sign a user in
 }
 
