@@ -12,8 +12,9 @@ import (
 // enrolling (with a challenge), or the host (see [Host]).
 type Caller struct {
 	// Session is the session of the user who makes the request. If it is empty,
-	// invalid or expired, the request is denied with [ReasonSignedOut], unless
-	// Challenge is accepted instead.
+	// expired or revoked, the request is denied with [ReasonSignedOut]. If this
+	// process cannot open it, the request is denied with [ReasonUnreadable].
+	// Neither applies if Challenge is accepted instead.
 	Session Session
 	// Challenge is the challenge of a [Result] whose Next is [NextEnroll], or
 	// [Enrollment.Challenge]. Set it in addition to Session. Methods that show

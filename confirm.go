@@ -14,9 +14,9 @@ import (
 // If the user must still save recovery codes, the result is [NextEnroll], and
 // [Manager.SaveCodes] must follow. Otherwise the new factor becomes active, and
 // the result is [NextDone] with a session that replaces the caller's. It is
-// NextChallenge or NextEnroll if the policy still requires something. All other
-// sessions of the user are invalidated, and so are all pending logins, fresh
-// proofs and known browsers, except the browser of this request.
+// NextChallenge or NextEnroll instead if the policy still requires something.
+// All other sessions of the user are invalidated, and so are all pending
+// logins, fresh proofs and known browsers, except the browser of this request.
 //
 // Errors:
 //   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]

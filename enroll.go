@@ -74,8 +74,9 @@ type Enrollment struct {
 //
 // If the user has a factor, Enroll needs a fresh proof for [ActionFactors]. If
 // the rule for that action is single-use, the call uses up the proof. To enroll
-// an app or phone, two other proofs are accepted for 15 minutes: a recovery
-// code used in this session, and the proof that led to a required enrollment.
+// an app or phone, two other proofs are accepted instead for 15 minutes: a
+// recovery code used in this session, and the proof that led to a required
+// enrollment.
 //
 // If the user has no factor, the first factor must be less than 15 minutes old
 // and must not be [ByToken]. Otherwise an attacker with an older session could

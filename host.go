@@ -53,8 +53,9 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 // is not empty, the call fails if the policy of that account cannot be read.
 // Leave it empty unless the event must name the account.
 //
-// Errors: [ErrNotAllowed] if the session belongs to another user,
-// [*DeniedError], [ErrUnavailable], [ErrInvalid] for an invalid user ID.
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the session
+// belongs to another user or by.Account is malformed, [*DeniedError],
+// [ErrUnavailable].
 func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string) error {
 	return m.revoke(ctx, by, user, true, Event{Type: event.Credentials, Notice: true})
 }
@@ -119,8 +120,8 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 // policy is Required, [MailConfig.LinkURL] is set and the user has an email
 // address.
 //
-// Errors: [ErrNotAllowed] if the caller is not the host, [ErrUnavailable],
-// [ErrInvalid] for an invalid user ID.
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the caller
+// is not the host, [ErrUnavailable].
 func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
 	if by.host == "" {
 		return ErrNotAllowed

@@ -13,13 +13,13 @@ import (
 
 // Ready returns nil if this process can serve: the store can be read, the key
 // ring opens what other processes seal, and Config is the same as that of other
-// processes. It compares
+// processes. It compares these fields:
 //
-//   - Issuer, the IDs of Keys, Policy and Lifetimes.Session
+//   - Issuer, Policy, Lifetimes.Session and the IDs of Keys
 //   - TOTP.Strict, Recovery.Codes and Recovery.Viewable
 //   - whether Mail.Mailer is set, and the address that Mail.LinkURL returns for
 //     a placeholder token
-//   - whether SMS.Sender is set, and SMS.Countries.
+//   - SMS.Countries, and whether SMS.Sender is set
 //
 // Call it at start-up and in a health check. It costs one read, and a write
 // every ten minutes at most.

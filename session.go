@@ -29,9 +29,9 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 // The session's first factor still counts, unless the user has no second factor
 // and must enroll one. In that case, Resume returns a [*DeniedError] with
 // [ReasonSignedOut] if the first factor is more than 15 minutes old or an API
-// token. It returns the same error if the session is not valid, [ErrNotAllowed]
-// if the user is disabled or not a member of the account, and [ErrUnavailable]
-// if a record, the policy or the directory cannot be read.
+// token. It also returns a *DeniedError if the session is not valid,
+// [ErrNotAllowed] if the user is disabled or not a member of the account, and
+// [ErrUnavailable] if a record, the policy or the directory cannot be read.
 func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	t, err := m.openSession(c)
 	if err != nil {

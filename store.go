@@ -22,12 +22,12 @@ type Record struct {
 	Data []byte
 }
 
-// Store stores records. It is all a host must implement to keep second-factor
-// state in its own database, and package storetest tests an implementation with
-// one line. Methods may be called concurrently, by many goroutines on many
-// servers. If the context is already done, both methods return an error other
-// than ErrConflict and change nothing. A store needs no clock, no expiry and no
-// background work.
+// Store stores records. It is all that a host must implement to keep
+// second-factor state in its own database, and package storetest tests an
+// implementation with one line. Methods may be called concurrently, by many
+// goroutines on many servers. If the context is already done, both methods
+// return an error other than ErrConflict and change nothing. A store needs no
+// clock, no expiry and no background work.
 type Store interface {
 	// Get returns the records that exist under keys, in any order, and nothing
 	// for the others. It sees every Swap that returned nil before Get was

@@ -27,16 +27,16 @@
 // that [Manager.StepUp] starts.
 //
 // A browser in which the user has proven a factor is known. It has counters of
-// its own, so an attacker who has only the password cannot lock the owner out.
-// If the user asks for it and the policy allows it, a known browser is also
-// remembered, which means that it is not challenged at login.
+// its own, so an attacker who has only the password cannot lock the owner out
+// of it. If the user asks for it and the policy allows it, a known browser is
+// also remembered, which means that it is not challenged at login.
 //
 // # What it stores
 //
 // All second-factor state of a user is one record, encrypted and authenticated
 // under a [KeyRing]. Every operation reads the record, decides in memory, and
-// replaces it by compare-and-swap. Anything that may happen once (a code, a
-// link, a grant, an attempt) is used up by that swap, on any number of servers.
+// replaces it by compare-and-swap. Anything that is single-use (a code, a link,
+// a grant, an attempt) is used up by that swap, on any number of servers.
 // Events are stored by the same swap, but they are not encrypted. Everything
 // issued to a user carries the user's epoch, a random value that is replaced
 // when credentials or factors change. A session, challenge or grant of an
@@ -75,8 +75,8 @@
 // messages; adapters/phone parses numbers. Package storetest tests a store or a
 // sender of your own, and package twofatest helps to test a host.
 //
-// The threat model, every limit, and the standards are described in
-// [the documentation].
+// The threat model, every limit, and the standards are described in [the
+// documentation].
 //
 // [the documentation]: https://github.com/twofa-go/twofa/tree/main/docs
 package twofa
@@ -166,7 +166,8 @@ type MailConfig struct {
 	// Mailer sends links and notices. If nil, no mail is sent. It is called
 	// while the request waits. For a link, the deadline is that of the caller's
 	// context, or 20 seconds if there is none. All notices of one event
-	// together have 5 seconds. If yours can be slow, hand over to a queue.
+	// together have 5 seconds. If yours can be slow, it should hand messages
+	// over to a queue.
 	Mailer Mailer
 	// LinkURL returns the address of the page that a link opens, with the token
 	// in it. The address must be https, or http on localhost. Take it from
