@@ -191,7 +191,11 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 		stored.Seq++
 		stored.Since, stored.ByKind, stored.ByID = now, a.by.kind, a.by.id
 		e := Event{Type: event.Policy, Seq: stored.Seq, Account: a.id, Actor: a.by.event(), Reason: a.by.reason,
-			Before: before.json(), After: stored.Policy.json()}.issued(now)
+			Before: before.json(), After: stored.Policy.json()}
+		if unreadable {
+			e.Before, e.Detail = nil, "the policy before could not be read"
+		}
+		e = e.issued(now)
 		if err := a.m.write(ctx, accountKey(a.id), r.Version, &stored, []Event{e}); err != nil {
 			return err
 		}

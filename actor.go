@@ -1,6 +1,10 @@
 package twofa
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/twofa-go/twofa/internal/text"
+)
 
 // Actor is the source of an operation on an account, with a reason that is
 // stored in the event. Create one with [AsHost] or [AsStaff]. The methods of
@@ -22,10 +26,13 @@ const (
 func AsHost(reason string) Actor { return Actor{kind: actorHost, reason: cmp.Or(reason, "host")} }
 
 // AsStaff returns an Actor for a member of the host's staff, such as support.
-// The host must have authenticated that person. An empty id is refused.
+// The host must have authenticated that person. An id that is empty or
+// malformed is refused.
 func AsStaff(id, reason string) Actor { return Actor{kind: actorStaff, id: id, reason: reason} }
 
 // valid reports whether the actor is named.
-func (a Actor) valid() bool { return a.kind == actorHost || a.kind == actorStaff && a.id != "" }
+func (a Actor) valid() bool {
+	return a.kind == actorHost || a.kind == actorStaff && text.ValidateID("staff", a.id) == nil
+}
 
 func (a Actor) event() EventActor { return EventActor{Kind: a.kind, ID: a.id} }

@@ -224,17 +224,14 @@ func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
 		fallback = nil // all accounts share the factors that it changes
 	}
 	f := s.facts(ticket{}, len(u.Emails) > 0)
-	if slices.ContainsFunc(f.unchecked, func(m Method) bool { return !slices.Contains(strength[:], m) }) {
-		f.has = without(f.has, EmailLink) // a factor of a newer release may be accepted and stronger
-	}
-	methods := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
-	methods = without(methods, f.unchecked...)
+	accepted := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
+	methods := without(accepted, f.unchecked...)
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
 		methods = append(methods, RecoveryCode)
 	}
 	switch {
 	case len(methods) > 0:
-	case len(f.unchecked) > 0:
+	case len(accepted) > 0 || f.hasUnknown():
 		return nil, unavailable("factor", errUnchecked)
 	default:
 		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: action, Methods: r.Methods, MaxAge: r.MaxAge}

@@ -88,9 +88,9 @@ func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	n := s.Counters[name]
 	result := compare()
 	if result == right {
-		delete(s.Counters, name)
+		s.clearCounter(name)
 		if other := bucket(m, !known); s.Counters[other].disabled(m, !known) {
-			delete(s.Counters, other)
+			s.clearCounter(other)
 		}
 		return nil
 	}
@@ -110,6 +110,16 @@ func (s *userTx) tryCode(m Method, compare func() outcome) error {
 	s.Counters[name] = n
 	s.recordFailure(m, result, n, known)
 	return keep(failure)
+}
+
+// clearCounter ends a streak of failures. It keeps what a newer release counts.
+func (s *userTx) clearCounter(name string) {
+	n := s.Counters[name]
+	if n.Fails, n.Until = 0, 0; n.IsEmpty() {
+		delete(s.Counters, name)
+		return
+	}
+	s.Counters[name] = n
 }
 
 // recordFailure emits the event of a failure. It notifies the user at most once

@@ -23,20 +23,31 @@ const nextUnavailable Next = "unavailable"
 
 // evaluate decides what a policy requires next. Every sign-in path, every live
 // session and the guard end here. It is a pure function of policy and facts.
+//
+// A factor that this process cannot check counts as enrolled: evaluate decides
+// as a process would that can check it, and then asks only for what can be
+// checked here. Otherwise one process with a missing setting, or of an old
+// release, would open every account.
 func (p Policy) evaluate(f facts) policyResult {
+	r := p.decide(f)
+	if r.next == NextChallenge {
+		if r.methods = without(r.methods, f.unchecked...); len(r.methods) == 0 {
+			return policyResult{next: nextUnavailable}
+		}
+	}
+	return r
+}
+
+// decide is evaluate for a process that can check everything.
+func (p Policy) decide(f facts) policyResult {
 	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
 		return policyResult{next: NextDone}
 	}
-	if slices.ContainsFunc(f.unchecked, func(m Method) bool { return m != EmailLink }) {
-		f.has = without(f.has, EmailLink) // it is weaker than any factor
-	}
 	accepted := p.offer(f.has)
 	switch {
-	case len(accepted) > 0 && p.satisfied(f.ticket, accepted):
+	case p.satisfied(f.ticket, accepted) && (len(accepted) > 0 || f.hasUnknown()):
 		return policyResult{next: NextDone}
-	case len(f.unchecked) > 0:
-		return p.evaluateUnchecked(f, accepted)
-	case len(accepted) > 0:
+	case len(accepted) > 0 || f.hasUnknown():
 		return f.askFor(accepted)
 	}
 	// The policy accepts no method that the user has. The user must still give
@@ -52,35 +63,28 @@ func (p Policy) evaluate(f facts) policyResult {
 	return policyResult{next: NextDone}
 }
 
-// evaluateUnchecked decides for a user who has a factor that this process
-// cannot check. The factor counts as enrolled: the user is asked for another
-// enrolled method or for a recovery code, and is otherwise refused. Nothing
-// weaker replaces it and nobody is sent to enrollment, because one process with
-// a missing setting must not open every account.
-func (p Policy) evaluateUnchecked(f facts, accepted []Method) policyResult {
-	askable := without(accepted, f.unchecked...)
-	if len(askable) == 0 {
-		askable = p.offer(without(without(f.has, EmailLink), f.unchecked...))
-	}
-	switch {
-	case p.satisfied(f.ticket, askable):
-		return policyResult{next: NextDone}
-	case len(askable) == 0 && !f.codes:
-		return policyResult{next: nextUnavailable}
-	}
-	return f.askFor(askable)
-}
+// hasUnknown reports whether the user has a factor of a newer release, which
+// the policy may accept.
+func (f facts) hasUnknown() bool { return slices.ContainsFunc(f.has, isUnknown) }
+
+func isUnknown(m Method) bool { return !slices.Contains(strength[:], m) }
 
 // without returns the methods except some of them.
 func without(methods []Method, except ...Method) []Method {
+	if len(except) == 0 {
+		return methods
+	}
 	return slices.DeleteFunc(slices.Clone(methods), func(m Method) bool { return slices.Contains(except, m) })
 }
 
 // offer returns the accepted methods that the user has: the strongest one, and
-// those in Fallback.
+// those in Fallback. A factor of a newer release may be accepted and stronger
+// than all others except TOTP, so that it leaves only TOTP and Fallback.
 func (p Policy) offer(has []Method) (offered []Method) {
+	unknown := slices.ContainsFunc(has, isUnknown)
 	for _, m := range strength {
-		if slices.Contains(has, m) && slices.Contains(p.methods(), m) && (len(offered) == 0 || slices.Contains(p.Fallback, m)) {
+		strongest := len(offered) == 0 && (m == TOTP || !unknown)
+		if slices.Contains(has, m) && slices.Contains(p.methods(), m) && (strongest || slices.Contains(p.Fallback, m)) {
 			offered = append(offered, m)
 		}
 	}

@@ -157,7 +157,7 @@ func (s *userTx) mayEnroll(t ticket, e EnrollRequest) error {
 		}
 		return nil
 	}
-	if i := s.factorIndex(e.Replaces); i < 0 || (s.Factors[i].Method == SMS) != (e.Method == SMS) {
+	if i := s.factorIndex(e.Replaces); i < 0 || s.Factors[i].Method != e.Method {
 		return ErrNotEnrolled
 	}
 	return nil

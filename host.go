@@ -70,7 +70,7 @@ func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
 	return m.revoke(ctx, by, user, false, Event{Type: event.Revoked, Notice: true})
 }
 
-func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool, e Event) error {
+func (m *Manager) revoke(ctx context.Context, by Caller, user string, survive bool, e Event) error {
 	if err := text.ValidateID("user", user); err != nil {
 		return invalid("%w", err)
 	}
@@ -100,7 +100,7 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, keep bool,
 		}
 		s.Stamp = stampOf(u)
 		survivor := ""
-		if keep {
+		if survive {
 			survivor = t.sessionID
 		}
 		s.newEpoch(survivor)

@@ -43,6 +43,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 			t.proven = []provenMethod{p}
 		}
 		if login, err = s.nextStep(u, t); err != nil {
+			if changed || len(s.events) > 0 {
+				return keep(err) // a changed stamp or a copied token counts even so
+			}
 			return err
 		}
 		switch {

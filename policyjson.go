@@ -39,6 +39,9 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 // fields, because they may restrict, and durations that are not whole seconds.
 // It does not check the policy; [Account.SetPolicy] does.
 func (p *Policy) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil // as package json asks
+	}
 	var in policyJSON
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -59,7 +62,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 // seconds returns a duration. One that is too long becomes -1, which no policy
 // may have.
 func seconds(n int64) time.Duration {
-	if n > int64(1<<62/time.Second) {
+	if n < 0 || n > int64(1<<62/time.Second) {
 		return -1
 	}
 	return time.Duration(n) * time.Second

@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,25 +14,26 @@ import (
 // ring opens what other processes seal, and Config is the same as that of other
 // processes. It compares these fields:
 //
-//   - Issuer, Policy, Lifetimes.Session and the IDs of Keys
+//   - Issuer, Policy and Lifetimes.Session
 //   - TOTP.Strict, Recovery.Codes and Recovery.Viewable
 //   - whether Mail.Mailer is set, and the address that Mail.LinkURL returns for
 //     a placeholder token
 //   - SMS.Countries, and whether SMS.Sender is set
 //
-// Call it at start-up and in a health check. It costs one read, and a write
-// every ten minutes at most.
+// Call it at start-up and from monitoring. It costs one read, and a write every
+// ten minutes at most.
 //
-// A process whose Config differs, for example one without a Mailer, continues
-// to serve, because a rollout makes processes differ for a while. Ready then
-// returns an error that names the fields, and logs it at most once an hour. If
-// no process has confirmed the other Config for an hour, the Config of this
-// process becomes the expected one.
+// If Config differs, for example because this process has no Mailer, Ready
+// returns a [*ConfigError] that names the fields, and logs it at most once an
+// hour. The process serves nevertheless, because a rollout makes processes
+// differ for a while. A readiness probe must therefore treat a ConfigError as
+// ready, or the rollout never ends. Once no process has confirmed the other
+// Config for an hour, the Config of this process becomes the expected one.
 //
 // Errors: [ErrUnavailable]; a [*RecordError] if the key ring lacks a key; a
-// plain error if Config differs.
+// [*ConfigError].
 func (m *Manager) Ready(ctx context.Context) error {
-	var differ error
+	var differ *ConfigError
 	err := m.retryOnConflict(ctx, func() error {
 		var stored configRecord
 		old, err := m.get(ctx, configKey, &stored)
@@ -41,31 +41,45 @@ func (m *Manager) Ready(ctx context.Context) error {
 			return err
 		}
 		now, mine := m.now(), m.cfg.digests()
+		names := stored.differences(mine)
 		differ = nil
-		if names := stored.differences(mine); len(names) > 0 && old.Version != "" {
-			differ = fmt.Errorf("twofa: Config differs from that of other processes: %s", strings.Join(names, ", "))
-			if now.sub(stored.Confirmed) < confirmEvery*6 {
-				return nil
-			}
-		} else if old.Version != "" && now.sub(stored.Confirmed) < confirmEvery {
+		switch {
+		case old.Version == "":
+		case len(names) > 0 && stored.Confirmed.within(expectFor, now):
+			differ = &ConfigError{names}
+			return nil
+		case len(names) == 0 && stored.Confirmed.within(confirmEvery, now) && m.cfg.Keys.sealsFirst(old):
 			return nil
 		}
 		stored.expect(mine)
 		stored.Confirmed = now
 		return m.write(ctx, configKey, old.Version, &stored, nil)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if differ != nil {
+	case differ != nil:
 		m.logDifference(ctx, differ)
+		return differ
 	}
-	return differ
+	return nil
+}
+
+// ConfigError reports that the Config of this process differs from that of
+// others over the same store.
+type ConfigError struct {
+	Fields []string // names of the fields that differ
+}
+
+// Error names the fields.
+func (e *ConfigError) Error() string {
+	return "twofa: Config differs from that of other processes: " + strings.Join(e.Fields, ", ")
 }
 
 const (
 	configKey    = "config/"
 	confirmEvery = 10 * time.Minute
+	expectFor    = time.Hour // after the last confirmation, another Config may become the expected one
 )
 
 func (m *Manager) logDifference(ctx context.Context, differ error) {
@@ -74,7 +88,7 @@ func (m *Manager) logDifference(ctx context.Context, differ error) {
 	if last != 0 && now.sub(unixTime(last)) < time.Hour || !m.differenceLogged.CompareAndSwap(last, int64(now)) {
 		return
 	}
-	m.cfg.Logger.ErrorContext(ctx, "twofa: not ready", "error", differ)
+	m.cfg.Logger.ErrorContext(ctx, "twofa: Config differs", "error", differ)
 }
 
 // configRecord is what all processes must agree on, under "config/".
@@ -133,18 +147,12 @@ func (c *Config) digests() (all []configDigest) {
 	add := func(name string, value ...string) {
 		all = append(all, configDigest{Name: name, Digest: seal.Digest(append([]string{name}, value...)...)})
 	}
-	ids := make([]string, 0, len(c.Keys.all()))
-	for _, k := range c.Keys.all() {
-		ids = append(ids, k.ID)
-	}
-	slices.Sort(ids)
 	link := ""
 	if c.Mail.LinkURL != nil {
 		link = c.Mail.LinkURL(LinkRequest{Token: NewSecret("token")})
 	}
 	add("Issuer", c.Issuer)
-	add("Keys", ids...)
-	add("Policy", c.Policy.String())
+	add("Policy", string(seal.Encode(nil, storePolicy(c.Policy, nil))))
 	add("TOTP.Strict", strconv.FormatBool(c.TOTP.Strict))
 	add("Recovery.Codes", strconv.Itoa(c.Recovery.Codes))
 	add("Recovery.Viewable", strconv.FormatBool(c.Recovery.Viewable))

@@ -28,7 +28,7 @@ func (k KeyRing) encode(key string, v recordBody) (Record, error) {
 	buf = seal.Encode(append(buf, make([]byte, seal.NonceSize)...), v)
 	data := seal.Seal(buf, start, sealer.Records, header, key, version)
 	if len(data) > maxRecord {
-		return Record{}, invalid("record %q: must have at most %d bytes, has %d", key, maxRecord, len(data))
+		return Record{}, &RecordError{key, "would be too large"}
 	}
 	return Record{key, version, data}, nil
 }

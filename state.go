@@ -155,7 +155,7 @@ func (s *userTx) codesLeft() int {
 // phone returns the user's phone, or nil if there is none.
 func (s *userTx) phone() *factor {
 	for i := range s.Factors {
-		if s.Factors[i].Method == SMS {
+		if s.Factors[i].Method == SMS && s.Factors[i].Phone != "" {
 			return &s.Factors[i]
 		}
 	}
@@ -234,7 +234,7 @@ func (s *userTx) prune() {
 	s.pruneCodes(s.m.cfg.Recovery.Viewable)
 	for bucket, sent := range s.SendTimes {
 		sent.Times = recentTimes(sent.Times, now, day)
-		if s.SendTimes[bucket] = sent; len(sent.Times) == 0 {
+		if s.SendTimes[bucket] = sent; len(sent.Times) == 0 && sent.IsEmpty() {
 			delete(s.SendTimes, bucket)
 		}
 	}

@@ -148,7 +148,7 @@ func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (ticket
 		return ticket{}, errUnreadable
 	}
 	var t ticket
-	if seal.Decode(plain, &t) != nil {
+	if seal.Decode(plain, &t) != nil || !t.by.known() {
 		return ticket{}, errUnreadable
 	}
 	if now >= t.expires || !slices.Contains(purposes, t.purpose) {

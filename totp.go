@@ -83,11 +83,11 @@ func (a *totpParams) Fields(c *seal.Codec) {
 // known reports whether this release can compute the codes.
 func (a *totpParams) known() bool {
 	_, ok := algorithms[a.Algorithm]
-	return ok && a.Key != "" && a.Digits >= 6 && a.Digits <= 8 && a.Period > 0 && a.Period <= 3600
+	return ok && a.typedKey() != "" && a.Digits >= 6 && a.Digits <= 8 && a.Period > 0 && a.Period <= 3600
 }
 
 // typedKey returns the key without padding, as users type it and apps scan it.
-func (a totpParams) typedKey() string { return strings.TrimRight(a.Key, "=") }
+func (a totpParams) typedKey() string { return strings.TrimSpace(strings.TrimRight(a.Key, "=")) }
 
 func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
 
@@ -96,7 +96,7 @@ func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
 // we must not: no key, which anybody could compute codes from, and steps before
 // 1970, which wrap around.
 func (a totpParams) code(step int64) string {
-	if a.Key == "" || step < 0 {
+	if a.typedKey() == "" || step < 0 {
 		return ""
 	}
 	code, _ := hotp.GenerateCodeCustom(a.Key, uint64(step), hotp.ValidateOpts{Digits: otp.Digits(a.Digits), Algorithm: algorithms[a.Algorithm]})

@@ -21,7 +21,7 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 			return err
 		}
 		answer := fn(s)
-		kept, isKept := answer.(keptError)
+		kept, isKept := errors.AsType[keptError](answer)
 		switch {
 		case answer == errUnchanged:
 			return nil
@@ -48,6 +48,8 @@ var errUnchanged = errors.New("twofa: unchanged")
 type keptError struct{ refusal error }
 
 func (e keptError) Error() string { return e.refusal.Error() }
+
+func (e keptError) Unwrap() error { return e.refusal }
 
 // keep wraps an error so that update stores the record and then returns it.
 func keep(refusal error) error { return keptError{refusal} }
@@ -80,12 +82,14 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 		return nil, unavailable("store", err)
 	}
 	s := &userTx{m: m, now: m.now(), client: c, user: user, account: account, policy: m.cfg.Policy}
+	accountRead := false
 	for _, r := range records {
 		switch {
 		case r.Key == keys[0] && s.version == "" && r.Version != "":
 			s.version = r.Version
 			err = m.cfg.Keys.decode(r, &s.userRecord)
-		case len(keys) == 2 && r.Key == keys[1]:
+		case len(keys) == 2 && r.Key == keys[1] && !accountRead && r.Version != "":
+			accountRead = true
 			var a accountRecord
 			err = m.cfg.Keys.decode(r, &a)
 			if err == nil && a.Policy != nil {

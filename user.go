@@ -108,3 +108,9 @@ func (u User) in(account string) bool {
 	}
 	return account == ""
 }
+
+// known reports whether this release knows the method. An unknown one may be
+// worth less.
+func (m FirstFactorMethod) known() bool {
+	return m == ByPassword || m == BySSO || m == ByEmail || m == ByToken
+}

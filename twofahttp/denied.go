@@ -43,7 +43,13 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 		}
 		return redirectTo(x.loginURL(x.currentURL()))
 	case d.Reason == twofa.ReasonUnreadable:
-		// Another server may read the session, so it is not ended.
+		// Another server may read the session, so it is not ended. A login page
+		// that sends signed-in users home leads back here, where a button ends
+		// it.
+		if c, err := x.r.Cookie(unreadableCookie); err == nil && c.Value != "" {
+			return view{}, d
+		}
+		x.setCookie(unreadableCookie, "1", unreadableAge)
 		return redirectTo(x.loginURL(x.currentURL()))
 	case live:
 		return x.resumeSession()

@@ -227,6 +227,7 @@ func TestGuard_UnreadableSessionIsNotEnded(t *testing.T) {
 
 	for name, unreadable := range map[string]string{"of another ring": result.Session.Reveal(), "of another format": readable[:len(readable)-4], "anything": "x"} {
 		h.sessions.byID[id] = unreadable
+		b.setCookie("__Host-twofa-unread", "")
 		a := b.get("/contacts")
 		require.Equal(t, http.StatusSeeOther, a.StatusCode, name)
 		require.Equal(t, "/login?next=%2Fcontacts", a.Header.Get("Location"), name)
@@ -234,12 +235,20 @@ func TestGuard_UnreadableSessionIsNotEnded(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, a.StatusCode, name)
 		require.Contains(t, a.Body, `"session_unreadable"`, name)
 		require.Equal(t, "/login", pageOf(t, a), name)
-		require.Equal(t, http.StatusSeeOther, b.get("/2fa/").StatusCode, name)
+		a = b.get("/contacts") // the login page sent the user home
+		require.Equal(t, http.StatusUnauthorized, a.StatusCode, "%s: no circle", name)
+		require.Contains(t, a.Body, "<h1>Sign in again</h1>", name)
 		require.Equal(t, id, b.cookie(sessionCookie), "%s: the host's session lives", name)
 		require.Equal(t, unreadable, h.sessions.byID[id], name)
 	}
 	h.sessions.byID[id] = readable
 	require.True(t, b.signedIn(), "the next server reads it")
+
+	h.sessions.byID[id] = "x"
+	b.get("/contacts")
+	a := b.post("/2fa/signin", "next", "/contacts")
+	require.Equal(t, "/login?next=%2Fcontacts", a.Header.Get("Location"))
+	require.NotEqual(t, id, b.cookie(sessionCookie), "the button ends it")
 }
 
 // An account that cannot be is refused. It must not sign the user out.

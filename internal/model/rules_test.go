@@ -336,7 +336,8 @@ const nextUnavailable twofa.Next = saysUnavailable
 // accepted ones that the policy names as fallback.
 func strongest(have, accepted, fallback []twofa.Method) (l []twofa.Method) {
 	for _, method := range have { // strongest first
-		if among(accepted, method) && (len(l) == 0 || among(fallback, method)) {
+		first := len(l) == 0 && (method == twofa.TOTP || !among(have, passkey)) // a passkey may be stronger than the rest
+		if among(accepted, method) && (first || among(fallback, method)) {
 			l = append(l, method)
 		}
 	}
@@ -366,23 +367,30 @@ func (m *model) proves(p *pass, pol twofa.Policy, methods []twofa.Method) bool {
 	return remembered || m.proven(p, twofa.RecoveryCode) || m.proven(p, methods...)
 }
 
-// owes returns what must still be proven in an account.
+// owes returns what must still be proven in an account, of which this process
+// asks only what it can check.
 func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Next, []twofa.Method) {
-	pol, have := m.policy(account), m.enrolled(u, account, mail)
+	have := m.enrolled(u, account, mail)
+	next, ask := m.owesAnywhere(u, account, have, p)
+	if next != twofa.NextChallenge {
+		return next, nil
+	}
+	if ask = except(ask, m.unchecked(u, have)...); len(ask) == 0 {
+		return nextUnavailable, nil
+	}
+	return next, ask
+}
+
+// owesAnywhere is owes on a process that can check everything.
+func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, p *pass) (twofa.Next, []twofa.Method) {
+	pol := m.policy(account)
 	if pol.ExemptSSO && p.by == twofa.BySSO && account != "" && p.sso == account {
 		return twofa.NextDone, nil
 	}
-	cannot := m.unchecked(u, have)
-	if len(except(cannot, twofa.EmailLink)) > 0 { // a mailbox replaces no factor
-		have = except(have, twofa.EmailLink)
-	}
-	ask := strongest(have, pol.Methods, pol.Fallback)
-	switch {
-	case len(ask) > 0 && m.proves(p, pol, ask):
-		return twofa.NextDone, nil
-	case len(cannot) > 0:
-		return m.owesElsewhere(u, pol, p, ask, except(have, cannot...), cannot)
-	case len(ask) > 0:
+	if ask := strongest(have, pol.Methods, pol.Fallback); len(ask) > 0 || among(have, passkey) {
+		if m.proves(p, pol, ask) {
+			return twofa.NextDone, nil
+		}
 		return twofa.NextChallenge, u.orCode(ask)
 	}
 	// The user's strongest method comes first even if it is not accepted. A
@@ -394,22 +402,6 @@ func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Ne
 		return twofa.NextEnroll, nil
 	}
 	return twofa.NextDone, nil
-}
-
-// owesElsewhere returns what a user must prove who has a factor that only
-// another process can check: another factor, or a recovery code.
-func (m *model) owesElsewhere(u *modelUser, pol twofa.Policy, p *pass, ask, can, cannot []twofa.Method) (twofa.Next, []twofa.Method) {
-	ask = except(ask, cannot...)
-	if len(ask) == 0 {
-		ask = strongest(except(can, twofa.EmailLink), pol.Methods, pol.Fallback)
-	}
-	switch ask = u.orCode(ask); {
-	case m.proves(p, pol, except(ask, twofa.RecoveryCode)):
-		return twofa.NextDone, nil
-	case len(ask) == 0:
-		return nextUnavailable, nil
-	}
-	return twofa.NextChallenge, ask
 }
 
 func (u *modelUser) orCode(ask []twofa.Method) []twofa.Method {
@@ -759,18 +751,15 @@ func (m *model) wouldDo(u *modelUser, account, action, user string) ([]twofa.Met
 		fallback = nil
 	}
 	have := m.enrolled(u, account, m.mailable(user))
-	cannot := m.unchecked(u, have)
-	if among(cannot, passkey) { // which may be stronger
-		have = except(have, twofa.EmailLink)
-	}
-	l := except(strongest(have, r.Methods, fallback), cannot...)
+	accepted := strongest(have, r.Methods, fallback)
+	l := except(accepted, m.unchecked(u, have)...)
 	if among(r.Methods, twofa.RecoveryCode) {
 		l = u.orCode(l)
 	}
 	switch {
 	case len(l) > 0:
 		return l, ""
-	case len(cannot) > 0:
+	case len(accepted) > 0 || among(have, passkey):
 		return nil, saysUnavailable
 	}
 	return nil, saysDenied(twofa.ReasonEnroll)

@@ -37,6 +37,9 @@ type Unknown struct{ encoded string }
 // UnknownFields returns u.
 func (u *Unknown) UnknownFields() *Unknown { return u }
 
+// IsEmpty reports whether there are none.
+func (u *Unknown) IsEmpty() bool { return u.encoded == "" }
+
 // DropAtReset drops all fields except those that survive a reset.
 func (u *Unknown) DropAtReset() {
 	c := Codec{level: level{left: u.encoded}}
@@ -256,8 +259,9 @@ func Int[T ~int | ~int64 | ~uint64](c *Codec, number uint64, p *T) {
 	case !c.decoding && there:
 		c.buf = binary.AppendUvarint(c.buf, uint64(*p))
 	case there:
-		*p = T(c.uvarint())
-		c.notZero(*p != 0)
+		x := c.uvarint()
+		*p = T(x)
+		c.require(x != 0 && uint64(*p) == x) // an int may have 32 bits
 	case c.decoding:
 		*p = 0
 	}
@@ -286,14 +290,14 @@ func Text[T ~string](c *Codec, number uint64, p *T) {
 		c.buf = append(binary.AppendUvarint(c.buf, uint64(len(*p))), *p...)
 	case there:
 		*p = T(c.bytes())
-		c.notZero(*p != "")
+		c.require(*p != "")
 	case c.decoding:
 		*p = ""
 	}
 }
 
-// notZero refuses a zero value that was written out, and the like.
-func (c *Codec) notZero(ok bool) {
+// require refuses an encoding that is not the only one of its value.
+func (c *Codec) require(ok bool) {
 	if !ok && c.err == nil {
 		c.err = errMalformed
 	}
@@ -331,7 +335,7 @@ func Ints[T ~int64](c *Codec, number uint64, p *[]T) {
 		return
 	}
 	packed := c.bytes()
-	c.notZero(packed != "")
+	c.require(packed != "")
 	for packed != "" && c.err == nil {
 		x, n := uvarint(packed)
 		if n == 0 {
@@ -383,7 +387,7 @@ func Struct[T any, P message[T]](c *Codec, number uint64, p *T) {
 	if c.decoding {
 		*p = *new(T)
 		if c.field(number, bytesType, false) {
-			c.notZero(c.left == "" || c.left[0] != 0)
+			c.require(c.left == "" || c.left[0] != 0)
 			c.nested(P(p))
 		}
 		return
@@ -464,7 +468,7 @@ func Map[T any, P message[T]](c *Codec, number uint64, p *map[string]T) {
 		var value T
 		entry := pair[T, P]{value: &value}
 		c.nested(&entry)
-		c.notZero(entry.encoded == "") // a pair has a key and a value, now and later
+		c.require(entry.encoded == "") // a pair has a key and a value, now and later
 		if *p == nil {
 			*p = map[string]T{}
 		} else if entry.key <= last {
