@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -28,8 +29,9 @@ func eventRows(events []twofa.Event) (statement, error) {
 		if err != nil {
 			return statement{}, err
 		}
+		actor := sql.NullString{String: e.Actor.ID, Valid: e.Actor.ID != ""}
 		mac := append([]byte{}, e.MAC...) // not NULL
-		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, e.Actor.ID, int64(e.Seq), mac, string(data))
+		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, string(data))
 	}
 	rows.query = "VALUES " + eventRow + strings.Repeat(", "+eventRow, len(events)-1)
 	return rows, nil
@@ -111,7 +113,6 @@ func selectEvents(q twofa.EventQuery, limit int) (statement, error) {
 	}
 	if q.Actor != "" {
 		and("actor_id = ?", q.Actor)
-		and("actor_id <> ''") // the condition of the index
 	}
 	if len(q.Types) > 0 {
 		types := make([]any, len(q.Types))

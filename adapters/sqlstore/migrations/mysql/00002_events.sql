@@ -8,10 +8,10 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	type          VARBINARY(64)  NOT NULL,
 	user_id       VARBINARY(512) NOT NULL,
 	account_id    VARBINARY(512) NOT NULL,
-	actor_id      VARBINARY(512) NOT NULL,
+	actor_id      VARBINARY(512) NULL,     -- NULL if the event has none
 	number        BIGINT         NOT NULL, -- the number of the event among those of its record
 	mac           VARBINARY(64)  NOT NULL, -- reserved
-	claimed_until BIGINT         NULL,     -- reserved: NULL if there is no notice to send, 0 if it can be claimed, otherwise Unix seconds
+	claimed_until BIGINT         NULL,     -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
 	data          MEDIUMBLOB     NOT NULL, -- the whole event as JSON in UTF-8
 	PRIMARY KEY (time, seq),
 	KEY twofa_events_seq (seq),
