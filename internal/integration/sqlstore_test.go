@@ -150,8 +150,13 @@ func TestStore_TooLong(t *testing.T) {
 			},
 			"user":    func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{User: key}) },
 			"account": func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{Account: key}) },
-			"id":      func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{ID: key}) },
-			"type":    func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{Type: key}) },
+			"actor": func() error {
+				return s.Swap(ctx, "", record("1", "v"), twofa.Event{Actor: twofa.EventActor{Kind: "staff", ID: key}})
+			},
+			"id":   func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{ID: key}) },
+			"type": func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{Type: key}) },
+			"mac":  func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{MAC: []byte(key)}) },
+			"seq":  func() error { return s.Swap(ctx, "", record("1", "v"), twofa.Event{Seq: 1 << 63}) },
 		} {
 			err := swap()
 			require.ErrorContains(t, err, "longer than a column", name)
@@ -167,9 +172,11 @@ func TestStore_TooLong(t *testing.T) {
 func TestSwap_FailureChangesNothing(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		s, ctx := d.migrate(t).store(t), t.Context()
+		_, err := d.open(t).Exec("CREATE UNIQUE INDEX one_event_only ON twofa_events (id)")
+		require.NoError(t, err)
 		e := twofa.Event{ID: "once", Time: time.Unix(1, 0).UTC(), User: "1"}
 		require.NoError(t, s.Swap(ctx, "", record("1", "v1"), e))
-		err := s.Swap(ctx, "v1", record("1", "v2"), e) // the ID exists
+		err = s.Swap(ctx, "v1", record("1", "v2"), e)
 		require.Error(t, err)
 		require.NotErrorIs(t, err, twofa.ErrConflict)
 		requireStored(t, s, record("1", "v1"))
@@ -192,29 +199,9 @@ func TestSwap_Canceled(t *testing.T) {
 			require.NoError(t, s.Swap(t.Context(), prev.Version, next, e))
 			requireStored(t, s, next)
 		}
-		events, err := s.Events(t.Context(), twofa.EventQuery{User: "1"})
+		page, err := s.Events(t.Context(), twofa.EventQuery{User: "1"})
 		require.NoError(t, err)
-		require.Len(t, events, 60)
-	})
-}
-
-func TestEvents_OrderOfOneSwap(t *testing.T) {
-	forEach(t, func(t *testing.T, d database) {
-		s := d.migrate(t).store(t)
-		var events []twofa.Event
-		for i := range 20 {
-			events = append(events, twofa.Event{ID: fmt.Sprint(i), Time: time.Unix(1, 0).UTC()})
-		}
-		require.NoError(t, s.Swap(t.Context(), "", record("1", "v"), events...))
-		found, err := s.Events(t.Context(), twofa.EventQuery{Since: time.Unix(0, 1)})
-		require.NoError(t, err)
-		require.Len(t, found, 20)
-		for i, e := range found {
-			require.Equal(t, fmt.Sprint(19-i), e.ID)
-		}
-		found, err = s.Events(t.Context(), twofa.EventQuery{Since: time.Unix(1, 1)})
-		require.NoError(t, err)
-		require.Empty(t, found)
+		require.Len(t, page.Events, 60)
 	})
 }
 

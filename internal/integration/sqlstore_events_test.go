@@ -1,0 +1,338 @@
+package integration
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/sqlstore"
+	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/storetest"
+)
+
+func TestStoreEventsOfOneSwapAreInOrder(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		put(t, s, slices.Repeat([]int64{1}, 20)...)
+		want := make([]string, 20)
+		for i := range want {
+			want[i] = fmt.Sprint(i)
+		}
+		require.Equal(t, want, read(t, s, twofa.EventQuery{Forward: true, Limit: 3}))
+		slices.Reverse(want)
+		require.Equal(t, want, read(t, s, twofa.EventQuery{Limit: 3}))
+	})
+}
+
+// A cursor remains valid if the host deletes the events around it.
+func TestStoreEventsCursorOfADeletedEvent(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		put(t, s, 1, 2, 3, 4, 4, 4, 5, 6) // IDs are 0 to 7
+		backward, forward := twofa.EventQuery{Limit: 4}, twofa.EventQuery{Limit: 4, Forward: true}
+		for _, q := range []*twofa.EventQuery{&backward, &forward} {
+			page, err := s.Events(t.Context(), *q)
+			require.NoError(t, err)
+			q.Cursor = page.Next
+		}
+		_, err := d.open(t).Exec("DELETE FROM twofa_events WHERE id IN ('2', '4', '3')") // the cursors are 4 and 3
+		require.NoError(t, err)
+		require.Equal(t, []string{"1", "0"}, read(t, s, backward))
+		require.Equal(t, []string{"5", "6", "7"}, read(t, s, forward))
+		_, err = d.open(t).Exec("DELETE FROM twofa_events")
+		require.NoError(t, err)
+		require.Empty(t, read(t, s, backward))
+		require.Empty(t, read(t, s, forward))
+	})
+}
+
+func TestStoreEventsMalformedCursor(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		for _, cursor := range []string{"x", "1", "1.", ".1", "1.2.3", "1.2 ", " 1.2", "+1.2", "01.2", "1,2", "99999999999999999999.1"} {
+			_, err := s.Events(t.Context(), twofa.EventQuery{Cursor: cursor})
+			require.ErrorIs(t, err, twofa.ErrInvalid)
+			require.ErrorContains(t, err, "Cursor: must be")
+		}
+	})
+}
+
+// A Swap waits for a lock while events with later times are stored and read. A
+// reader that reads forward, and has not yet read that far, sees its event.
+func TestStoreEventsThatCommitLate(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		if d.dialect == sqlstore.SQLite {
+			return // has one writer at a time, so nothing is stored while a Swap waits
+		}
+		s := d.migrate(t).store(t)
+		require.NoError(t, s.Swap(t.Context(), "", record("slow", "v1")))
+		held, err := d.open(t).Begin()
+		require.NoError(t, err)
+		_, err = held.Exec("UPDATE twofa_records SET data = data WHERE twofa_records.key = 'slow'")
+		require.NoError(t, err)
+		late := make(chan error)
+		go func() {
+			late <- d.store(t).Swap(t.Context(), "v1", record("slow", "v2"), twofa.Event{ID: "late", Time: time.Unix(3, 0).UTC()})
+		}()
+
+		put(t, s, 1, 2, 4, 5, 6)
+		q := twofa.EventQuery{Forward: true, Limit: 2, Until: time.Unix(5, 0)} // 6 is now, and the reader stays behind
+		page, err := s.Events(t.Context(), q)
+		require.NoError(t, err)
+		require.Len(t, page.Events, 2)
+		require.NoError(t, held.Rollback())
+		require.NoError(t, <-late)
+		q.Cursor = page.Next
+		require.Equal(t, []string{"late", "2"}, read(t, s, q))
+		require.Equal(t, []string{"4", "3", "2", "late", "1", "0"}, read(t, s, twofa.EventQuery{}))
+	})
+}
+
+// No Swap can commit a minute after the time of its event, even if the caller's
+// context has no deadline.
+func TestStoreSwapEndsBeforeReadersOfEventsArrive(t *testing.T) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL, sqlstore.MySQL} {
+		var deadlines []time.Time
+		db := sql.OpenDB(deadlineDB{&deadlines})
+		s, err := sqlstore.New(db, dialect)
+		require.NoError(t, err)
+		require.NoError(t, s.Swap(context.Background(), "v1", record("1", "v2"), twofa.Event{ID: "e"}))
+		require.NotEmpty(t, deadlines)
+		for _, deadline := range deadlines {
+			require.WithinDuration(t, time.Now(), deadline, 45*time.Second)
+		}
+		require.NoError(t, db.Close())
+	}
+}
+
+// deadlineDB is a database that changes one row in each statement and notes the
+// deadline of its context.
+type deadlineDB struct{ deadlines *[]time.Time }
+
+func (d deadlineDB) Connect(context.Context) (driver.Conn, error) { return deadlineConn{d}, nil }
+func (d deadlineDB) Driver() driver.Driver                        { return nil }
+
+type deadlineConn struct{ deadlineDB }
+
+func (c deadlineConn) ExecContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Result, error) {
+	deadline, _ := ctx.Deadline()
+	*c.deadlines = append(*c.deadlines, deadline)
+	return driver.RowsAffected(1), nil
+}
+
+func (c deadlineConn) Begin() (driver.Tx, error)           { return c, nil }
+func (c deadlineConn) Commit() error                       { return nil }
+func (c deadlineConn) Rollback() error                     { return nil }
+func (c deadlineConn) Prepare(string) (driver.Stmt, error) { return nil, driver.ErrBadConn }
+func (c deadlineConn) Close() error                        { return nil }
+
+// Every query that an administrator's pages make is answered from an index, in
+// its order: the first page and the following ones, in both directions.
+func TestStoreEventsAreReadByIndex(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		d.migrate(t)
+		fill(t, d)
+		var queries []recorded
+		s, err := sqlstore.New(sql.OpenDB(recording{d.open(t).Driver(), d.dsn, &queries}), d.dialect)
+		require.NoError(t, err)
+		since := time.Unix(1_700_000_100, 0)
+		byTime := map[sqlstore.Dialect]string{
+			sqlstore.SQLite: "twofa_events_time", sqlstore.PostgreSQL: "twofa_events_pkey", sqlstore.MySQL: "PRIMARY",
+		}[d.dialect]
+		for _, c := range []struct {
+			index string
+			q     twofa.EventQuery
+		}{
+			{byTime, twofa.EventQuery{}},
+			{byTime, twofa.EventQuery{Since: since, Until: since.Add(2 * time.Hour)}},
+			{"twofa_events_user", twofa.EventQuery{User: "u7"}},
+			{"twofa_events_user", twofa.EventQuery{User: "u7", Since: since}},
+			{"twofa_events_account", twofa.EventQuery{Account: "a7"}},
+			{"twofa_events_account", twofa.EventQuery{Account: "a7", Since: since, Until: since.Add(2 * time.Hour)}},
+			{"twofa_events_type", twofa.EventQuery{Account: "a7", Types: []string{event.Policy}}},
+			{"twofa_events_actor", twofa.EventQuery{Actor: "s50"}},
+		} {
+			for _, c.q.Forward = range []bool{false, true} {
+				c.q.Limit, c.q.Cursor = 3, ""
+				for range 2 {
+					queries = nil
+					page, err := s.Events(t.Context(), c.q)
+					require.NoError(t, err)
+					require.NotEmpty(t, page.Next)
+					require.Len(t, queries, 1)
+					plan := explain(t, d, queries[0])
+					t.Logf("%+v\n%s", c.q, plan)
+					require.Contains(t, plan, c.index)
+					for _, slow := range []string{"Seq Scan", "Sort", "TEMP B-TREE", "filesort", "|ALL|"} {
+						require.NotContains(t, plan, slow)
+					}
+					c.q.Cursor = page.Next
+				}
+			}
+		}
+	})
+}
+
+// fill inserts 10,000 events of 250 users and 100 accounts. One in 25 has an actor,
+// and one in 4 of each account has another type.
+func fill(t *testing.T, d database) {
+	t.Helper()
+	digits := "(SELECT 0 AS n" + strings.Join([]string{"", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, " UNION ALL SELECT ") + ")"
+	db := d.open(t)
+	_, err := db.Exec(`INSERT INTO twofa_events (id, time, type, user_id, account_id, actor_id, number, mac, data)
+		SELECT CONCAT('e', n), 1700000000 + n, CASE WHEN n % 400 < 100 THEN 'policy' ELSE 'login' END,
+			CONCAT('u', n % 250), CONCAT('a', n % 100), CASE WHEN n % 25 = 0 THEN CONCAT('s', n % 100) END, 1, '', '{}'
+		FROM (SELECT a.n * 1000 + b.n * 100 + c.n * 10 + d.n AS n FROM ` +
+		digits + " AS a, " + digits + " AS b, " + digits + " AS c, " + digits + " AS d) AS numbers")
+	require.NoError(t, err)
+	_, err = db.Exec(map[sqlstore.Dialect]string{
+		sqlstore.SQLite: "ANALYZE", sqlstore.PostgreSQL: "ANALYZE twofa_events", sqlstore.MySQL: "ANALYZE TABLE twofa_events",
+	}[d.dialect])
+	require.NoError(t, err)
+}
+
+// explain returns how the database executes a query, with a line for each step.
+func explain(t *testing.T, d database, r recorded) string {
+	t.Helper()
+	prefix := "EXPLAIN "
+	if d.dialect == sqlstore.SQLite {
+		prefix = "EXPLAIN QUERY PLAN "
+	}
+	rows, err := d.open(t).Query(prefix+r.query, r.args...)
+	require.NoError(t, err)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	var plan strings.Builder
+	for rows.Next() {
+		values, targets := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		require.NoError(t, rows.Scan(targets...))
+		for _, v := range values {
+			plan.WriteString(v.String + "|")
+		}
+		plan.WriteString("\n")
+	}
+	require.NoError(t, rows.Err())
+	return plan.String()
+}
+
+// recording is a database that notes its queries.
+type recording struct {
+	driver  driver.Driver
+	dsn     string
+	queries *[]recorded
+}
+
+type recorded struct {
+	query string
+	args  []any
+}
+
+func (r recording) Driver() driver.Driver { return r.driver }
+
+func (r recording) Connect(context.Context) (driver.Conn, error) {
+	c, err := r.driver.Open(r.dsn)
+	return recordingConn{c, r.queries}, err
+}
+
+type recordingConn struct {
+	driver.Conn
+	queries *[]recorded
+}
+
+func (c recordingConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	r := recorded{query: query}
+	for _, arg := range args {
+		r.args = append(r.args, arg.Value)
+	}
+	*c.queries = append(*c.queries, r)
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+// The file docs/stores.md describes how to partition the table by time, for
+// PostgreSQL and for MySQL. The suite runs with two borders among the times of its
+// events.
+func TestStoreEventsPartitioned(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		run := func(query string) {
+			t.Helper()
+			_, err := db.Exec(query)
+			require.NoError(t, err, query)
+		}
+		drop := ""
+		switch d.dialect {
+		case sqlstore.SQLite:
+			return // has no partitions
+		case sqlstore.PostgreSQL:
+			// Before Migrate, which leaves the table as it is and adds the indexes.
+			text, err := fs.ReadFile(sqlstore.Migrations(d.dialect), "00002_events.sql")
+			require.NoError(t, err)
+			table, _, ok := strings.Cut(string(text), "\n);")
+			require.True(t, ok)
+			run(table + "\n) PARTITION BY RANGE (time)")
+			run("CREATE TABLE twofa_events_one PARTITION OF twofa_events FOR VALUES FROM (1698796800) TO (1700000003)")
+			run("CREATE TABLE twofa_events_two PARTITION OF twofa_events FOR VALUES FROM (1700000003) TO (1700000008)")
+			run("CREATE TABLE twofa_events_other PARTITION OF twofa_events DEFAULT")
+			d.migrate(t)
+			drop = "DROP TABLE twofa_events_one"
+		case sqlstore.MySQL:
+			d.migrate(t)
+			run(`ALTER TABLE twofa_events PARTITION BY RANGE (time) (
+				PARTITION one VALUES LESS THAN (1700000003),
+				PARTITION other VALUES LESS THAN MAXVALUE)`)
+			run(`ALTER TABLE twofa_events REORGANIZE PARTITION other INTO (
+				PARTITION two VALUES LESS THAN (1700000008),
+				PARTITION other VALUES LESS THAN MAXVALUE)`)
+			drop = "ALTER TABLE twofa_events DROP PARTITION one"
+		}
+		a, b := d.store(t), d.store(t)
+		storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+
+		put(t, a, 1_699_000_001, 1_700_000_004, 1_700_000_009)
+		q := twofa.EventQuery{User: "put", Limit: 1, Forward: true}
+		page, err := a.Events(t.Context(), q)
+		require.NoError(t, err)
+		run(drop) // a month is deleted at once
+		q.Cursor = page.Next
+		require.Equal(t, []string{"1", "2"}, read(t, a, q))
+		require.Equal(t, []string{"2", "1"}, read(t, a, twofa.EventQuery{User: "put"}))
+	})
+}
+
+// put stores an event of the user "put" for each time. Their IDs are 0, 1, 2, ….
+func put(t *testing.T, s twofa.Store, seconds ...int64) {
+	t.Helper()
+	var events []twofa.Event
+	for i, second := range seconds {
+		events = append(events, twofa.Event{ID: fmt.Sprint(i), Time: time.Unix(second, 0).UTC(), User: "put"})
+	}
+	require.NoError(t, s.Swap(t.Context(), "", record("put", "v"), events...))
+}
+
+// read returns the IDs of the events of this page and all that follow.
+func read(t *testing.T, s *sqlstore.Store, q twofa.EventQuery) (ids []string) {
+	t.Helper()
+	for {
+		page, err := s.Events(t.Context(), q)
+		require.NoError(t, err)
+		for _, e := range page.Events {
+			ids = append(ids, e.ID)
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return ids
+		}
+	}
+}
