@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,17 +30,44 @@ func TestFleet(t *testing.T) {
 	if testing.Short() {
 		steps /= 10
 	}
+	met := &fleetMet{count: map[string]int{}}
+	t.Cleanup(func() {
+		t.Log(met.count)
+		for _, what := range fleetMust {
+			require.True(t, steps < 8_000 || t.Failed() || met.count[what] > 0, "no process of this release met: %s", what)
+		}
+	})
 	for _, world := range fleetWorlds {
 		for _, seed := range seeds {
 			t.Run(world.name+"/"+strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
 				r := newModelRun(t, seed, world.edit)
-				newFleet(r)
+				newFleet(r, met)
 				r.run(steps)
 			})
 		}
 	}
 }
+
+// fleetMet counts what the processes of this release met, so that a walk that
+// no longer leads there is noticed.
+type fleetMet struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (m *fleetMet) add(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.count[what]++
+}
+
+const (
+	metPasskeyProof = "a token with a proof by passkey"
+	metTurnedOff    = "the last factor was removed from a record of the next release"
+)
+
+var fleetMust = []string{saysRefused, saysUnavailable, saysDenied(twofa.ReasonUnreadable), metPasskeyProof, metTurnedOff}
 
 // Policies of Config name TOTP alone, because a process without a gateway or a
 // mailer must have them, too. Those of accounts name all methods.
@@ -74,14 +102,15 @@ type fleet struct {
 	next  *nextStore
 	plain map[string]bool   // whether the stored recovery codes of a user are viewable
 	read  map[string]string // versions of the users' records that were checked
+	met   *fleetMet
 }
 
-func newFleet(r *modelRun) {
+func newFleet(r *modelRun, met *fleetMet) {
 	ring, key := fleetKey(r.t)
 	cfg := r.rules.cfg
 	cfg.Keys = ring
 	next := &nextStore{Store: cfg.Store, t: r.t, key: key, hash: "SHA1", seen: map[string]nextSeen{}, shown: map[string]twofa.Record{}, checked: map[string]nextChecked{}}
-	r.fleet = &fleet{r, next, map[string]bool{}, map[string]string{}}
+	r.fleet = &fleet{r, next, map[string]bool{}, map[string]string{}, met}
 	r.rules.refused = next.refused
 	r.rules.plain = func(user string) bool { return r.fleet.plain[user] }
 	all := process{link: true, sms: true, viewable: cfg.Recovery.Viewable}
@@ -111,7 +140,10 @@ func (f *fleet) choose() {
 
 // called checks what a call left behind, and moves on to the next process. Each
 // call has a second of its own, so that a proof can be recognized by its time.
-func (f *fleet) called() {
+func (f *fleet) called(said string) {
+	if among(fleetMust, said) {
+		f.met.add(said)
+	}
 	for _, id := range []string{"ada", "bob", "cyd"} {
 		f.checkUser(id)
 	}
@@ -127,7 +159,6 @@ func (f *fleet) called() {
 func (f *fleet) checkUser(id string) {
 	key := "user/" + id
 	r, version := f.next.get(key)
-	f.next.verify(key)
 	if version == f.read[id] {
 		return
 	}
@@ -137,6 +168,10 @@ func (f *fleet) checkUser(id string) {
 		w = f.next.open(r)
 	}
 	u := f.rules.user(id)
+	if before := f.next.seen[key]; before.factors > 0 && len(before.extras) > 0 && version != before.version && w.factors() == 0 && w != nil {
+		f.met.add(metTurnedOff)
+	}
+	f.next.verify(key)
 	var has, want []string
 	w.eachOf(25, func(x *wires) { has = append(has, x.text(4)+" "+x.text(8)) })
 	for _, x := range u.factors {
@@ -170,6 +205,9 @@ func (f *fleet) issued(token string, p *pass) string {
 	}
 	if !f.was.next {
 		for id := range extras {
+			if strings.HasPrefix(id, "proof/"+string(passkey)) {
+				f.met.add(metPasskeyProof)
+			}
 			require.Contains(f.t, p.extras, id, "a field of the next release by %s", f.was.name)
 		}
 	}
@@ -211,7 +249,7 @@ func (f *fleet) look() {
 }
 
 func (f *fleet) moves() []modelMove {
-	return []modelMove{{8, f.restrict}, {10, f.lift}, {6, f.ready}, {4, f.overwrite}, {25, f.setUpAtNext}}
+	return []modelMove{{8, f.restrict}, {10, f.lift}, {6, f.ready}, {4, f.overwrite}, {25, f.setUpAtNext}, {4, f.turnOff}}
 }
 
 // restrict writes a field that this release must refuse.
@@ -274,6 +312,30 @@ func (f *fleet) setUpAtNext() {
 	f.confirm(c, f.pendingCode(c))
 }
 
+// turnOff removes all factors of a user, most of them by this release.
+func (f *fleet) turnOff() {
+	for _, account := range []string{"acme", "beta"} {
+		f.rules.at = f.full()
+		f.set(account, twofa.PolicyOptional())
+	}
+	f.rules.at = f.full()
+	d := f.device()
+	h := f.answer(f.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}))
+	if h == nil || h.pass.kind != "session" {
+		return
+	}
+	c := modelCall{session: h, account: "acme", client: d.client}
+	for range len(f.rules.user(d.user).factors) {
+		f.rules.at = f.full()
+		f.prove(c, twofa.ActionFactors, "")
+		if f.chance(80) {
+			f.rules.at = f.servers[1]
+		}
+		id := f.someID(c)
+		f.agree(c.who()+"remove "+id+" in acme", f.rules.remove(c.rules(), id), told(f.server().Remove(f.t.Context(), f.real(c), id)))
+	}
+}
+
 // setPolicy sets or unsets a policy by whichever process.
 func (f *fleet) setPolicy() {
 	account, p := oneOf(f.modelRun, "acme", "beta"), oneOf(f.modelRun, fleetPolicies()...)
@@ -293,11 +355,16 @@ func (f *fleet) setPolicy() {
 			f.rules.policies[account] = p
 		}
 	default:
-		want := cmp.Or(f.cannotSet(p), refused)
-		f.agree("* policy of "+account+": "+p.String(), orFine(want), told(a.SetPolicy(f.t.Context(), p, "")))
-		if want == "" {
-			f.rules.policies[account] = p
-		}
+		f.set(account, p)
+	}
+}
+
+func (f *fleet) set(account string, p twofa.Policy) {
+	want := cmp.Or(f.cannotSet(p), f.rules.load("", account))
+	f.agree("* policy of "+account+": "+p.String(), orFine(want),
+		told(f.server().Account(twofa.AsHost("test"), account).SetPolicy(f.t.Context(), p, "")))
+	if want == "" {
+		f.rules.policies[account] = p
 	}
 }
 

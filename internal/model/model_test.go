@@ -257,7 +257,7 @@ func (r *modelRun) agree(what, want, said string) {
 	if want == said || slices.Contains(strings.Split(want, "|"), said) {
 		r.was = r.rules.at
 		if r.fleet != nil {
-			r.fleet.called()
+			r.fleet.called(said)
 		}
 		return
 	}

@@ -249,7 +249,12 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 	}
 	if s.method == twofa.RecoveryCode {
 		u.setup = nil
-		return gift{next: twofa.NextDone, session: c.session}
+		g := gift{next: twofa.NextDone}
+		if c.session != nil {
+			session := *c.session
+			g.session = &session
+		}
+		return g
 	}
 	m.place(u, s)
 	u.clear(s.method)
