@@ -221,8 +221,8 @@ func (f *fleet) hasProof(p *pass, id string) bool {
 	})
 }
 
-// look shows a session to all processes. If one lets it in, so does the full
-// one, and none says that it is signed out.
+// look shows a session to all processes. If one of them lets it in, the full one
+// of its release does so as well, and none denies it as signed out.
 func (f *fleet) look() {
 	h := f.some(f.sessions)
 	if h == nil {
@@ -243,9 +243,22 @@ func (f *fleet) look() {
 			out = append(out, p.name)
 		}
 	}
-	require.True(f.t, len(in) == 0 || in[0] == "next", "%s is let in by %v, but not by the next release", c.who(), in)
+	require.True(f.t, len(in) == 0 || in[0] == "next" || f.provedPhone(h.pass), "%s is let in by %v, but not by the next release", c.who(), in)
+	require.True(f.t, len(in) == 0 || among(in, "this") || in[0] == "next" && len(in) == 1, "%s is let in by %v, but not with the full Config", c.who(), in)
 	require.True(f.t, len(in) == 0 || len(out) == 0, "%s is let in by %v and signed out by %v", c.who(), in, out)
 	f.choose()
+}
+
+// provedPhone reports whether a user of a passkey has proven a phone. This
+// release asks for it, because it is another enrolled factor. The next one may
+// ask for the passkey.
+func (f *fleet) provedPhone(p *pass) bool {
+	factors := f.rules.user(p.user).factors
+	has := func(match func(modelFactor) bool) bool { return slices.ContainsFunc(factors, match) }
+	return has(func(x modelFactor) bool { return x.kind == passkey }) && has(func(x modelFactor) bool { return x.method == twofa.SMS }) &&
+		slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool {
+			return x.Method == twofa.SMS || x.Method == byBrowser(twofa.SMS)
+		})
 }
 
 func (f *fleet) moves() []modelMove {

@@ -117,15 +117,15 @@ func (w *wires) putText(number uint64, text string) {
 
 func (w *wires) putNum(number, n uint64) { w.put(wire{number: number, n: n}) }
 
-// shape is what one kind of message contains, as far as the walk goes.
+// shape describes one kind of message and the messages in it.
 type shape struct {
-	id     func(wires) string // name of the element within its record
-	pair   bool               // an entry of a map
-	struc  bool               // left out if empty
-	nested map[uint64]*shape
+	id        func(wires) string // name of the element within its record
+	pair      bool               // an entry of a map
+	omitEmpty bool               // left out if empty
+	nested    map[uint64]*shape
 }
 
-func named1(kind string, fields ...uint64) func(wires) string {
+func elementID(kind string, fields ...uint64) func(wires) string {
 	return func(w wires) string {
 		id := kind
 		for _, f := range fields {
@@ -137,25 +137,25 @@ func named1(kind string, fields ...uint64) func(wires) string {
 
 var (
 	shapeProof = &shape{id: func(w wires) string { return "proof/" + w.text(4) + "/" + strconv.FormatUint(w.num(8), 10) }}
-	shapeToken = &shape{id: named1("token"), nested: map[uint64]*shape{48: shapeProof}}
-	shapeUser  = &shape{id: named1("user"), nested: map[uint64]*shape{
-		25: {id: named1("factor", 4), nested: map[uint64]*shape{16: {id: named1("app", 4), struc: true}}},
-		28: {id: named1("codes", 4)},
-		32: {id: named1("pending", 4), nested: map[uint64]*shape{24: {id: named1("app", 4), struc: true}}},
-		38: {id: named1("counter", 1), pair: true},
-		41: {id: named1("spent", 4)},
+	shapeToken = &shape{id: elementID("token"), nested: map[uint64]*shape{48: shapeProof}}
+	shapeUser  = &shape{id: elementID("user"), nested: map[uint64]*shape{
+		25: {id: elementID("factor", 4), nested: map[uint64]*shape{16: {id: elementID("app", 4), omitEmpty: true}}},
+		28: {id: elementID("codes", 4)},
+		32: {id: elementID("pending", 4), nested: map[uint64]*shape{24: {id: elementID("app", 4), omitEmpty: true}}},
+		38: {id: elementID("counter", 1), pair: true},
+		41: {id: elementID("spent", 4)},
 		44: {id: func(w wires) string {
-			return named1("grant", 4, 8, 12, 16)(w) + "/" + strconv.FormatUint(w.num(24), 10)
+			return elementID("grant", 4, 8, 12, 16)(w) + "/" + strconv.FormatUint(w.num(24), 10)
 		}},
-		48: {id: named1("browser", 4)},
-		52: {id: named1("message", 4)},
-		58: {id: named1("sends", 1), pair: true},
+		48: {id: elementID("browser", 4)},
+		52: {id: elementID("message", 4)},
+		58: {id: elementID("sends", 1), pair: true},
 	}}
-	shapeAccount = &shape{id: named1("account"), nested: map[uint64]*shape{
-		5: {id: named1("policy"), nested: map[uint64]*shape{29: {id: named1("rule", 1), pair: true}}},
+	shapeAccount = &shape{id: elementID("account"), nested: map[uint64]*shape{
+		5: {id: elementID("policy"), nested: map[uint64]*shape{29: {id: elementID("rule", 1), pair: true}}},
 	}}
-	shapeNumber = &shape{id: named1("number")}
-	shapeConfig = &shape{id: named1("config"), nested: map[uint64]*shape{4: {id: named1("digest", 4)}}}
+	shapeNumber = &shape{id: elementID("number")}
+	shapeConfig = &shape{id: elementID("config"), nested: map[uint64]*shape{4: {id: elementID("digest", 4)}}}
 )
 
 func shapeOf(key string) *shape {
@@ -184,12 +184,12 @@ func (s *shape) visit(w *wires, id string, visit func(id string, w *wires)) {
 			if inner.drop(2); len(value) > 0 {
 				inner.putText(2, value.String())
 			}
-		case sub.struc:
+		case sub.omitEmpty:
 			sub.visit(&inner, sub.id(*w), visit) // named after the message around it
 		default:
 			sub.visit(&inner, "", visit)
 		}
-		if (*w)[i].text = inner.String(); sub.struc && len(inner) == 0 {
+		if (*w)[i].text = inner.String(); sub.omitEmpty && len(inner) == 0 {
 			*w = slices.Delete(*w, i, i+1)
 			i--
 		}
@@ -244,14 +244,15 @@ type nextChecked struct {
 	refused bool
 }
 
-// nextSeen is what the next release wrote into a record.
+// nextSeen is the state of a record at the last write of the next release, or
+// at the last check.
 type nextSeen struct {
 	version string
 	extras  map[string]string
 	factors int
 }
 
-// fleetKey returns the key ring twice: for a Config, and opened.
+// fleetKey returns a key ring for a Config, and the key in it.
 func fleetKey(t testing.TB) (twofa.KeyRing, seal.Key) {
 	raw := make([]byte, 32)
 	for i := range raw {
@@ -297,7 +298,8 @@ func (s *nextStore) get(key string) (r twofa.Record, version string) {
 	return records[0], records[0].Version
 }
 
-// Get implements [twofa.Store].
+// Get implements [twofa.Store]. It fails the test if a field of the next release
+// is lost.
 func (s *nextStore) Get(ctx context.Context, keys ...string) ([]twofa.Record, error) {
 	records, err := s.Store.Get(ctx, keys...)
 	for i, r := range records {
@@ -403,7 +405,7 @@ func (w wires) factors() (n int) {
 	return n
 }
 
-// storeUser turns factors and proofs of the new kinds into what is stored.
+// storeUser turns factors and proofs of the new kinds into their stored form.
 func (s *nextStore) storeUser(w *wires, before wires) {
 	kinds, methods := map[string]twofa.Method{}, map[string]string{}
 	learn := func(f *wires, app uint64) {
@@ -483,8 +485,8 @@ const (
 	nameNewHash = "Newer app"
 )
 
-// count writes new counters into every element, and what must be understood
-// back into the elements that had it.
+// count writes a new counter into every element. Elements that had a field that
+// must be understood get it back.
 func (s *nextStore) count(key string, w *wires, before wires) {
 	s.serial++
 	old := shapeOf(key).extras(before)
@@ -499,8 +501,9 @@ func (s *nextStore) count(key string, w *wires, before wires) {
 	})
 }
 
-// verify reports a field of the next release that is lost or changed. An
-// element may be gone, but what is left of it must be whole.
+// verify reports a field of the next release that is lost or changed. Elements
+// may be removed, but every element that is left must have its fields. If the
+// last factor was removed, it must have those alone that survive a reset.
 func (s *nextStore) verify(key string) {
 	stored, version := s.get(key)
 	seen := s.seen[key]

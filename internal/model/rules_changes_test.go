@@ -89,7 +89,7 @@ func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.EnrollR
 	}
 	same := 0
 	for _, f := range u.factors {
-		if f.id == e.Replaces && (f.method == twofa.SMS) == (e.Method == twofa.SMS) {
+		if f.id == e.Replaces && m.shown(f) == e.Method {
 			return ""
 		}
 		if m.shown(f) == e.Method {

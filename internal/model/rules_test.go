@@ -33,7 +33,7 @@ type model struct {
 	plain   func(user string) bool // whether the recovery codes are stored as they are
 }
 
-// process is what the processes on one store differ in.
+// process is one of the processes that share a store.
 type process struct {
 	name                string
 	next                bool // runs the next release
@@ -317,7 +317,7 @@ func (m *model) load(user, account string) string {
 	return saysRefused
 }
 
-// clone returns a copy, for a call that changes nothing after all.
+// clone returns a copy, for a call that turns out to change nothing.
 func (u *modelUser) clone() modelUser {
 	c := *u
 	c.factors, c.codes, c.counters, c.spent = slices.Clone(u.factors), maps.Clone(u.codes), maps.Clone(u.counters), maps.Clone(u.spent)
@@ -506,7 +506,6 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 		return why, gift{}
 	}
 	u, stamp := m.user(f.UserID), m.dir[f.UserID].SecurityStamp
-	before := u.clone()
 	if u.epoch == 0 || u.stamp != stamp {
 		m.newEpoch(u, 0)
 		u.stamp = stamp
@@ -523,8 +522,7 @@ func (m *model) begin(f twofa.FirstFactor) (string, gift) {
 		p.proofs = []twofa.ProvenMethod{{Method: byBrowser(b.method), At: time.Unix(b.proven, 0)}}
 	}
 	g := m.advance(u, f.Account, p)
-	if g.next == nextUnavailable {
-		*u = before
+	if g.next == nextUnavailable { // a new stamp or a copied token counts nevertheless
 		return saysUnavailable, gift{}
 	}
 	if g.next == twofa.NextDone && b != nil && b.token == f.Client.Browser.Reveal() {
