@@ -49,9 +49,9 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 // it is not called, an attacker who had the old password may keep sessions and
 // remembered browsers. The user is notified by mail.
 //
-// The caller is a session of this user, or the host (see [Host]). If by.Account
-// is not empty, the call fails if the policy of that account cannot be read.
-// Leave it empty unless the event must name the account.
+// The caller is a session of this user, or the host (see [Host]). No policy is
+// read, because this must work even if a policy cannot be read. The event names
+// by.Account.
 //
 // Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the session
 // belongs to another user or by.Account is malformed, [*DeniedError],
@@ -74,6 +74,11 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, survive bo
 	if err := text.ValidateID("user", user); err != nil {
 		return invalid("%w", err)
 	}
+	if by.Account != "" {
+		if err := text.ValidateID("account", by.Account); err != nil {
+			return notAllowed("Caller.Account: %w", err)
+		}
+	}
 	var t ticket
 	if by.host == "" {
 		var err error
@@ -88,10 +93,11 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, survive bo
 	if err != nil || u.ID != user {
 		u = User{ID: user} // the host may have deleted the user: revoke anyway
 	}
-	return m.update(ctx, by.Client, user, by.Account, func(s *userTx) error {
+	e.Account = by.Account
+	return m.update(ctx, by.Client, user, noPolicy, func(s *userTx) error {
 		switch {
 		case by.host == "" && !s.isCurrent(t):
-			return s.denied(ReasonSignedOut)
+			return &DeniedError{Reason: ReasonSignedOut, Account: by.Account}
 		case s.Epoch == "":
 			return errUnchanged
 		}

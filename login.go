@@ -139,7 +139,7 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	if err != nil || !t.isFrom(c) {
 		return ErrExpired
 	}
-	return m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+	return m.update(ctx, c, t.user, noPolicy, func(s *userTx) error {
 		if !s.isCurrent(t) || !s.spend(t) {
 			return ErrExpired
 		}

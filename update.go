@@ -71,6 +71,11 @@ func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error 
 func userKey(id string) string    { return "user/" + id }
 func accountKey(id string) string { return "account/" + id }
 
+// noPolicy, as the account of an update, reads the user alone. Operations that
+// only take something away use it, because they must work even if a policy
+// cannot be read.
+const noPolicy = ""
+
 // load reads the record of a user and the policy of an account in one Get.
 func (m *Manager) load(ctx context.Context, c Client, user, account string) (*userTx, error) {
 	keys := []string{userKey(user)}

@@ -248,3 +248,28 @@ func TestReady_WhileKeysAreRotated(t *testing.T) {
 		require.NoError(t, next.Ready(t.Context()), keys)
 	}
 }
+
+// What only takes something away works even if the policy cannot be read.
+func TestRevoke_NeedsNoPolicy(t *testing.T) {
+	w, store := newFault(t)
+	ada := w.enrolled("ada")
+	ada.account = "acme"
+	require.NoError(t, w.acme().SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	ada.begin()
+	pending := ada.login.Challenge
+	store.Read = func(keys []string) error {
+		if len(keys) > 1 || strings.HasPrefix(keys[0], "account/") {
+			return errors.New("down")
+		}
+		return nil
+	}
+	require.ErrorIs(t, ada.Check(t.Context(), ada.caller()), twofa.ErrUnavailable)
+	require.NoError(t, w.Cancel(t.Context(), ada.client, pending))
+	require.NoError(t, w.CredentialsChanged(t.Context(), ada.caller(), "ada"))
+	require.NoError(t, w.Revoke(t.Context(), ada.caller(), "ada"))
+	last := w.events[len(w.events)-1]
+	require.Equal(t, "acme", last.Account)
+	require.Equal(t, event.Revoked, last.Type)
+	require.NoError(t, w.Revoke(t.Context(), twofa.Host("ticket 7"), "ada"))
+	require.NoError(t, w.Erase(t.Context(), twofa.Host("ticket 7"), "ada"))
+}

@@ -449,6 +449,7 @@ func (m *model) revoke(c modelCaller, user string, host, keep bool) string {
 		if m.opens(c.session, c.client, "session") && c.session.user != user {
 			return saysNotAllowed
 		}
+		c.account = "" // no policy is needed to take something away
 		if _, why := m.live(c); why != "" {
 			return why
 		}

@@ -282,7 +282,7 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 	if !m.opens(p, c, "login", "action", "enroll") {
 		return saysExpired
 	}
-	if why := m.load(p.user, p.account); why != "" {
+	if why := m.load(p.user, ""); why != "" { // no policy is needed to take something away
 		return why
 	}
 	u := m.user(p.user)
