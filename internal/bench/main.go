@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// sizes are the numbers of runs and of operations in each.
+// sizes are the numbers of runs and of operations in a run.
 type sizes struct {
 	runs   int // of each side of a ratio in this process
 	sql    int // of each side of a ratio in a database
@@ -27,12 +27,12 @@ type sizes struct {
 }
 
 func main() {
-	quick := flag.Bool("quick", false, "run fewer and shorter measurements")
+	quick := flag.Bool("quick", false, "run shorter measurements")
 	only := flag.String("only", "", "print only the rows whose name contains this text")
 	flag.Parse()
-	n := sizes{runs: 21, sql: 9, ops: 2000, logins: 3200}
+	n := sizes{runs: 10, sql: 5, ops: 2000, logins: 1600}
 	if *quick {
-		n = sizes{runs: 10, sql: 5, ops: 1000, logins: 800}
+		n = sizes{runs: 10, sql: 5, ops: 400, logins: 320}
 	}
 	fmt.Printf("%s %s/%s, %d CPUs, load %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
 	fmt.Printf("%-62s %6s  %s\n", "ratio", "median", "quartiles")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -115,6 +116,7 @@ type client struct {
 	todo  []attempt
 	rows  []twofa.Record // for the bare statements: one as long as that of each user
 	event bareEvent
+	noise []byte
 	count int
 }
 
@@ -136,6 +138,8 @@ func newClient(ctx context.Context, t *tb, store *sqlstore.Store, name string) *
 		row := twofa.Record{Key: "bare/" + u.id, Version: c.nextVersion(), Data: found[0].Data}
 		t.must(store.Swap(ctx, "", row))
 		c.rows = append(c.rows, row)
+		c.noise = make([]byte, 2*len(row.Data))
+		rand.Read(c.noise)
 	}
 	return c
 }
@@ -170,6 +174,9 @@ func (c *client) statements(ctx context.Context, db *sql.DB, b bare, n int) erro
 		}
 		prev := row.Version
 		row.Version = c.nextVersion()
+		// A database may log only the bytes that differ, and those of an encrypted
+		// record all do.
+		row.Data = c.noise[c.count%len(row.Data):][:len(row.Data)]
 		if err := b.write(ctx, db, prev, *row, c.event); err != nil {
 			return err
 		}
