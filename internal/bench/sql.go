@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,11 +56,24 @@ func sqliteFile(t *tb) string {
 // inDatabases measures verifications and guards over package sqlstore.
 func inDatabases(t *tb, n sizes, r report) {
 	for _, e := range databases {
+		names := []string{e.guardName()}
+		for _, clients := range e.clients {
+			names = append(names, e.loginName(clients))
+		}
+		if !slices.ContainsFunc(names, r.selected) {
+			continue
+		}
 		section := &tb{}
 		if !section.run(func() { e.measure(section, n, r) }) {
 			t.Fatalf("%s failed", e.name)
 		}
 	}
+}
+
+func (e engine) guardName() string { return "guard in " + e.name + " / bare SELECT" }
+
+func (e engine) loginName(clients int) string {
+	return fmt.Sprintf("throughput in %s / bare statements, clients: %d", e.name, clients)
 }
 
 func (e engine) measure(t *tb, n sizes, r report) {
@@ -97,11 +111,11 @@ func (e engine) measure(t *tb, n sizes, r report) {
 			return atOnce(t, all, func(c *client) error { return c.statements(ctx, db, e.bare, each) })
 		}
 		// The throughputs are to each other as the inverse of the times.
-		r.ratio(fmt.Sprintf("throughput in %s / bare statements, clients: %d", e.name, clients), n.sql, bare, library)
+		r.ratio(e.loginName(clients), n.sql, bare, library)
 	}
 	c := newClient(ctx, t, store, "guard")
 	few := n.ops / 2
-	r.ratio("guard in "+e.name+" / bare SELECT", n.sql,
+	r.ratio(e.guardName(), n.sql,
 		repeat(few, func() { t.must(c.Check(ctx, c.users[0].caller())) }),
 		repeat(few, func() { t.must(e.bare.read(ctx, db, c.rows[0].Key, "account/acme")) }))
 }
