@@ -37,7 +37,7 @@ func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, e
 			return nil
 		}
 		s.Pending.Fails++
-		s.emit(Event{Type: event.Failed, Method: s.Pending.Method, Session: t.sessionID, Detail: "set-up"})
+		s.emit(Event{Type: event.Failed, Method: s.Pending.Method, Session: t.sessionID, Detail: "enrollment"})
 		if s.Pending.Fails >= maxConfirmations {
 			s.Pending = nil
 		}

@@ -11,7 +11,7 @@ import (
 
 const (
 	textDigits    = 6
-	confirmBucket = string(SMS) + "/setup" // bucket of codes that confirm a number
+	confirmBucket = string(SMS) + "/enroll" // bucket of codes that confirm a number
 )
 
 // tryText compares a code with the hash of the one that was sent. The key of

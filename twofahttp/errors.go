@@ -24,7 +24,7 @@ var (
 	errBadForm        = &httpError{status: http.StatusBadRequest, code: "bad_form", title: "The form could not be read"}
 	errOtherBrowser   = &httpError{status: http.StatusForbidden, code: "other_browser", title: "The link belongs to another browser"}
 	errLink           = &httpError{status: http.StatusUnprocessableEntity, code: "invalid_link", title: "The link is not valid"}
-	errEnrollmentOver = &httpError{status: http.StatusUnprocessableEntity, code: "setup_over", title: "Too many wrong codes, the set-up is over"}
+	errEnrollmentOver = &httpError{status: http.StatusUnprocessableEntity, code: "enrollment_over", title: "Too many wrong codes, the set-up is over"}
 	errNotSaved       = &httpError{status: http.StatusUnprocessableEntity, code: "not_saved", title: "The codes are not saved yet"}
 	errPhone          = &httpError{status: http.StatusUnprocessableEntity, code: "phone_refused", title: "This number cannot be used"}
 	errPostOnly       = &httpError{status: http.StatusMethodNotAllowed, code: "post_only", title: "This has to be sent as POST", allow: "POST"}
