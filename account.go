@@ -57,7 +57,7 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 	if a.id == "" && a.by.valid() {
 		return fallback, nil
 	}
-	if err := a.check(); err != nil {
+	if err := a.validate(); err != nil {
 		return PolicyInfo{}, err
 	}
 	r, stored, err := a.read(ctx)
@@ -132,8 +132,8 @@ func (m *Manager) accepts(p Policy) error {
 	return nil
 }
 
-// check refuses actors and accounts that cannot be.
-func (a *Account) check() error {
+// validate refuses actors and accounts that cannot be.
+func (a *Account) validate() error {
 	if !a.by.valid() {
 		return notAllowed("the Actor is empty")
 	}
@@ -156,7 +156,7 @@ func (m *Manager) policy(ctx context.Context, account string) (Policy, error) {
 
 // replace stores a policy, or none, if the version is the expected one.
 func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) error {
-	if err := a.check(); err != nil {
+	if err := a.validate(); err != nil {
 		return err
 	}
 	if (ifVersion == "" || ifVersion == Overwrite) && a.by.kind != actorHost {

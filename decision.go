@@ -29,7 +29,7 @@ const nextUnavailable Next = "unavailable"
 // checked here. Otherwise one process with a missing setting, or of an old
 // release, would open every account.
 func (p Policy) evaluate(f facts) policyResult {
-	r := p.decide(f)
+	r := p.evaluateChecked(f)
 	if r.next == NextChallenge {
 		if r.methods = without(r.methods, f.unchecked...); len(r.methods) == 0 {
 			return policyResult{next: nextUnavailable}
@@ -38,8 +38,8 @@ func (p Policy) evaluate(f facts) policyResult {
 	return r
 }
 
-// decide is evaluate for a process that can check everything.
-func (p Policy) decide(f facts) policyResult {
+// evaluateChecked is evaluate for a process that can check everything.
+func (p Policy) evaluateChecked(f facts) policyResult {
 	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
 		return policyResult{next: NextDone}
 	}

@@ -103,7 +103,7 @@ type Region struct {
 func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
 	templates, err := parseTemplates(cfg.Templates)
-	if err := errors.Join(cfg.check(), inField("Templates", err)); err != nil {
+	if err := errors.Join(cfg.validate(), inField("Templates", err)); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
 	return &Server{
@@ -139,7 +139,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-func (c *Config) check() error {
+func (c *Config) validate() error {
 	var f faults
 	f.want(c.Manager != nil, "Manager", "set", nil)
 	f.want(c.Sessions != nil, "Sessions", "set", nil)

@@ -82,8 +82,8 @@ func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 
 // newSignin stores a sign-in after nothing is left to prove. bearer is the hash
 // of a program's token, or NULL for a browser. A user who is already signed in
-// stays in the current account, because the upgraded session still has the
-// account that was entered at login, and the user may have switched since.
+// stays in the current account, because the upgraded session has the account
+// that it was last issued for, and the user may have switched since.
 func (a *App) newSignin(r *http.Request, proven twofa.Session, bearer sql.NullString) (id string, err error) {
 	d, err := a.twofa.DescribeSession(proven)
 	if err != nil {
