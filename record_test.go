@@ -181,7 +181,7 @@ func TestAbuse_R01_RestrictionOfALaterReleaseIsRefused(t *testing.T) {
 
 // A stored value that today's rules would refuse is still in force: a later
 // release may tighten a rule and must not lock accounts out.
-func TestC11_StoredPolicyIsNotJudgedAgain(t *testing.T) {
+func TestPolicy_StoredIsNotJudgedAgain(t *testing.T) {
 	keys := fuzzKeys(t)
 	old := Policy{Methods: []Method{TOTP}, Required: true, Remember: 400 * day, Actions: map[string]ActionRule{"export": {MaxAge: 48 * time.Hour}}}
 	require.Error(t, old.validate())
@@ -322,12 +322,27 @@ func TestGolden(t *testing.T) {
 	var e Event
 	require.NoError(t, json.Unmarshal(text, &e))
 	require.Equal(t, goldenEvent(), e)
+	again, err := json.Marshal(e)
+	require.NoError(t, err)
+	require.JSONEq(t, string(text), string(again))
+
+	text, err = os.ReadFile("testdata/policy_1.json")
+	require.NoError(t, err)
+	var p Policy
+	require.NoError(t, json.Unmarshal(text, &p))
+	require.Equal(t, goldenPolicy(), p)
+	again, err = json.Marshal(p)
+	require.NoError(t, err)
+	require.JSONEq(t, string(text), string(again))
+}
+
+func goldenPolicy() Policy {
+	return Policy{Methods: []Method{TOTP, SMS}, Fallback: []Method{SMS}, Required: true, ExemptSSO: true, Remember: 30 * day, TurnOff: TurnOffByAdmin,
+		Actions: map[string]ActionRule{"export": {MaxAge: time.Minute, Methods: []Method{TOTP}}}}
 }
 
 func goldenRecords() []recordBody {
-	policy := Policy{Methods: []Method{TOTP, SMS}, Fallback: []Method{SMS}, Required: true, ExemptSSO: true, Remember: 30 * day, TurnOff: TurnOffByAdmin,
-		Actions: map[string]ActionRule{"export": {MaxAge: time.Minute, Methods: []Method{TOTP}}}}
-	return []recordBody{fullRecord(), &accountRecord{Policy: storePolicy(policy, nil), Since: 1, ByKind: "staff", ByID: "s1", Seq: 7},
+	return []recordBody{fullRecord(), &accountRecord{Policy: storePolicy(goldenPolicy(), nil), Since: 1, ByKind: "staff", ByID: "s1", Seq: 7},
 		filled[numberRecord](), filled[configRecord]()}
 }
 
