@@ -1,6 +1,9 @@
 package twofahttp_test
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -104,4 +107,15 @@ func TestCaller_Account(t *testing.T) {
 	b.login("ada", "account", "beta")
 	require.Equal(t, "beta", h.web.Caller(mustRequest(b)).Account, "it defaults to the account of the login")
 	require.True(t, h.web.Caller(b.request("GET", "/", "")).Session.IsZero())
+}
+
+func TestConfig_LoggerDefaultsToTheDefaultLogger(t *testing.T) {
+	var logs bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logs, nil)))
+	defer slog.SetDefault(before)
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, w *twofahttp.Config) { w.Logger = nil })
+	h.store.broken(errors.New("down"), false)
+	h.browser().login("ada")
+	require.Contains(t, logs.String(), "unavailable")
 }

@@ -1,8 +1,10 @@
 package abuse
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -373,4 +375,16 @@ func TestErrorsNameTheMistakeOfTheHost(t *testing.T) {
 	require.ErrorContains(t, err, `"UK": the United Kingdom is GB`)
 	_, err = twofa.ParseKeyRing("")
 	require.ErrorContains(t, err, "is the variable")
+}
+
+// If the host sets no Logger, the line that explains a refusal goes to the
+// default logger instead of nowhere.
+func TestLogger_DefaultIsNotSilence(t *testing.T) {
+	var logs bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logs, nil)))
+	defer slog.SetDefault(before)
+	w := newWorld(t, func(c *twofa.Config) { c.OnEvent = func(context.Context, twofa.Event) { panic("host") } })
+	require.Equal(t, twofa.NextDone, w.person("ada").begin())
+	require.Contains(t, logs.String(), "OnEvent")
 }
