@@ -19,9 +19,10 @@ var (
 	ErrInvalidCode = errors.New("twofa: code is not valid")
 	// ErrLocked means that the method is locked, or that too many messages were
 	// sent. A method is locked for a minute after five wrong codes in a row and
-	// twice as long after each further one, up to an hour; docs/limits.md has
-	// the details. The code, if there was one, has not been compared. See
-	// [RetryAfter].
+	// twice as long after each further one, up to an hour, see [Limits]. The
+	// code, if there was one, has not been compared. See [RetryAfter].
+	//
+	// [Limits]: https://github.com/twofa-go/twofa/blob/main/docs/limits.md
 	ErrLocked = errors.New("twofa: too many attempts")
 	// ErrExpired means that the challenge or enrollment is invalid: it has
 	// expired or been used up, it was issued for another browser or session, or

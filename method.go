@@ -3,8 +3,9 @@ package twofa
 // Method is a way to prove identity in addition to the first factor.
 type Method string
 
-// The methods, strongest first. docs/standards.md describes the weaknesses of
-// each.
+// The methods, strongest first. [Standards] describes the weaknesses of each.
+//
+// [Standards]: https://github.com/twofa-go/twofa/blob/main/docs/standards.md
 const (
 	TOTP         Method = "totp"     // code of an authenticator app (RFC 6238)
 	SMS          Method = "sms"      // code in a text message; "restricted" by NIST SP 800-63B-4, section 3.2.9

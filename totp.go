@@ -16,9 +16,11 @@ import (
 
 // TOTPConfig sets the kind of codes that authenticator apps generate (RFC
 // 6238). The zero value means SHA-1 with 6 digits every 30 seconds. Every app
-// supports it, and several apps silently show wrong codes for anything else
-// (docs/standards.md). A change affects only authenticators enrolled
-// afterwards, except Strict, which affects all of them.
+// supports it, and several apps silently show wrong codes for anything else,
+// see [Standards]. A change affects only authenticators enrolled afterwards,
+// except Strict, which affects all of them.
+//
+// [Standards]: https://github.com/twofa-go/twofa/blob/main/docs/standards.md
 type TOTPConfig struct {
 	// Algorithm is "SHA1", "SHA256" or "SHA512". If empty, it defaults to
 	// "SHA1".

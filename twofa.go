@@ -66,7 +66,7 @@
 // Records and tokens have numbered fields. A release keeps the fields that it
 // does not know, and refuses a record that has an unknown restriction. Old and
 // new servers may therefore run side by side, and an update ends no session.
-// See docs/live-product.md in the repository.
+// See [Changes to a live product].
 //
 // # Packages
 //
@@ -79,6 +79,7 @@
 // documentation].
 //
 // [the documentation]: https://github.com/twofa-go/twofa/tree/main/docs
+// [Changes to a live product]: https://github.com/twofa-go/twofa/blob/main/docs/live-product.md
 package twofa
 
 import (

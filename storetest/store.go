@@ -29,11 +29,13 @@ import (
 //
 // It cannot delete events either, so it does not test that a cursor remains valid
 // after the events around it were deleted. Nor does it delay a Swap between its
-// write and its commit. Test both yourself, see docs/stores.md.
+// write and its commit. Test both yourself, see [Stores].
 //
 // Run the test with the race detector enabled. A store that compares and writes in
 // two steps fails with high probability, but not always. A test that fails only
 // sometimes has therefore found a fault.
+//
+// [Stores]: https://github.com/twofa-go/twofa/blob/main/docs/stores.md
 func Run(t *testing.T, open func(t *testing.T) twofa.Store) {
 	t.Helper()
 	RunShared(t, func(t *testing.T) (a, b twofa.Store) {

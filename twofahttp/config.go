@@ -53,9 +53,11 @@ type Config struct {
 	Regions []Region
 
 	// Templates replaces pages by file name. The built-in files are in this
-	// package's directory "pages"; their data is documented in docs/pages.md.
+	// package's directory "pages"; [Pages] documents their data.
 	// [New] renders all pages once in each of their states and refuses files
 	// with other names. If nil, no page is replaced.
+	//
+	// [Pages]: https://github.com/twofa-go/twofa/blob/main/docs/pages.md
 	Templates fs.FS
 	// Stylesheet replaces the style sheet. If nil, it defaults to
 	// [DefaultStylesheet]. To change colors only, append rules to that one; its

@@ -40,7 +40,9 @@
 //
 //	DELETE FROM twofa_events WHERE time < 1767225600 -- Unix seconds
 //
-// A large table can be partitioned by time. See docs/stores.md.
+// A large table can be partitioned by time, see [Stores].
+//
+// [Stores]: https://github.com/twofa-go/twofa/blob/main/docs/stores.md
 package sqlstore
 
 import (

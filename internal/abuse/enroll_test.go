@@ -59,7 +59,7 @@ func TestAbuse_F02_F03_H07_EnrollmentFromAPendingLogin(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	pending := ada.another()
-	for _, request := range []string{"Enroll", "Enrol phone", "Enrollment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
+	for _, request := range []string{"Enroll", "Enroll phone", "Enrollment", "Confirm", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors"} {
 		denied(t, callerRequests[request](pending, pending.caller()), twofa.ReasonSignedOut)
 	}
 	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, pending.login.Methods)
@@ -460,7 +460,7 @@ func TestAbuse_F17_EnrollmentBeforeTheAccountsChallenge(t *testing.T) {
 	ada := w.person("ada")
 	require.Equal(t, twofa.NextDone, ada.begin(), "a password is enough in the other account")
 	ada.account = "acme"
-	for _, request := range []string{"Enroll", "Enrol phone", "Enrollment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
+	for _, request := range []string{"Enroll", "Enroll phone", "Enrollment", "SaveCodes", "RegenerateCodes", "RecoveryCodes", "Factors", "Rename", "Remove"} {
 		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonChallenge)
 	}
 	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))

@@ -23,7 +23,7 @@ var callerRequests = map[string]func(p *person, c twofa.Caller) error{
 	"Enroll": func(p *person, c twofa.Caller) error {
 		return failure(p.Enroll(p.t.Context(), c, twofa.EnrollRequest{}))
 	},
-	"Enrol phone": func(p *person, c twofa.Caller) error {
+	"Enroll phone": func(p *person, c twofa.Caller) error {
 		return failure(p.Enroll(p.t.Context(), c, twofa.EnrollRequest{Method: twofa.SMS, Phone: number}))
 	},
 	"RegenerateCodes":    func(p *person, c twofa.Caller) error { return failure(p.RegenerateCodes(p.t.Context(), c)) },
