@@ -112,7 +112,7 @@ func (m *Mailer) envelope(c *smtp.Client, msg message) error {
 	// requests it bounces at the first server that does not support it.
 	plain := ascii(msg.to.Address)
 	if able, _ := c.Extension("SMTPUTF8"); !able && !plain {
-		return errors.New("To is not ASCII, and the server does not offer SMTPUTF8")
+		return errors.New("the address To is not ASCII, and the server does not offer SMTPUTF8")
 	}
 	c.SkipSMTPUTF8(plain)
 	sender := mail.Address{Address: m.from.Address}
