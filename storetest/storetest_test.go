@@ -304,7 +304,16 @@ func TestAbuse_R07_FaultyStoresAreRejected(t *testing.T) {
 		}}},
 	} {
 		t.Run(faulty.fault, func(t *testing.T) {
-			message := broken(t, faulty.rule, faulty.store, faulty.store)
+			runs := 1
+			if strings.HasSuffix(faulty.rule, " race") {
+				runs = 20 // one run misses a fault of a few instructions now and then
+			}
+			message := ""
+			for range runs {
+				if message = broken(t, faulty.rule, faulty.store, faulty.store); message != "" {
+					break
+				}
+			}
 			require.Contains(t, message, "The rule: "+ruleNamed(t, faulty.rule).text)
 		})
 	}
