@@ -29,7 +29,7 @@ func (m *Manager) Account(by Actor, id string) *Account { return &Account{m, by,
 // PolicyInfo is the policy in force for an account, and where it comes from.
 type PolicyInfo struct {
 	Policy  Policy     // the policy in force
-	Version string     // version for [Account.SetPolicy], so that nobody overwrites a change they have not seen
+	Version string     // version for [Account.SetPolicy], so that nobody overwrites an unseen change; [Manager.Rekey] changes it, too
 	Since   time.Time  // time at which it was set; zero if Default
 	By      EventActor // the actor who set it; zero if Default
 	Default bool       // whether the account has set no policy, so that [Config.Policy] applies
@@ -97,7 +97,8 @@ func (a *Account) SetPolicy(ctx context.Context, p Policy, ifVersion string) err
 }
 
 // EnsurePolicy sets the account's policy if the account has set none. Call it
-// at start-up.
+// at start-up. After [Account.UnsetPolicy] the account has none, so EnsurePolicy
+// sets it again.
 //
 // Errors are those of [Account.SetPolicy], except ErrConflict.
 func (a *Account) EnsurePolicy(ctx context.Context, p Policy) error {
