@@ -120,7 +120,7 @@ func (a *Account) UnsetPolicy(ctx context.Context, ifVersion string) error {
 	return a.replace(ctx, nil, ifVersion)
 }
 
-// accepts reports what is wrong with a policy that is to be written.
+// accepts reports what is wrong with a policy before it is stored.
 func (m *Manager) accepts(p Policy) error {
 	var bad problems
 	bad.add(p.validate())
