@@ -232,7 +232,7 @@ func (a *accountRecord) problem() string {
 }
 
 // storedPolicy is a [Policy] as it is stored, with the fields of a newer
-// release. Spans are in seconds.
+// release. Durations are in seconds.
 type storedPolicy struct {
 	seal.Unknown
 	Methods   []Method

@@ -159,7 +159,7 @@ func exclusive() func(*gateway, context.Context, twofa.Email) error {
 			return errors.New("busy")
 		}
 		defer busy.Unlock()
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // synthetic time, as above
 		return g.checked(ctx, m)
 	}
 }
