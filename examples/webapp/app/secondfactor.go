@@ -104,7 +104,7 @@ func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
 // too.
 func (a *App) audit(ctx context.Context, e twofa.Event) {
 	a.log.InfoContext(ctx, "second factor", "event", e.Type, "user", e.User, "account", e.Account, "method", e.Method,
-		"actor", e.Actor, "ip", e.IP, "agent", e.Agent, "detail", e.Detail)
+		"actor", e.Actor.Kind, "actor_id", e.Actor.ID, "ip", e.IP, "agent", e.Agent, "detail", e.Detail)
 }
 
 // describe returns how a user signed in, for the list of sessions.
