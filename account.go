@@ -23,7 +23,7 @@ type Account struct {
 }
 
 // Account returns the account with an ID. It does no I/O and checks nothing;
-// the methods return [ErrNotAllowed] if the actor is empty.
+// the methods return [ErrNotAllowed] if the actor is empty or a user.
 func (m *Manager) Account(by Actor, id string) *Account { return &Account{m, by, id} }
 
 // PolicyInfo is the policy in force for an account, and where it comes from.
@@ -54,7 +54,7 @@ const (
 // the stored policy cannot be read.
 func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 	fallback := PolicyInfo{Policy: a.m.cfg.Policy.clone(), Version: defaultVersion, Default: true}
-	if a.id == "" && a.by.valid() {
+	if a.id == "" && a.by.ofProduct() {
 		return fallback, nil
 	}
 	if err := a.validate(); err != nil {
@@ -135,8 +135,8 @@ func (m *Manager) accepts(p Policy) error {
 
 // validate refuses actors and accounts that cannot be.
 func (a *Account) validate() error {
-	if !a.by.valid() {
-		return notAllowed("the Actor is empty")
+	if !a.by.ofProduct() {
+		return notAllowed("the Actor is empty or a user")
 	}
 	if err := text.ValidateID("account", a.id); err != nil {
 		return invalid("%w", err)

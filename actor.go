@@ -6,19 +6,27 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Actor is the source of an operation on an account, with a reason that is
-// stored in the event. Create one with [AsHost] or [AsStaff]. The methods of
-// [Account] refuse the zero Actor.
+// Actor is the source of an operation on an account or a user, with a reason
+// that is stored in the event. Create one with [AsUser], [AsStaff] or [AsHost].
+// The methods of [Account] and [ManagedUser] refuse the zero Actor.
 type Actor struct {
 	kind   string
 	id     string
 	reason string
+	caller Caller // of a user
 }
 
 const (
+	actorUser  = "user"
 	actorHost  = "host"
 	actorStaff = "staff"
 )
+
+// AsUser returns an Actor for the user who makes a request, with the session in
+// c. The reason may be empty.
+func AsUser(c Caller, reason string) Actor {
+	return Actor{kind: actorUser, reason: reason, caller: c}
+}
 
 // AsHost returns an Actor for code of the host that acts by itself, such as
 // start-up, a migration or a command line. Never create one for a request. If
@@ -30,9 +38,16 @@ func AsHost(reason string) Actor { return Actor{kind: actorHost, reason: cmp.Or(
 // malformed is refused.
 func AsStaff(id, reason string) Actor { return Actor{kind: actorStaff, id: id, reason: reason} }
 
-// valid reports whether the actor is named.
-func (a Actor) valid() bool {
+// ofProduct reports whether the actor is the host or a named member of its
+// staff.
+func (a Actor) ofProduct() bool {
 	return a.kind == actorHost || a.kind == actorStaff && text.ValidateID("staff", a.id) == nil
 }
 
-func (a Actor) event() EventActor { return EventActor{Kind: a.kind, ID: a.id} }
+// event returns the actor as events name it. They name a user elsewhere.
+func (a Actor) event() EventActor {
+	if a.kind == actorUser {
+		return EventActor{}
+	}
+	return EventActor{Kind: a.kind, ID: a.id}
+}

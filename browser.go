@@ -136,7 +136,7 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 
 // ForgetBrowser makes one known browser of the caller's user unknown, so that
 // it is no longer remembered at login. It does not end a session in that
-// browser; [Manager.Revoke] does. It needs no fresh proof.
+// browser; [ManagedUser.Revoke] does. It needs no fresh proof.
 //
 // Errors: [ErrNotEnrolled] if the user has no known browser with this ID,
 // [*DeniedError], [ErrNotAllowed] if the account's ID is malformed,

@@ -8,8 +8,8 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// A Caller identifies who makes a request: a user with a session, a user who is
-// enrolling (with a challenge), or the host (see [Host]).
+// A Caller identifies the user who makes a request, by a session or, while
+// enrolling, by a challenge.
 type Caller struct {
 	// Session is the session of the user who makes the request. If it is empty,
 	// expired or revoked, the request is denied with [ReasonSignedOut]. If this
@@ -29,23 +29,6 @@ type Caller struct {
 	// Client describes the browser that the request comes from. A challenge is
 	// accepted only from the browser and host session it was issued for.
 	Client Client
-
-	host string
-}
-
-// Host returns a Caller for the host's own code, such as a start-up script or a
-// support tool. Only [Manager.CredentialsChanged], [Manager.Revoke] and
-// [Manager.Erase] accept it. Any other method denies it with [ReasonSignedOut].
-// Policies are changed by an [Actor]; see [AsHost].
-//
-// The host must have authorized the action itself: if an untrusted request can
-// cause such a call, an attacker can remove the second factor of any user. The
-// reason is stored in the event. If empty, it defaults to "host".
-func Host(reason string) Caller {
-	if reason == "" {
-		reason = "host"
-	}
-	return Caller{host: reason}
 }
 
 // openSession opens the caller's session. It does not read the user record, so
@@ -174,12 +157,10 @@ func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) 
 	if err != nil {
 		return User{}, notAllowed("%w", err)
 	}
-	u, err := m.cfg.User(ctx, id)
+	u, err := m.find(ctx, id)
 	switch {
 	case err != nil:
-		return User{}, unavailable("Config.User", err)
-	case u.ID != id:
-		return User{}, notAllowed("Config.User returned a User with ID %q for %q", u.ID, id)
+		return User{}, err
 	case u.Disabled:
 		return User{}, notAllowed("user %q is disabled", id)
 	case !u.in(account):

@@ -189,8 +189,8 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 }
 
 func (m *Manager) mailNotice(ctx context.Context, e Event) error {
-	u, err := m.cfg.User(ctx, e.User)
-	if err != nil || u.ID != e.User {
+	u, err := m.find(ctx, e.User)
+	if err != nil {
 		return err
 	}
 	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.Device(e.Agent)})

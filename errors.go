@@ -35,8 +35,8 @@ var (
 	// forbids the request, or that an ID in the request is malformed.
 	ErrNotAllowed = errors.New("twofa: not allowed")
 	// ErrInvalid means that a policy is invalid, or that an ID passed to
-	// [Manager.Account], [Manager.CredentialsChanged], [Manager.Revoke],
-	// [Manager.Erase] or [Manager.Rekey] is malformed. The error text names the
+	// [Manager.Account], [ManagedUser.CredentialsChanged], [ManagedUser.Revoke],
+	// [ManagedUser.Delete] or [Manager.Rekey] is malformed. The error text names the
 	// field, the rule and the value.
 	ErrInvalid = errors.New("twofa: invalid")
 	// ErrUnavailable means that a store, mailer, gateway or user directory has

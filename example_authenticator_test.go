@@ -21,7 +21,7 @@ func Example_authenticatorApp() {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: authenticatorUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(authenticatorUser),
 		Now: func() time.Time { return now },
 	})
 	if err != nil {

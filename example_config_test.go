@@ -15,7 +15,7 @@ func ExampleNew() {
 	// Issuer: must be 1 to 64 bytes without a colon or control characters, is "Acme: the app"
 	// Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests
 	// Keys: is missing; see ParseKeyRing
-	// User: is missing; it must look up a user by ID
+	// Directory: is missing; see LookUp
 	// Recovery.Codes: must be 1 to 20 or NoRecoveryCodes, is 50
 }
 

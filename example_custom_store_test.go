@@ -26,7 +26,7 @@ func ExampleStore() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: &fileStore{path: filepath.Join(dir, "twofa.json")}, Keys: keys,
-		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }),
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -19,9 +19,9 @@ func Example_emailLink() {
 	inbox := &linkInbox{}
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys, Policy: twofa.PolicyEmailLink(),
-		User: func(_ context.Context, id string) (twofa.User, error) {
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 			return twofa.User{ID: id, Name: id, Emails: []string{id + "@example.com"}}, nil
-		},
+		}),
 		Mail: twofa.MailConfig{
 			Mailer: inbox, // in production: see adapters/smtpmail
 			LinkURL: func(l twofa.LinkRequest) string {

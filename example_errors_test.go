@@ -23,7 +23,7 @@ func Example_errors() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys, Now: func() time.Time { return now },
-		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }),
 	})
 	if err != nil {
 		log.Fatal(err)

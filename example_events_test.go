@@ -27,7 +27,7 @@ func Example_events() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	store := memstore.New()
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: store, Keys: keys, User: eventsUser,
+		Issuer: "Acme", Store: store, Keys: keys, Directory: twofa.LookUp(eventsUser),
 		OnEvent: func(ctx context.Context, e twofa.Event) {
 			level := slog.LevelInfo
 			switch e.Type {
@@ -45,7 +45,7 @@ func Example_events() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := m.Revoke(ctx, twofa.Host("ticket 4711: laptop stolen"), "ada"); err != nil {
+	if err := m.User(twofa.AsHost("ticket 4711: laptop stolen"), "ada").Revoke(ctx); err != nil {
 		log.Fatal(err)
 	}
 

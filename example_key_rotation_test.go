@@ -22,7 +22,7 @@ func Example_keyRotation() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: keys, User: rotationUser})
+		m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: keys, Directory: twofa.LookUp(rotationUser)})
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func Example_login() {
 	ctx := context.Background()
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: loginUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(loginUser),
 		Policy: twofa.PolicyEmailLink(), // exempts members who use their account's SSO
 		Mail: twofa.MailConfig{Mailer: &twofatest.Outbox{}, LinkURL: func(l twofa.LinkRequest) string {
 			return "https://app.example.com/2fa/link?token=" + l.Token.Reveal()

@@ -18,9 +18,9 @@ func ExampleMailer() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys, Policy: twofa.PolicyEmailLink(),
-		User: func(_ context.Context, id string) (twofa.User, error) {
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 			return twofa.User{ID: id, Name: id, Emails: []string{id + "@example.com"}}, nil
-		},
+		}),
 		Mail: twofa.MailConfig{
 			Mailer: queueMailer{},
 			LinkURL: func(l twofa.LinkRequest) string {

@@ -17,7 +17,7 @@ func Example_policy() {
 	ctx := context.Background()
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: policyUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(policyUser),
 		Policy: twofa.PolicyOptional(), // for accounts that have set none
 		Mail: twofa.MailConfig{Mailer: &twofatest.Outbox{}, LinkURL: func(l twofa.LinkRequest) string {
 			return "https://app.example.com/2fa/link?token=" + l.Token.Reveal()

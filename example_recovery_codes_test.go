@@ -21,7 +21,7 @@ func Example_recoveryCodes() {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: recoveryUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(recoveryUser),
 		Recovery: twofa.RecoveryConfig{Viewable: true},
 		Now:      func() time.Time { return now },
 	})

@@ -20,7 +20,7 @@ func Example_rememberedBrowser() {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: rememberedUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(rememberedUser),
 		Policy: twofa.Policy{Remember: 30 * 24 * time.Hour},
 		Now:    func() time.Time { return now },
 	})

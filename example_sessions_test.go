@@ -21,7 +21,7 @@ func Example_sessions() {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: sessionsUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(sessionsUser),
 		Now: func() time.Time { return now },
 	})
 	if err != nil {
@@ -63,18 +63,18 @@ func Example_sessions() {
 	check()
 
 	// Ada changes her password on the laptop. Only that session stays.
-	fmt.Println("new password:", m.CredentialsChanged(ctx, laptop, "ada"))
+	fmt.Println("new password:", m.User(twofa.AsUser(laptop, ""), "ada").CredentialsChanged(ctx))
 	check()
 
 	// The laptop is stolen. Sessions end. Factors and recovery codes stay.
-	fmt.Println("stolen:", m.Revoke(ctx, twofa.Host("ticket 4711: laptop stolen"), "ada"))
+	fmt.Println("stolen:", m.User(twofa.AsHost("ticket 4711: laptop stolen"), "ada").Revoke(ctx))
 	check()
 	fmt.Println("next login:", must(m.Begin(ctx, password)).Next)
 
 	// The user is deleted. Only the host may do that, never a user's session.
-	err = m.Erase(ctx, laptop, "ada")
+	err = m.User(twofa.AsUser(laptop, ""), "ada").Delete(ctx)
 	fmt.Println("refused:", errors.Is(err, twofa.ErrNotAllowed))
-	fmt.Println("deleted:", m.Erase(ctx, twofa.Host("user deleted"), "ada"))
+	fmt.Println("deleted:", m.User(twofa.AsHost("user deleted"), "ada").Delete(ctx))
 	// Output:
 	// ada password [pwd otp mfa] 24h0m0s
 	// laptop: true phone: true

@@ -23,7 +23,7 @@ func Example_stepUp() {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, User: stepUpUser,
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(stepUpUser),
 		Policy: twofa.Policy{Actions: map[string]twofa.ActionRule{"payroll": {MaxAge: 10 * time.Minute}}},
 		Now:    func() time.Time { return now },
 	})

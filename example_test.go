@@ -24,11 +24,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme",
-		Store:  memstore.New(), // in production a database: see adapters/sqlstore
-		Keys:   keys,
-		User:   exampleUser,
-		Now:    func() time.Time { return now },
+		Issuer:    "Acme",
+		Store:     memstore.New(), // in production a database: see adapters/sqlstore
+		Keys:      keys,
+		Directory: twofa.LookUp(exampleUser),
+		Now:       func() time.Time { return now },
 	})
 	if err != nil {
 		log.Fatal(err)

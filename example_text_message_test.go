@@ -22,9 +22,9 @@ func Example_textMessage() {
 	phone := &textPhone{}
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys, Policy: twofa.PolicySMS(),
-		User: func(_ context.Context, id string) (twofa.User, error) {
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 			return twofa.User{ID: id, Name: id, Members: []twofa.Member{{Account: "acme"}}}, nil
-		},
+		}),
 		SMS: twofa.SMSConfig{
 			Sender:    phone,          // in production: see adapters/twiliosms
 			Phone:     phone,          // in production: see adapters/phone

@@ -75,8 +75,8 @@ func newFleet(t *testing.T, user userRecord, newer string) *fleet {
 // process returns a Manager of the fleet.
 func (f *fleet) process(edit ...func(*Config)) *Manager {
 	c := Config{Issuer: "Acme", Store: f.store, Keys: f.keys, Now: func() time.Time { return f.now },
-		Mail: MailConfig{Mailer: nowhere{}, LinkURL: func(l LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() }},
-		User: func(context.Context, string) (User, error) { return f.ada, nil }}
+		Mail:      MailConfig{Mailer: nowhere{}, LinkURL: func(l LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() }},
+		Directory: LookUp(func(context.Context, string) (User, error) { return f.ada, nil })}
 	for _, e := range edit {
 		e(&c)
 	}

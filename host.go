@@ -43,68 +43,67 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 	return reseal("account", account, &accountRecord{})
 }
 
-// CredentialsChanged must be called after the host changes a user's password,
+// A ManagedUser is a handle with which an [Actor] acts on one user.
+type ManagedUser struct {
+	m  *Manager
+	by Actor
+	id string
+}
+
+// User returns the user with an ID. It does no I/O and checks nothing; the
+// methods return [ErrNotAllowed] if the actor may not act on the user.
+//
+// An actor of [AsHost] or [AsStaff] must have been authorized by the host: if an
+// untrusted request can cause such a call, an attacker can remove the second
+// factor of any user.
+func (m *Manager) User(by Actor, id string) *ManagedUser { return &ManagedUser{m, by, id} }
+
+// CredentialsChanged must be called after the host changes the user's password,
 // email address or any other first factor. It invalidates everything the user
-// has proven so far, except the caller's own session, if the caller has one. If
-// it is not called, an attacker who had the old password may keep sessions and
-// remembered browsers. The user is notified by mail.
+// has proven so far, except the session of an [AsUser] actor. If it is not
+// called, an attacker who had the old password may keep sessions and remembered
+// browsers. The user is notified by mail.
 //
-// The caller is a session of this user, or the host (see [Host]). No policy is
-// read, because this must work even if a policy cannot be read. The event names
-// by.Account.
+// The actor is the user, staff or the host. No policy is read, because this must
+// work even if a policy cannot be read.
 //
-// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the session
-// belongs to another user or by.Account is malformed, [*DeniedError],
-// [ErrUnavailable].
-func (m *Manager) CredentialsChanged(ctx context.Context, by Caller, user string) error {
-	return m.revoke(ctx, by, user, true, Event{Type: event.Credentials, Notice: true})
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
+// empty or another user, [*DeniedError], [ErrUnavailable].
+func (u *ManagedUser) CredentialsChanged(ctx context.Context) error {
+	return u.revoke(ctx, true, Event{Type: event.Credentials, Notice: true})
 }
 
-// Revoke invalidates all sessions of a user, including the caller's, and all
+// Revoke invalidates all sessions of the user, including the actor's, and all
 // pending logins, pending enrollments, known browsers and fresh proofs. Factors
-// and recovery codes remain. Call it if a user's credentials may have been
-// stolen, or to sign a user out everywhere. The user is notified by mail.
+// and recovery codes remain. Call it if the user's credentials may have been
+// stolen, or to sign the user out everywhere. The user is notified by mail.
 //
-// The caller and the errors are those of [Manager.CredentialsChanged].
-func (m *Manager) Revoke(ctx context.Context, by Caller, user string) error {
-	return m.revoke(ctx, by, user, false, Event{Type: event.Revoked, Notice: true})
+// The actor and the errors are those of [ManagedUser.CredentialsChanged].
+func (u *ManagedUser) Revoke(ctx context.Context) error {
+	return u.revoke(ctx, false, Event{Type: event.Revoked, Notice: true})
 }
 
-func (m *Manager) revoke(ctx context.Context, by Caller, user string, survive bool, e Event) error {
-	if err := text.ValidateID("user", user); err != nil {
+func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
+	if err := text.ValidateID("user", u.id); err != nil {
 		return invalid("%w", err)
 	}
-	if by.Account != "" {
-		if err := text.ValidateID("account", by.Account); err != nil {
-			return notAllowed("Caller.Account: %w", err)
-		}
+	t, err := u.session()
+	if err != nil {
+		return err
 	}
-	var t ticket
-	if by.host == "" {
-		var err error
-		if t, err = m.openSession(by); err != nil {
-			return err
-		}
-		if t.user != user {
-			return ErrNotAllowed
-		}
+	now, err := u.m.find(ctx, u.id)
+	if err != nil {
+		now = User{ID: u.id} // the host may have deleted the user: revoke anyway
 	}
-	u, err := m.cfg.User(ctx, user)
-	if err != nil || u.ID != user {
-		u = User{ID: user} // the host may have deleted the user: revoke anyway
-	}
-	e.Account = by.Account
-	return m.update(ctx, by.Client, user, noPolicy, func(s *userTx) error {
+	e.Account, e.Actor, e.Reason = u.by.caller.Account, u.by.event(), u.by.reason
+	return u.m.update(ctx, u.by.caller.Client, u.id, noPolicy, func(s *userTx) error {
 		switch {
-		case by.host == "" && !s.isCurrent(t):
-			return &DeniedError{Reason: ReasonSignedOut, Account: by.Account}
+		case u.by.kind == actorUser && !s.isCurrent(t):
+			return &DeniedError{Reason: ReasonSignedOut, Account: e.Account}
 		case s.Epoch == "":
 			return errUnchanged
 		}
-		if by.host != "" {
-			e.Actor, e.Reason = EventActor{Kind: actorHost}, by.host
-		}
-		s.Stamp = stampOf(u)
+		s.Stamp = stampOf(now)
 		survivor := ""
 		if survive {
 			survivor = t.sessionID
@@ -115,36 +114,46 @@ func (m *Manager) revoke(ctx context.Context, by Caller, user string, survive bo
 	})
 }
 
-// Erase deletes all second-factor state of a user. Use it when the user is
-// deleted, or when a user has lost every factor and has proved their identity
-// to support. All sessions and everything else issued before are invalid for
-// good, even if another user gets the same ID. A record that cannot be read is
-// deleted as well. Nobody is notified by mail. Only a [Host] caller may call
-// it.
-//
-// After Erase, the password alone is enough to enroll a factor, unless the
-// policy is Required, [MailConfig.LinkURL] is set and the user has an email
-// address.
-//
-// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the caller
-// is not the host, [ErrUnavailable].
-func (m *Manager) Erase(ctx context.Context, by Caller, user string) error {
-	if by.host == "" {
-		return ErrNotAllowed
+// session opens the session of a user who acts on themselves. For staff and the
+// host it returns an empty ticket.
+func (u *ManagedUser) session() (ticket, error) {
+	switch {
+	case u.by.ofProduct():
+		return ticket{}, nil
+	case u.by.kind != actorUser:
+		return ticket{}, notAllowed("the Actor is empty")
 	}
-	if err := text.ValidateID("user", user); err != nil {
+	t, err := u.m.openSession(u.by.caller)
+	if err == nil && t.user != u.id {
+		err = notAllowed("the session belongs to another user")
+	}
+	return t, err
+}
+
+// Delete deletes all second-factor state of the user. Use it when the user is
+// deleted. All sessions and everything else issued before are invalid for good,
+// even if another user gets the same ID. A record that cannot be read is deleted
+// as well. Nobody is notified by mail. Only staff and the host may call it.
+//
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
+// empty or a user, [ErrUnavailable].
+func (u *ManagedUser) Delete(ctx context.Context) error {
+	if !u.by.ofProduct() {
+		return notAllowed("only AsStaff and AsHost may delete")
+	}
+	if err := text.ValidateID("user", u.id); err != nil {
 		return invalid("%w", err)
 	}
-	return m.retryOnConflict(ctx, func() error {
-		old, err := m.read(ctx, userKey(user))
+	return u.m.retryOnConflict(ctx, func() error {
+		old, err := u.m.read(ctx, userKey(u.id))
 		if err != nil || old.Version == "" {
 			return err
 		}
-		e := Event{Type: event.Erased, User: user, Actor: EventActor{Kind: actorHost}, Reason: by.host}.issued(m.now())
-		if err := m.swap(ctx, old.Version, Record{Key: userKey(user)}, []Event{e}); err != nil {
+		e := Event{Type: event.Erased, User: u.id, Actor: u.by.event(), Reason: u.by.reason}.issued(u.m.now())
+		if err := u.m.swap(ctx, old.Version, Record{Key: userKey(u.id)}, []Event{e}); err != nil {
 			return err
 		}
-		m.publish(ctx, e)
+		u.m.publish(ctx, e)
 		return nil
 	})
 }

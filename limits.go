@@ -56,7 +56,7 @@ const maxCodes = 20
 
 // NoRecoveryCodes, as [RecoveryConfig.Codes], turns recovery codes off. A user
 // who loses every factor is then locked out until the host calls
-// [Manager.Erase].
+// [ManagedUser.Delete].
 const NoRecoveryCodes = -1
 
 const (

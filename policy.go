@@ -63,7 +63,7 @@ type Policy struct {
 // accepts. [Manager.Remove] permits it only with TurnOffByUser, and only if the
 // policies of all of the user's accounts permit it. If a policy is Required and
 // its Methods do not include EmailLink, the user can replace that factor but
-// not remove it. For admins and support, the host calls [Manager.Erase].
+// not remove it. For admins and support, the host calls [ManagedUser.Delete].
 type TurnOff string
 
 // The roles that may turn off a user's second factor. The library treats admins

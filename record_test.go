@@ -121,9 +121,9 @@ func TestAbuse_R01_FactorThatCannotBeCheckedCountsAsEnrolled(t *testing.T) {
 				require.NoError(t, err)
 				m, err := New(Config{Issuer: "Acme", Store: &oneRecord{r: stored}, Keys: keys, Policy: policy,
 					Mail: MailConfig{Mailer: nowhere{}, LinkURL: func(l LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() }},
-					User: func(context.Context, string) (User, error) {
+					Directory: LookUp(func(context.Context, string) (User, error) {
 						return User{ID: "ada", Emails: []string{"ada@example.com"}}, nil
-					}})
+					})})
 				require.NoError(t, err)
 				login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})
 				ask := c.ask
@@ -157,9 +157,9 @@ func TestAbuse_R01_RestrictionOfALaterReleaseIsRefused(t *testing.T) {
 		version := "v"
 		r := Record{Key: key, Version: version, Data: sealedAs(keys.all()[0], recordFormat+" k1", plain, key, version)}
 		m, err := New(Config{Issuer: "Acme", Store: &oneRecord{r: r}, Keys: keys,
-			User: func(context.Context, string) (User, error) {
+			Directory: LookUp(func(context.Context, string) (User, error) {
 				return User{ID: "ada", Members: []Member{{Account: "acme"}}}, nil
-			}})
+			})})
 		require.NoError(t, err)
 		login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", Account: "acme", By: ByPassword})
 		require.Empty(t, login)
@@ -187,7 +187,7 @@ func TestPolicy_StoredIsNotJudgedAgain(t *testing.T) {
 	require.Error(t, old.validate())
 	r, err := keys.encode("account/acme", &accountRecord{Policy: storePolicy(old, nil)})
 	require.NoError(t, err)
-	m, err := New(Config{Issuer: "Acme", Store: &oneRecord{r: r}, Keys: keys, User: func(context.Context, string) (User, error) { return User{ID: "ada"}, nil }})
+	m, err := New(Config{Issuer: "Acme", Store: &oneRecord{r: r}, Keys: keys, Directory: LookUp(func(context.Context, string) (User, error) { return User{ID: "ada"}, nil })})
 	require.NoError(t, err)
 	info, err := m.Account(AsHost("test"), "acme").Policy(t.Context())
 	require.NoError(t, err)

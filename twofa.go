@@ -113,11 +113,8 @@ type Config struct {
 	// Keys encrypts and authenticates what is stored and handed out. See
 	// [ParseKeyRing].
 	Keys KeyRing
-	// User looks up a user in the host's directory. If it returns an error, or
-	// a User with a different ID, the request is refused. It must return the
-	// current state, not a cached one, because a user who was disabled a moment
-	// ago could otherwise still sign in.
-	User func(ctx context.Context, id string) (User, error)
+	// Directory looks up users. [LookUp] makes one from a function.
+	Directory Directory
 
 	// Policy applies to accounts that have set none, and to hosts without
 	// accounts. The zero value is equivalent to [PolicyOptional].

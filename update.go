@@ -13,7 +13,7 @@ import (
 // wrapped by keep. update returns fn's error only after the record is stored,
 // so a guess is never answered before it has been counted.
 //
-// Only Rekey and Erase swap a user's record themselves. They decide nothing.
+// Only Rekey and Delete swap a user's record themselves. They decide nothing.
 func (m *Manager) update(ctx context.Context, c Client, user, account string, fn func(*userTx) error) error {
 	return m.retryOnConflict(ctx, func() error {
 		s, err := m.load(ctx, c, user, account)

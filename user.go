@@ -1,15 +1,65 @@
 package twofa
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// User is a user as the host's directory describes them now, returned by
-// [Config.User]. A user is looked up when a login or step-up starts or
-// continues, when factors are listed or changed, and when notices are mailed.
-// Check, CheckAction and UseAction do not look up the user.
+// Directory looks up users of the host. A user is looked up when a login or
+// step-up starts or continues, when factors are listed or changed, and when
+// notices are mailed. Check, CheckAction and UseAction do not look up the user.
+type Directory interface {
+	// Users returns the users with these IDs, in any order, without those that
+	// do not exist. It must return their current state, neither cached nor from
+	// a replica that lags behind. Otherwise a user who was disabled a moment
+	// ago could still sign in. If it returns an error, or a User with another
+	// ID, the request is refused. It must be safe for concurrent use.
+	Users(ctx context.Context, ids ...string) ([]User, error)
+}
+
+// LookUp returns a Directory that calls a function for each ID. The function
+// must return an error that wraps [ErrNoUser] if the user does not exist.
+func LookUp(f func(ctx context.Context, id string) (User, error)) Directory { return lookUp(f) }
+
+// ErrNoUser, returned by the function passed to [LookUp], means that the user
+// does not exist.
+var ErrNoUser = errors.New("twofa: no such user")
+
+type lookUp func(ctx context.Context, id string) (User, error)
+
+func (f lookUp) Users(ctx context.Context, ids ...string) ([]User, error) {
+	users := make([]User, 0, len(ids))
+	for _, id := range ids {
+		u, err := f(ctx, id)
+		switch {
+		case err == nil:
+			users = append(users, u)
+		case !errors.Is(err, ErrNoUser):
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+// find returns a user from the host's directory.
+func (m *Manager) find(ctx context.Context, id string) (User, error) {
+	users, err := m.cfg.Directory.Users(ctx, id)
+	switch {
+	case err != nil:
+		return User{}, unavailable("Config.Directory", err)
+	case len(users) == 0:
+		return User{}, notAllowed("Config.Directory has no user %q", id)
+	case len(users) > 1 || users[0].ID != id:
+		return User{}, notAllowed("Config.Directory returned %d users, the first with ID %q, for %q", len(users), users[0].ID, id)
+	}
+	return users[0], nil
+}
+
+// User is a user as the host's directory describes them now, returned by a
+// [Directory].
 type User struct {
 	// ID must never change and never be given to another user. It must be 1 to
 	// 255 bytes of UTF-8 without control characters or surrounding space.
@@ -28,11 +78,11 @@ type User struct {
 	// address changes, for example a counter, or a hash of the address and the
 	// stored password hash. At the next login after a change, all earlier
 	// sessions, pending logins, fresh proofs and known browsers become invalid,
-	// even if the host forgot to call [Manager.CredentialsChanged]. If it is
+	// even if the host forgot to call [ManagedUser.CredentialsChanged]. If it is
 	// always empty, changes are not detected.
 	SecurityStamp string
 	// Disabled users cannot sign in, prove a factor or change factors. Their
-	// open sessions continue until the host calls [Manager.Revoke].
+	// open sessions continue until the host calls [ManagedUser.Revoke].
 	Disabled bool
 }
 

@@ -15,7 +15,7 @@ func (c *Config) validate() error {
 	p.require(c.Issuer != "" && label(c.Issuer) == c.Issuer, "Issuer: must be 1 to 64 bytes without a colon or control characters, is %q", text.Clean(c.Issuer, 80))
 	p.require(c.Store != nil, "Store: is missing; adapters/sqlstore has one for your database, adapters/memstore one for tests")
 	p.require(len(c.Keys.all()) > 0, "Keys: is missing; see ParseKeyRing")
-	p.require(c.User != nil, "User: is missing; it must look up a user by ID")
+	p.require(c.Directory != nil, "Directory: is missing; see LookUp")
 	p.require(c.Recovery.Codes == NoRecoveryCodes || c.Recovery.Codes >= 1 && c.Recovery.Codes <= maxCodes,
 		"Recovery.Codes: must be 1 to %d or NoRecoveryCodes, is %d", maxCodes, c.Recovery.Codes)
 	p.require(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day, "Lifetimes.Session: must be 5 minutes to 90 days, is %v", c.Lifetimes.Session)

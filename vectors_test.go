@@ -76,7 +76,7 @@ func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code str
 	require.NoError(t, err)
 	store := &oneRecord{}
 	m, err := New(Config{Issuer: "Acme", Store: store, Keys: keys, TOTP: c, Now: func() time.Time { return at },
-		User: func(context.Context, string) (User, error) { return User{ID: "ada"}, nil }})
+		Directory: LookUp(func(context.Context, string) (User, error) { return User{ID: "ada"}, nil })})
 	require.NoError(t, err)
 	store.r, err = keys.encode(userKey("ada"), &userRecord{Epoch: seal.NewID(), Factors: []factor{{ID: "rfc", Method: TOTP, App: appOf(t, c, key), Step: -1}}})
 	require.NoError(t, err)

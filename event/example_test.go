@@ -20,7 +20,7 @@ func Example() {
 	}
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: keys,
-		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id}, nil },
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id}, nil }),
 		OnEvent: func(_ context.Context, e twofa.Event) {
 			fmt.Println(e.Type, e.User, suspicious(e))
 		}})

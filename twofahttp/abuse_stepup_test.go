@@ -110,7 +110,7 @@ func TestAbuse_L08_ProofEndsWithSession(t *testing.T) {
 		{"sign out", func(h *host, b *browser, _ app) { b.get("/2fa/"); b.post("/2fa/revoke") }},
 		{"password", func(h *host, b *browser, _ app) { h.stamps.Store("ada", "2"); b.login("ada") }},
 		{"credentials", func(h *host, _ *browser, _ app) {
-			require.NoError(h, h.m.CredentialsChanged(h.Context(), twofa.Host("test"), "ada"))
+			require.NoError(h, h.m.User(twofa.AsHost("test"), "ada").CredentialsChanged(h.Context()))
 		}},
 		{"factor", func(h *host, b *browser, phone app) {
 			b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/setup?start=1"))

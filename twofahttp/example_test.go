@@ -19,8 +19,8 @@ func Example() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys,
-		User:   func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
-		Policy: twofa.PolicyAuthenticator(),
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }),
+		Policy:    twofa.PolicyAuthenticator(),
 	})
 	if err != nil {
 		panic(err)

@@ -140,7 +140,7 @@ func TestGuard_LogsFailedSignOut(t *testing.T) {
 	})
 	b := h.browser()
 	b.login("ada")
-	require.NoError(t, h.m.Revoke(t.Context(), twofa.Host("test"), "ada"))
+	require.NoError(t, h.m.User(twofa.AsHost("test"), "ada").Revoke(t.Context()))
 	require.Equal(t, 500, b.get("/contacts").StatusCode)
 	require.Contains(t, h.logs.String(), "session table is locked")
 }
@@ -205,7 +205,7 @@ func TestGuard_EndsRevokedSession(t *testing.T) {
 	b := h.browser()
 	b.login("ada")
 	before := b.cookie(sessionCookie)
-	require.NoError(t, h.m.Revoke(t.Context(), twofa.Host("test"), "ada"))
+	require.NoError(t, h.m.User(twofa.AsHost("test"), "ada").Revoke(t.Context()))
 	require.Equal(t, "/login?next=%2Fcontacts%3Fq%3D1", b.get("/contacts?q=1").Header.Get("Location"))
 	require.NotEqual(t, before, b.cookie(sessionCookie))
 }
@@ -220,7 +220,7 @@ func TestGuard_UnreadableSessionIsNotEnded(t *testing.T) {
 	require.True(t, b.signedIn())
 	id := b.cookie(sessionCookie)
 	readable := h.sessions.byID[id]
-	other, err := twofa.New(twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: newKeys(t), User: h.user})
+	other, err := twofa.New(twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: newKeys(t), Directory: twofa.LookUp(h.user)})
 	require.NoError(t, err)
 	result, err := other.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 	require.NoError(t, err)

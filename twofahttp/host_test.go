@@ -219,7 +219,7 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 	keys, err := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	mc := twofa.Config{Issuer: "Acme", Store: h.store, Keys: keys, User: h.user, Policy: policy, Now: h.clock.now, Logger: logger,
+	mc := twofa.Config{Issuer: "Acme", Store: h.store, Keys: keys, Directory: twofa.LookUp(h.user), Policy: policy, Now: h.clock.now, Logger: logger,
 		Mail: twofa.MailConfig{Mailer: h.outbox, LinkURL: twofahttp.LinkURL("https://app.example.com/2fa/")},
 		SMS:  twofa.SMSConfig{Sender: h.outbox, Phone: h.outbox, Countries: []string{"CH"}}}
 	wc := twofahttp.Config{Sessions: h.sessions, Issuer: "Acme", Now: h.clock.now, Logger: logger,

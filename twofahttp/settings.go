@@ -83,7 +83,7 @@ func (x *exchange) postRevoke() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	if err := x.m.Revoke(x.ctx(), c, d.User); err != nil {
+	if err := x.m.User(twofa.AsUser(c, ""), d.User).Revoke(x.ctx()); err != nil {
 		return view{}, err
 	}
 	if err := x.signOut(); err != nil {

@@ -17,9 +17,9 @@ func Example() {
 	ctx, clock, out := context.Background(), twofatest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), &twofatest.Outbox{}
 	m := must(twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(tb, "example"), Now: clock.Now, Mail: twofa.MailConfig{Mailer: out},
-		User: func(_ context.Context, id string) (twofa.User, error) {
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 			return twofa.User{ID: id, Name: id, Emails: []string{id + "@example.com"}}, nil
-		},
+		}),
 	}))
 	first := twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}
 	ada := twofa.Caller{Session: must(m.Begin(ctx, first)).Session}

@@ -14,7 +14,7 @@ func Example() {
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: store, Keys: keys,
-		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil },
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }),
 	})
 	if err != nil {
 		panic(err)

@@ -157,9 +157,9 @@ func TestErrInvalid_NamesFieldRuleAndValue(t *testing.T) {
 		huge.Actions[strings.Repeat("x", 40)+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = twofa.ActionRule{MaxAge: time.Minute}
 	}
 	for text, err := range map[string]error{
-		"user ID":            w.Revoke(t.Context(), twofa.Host("test"), ""),
-		"user ID: must be 1": w.CredentialsChanged(t.Context(), twofa.Host("test"), "a\nb"),
-		"user ID: must":      w.Erase(t.Context(), twofa.Host("test"), strings.Repeat("x", 300)),
+		"user ID":            w.User(twofa.AsHost("test"), "").Revoke(t.Context()),
+		"user ID: must be 1": w.User(twofa.AsHost("test"), "a\nb").CredentialsChanged(t.Context()),
+		"user ID: must":      w.User(twofa.AsHost("test"), strings.Repeat("x", 300)).Delete(t.Context()),
 		"account ID":         w.Account(twofa.AsHost("x"), "").SetPolicy(t.Context(), twofa.Policy{}, ""),
 		"account ID: must":   w.Account(twofa.AsHost("x"), "a\x00").UnsetPolicy(t.Context(), ""),
 		"at most 32768":      w.acme().SetPolicy(t.Context(), huge, ""),
@@ -265,11 +265,11 @@ func TestRevoke_NeedsNoPolicy(t *testing.T) {
 	}
 	require.ErrorIs(t, ada.Check(t.Context(), ada.caller()), twofa.ErrUnavailable)
 	require.NoError(t, w.Cancel(t.Context(), ada.client, pending))
-	require.NoError(t, w.CredentialsChanged(t.Context(), ada.caller(), "ada"))
-	require.NoError(t, w.Revoke(t.Context(), ada.caller(), "ada"))
+	require.NoError(t, w.User(twofa.AsUser(ada.caller(), ""), "ada").CredentialsChanged(t.Context()))
+	require.NoError(t, w.User(twofa.AsUser(ada.caller(), ""), "ada").Revoke(t.Context()))
 	last := w.events[len(w.events)-1]
 	require.Equal(t, "acme", last.Account)
 	require.Equal(t, event.Revoked, last.Type)
-	require.NoError(t, w.Revoke(t.Context(), twofa.Host("ticket 7"), "ada"))
-	require.NoError(t, w.Erase(t.Context(), twofa.Host("ticket 7"), "ada"))
+	require.NoError(t, w.User(twofa.AsHost("ticket 7"), "ada").Revoke(t.Context()))
+	require.NoError(t, w.User(twofa.AsHost("ticket 7"), "ada").Delete(t.Context()))
 }

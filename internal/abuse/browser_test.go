@@ -101,13 +101,13 @@ func TestAbuse_K04_RememberedBrowserIsChallengedAfter(t *testing.T) {
 		change func(*testing.T, *person)
 	}{
 		{"a changed password", func(t *testing.T, p *person) {
-			require.NoError(t, p.CredentialsChanged(t.Context(), p.caller(), "ada"))
+			require.NoError(t, p.User(twofa.AsUser(p.caller(), ""), "ada").CredentialsChanged(t.Context()))
 		}},
 		{"a changed password that the host did not report", func(_ *testing.T, p *person) {
 			p.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" })
 		}},
 		{"a reset password", func(t *testing.T, p *person) {
-			require.NoError(t, p.CredentialsChanged(t.Context(), twofa.Host("reset link"), "ada"))
+			require.NoError(t, p.User(twofa.AsHost("reset link"), "ada").CredentialsChanged(t.Context()))
 		}},
 		{"a second factor added", func(t *testing.T, p *person) { enroll(t, p, twofa.EnrollRequest{Name: "Tablet"}) }},
 		{"a factor replaced", func(t *testing.T, p *person) { enroll(t, p, twofa.EnrollRequest{Replaces: factor(t, p)}) }},
@@ -132,16 +132,16 @@ func TestAbuse_K04_RememberedBrowserIsChallengedAfter(t *testing.T) {
 			require.NoError(t, other.verify(twofa.RecoveryCode, p.codes[0]))
 		}},
 		{"signing out everywhere", func(t *testing.T, p *person) {
-			require.NoError(t, p.Revoke(t.Context(), p.caller(), "ada"))
+			require.NoError(t, p.User(twofa.AsUser(p.caller(), ""), "ada").Revoke(t.Context()))
 		}},
 		{"signing out everywhere by the host", func(t *testing.T, p *person) {
-			require.NoError(t, p.Revoke(t.Context(), twofa.Host("support"), "ada"))
+			require.NoError(t, p.User(twofa.AsHost("support"), "ada").Revoke(t.Context()))
 		}},
 		{"revoking the browsers", func(t *testing.T, p *person) {
 			require.NoError(t, p.ForgetBrowsers(t.Context(), p.caller()))
 		}},
 		{"deleting the user, and creating another with that ID", func(t *testing.T, p *person) {
-			require.NoError(t, p.Erase(t.Context(), twofa.Host("deleted"), "ada"))
+			require.NoError(t, p.User(twofa.AsHost("deleted"), "ada").Delete(t.Context()))
 			again := p.browser("desk")
 			require.Equal(t, twofa.NextDone, again.begin())
 			again.enroll()

@@ -354,9 +354,9 @@ func TestAbuse_G05_FactorsAndBrowsersOfOthers(t *testing.T) {
 		}
 	}
 	require.ErrorIs(t, bob.ForgetBrowser(t.Context(), bob.caller(), browsers[0].ID), twofa.ErrNotEnrolled)
-	require.ErrorIs(t, bob.Revoke(t.Context(), bob.caller(), "ada"), twofa.ErrNotAllowed)
-	require.ErrorIs(t, bob.CredentialsChanged(t.Context(), bob.caller(), "ada"), twofa.ErrNotAllowed)
-	require.ErrorIs(t, bob.Erase(t.Context(), bob.caller(), "ada"), twofa.ErrNotAllowed)
+	require.ErrorIs(t, bob.User(twofa.AsUser(bob.caller(), ""), "ada").Revoke(t.Context()), twofa.ErrNotAllowed)
+	require.ErrorIs(t, bob.User(twofa.AsUser(bob.caller(), ""), "ada").CredentialsChanged(t.Context()), twofa.ErrNotAllowed)
+	require.ErrorIs(t, bob.User(twofa.AsUser(bob.caller(), ""), "ada").Delete(t.Context()), twofa.ErrNotAllowed)
 	require.Equal(t, stored, w.record("ada"))
 }
 
@@ -439,7 +439,9 @@ func TestAbuse_G10_OtherSessionsEnd(t *testing.T) {
 		"a further factor": func(p *person) error { p.second(twofa.EnrollRequest{}); return nil },
 		"a replacement":    func(p *person) error { p.second(twofa.EnrollRequest{Replaces: p.factor(0)}); return nil },
 		"a removal":        func(p *person) error { return p.Remove(p.t.Context(), p.caller(), p.factor(0)) },
-		"the password":     func(p *person) error { return p.CredentialsChanged(p.t.Context(), p.caller(), p.id) },
+		"the password": func(p *person) error {
+			return p.User(twofa.AsUser(p.caller(), ""), p.id).CredentialsChanged(p.t.Context())
+		},
 	} {
 		ada := newWorld(t).enrolled("ada")
 		other := ada.another()

@@ -98,7 +98,7 @@ func TestAbuse_R01_UnavailableDirectoryIsRefused(t *testing.T) {
 		"disabled":     func(context.Context, string) (twofa.User, error) { return twofa.User{ID: "ada", Disabled: true}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.cfg.User = lookup
+			w.cfg.Directory = twofa.LookUp(lookup)
 			m := w.again()
 			_, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
 			require.Error(t, err)
@@ -146,7 +146,7 @@ func TestAbuse_R03_NoAnswerWithoutItsCount(t *testing.T) {
 
 func TestAbuse_R05_NewListsAllMissingFields(t *testing.T) {
 	_, err := twofa.New(twofa.Config{})
-	for _, field := range []string{"Issuer", "Store", "Keys", "User"} {
+	for _, field := range []string{"Issuer", "Store", "Keys", "Directory"} {
 		require.ErrorContains(t, err, field+":")
 	}
 	w := newWorld(t)
@@ -190,8 +190,8 @@ func TestAbuse_R05_ZeroValuesOpenNothing(t *testing.T) {
 	w.enrolled("ada")
 	denied(t, w.Check(t.Context(), twofa.Caller{}), twofa.ReasonSignedOut)
 	denied(t, w.UseAction(t.Context(), twofa.Caller{}, export, ""), twofa.ReasonSignedOut)
-	denied(t, w.Revoke(t.Context(), twofa.Caller{}, "ada"), twofa.ReasonSignedOut)
-	require.ErrorIs(t, w.Erase(t.Context(), twofa.Caller{}, "ada"), twofa.ErrNotAllowed)
+	denied(t, w.User(twofa.AsUser(twofa.Caller{}, ""), "ada").Revoke(t.Context()), twofa.ReasonSignedOut)
+	require.ErrorIs(t, w.User(twofa.AsUser(twofa.Caller{}, ""), "ada").Delete(t.Context()), twofa.ErrNotAllowed)
 	require.ErrorIs(t, w.Account(twofa.Actor{}, "acme").SetPolicy(t.Context(), twofa.Policy{}, ""), twofa.ErrNotAllowed)
 	_, err := w.Verify(t.Context(), twofa.Client{}, twofa.Challenge{}, twofa.Proof{})
 	require.ErrorIs(t, err, twofa.ErrExpired)
@@ -320,7 +320,7 @@ func TestAbuse_R09_CallCancelledBeforeChangesNothing(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, twofa.ErrUnavailable)
 	require.ErrorIs(t, w.Check(gone, ada.caller()), context.Canceled)
-	require.ErrorIs(t, w.Revoke(gone, twofa.Host("test"), "ada"), context.Canceled)
+	require.ErrorIs(t, w.User(twofa.AsHost("test"), "ada").Revoke(gone), context.Canceled)
 	require.Equal(t, before, string(w.record("ada")))
 	require.NoError(t, ada.verify(twofa.TOTP, code))
 }
@@ -367,7 +367,7 @@ func TestErrorsNameTheMistakeOfTheHost(t *testing.T) {
 	require.ErrorContains(t, err, `"other" is not among the Members`)
 	w.setUser("ada", func(u *twofa.User) { u.ID = "" })
 	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
-	require.ErrorContains(t, err, "Config.User returned a User with ID")
+	require.ErrorContains(t, err, "Config.Directory returned 1 users, the first with ID")
 	require.ErrorIs(t, err, twofa.ErrNotAllowed)
 
 	w.cfg.SMS.Countries = []string{"UK"}

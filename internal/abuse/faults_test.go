@@ -334,10 +334,10 @@ var flows = []flow{
 		},
 	},
 	{name: "signing out everywhere", before: enrolledBefore, do: func(h *holder) error {
-		return h.Revoke(h.t.Context(), twofa.Host("test"), h.id)
+		return h.User(twofa.AsHost("test"), h.id).Revoke(h.t.Context())
 	}},
 	{name: "changed password", before: enrolledBefore, do: func(h *holder) error {
-		return steps(func() error { return h.CredentialsChanged(h.t.Context(), h.caller(), h.id) },
+		return steps(func() error { return h.User(twofa.AsUser(h.caller(), ""), h.id).CredentialsChanged(h.t.Context()) },
 			func() error { return h.Check(h.t.Context(), h.caller()) })
 	}},
 	{
@@ -353,7 +353,7 @@ var flows = []flow{
 	},
 	{
 		name: "erasing", before: enrolledBefore,
-		do:   func(h *holder) error { return h.Erase(h.t.Context(), twofa.Host("test"), h.id) },
+		do:   func(h *holder) error { return h.User(twofa.AsHost("test"), h.id).Delete(h.t.Context()) },
 		done: func(h *holder) bool { return h.browser("desk").begin() == twofa.NextDone },
 	},
 }

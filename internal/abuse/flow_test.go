@@ -153,7 +153,7 @@ func TestS15_RevokeEverything(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.stepUp("contacts.export"))
-	require.NoError(t, ada.Revoke(t.Context(), ada.caller(), "ada"))
+	require.NoError(t, ada.User(twofa.AsUser(ada.caller(), ""), "ada").Revoke(t.Context()))
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
 	list, err := func() ([]twofa.Browser, error) {
 		ada.begin()

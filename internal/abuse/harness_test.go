@@ -41,7 +41,7 @@ func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
 			Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
 	}
 	w.cfg = twofa.Config{
-		Issuer: "Acme", Store: w.store, Keys: ring(t, keyText), Now: w.clock.Now, User: w.lookup,
+		Issuer: "Acme", Store: w.store, Keys: ring(t, keyText), Now: w.clock.Now, Directory: twofa.LookUp(w.lookup),
 		Mail: twofa.MailConfig{Mailer: w.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
 		SMS: twofa.SMSConfig{Sender: w.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, WebOTPHost: "app.example.com"},

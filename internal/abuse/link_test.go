@@ -200,7 +200,7 @@ func TestAbuse_I16_MessagesContainNoMarkupFromOutside(t *testing.T) {
 	ada.begin()
 	require.NoError(t, ada.send(twofa.EmailLink))
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
-	require.NoError(t, ada.Revoke(t.Context(), ada.caller(), "ada")) // a notice
+	require.NoError(t, ada.User(twofa.AsUser(ada.caller(), ""), "ada").Revoke(t.Context())) // a notice
 	mails := w.out.Mails()
 	require.Len(t, mails, 2)
 	for _, m := range mails {
@@ -245,10 +245,10 @@ func TestAbuse_I20_LinkIsInvalidAfterTheLogin(t *testing.T) {
 		}},
 		{"by another password", func(t *testing.T, p *person) { p.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" }) }},
 		{"by revoking", func(t *testing.T, p *person) {
-			require.NoError(t, p.Revoke(t.Context(), twofa.Host("test"), "ada"))
+			require.NoError(t, p.User(twofa.AsHost("test"), "ada").Revoke(t.Context()))
 		}},
 		{"by erasing", func(t *testing.T, p *person) {
-			require.NoError(t, p.Erase(t.Context(), twofa.Host("test"), "ada"))
+			require.NoError(t, p.User(twofa.AsHost("test"), "ada").Delete(t.Context()))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

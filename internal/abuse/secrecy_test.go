@@ -52,7 +52,7 @@ func exported(t testing.TB) map[string]any {
 		"Challenge":   challenge,
 		"Client":      client,
 		"Config":      cfg,
-		"DeniedError": &twofa.DeniedError{}, "SessionInfo": twofa.SessionInfo{},
+		"ManagedUser": w.User(twofa.AsUser(twofa.Caller{Session: session, Challenge: challenge, Client: client}, ""), "ada"), "DeniedError": &twofa.DeniedError{}, "SessionInfo": twofa.SessionInfo{},
 		"Email":         twofa.Email{To: "ada@example.com", Subject: "s", Text: hush, HTML: hush},
 		"EnrollRequest": twofa.EnrollRequest{},
 		"Enrollment": twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
@@ -545,8 +545,8 @@ func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 	third.begin()
 	expect("recovery", []string{event.RecoveryUsed, event.Login}, func() { ok(third.verify(twofa.RecoveryCode, ada.codes[0])) })
 	require.Equal(t, 9, w.events[0].Left)
-	expect("signed out everywhere", []string{event.Revoked}, func() { ok(w.Revoke(t.Context(), ada.caller(), "ada")) })
-	expect("password", []string{event.Credentials}, func() { ok(w.CredentialsChanged(t.Context(), twofa.Host("reset"), "ada")) })
+	expect("signed out everywhere", []string{event.Revoked}, func() { ok(w.User(twofa.AsUser(ada.caller(), ""), "ada").Revoke(t.Context())) })
+	expect("password", []string{event.Credentials}, func() { ok(w.User(twofa.AsHost("reset"), "ada").CredentialsChanged(t.Context())) })
 	require.Equal(t, "host", w.events[0].Actor.Kind)
 	last := ada.browser("desk")
 	last.begin()
@@ -557,7 +557,7 @@ func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 		ok(err)
 		ok(last.Remove(t.Context(), last.caller(), f.List[0].ID))
 	})
-	expect("revoked", []string{event.Revoked}, func() { ok(w.Revoke(t.Context(), twofa.Host("ticket 7"), "ada")) })
+	expect("revoked", []string{event.Revoked}, func() { ok(w.User(twofa.AsHost("ticket 7"), "ada").Revoke(t.Context())) })
 	require.Equal(t, "ticket 7", w.events[0].Reason)
-	expect("erased", []string{event.Erased}, func() { ok(w.Erase(t.Context(), twofa.Host("left"), "ada")) })
+	expect("erased", []string{event.Erased}, func() { ok(w.User(twofa.AsHost("left"), "ada").Delete(t.Context())) })
 }

@@ -211,7 +211,7 @@ func TestAbuse_J11_R04_HooksThatPanic(t *testing.T) {
 	ada.begin()
 	require.ErrorIs(t, ada.send(twofa.EmailLink), twofa.ErrUnavailable)
 	require.Empty(t, w.out.Mails())
-	require.NoError(t, w.Revoke(t.Context(), twofa.Host("test"), "ada"), "the change was already made")
+	require.NoError(t, w.User(twofa.AsHost("test"), "ada").Revoke(t.Context()), "the change was already made")
 }
 
 // A host's AllowSend that blocks is subject to the same deadline.

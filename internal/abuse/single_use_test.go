@@ -523,10 +523,14 @@ func TestAbuse_B15_OldAuthenticatorDuringItsReplacement(t *testing.T) {
 func TestAbuse_B15_LoginsDuringChanges(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, p *person){
 		"cancelled": func(t *testing.T, p *person) { require.NoError(t, p.Cancel(t.Context(), p.client, p.login.Challenge)) },
-		"revoked":   func(t *testing.T, p *person) { require.NoError(t, p.Revoke(t.Context(), twofa.Host("stolen"), p.id)) },
-		"erased":    func(t *testing.T, p *person) { require.NoError(t, p.Erase(t.Context(), twofa.Host("gone"), p.id)) },
+		"revoked": func(t *testing.T, p *person) {
+			require.NoError(t, p.User(twofa.AsHost("stolen"), p.id).Revoke(t.Context()))
+		},
+		"erased": func(t *testing.T, p *person) {
+			require.NoError(t, p.User(twofa.AsHost("gone"), p.id).Delete(t.Context()))
+		},
 		"password changed": func(t *testing.T, p *person) {
-			require.NoError(t, p.CredentialsChanged(t.Context(), twofa.Host("reset"), p.id))
+			require.NoError(t, p.User(twofa.AsHost("reset"), p.id).CredentialsChanged(t.Context()))
 		},
 		"finished by other": func(t *testing.T, p *person) {
 			require.NoError(t, p.on(p.again()).verify(twofa.RecoveryCode, p.codes[0]))

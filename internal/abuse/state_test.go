@@ -26,20 +26,22 @@ var callerRequests = map[string]func(p *person, c twofa.Caller) error{
 	"Enroll phone": func(p *person, c twofa.Caller) error {
 		return failure(p.Enroll(p.t.Context(), c, twofa.EnrollRequest{Method: twofa.SMS, Phone: number}))
 	},
-	"RegenerateCodes":    func(p *person, c twofa.Caller) error { return failure(p.RegenerateCodes(p.t.Context(), c)) },
-	"RecoveryCodes":      func(p *person, c twofa.Caller) error { return failure(p.RecoveryCodes(p.t.Context(), c)) },
-	"Enrollment":         func(p *person, c twofa.Caller) error { return failure(p.PendingEnrollment(p.t.Context(), c)) },
-	"Confirm":            func(p *person, c twofa.Caller) error { return failure(p.Confirm(p.t.Context(), c, p.code())) },
-	"SaveCodes":          func(p *person, c twofa.Caller) error { return failure(p.SaveCodes(p.t.Context(), c)) },
-	"Factors":            func(p *person, c twofa.Caller) error { return failure(p.Factors(p.t.Context(), c)) },
-	"Rename":             func(p *person, c twofa.Caller) error { return p.Rename(p.t.Context(), c, "x", "y") },
-	"Remove":             func(p *person, c twofa.Caller) error { return p.Remove(p.t.Context(), c, "x") },
-	"Browsers":           func(p *person, c twofa.Caller) error { return failure(p.Browsers(p.t.Context(), c)) },
-	"ForgetBrowser":      func(p *person, c twofa.Caller) error { return p.ForgetBrowser(p.t.Context(), c, "x") },
-	"ForgetBrowsers":     func(p *person, c twofa.Caller) error { return p.ForgetBrowsers(p.t.Context(), c) },
-	"Revoke":             func(p *person, c twofa.Caller) error { return p.Revoke(p.t.Context(), c, p.id) },
-	"CredentialsChanged": func(p *person, c twofa.Caller) error { return p.CredentialsChanged(p.t.Context(), c, p.id) },
-	"Describe":           func(p *person, c twofa.Caller) error { return failure(p.DescribeSession(c.Session)) },
+	"RegenerateCodes": func(p *person, c twofa.Caller) error { return failure(p.RegenerateCodes(p.t.Context(), c)) },
+	"RecoveryCodes":   func(p *person, c twofa.Caller) error { return failure(p.RecoveryCodes(p.t.Context(), c)) },
+	"Enrollment":      func(p *person, c twofa.Caller) error { return failure(p.PendingEnrollment(p.t.Context(), c)) },
+	"Confirm":         func(p *person, c twofa.Caller) error { return failure(p.Confirm(p.t.Context(), c, p.code())) },
+	"SaveCodes":       func(p *person, c twofa.Caller) error { return failure(p.SaveCodes(p.t.Context(), c)) },
+	"Factors":         func(p *person, c twofa.Caller) error { return failure(p.Factors(p.t.Context(), c)) },
+	"Rename":          func(p *person, c twofa.Caller) error { return p.Rename(p.t.Context(), c, "x", "y") },
+	"Remove":          func(p *person, c twofa.Caller) error { return p.Remove(p.t.Context(), c, "x") },
+	"Browsers":        func(p *person, c twofa.Caller) error { return failure(p.Browsers(p.t.Context(), c)) },
+	"ForgetBrowser":   func(p *person, c twofa.Caller) error { return p.ForgetBrowser(p.t.Context(), c, "x") },
+	"ForgetBrowsers":  func(p *person, c twofa.Caller) error { return p.ForgetBrowsers(p.t.Context(), c) },
+	"Revoke":          func(p *person, c twofa.Caller) error { return p.User(twofa.AsUser(c, ""), p.id).Revoke(p.t.Context()) },
+	"CredentialsChanged": func(p *person, c twofa.Caller) error {
+		return p.User(twofa.AsUser(c, ""), p.id).CredentialsChanged(p.t.Context())
+	},
+	"Describe": func(p *person, c twofa.Caller) error { return failure(p.DescribeSession(c.Session)) },
 }
 
 // failure returns the error of a result.
@@ -297,7 +299,7 @@ func TestAbuse_E14_AfterLogout(t *testing.T) {
 	require.ErrorIs(t, w.Cancel(t.Context(), login.client, login.login.Challenge), twofa.ErrExpired)
 	full := ada.another()
 	require.NoError(t, full.verify(twofa.TOTP, full.code()))
-	require.NoError(t, w.Revoke(t.Context(), full.caller(), "ada"))
+	require.NoError(t, w.User(twofa.AsUser(full.caller(), ""), "ada").Revoke(t.Context()))
 	for _, p := range []*person{ada, full} {
 		for name, open := range callerRequests {
 			if name != "Describe" { // reads nothing
@@ -314,7 +316,7 @@ func TestAbuse_E15_DeletedAndCreatedAgain(t *testing.T) {
 	ada.enroll()
 	require.NoError(t, ada.stepUp("contacts.export"))
 	login, code := ada.another(), ada.code()
-	require.NoError(t, w.Erase(t.Context(), twofa.Host("deleted"), "ada"))
+	require.NoError(t, w.User(twofa.AsHost("deleted"), "ada").Delete(t.Context()))
 	records, err := w.store.Get(t.Context(), "user/ada")
 	require.NoError(t, err)
 	require.Empty(t, records)
@@ -332,7 +334,7 @@ func TestAbuse_E15_DeletedAndCreatedAgain(t *testing.T) {
 	next.enroll()
 	check()
 	require.ErrorIs(t, next.another().verify(twofa.RecoveryCode, ada.codes[0]), twofa.ErrInvalidCode)
-	require.Error(t, w.Erase(t.Context(), next.caller(), "ada"), "only the host may")
+	require.Error(t, w.User(twofa.AsUser(next.caller(), ""), "ada").Delete(t.Context()), "only the host may")
 }
 
 // Success is a nil error and nothing else. No method returns a bool, and no

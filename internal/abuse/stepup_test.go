@@ -169,7 +169,7 @@ func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 		change func(*testing.T, *person)
 	}{
 		{"a changed password", func(t *testing.T, p *person) {
-			require.NoError(t, p.CredentialsChanged(t.Context(), p.caller(), "ada"))
+			require.NoError(t, p.User(twofa.AsUser(p.caller(), ""), "ada").CredentialsChanged(t.Context()))
 		}},
 		{"a replaced factor", func(t *testing.T, p *person) {
 			require.NoError(t, p.stepUp(twofa.ActionFactors))
@@ -181,10 +181,10 @@ func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 			require.NoError(t, p.took(p.Confirm(t.Context(), p.caller(), p.code())))
 		}},
 		{"signing out everywhere", func(t *testing.T, p *person) {
-			require.NoError(t, p.Revoke(t.Context(), p.caller(), "ada"))
+			require.NoError(t, p.User(twofa.AsUser(p.caller(), ""), "ada").Revoke(t.Context()))
 		}},
 		{"erasing", func(t *testing.T, p *person) {
-			require.NoError(t, p.Erase(t.Context(), twofa.Host("test"), "ada"))
+			require.NoError(t, p.User(twofa.AsHost("test"), "ada").Delete(t.Context()))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,10 +23,10 @@ func newHost(t *tb, store twofa.Store, edit ...func(*twofa.Config)) *host {
 	h := &host{t: t, clock: twofatest.NewClock(start)}
 	cfg := twofa.Config{
 		Issuer: "Acme", Store: store, Keys: twofatest.KeyRing(t, "bench"), Now: h.clock.Now,
-		User: func(_ context.Context, id string) (twofa.User, error) {
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 			return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, SecurityStamp: "1",
 				Members: []twofa.Member{{Account: "acme"}}}, nil
-		},
+		}),
 		OnEvent: func(_ context.Context, e twofa.Event) { h.last = e },
 	}
 	for _, f := range edit {

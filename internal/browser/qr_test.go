@@ -73,7 +73,7 @@ func TestAbuse_T04_QRCodeOfAnyName(t *testing.T) {
 func enrollment(t *testing.T, issuer, account string) twofa.Enrollment {
 	t.Helper()
 	m, err := twofa.New(twofa.Config{Issuer: issuer, Store: memstore.New(), Keys: twofatest.KeyRing(t, "browser"),
-		User: func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: account}, nil }})
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: account}, nil })})
 	require.NoError(t, err)
 	login, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 	require.NoError(t, err)

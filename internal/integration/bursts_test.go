@@ -25,9 +25,9 @@ func newHost(t *testing.T, d database) *host {
 	d.migrate(t)
 	for _, store := range []twofa.Store{d.store(t), d.store(t)} {
 		m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: twofatest.KeyRing(t, "burst"), Now: h.clock.Now,
-			User: func(_ context.Context, id string) (twofa.User, error) {
+			Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 				return twofa.User{ID: id, Name: id + "@example.com"}, nil
-			}})
+			})})
 		require.NoError(t, err)
 		h.servers = append(h.servers, m)
 	}

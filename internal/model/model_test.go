@@ -201,7 +201,7 @@ func (r *modelRun) start(cfg twofa.Config, p process) {
 func (r *modelRun) config() twofa.Config {
 	return twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
-		User: func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil },
+		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil }),
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
 			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL.Reveal()} },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},

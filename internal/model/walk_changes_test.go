@@ -303,29 +303,29 @@ func (r *modelRun) forget() {
 	r.agree(c.who()+"forget browser", r.rules.forget(c.rules(), i), told(r.server().ForgetBrowser(r.t.Context(), r.real(c), id)))
 }
 
-func (r *modelRun) revoke() { r.end("revoke", (*twofa.Manager).Revoke, false) }
+func (r *modelRun) revoke() { r.end("revoke", (*twofa.ManagedUser).Revoke, false) }
 
 // credentials changes the password and reports it.
 func (r *modelRun) credentials() {
-	r.end("credentials changed", (*twofa.Manager).CredentialsChanged, true)
+	r.end("credentials changed", (*twofa.ManagedUser).CredentialsChanged, true)
 }
 
-func (r *modelRun) end(name string, call func(*twofa.Manager, context.Context, twofa.Caller, string) error, changed bool) {
+func (r *modelRun) end(name string, call func(*twofa.ManagedUser, context.Context) error, changed bool) {
 	c, ok := r.caller()
 	if !ok || c.session == nil {
 		return
 	}
-	user, real, host := c.user(), r.real(c), r.chance(40)
+	user, by, host := c.user(), twofa.AsUser(r.real(c), ""), r.chance(40)
 	if r.chance(10) {
 		user = r.device().user
 	}
 	if host {
-		real = twofa.Host("support")
+		by = twofa.AsStaff("eve", "ticket")
 	}
 	if changed && (host || user == c.user()) {
 		r.restamp(user)
 	}
-	r.agree(c.who()+name+" of "+user, r.rules.revoke(c.rules(), user, host, changed), told(call(r.server(), r.t.Context(), real, user)))
+	r.agree(c.who()+name+" of "+user, r.rules.revoke(c.rules(), user, host, changed), told(call(r.server().User(by, user), r.t.Context())))
 }
 
 func (r *modelRun) restamp(user string) {
@@ -375,7 +375,7 @@ func (r *modelRun) setPolicy() {
 func (r *modelRun) erase() {
 	id := r.device().user
 	delete(r.rules.users, id)
-	r.agree(id+" erased", saysFine, told(r.server().Erase(r.t.Context(), twofa.Host("test"), id)))
+	r.agree(id+" erased", saysFine, told(r.server().User(twofa.AsHost("test"), id).Delete(r.t.Context())))
 }
 
 // guess enters wrong codes until the method is locked, in a browser of the user

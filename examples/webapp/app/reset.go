@@ -70,7 +70,7 @@ func (a *App) reset(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalidLink(err)
 	}
-	if err := a.twofa.CredentialsChanged(ctx, twofa.Host("password reset"), u.ID); err != nil {
+	if err := a.twofa.User(twofa.AsHost("password reset"), u.ID).CredentialsChanged(ctx); err != nil {
 		return halfDone(err)
 	}
 	return halfDone(a.enterFirstAccount(w, r, u, twofa.ByEmail))

@@ -41,7 +41,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		return err
 	}
 	a.twofa, err = twofa.New(twofa.Config{
-		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, User: a.directory,
+		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, Directory: twofa.LookUp(a.directory),
 		Policy:   twofa.PolicyEmailLink(), // for accounts that have set none
 		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
 		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},

@@ -105,7 +105,7 @@ func (a *App) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.twofa.CredentialsChanged(ctx, a.web.Caller(r), v.User.ID); err != nil {
+	if err := a.twofa.User(twofa.AsUser(a.web.Caller(r), ""), v.User.ID).CredentialsChanged(ctx); err != nil {
 		return halfDone(err)
 	}
 	if err := a.sessions.RenewToken(ctx); err != nil {
@@ -136,7 +136,7 @@ func (a *App) revokeOthers(w http.ResponseWriter, r *http.Request) error {
 // all sessions, including this one, and forgets all remembered browsers.
 func (a *App) revokeAll(w http.ResponseWriter, r *http.Request) error {
 	ctx, v := r.Context(), visitorOf(r)
-	if err := a.twofa.Revoke(ctx, a.web.Caller(r), v.User.ID); err != nil {
+	if err := a.twofa.User(twofa.AsUser(a.web.Caller(r), ""), v.User.ID).Revoke(ctx); err != nil {
 		return err
 	}
 	if _, err := a.db.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, v.User.ID); err != nil {
