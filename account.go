@@ -238,6 +238,7 @@ type storedPolicy struct {
 	Methods   []Method
 	Fallback  []Method
 	Required  bool
+	NoLink    bool
 	ExemptSSO bool
 	Remember  int64
 	TurnOff   TurnOff
@@ -252,6 +253,7 @@ func (p *storedPolicy) Fields(c *seal.Codec) {
 	seal.Int(c, 20, &p.Remember)
 	seal.Text(c, 25, &p.TurnOff)
 	seal.Map(c, 29, &p.Actions)
+	seal.Bool(c, 32, &p.NoLink)
 }
 
 // storedRule is an [ActionRule] as it is stored.
@@ -286,7 +288,7 @@ func storePolicy(p Policy, before *storedPolicy) *storedPolicy {
 		before = &storedPolicy{}
 	}
 	p = p.clone()
-	s := &storedPolicy{Unknown: before.Unknown, Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, ExemptSSO: p.ExemptSSO,
+	s := &storedPolicy{Unknown: before.Unknown, Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, NoLink: p.EnrollWithoutLink, ExemptSSO: p.ExemptSSO,
 		Remember: int64(p.Remember / time.Second), TurnOff: p.TurnOff}
 	for name, r := range p.Actions {
 		if s.Actions == nil {
@@ -299,7 +301,7 @@ func storePolicy(p Policy, before *storedPolicy) *storedPolicy {
 
 // policy returns the policy as hosts see it.
 func (p *storedPolicy) policy() Policy {
-	q := Policy{Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, ExemptSSO: p.ExemptSSO,
+	q := Policy{Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, EnrollWithoutLink: p.NoLink, ExemptSSO: p.ExemptSSO,
 		Remember: time.Duration(p.Remember) * time.Second, TurnOff: p.TurnOff}
 	for name, r := range p.Actions {
 		if q.Actions == nil {

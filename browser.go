@@ -156,7 +156,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 	if err != nil {
 		return err
 	}
-	return m.update(ctx, c.Client, t.user, c.Account, func(s *userTx) error {
+	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
 		if err := s.guard(t); err != nil {
 			return err
 		}

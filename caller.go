@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -22,17 +23,16 @@ type Caller struct {
 	// they ignore Session and Account. Other methods ignore it.
 	Challenge Challenge
 	// Account is the ID of the account that the request is for, whose policy
-	// applies. If empty, [Config.Policy] applies, even if the user signed in to
-	// an account with a stricter policy. The host must verify that the user is
-	// a member, because [Manager.Check] does not.
+	// applies. If empty, it is the account that the session was last issued for;
+	// see [SessionInfo.Account].
 	Account string
 	// Client describes the browser that the request comes from. A challenge is
 	// accepted only from the browser and host session it was issued for.
 	Client Client
 }
 
-// openSession opens the caller's session. It does not read the user record, so
-// the session may have been revoked.
+// openSession opens the caller's session for the account of the request. It
+// does not read the user record, so the session may have been revoked.
 func (m *Manager) openSession(c Caller) (ticket, error) {
 	if c.Account != "" {
 		if err := text.ValidateID("account", c.Account); err != nil {
@@ -43,6 +43,7 @@ func (m *Manager) openSession(c Caller) (ticket, error) {
 	if err != nil {
 		return t, &DeniedError{Reason: err.Reason, Account: c.Account}
 	}
+	t.account = cmp.Or(c.Account, t.account)
 	return t, nil
 }
 
@@ -60,19 +61,15 @@ func (m *Manager) readSession(session Session) (ticket, *DeniedError) {
 }
 
 // openCaller opens the caller's enrollment challenge if it is valid, and the
-// caller's session otherwise, and looks up the user. The challenge comes first
-// because it records a newer proof. It belongs to the account that it was
-// issued for; a session is used in c.Account.
-func (m *Manager) openCaller(ctx context.Context, c Caller) (ticket, User, error) {
+// caller's session otherwise. The challenge comes first because it records a
+// newer proof. It belongs to the account that it was issued for; a session is
+// used in c.Account.
+func (m *Manager) openCaller(c Caller) (ticket, error) {
 	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.now(), forEnroll)
 	if err != nil || !t.isFrom(c.Client) {
-		if t, err = m.openSession(c); err != nil {
-			return t, User{}, err
-		}
-		t.account = c.Account
+		return m.openSession(c)
 	}
-	u, err := m.lookUp(ctx, t.user, t.account)
-	return t, u, err
+	return t, nil
 }
 
 // loadSession reads the user record for the caller's session and applies the
@@ -82,20 +79,44 @@ func (m *Manager) loadSession(ctx context.Context, c Caller) (ticket, *userTx, e
 	if err != nil {
 		return t, nil, err
 	}
-	s, err := m.load(ctx, c.Client, t.user, c.Account)
+	s, err := m.load(ctx, c.Client, t.user, t.account)
 	if err == nil {
 		err = s.guard(t)
 	}
 	return t, s, err
 }
 
+// loadUser reads the record of a ticket's user, and then looks up the user. In
+// this order, a user who is disabled and then revoked cannot be let in by a
+// directory's answer from before.
+func (m *Manager) loadUser(ctx context.Context, c Client, t ticket) (*userTx, User, error) {
+	s, err := m.load(ctx, c, t.user, t.account)
+	if err != nil {
+		return nil, User{}, err
+	}
+	u, err := m.lookUp(ctx, t.user, t.account)
+	return s, u, err
+}
+
+// updateUser is update for a decision that depends on the directory. It looks
+// up the user in each round, after the record was read; see loadUser.
+func (m *Manager) updateUser(ctx context.Context, c Client, t ticket, fn func(*userTx, User) error) error {
+	return m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+		u, err := m.lookUp(ctx, t.user, t.account)
+		if err != nil {
+			return err
+		}
+		return fn(s, u)
+	})
+}
+
 // loadCaller reads the user record for a request that shows factors.
 func (m *Manager) loadCaller(ctx context.Context, c Caller) (ticket, *userTx, User, error) {
-	t, u, err := m.openCaller(ctx, c)
+	t, err := m.openCaller(c)
 	if err != nil {
-		return t, nil, u, err
+		return t, nil, User{}, err
 	}
-	s, err := m.load(ctx, c.Client, t.user, t.account)
+	s, u, err := m.loadUser(ctx, c.Client, t)
 	if err == nil {
 		err = s.guardCaller(t, u)
 	}
@@ -104,11 +125,11 @@ func (m *Manager) loadCaller(ctx context.Context, c Caller) (ticket, *userTx, Us
 
 // change updates the user record for a request that changes factors.
 func (m *Manager) change(ctx context.Context, c Caller, fn func(*userTx, ticket, User) error) error {
-	t, u, err := m.openCaller(ctx, c)
+	t, err := m.openCaller(c)
 	if err != nil {
 		return err
 	}
-	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
+	return m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
 		if err := s.guardCaller(t, u); err != nil {
 			return err
 		}
@@ -120,8 +141,8 @@ func (m *Manager) change(ctx context.Context, c Caller, fn func(*userTx, ticket,
 // guard, it accepts a session that the policy sends to enrollment, because
 // these requests are how the user enrolls.
 func (s *userTx) guardCaller(t ticket, u User) error {
-	if !s.isCurrent(t) || s.Stamp != stampOf(u) || s.isSpent(t) {
-		return s.denied(ReasonSignedOut)
+	if err := s.checkCurrent(t, u); err != nil {
+		return err
 	}
 	v, err := s.evaluate(t, len(u.Emails) > 0)
 	if err != nil {
@@ -133,18 +154,26 @@ func (s *userTx) guardCaller(t ticket, u User) error {
 	return nil
 }
 
-// openChallenge opens a challenge and looks up its user, whose security stamp
-// must not have changed since the challenge was issued.
-func (m *Manager) openChallenge(ctx context.Context, c Client, ch Challenge, purposes ...purpose) (ticket, User, error) {
+// checkCurrent returns an error unless a session or an enrollment challenge is
+// current and the user's security stamp has not changed since.
+func (s *userTx) checkCurrent(t ticket, u User) error {
+	changed, err := s.stampChanged(u)
+	switch {
+	case err != nil:
+		return err
+	case changed, !s.isCurrent(t), s.isSpent(t):
+		return s.denied(ReasonSignedOut)
+	}
+	return nil
+}
+
+// openChallenge opens a challenge of a client.
+func (m *Manager) openChallenge(c Client, ch Challenge, purposes ...purpose) (ticket, error) {
 	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), purposes...)
 	if err != nil || !t.isFrom(c) {
-		return ticket{}, User{}, ErrExpired
+		return ticket{}, ErrExpired
 	}
-	u, err := m.lookUp(ctx, t.user, t.account)
-	if err == nil && t.stamp != stampOf(u) {
-		err = ErrExpired
-	}
-	return t, u, err
+	return t, nil
 }
 
 // lookUp returns the user from the host's directory, or an error if the user
@@ -180,11 +209,15 @@ func resultOrError(login Result, err error) (Result, error) {
 
 // offeredMethods returns the methods that answer a challenge.
 func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
-	if !s.isCurrent(t) || s.isSpent(t) {
+	changed, err := s.stampChanged(u)
+	switch {
+	case err != nil:
+		return nil, err
+	case changed, !s.isCurrent(t), s.isSpent(t):
 		return nil, ErrExpired
 	}
 	if t.purpose == forAction {
-		return s.acceptedFor(t.action, u)
+		return s.acceptedFor(t, t.action, len(u.Emails) > 0)
 	}
 	v, err := s.evaluate(t, len(u.Emails) > 0)
 	if err != nil {
@@ -197,14 +230,17 @@ func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
 }
 
 // acceptedFor returns the methods that the user can prove and the action
-// accepts.
-func (s *userTx) acceptedFor(action string, u User) ([]Method, error) {
+// accepts. mail is whether the user has an address.
+func (s *userTx) acceptedFor(t ticket, action string, mail bool) ([]Method, error) {
 	r := s.policy.Rule(action)
 	fallback := s.policy.Fallback
 	if action == ActionFactors {
 		fallback = nil // all accounts share the factors that it changes
+		if len(s.Factors) == 0 {
+			return s.firstEnrollment(t, mail)
+		}
 	}
-	f := s.facts(ticket{}, len(u.Emails) > 0)
+	f := s.facts(ticket{}, mail)
 	accepted := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
 	methods := without(accepted, f.unchecked...)
 	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {

@@ -119,7 +119,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 		return Result{}, err
 	}
 	s.newEpoch(t.sessionID)
-	t = t.withProof(p.Method, s.now)
+	t = s.carry(t).withProof(provenMethod{method: p.Method, at: s.now})
 	login := Result{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)

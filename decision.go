@@ -17,9 +17,12 @@ type policyResult struct {
 	methods []Method // if next is NextChallenge, strongest first, RecoveryCode last
 }
 
-// nextUnavailable means that the user cannot prove anything to this process,
-// but may to another one.
-const nextUnavailable Next = "unavailable"
+// Results that are denials.
+const (
+	nextUnavailable Next = "unavailable" // the user cannot prove anything to this process, but may to another one
+	nextSignIn      Next = "sign in"     // no first factor of the session counts in the account
+	nextSupport     Next = "support"     // the user must enroll, but cannot be mailed the link that comes first
+)
 
 // evaluate decides what a policy requires next. Every sign-in path, every live
 // session and the guard end here. It is a pure function of policy and facts.
@@ -40,12 +43,16 @@ func (p Policy) evaluate(f facts) policyResult {
 
 // evaluateChecked is evaluate for a process that can check everything.
 func (p Policy) evaluateChecked(f facts) policyResult {
-	if p.ExemptSSO && f.ticket.by == BySSO && f.account != "" && f.ticket.sso == f.account {
+	at, ok := f.ticket.signedInAt(f.account)
+	switch {
+	case !ok:
+		return policyResult{next: nextSignIn}
+	case p.ExemptSSO && f.ticket.vouchedIn(f.account):
 		return policyResult{next: NextDone}
 	}
 	accepted := p.offer(f.has)
 	switch {
-	case p.satisfied(f.ticket, accepted) && (len(accepted) > 0 || f.hasUnknown()):
+	case p.satisfied(f.ticket, accepted, at) && (len(accepted) > 0 || f.hasUnknown()):
 		return policyResult{next: NextDone}
 	case len(accepted) > 0 || f.hasUnknown():
 		return f.askFor(accepted)
@@ -54,14 +61,22 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 	// the strongest proof available. Otherwise a stolen password alone would be
 	// enough to enroll a factor, or to sign in as a user who enrolled one
 	// without being required to.
-	if m, ok := strongestOf(f.has); ok && (p.Required || m != EmailLink) && !f.ticket.hasProven(m, RecoveryCode) {
+	needsLink := p.Required && (!p.EnrollWithoutLink || f.enrollsByLink())
+	m, ok := strongestOf(f.has)
+	switch {
+	case ok && (m != EmailLink || needsLink) && !f.ticket.hasProven(m, RecoveryCode):
 		return f.askFor([]Method{m})
-	}
-	if p.Required {
+	case !ok && needsLink:
+		return policyResult{next: nextSupport}
+	case p.Required:
 		return policyResult{next: NextEnroll}
 	}
 	return policyResult{next: NextDone}
 }
+
+// enrollsByLink reports whether only an email link lets the user enroll the
+// first factor, whatever the policy: the first factors are not the person's own.
+func (f facts) enrollsByLink() bool { return !f.ticket.hasFirstFactor(firstFactor.ofPerson) }
 
 // hasUnknown reports whether the user has a factor of a newer release, which
 // the policy may accept.
@@ -102,14 +117,14 @@ func strongestOf(has []Method) (Method, bool) {
 
 // satisfied reports whether the ticket proves one of the accepted methods. A
 // recovery code counts as any of them. A remembered browser counts as the
-// method that was proven in it, as long as this policy remembers it.
-func (p Policy) satisfied(t ticket, accepted []Method) bool {
+// method that was proven in it, if this policy remembered it at the sign-in.
+func (p Policy) satisfied(t ticket, accepted []Method, signedIn unixTime) bool {
 	if t.hasProven(accepted...) || t.hasProven(RecoveryCode) {
 		return true
 	}
 	return slices.ContainsFunc(accepted, func(m Method) bool {
 		at, ok := t.provenAt(rememberedBrowserMethod(m))
-		return ok && p.remembers(at, t.at)
+		return ok && p.remembers(at, signedIn)
 	})
 }
 

@@ -98,7 +98,7 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 	}
 	var started Enrollment
 	err := m.change(ctx, c, func(s *userTx, t ticket, u User) error {
-		if err := s.mayEnroll(t, e); err != nil {
+		if err := s.mayEnroll(t, u, e); err != nil {
 			return err
 		}
 		p := s.newPending(t, e)
@@ -125,8 +125,8 @@ func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
 	return s.Pending
 }
 
-func (s *userTx) mayEnroll(t ticket, e EnrollRequest) error {
-	if err := s.authorizeChange(t); err != nil && (len(s.Factors) == 0 || e.Method == RecoveryCode || !s.mayReenroll(t)) {
+func (s *userTx) mayEnroll(t ticket, u User, e EnrollRequest) error {
+	if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil && (len(s.Factors) == 0 || e.Method == RecoveryCode || !s.mayReenroll(t)) {
 		return err
 	}
 	switch e.Method {
@@ -228,7 +228,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 	var out pendingMessage
 	var started Enrollment
 	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
-		if err := s.mayEnroll(t, e); err != nil {
+		if err := s.mayEnroll(t, u, e); err != nil {
 			return err
 		}
 		if err := s.reserveUserSend(SMS, confirmBucket); err != nil {
@@ -240,7 +240,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 			t.purpose, t.id, t.expires = forPhone, seal.NewID(), p.Expires
 			t.bindTo(c.Client)
 		}
-		x := message{ID: seal.NewID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID}
+		x := message{ID: seal.NewID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID, SessionID: t.sessionID}
 		t.messageID, t.messageMethod = x.ID, SMS
 		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
 		out.user, out.account, out.mask = s.user, s.account, x.Mask

@@ -146,8 +146,21 @@ const (
 	// the host must not destroy its own session.
 	ReasonUnreadable Reason = "session_unreadable"
 	// ReasonChallenge means that the account's policy requires more than the
-	// session has proven. [Manager.Resume] returns the challenge.
+	// session has proven, or that the session was issued before its user became
+	// a member of the account. [Manager.Resume] returns the challenge, or a
+	// session for the account.
 	ReasonChallenge Reason = "second_factor_required"
+	// ReasonSignInHere means that no first factor of the session counts in the
+	// account, because the identity provider of another account vouched for the
+	// user. The session remains valid elsewhere, and the host must not destroy
+	// its own. The user must sign in to this account; see
+	// [FirstFactor.ProviderOf]. The answer does not depend on whether the
+	// account exists.
+	ReasonSignInHere Reason = "sign_in_here"
+	// ReasonSupport means that the user must enroll a factor, but cannot be
+	// mailed the link that must be opened first. Only the host's support can
+	// help.
+	ReasonSupport Reason = "support_required"
 	// ReasonEnroll means that the user has no method that the policy or the
 	// action accepts. The user must enroll one. If Action is empty,
 	// [Manager.Resume] returns the challenge for it.
@@ -175,7 +188,7 @@ type DeniedError struct {
 	Resource string
 	// Methods are the methods that would be accepted. For ReasonChallenge, they
 	// are only those that the user has. For other reasons, the user may have
-	// none of them. It is empty for ReasonSignedOut and ReasonUnreadable.
+	// none of them. It may be empty.
 	Methods []Method
 	// MaxAge is the age up to which a proof for Action is accepted, or for
 	// ReasonSignedOut a first factor. If it is zero and Action is not empty,

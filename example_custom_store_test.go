@@ -31,7 +31,7 @@ func ExampleStore() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(m.Account(twofa.AsHost("start-up"), "acme").SetPolicy(ctx, twofa.PolicyAuthenticator(), ""))
+	fmt.Println(m.Account(twofa.AsHost("start-up"), "acme").SetPolicy(ctx, twofa.Policy{Required: true, EnrollWithoutLink: true}, ""))
 	info, err := m.Account(twofa.AsHost("start-up"), "acme").Policy(ctx)
 	fmt.Println(info.Policy.Required, err)
 	// Output:

@@ -50,11 +50,11 @@ func Example_emailLink() {
 	// scanners open links but press no buttons.
 	proof := twofa.Proof{Method: twofa.EmailLink, Code: inbox.token}
 	stranger := twofa.Client{Browser: twofa.NewSecret("random text of another browser")}
-	_, err = m.Verify(ctx, stranger, login.Challenge, proof)
+	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, proof)
 	fmt.Println("refused in another browser:", errors.Is(err, twofa.ErrExpired))
-	done, err := m.Verify(ctx, laptop, login.Challenge, proof)
+	done, err := m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, proof)
 	fmt.Println(done.Next, err)
-	_, err = m.Verify(ctx, laptop, login.Challenge, proof)
+	_, err = m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, proof)
 	fmt.Println("refused again:", errors.Is(err, twofa.ErrExpired))
 	// Output:
 	// challenge [email]

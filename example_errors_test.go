@@ -52,14 +52,14 @@ func Example_errors() {
 	password.Client = stranger
 	login := must(m.Begin(ctx, password))
 	for range 6 {
-		_, err := m.Verify(ctx, stranger, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "12345"})
+		_, err := m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "12345"})
 		fmt.Println(errorMessage(err))
 	}
 	now = now.Add(time.Minute)
 	code, _ = totp.GenerateCode(key, now)
-	_, err = m.Verify(ctx, stranger, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 	fmt.Println(errorMessage(err))
-	_, err = m.Verify(ctx, stranger, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 	fmt.Println(errorMessage(err))
 	// Output:
 	// That code is not right. 4 tries left.

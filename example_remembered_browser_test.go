@@ -62,7 +62,7 @@ func Example_rememberedBrowser() {
 	now = now.Add(time.Hour)
 	login := must(m.Begin(ctx, password))
 	code, _ = totp.GenerateCode(key, now)
-	setCookie(must(m.Verify(ctx, password.Client, login.Challenge, twofa.Proof{
+	setCookie(must(m.Verify(ctx, twofa.Caller{Client: password.Client}, login.Challenge, twofa.Proof{
 		Method: twofa.TOTP, Code: code, Remember: true,
 	})))
 

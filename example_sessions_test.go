@@ -48,7 +48,7 @@ func Example_sessions() {
 	now = now.Add(time.Hour)
 	login := must(m.Begin(ctx, password))
 	code, _ = totp.GenerateCode(key, now)
-	login = must(m.Verify(ctx, twofa.Client{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
 	phone := twofa.Caller{Session: login.Session}
 
 	// The proofs of a session, for a log or for the claims of a token.
@@ -56,7 +56,7 @@ func Example_sessions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(info.User, info.By, info.AMR, info.Expires.Sub(info.AuthTime))
+	fmt.Println(info.User, info.FirstFactors[0].By, info.AMR, info.Expires.Sub(info.AuthTime))
 	check := func() {
 		fmt.Println("laptop:", m.Check(ctx, laptop) == nil, "phone:", m.Check(ctx, phone) == nil)
 	}

@@ -20,8 +20,10 @@ func Example_textMessage() {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	keys, _ := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
 	phone := &textPhone{}
+	policy := twofa.PolicySMS()
+	policy.EnrollWithoutLink = true // this host mails no links
 	m, err := twofa.New(twofa.Config{
-		Issuer: "Acme", Store: memstore.New(), Keys: keys, Policy: twofa.PolicySMS(),
+		Issuer: "Acme", Store: memstore.New(), Keys: keys, Policy: policy,
 		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
 			return twofa.User{ID: id, Name: id, Members: []twofa.Member{{Account: "acme"}}}, nil
 		}),
@@ -62,7 +64,7 @@ func Example_textMessage() {
 	fmt.Println(login.Next, login.Methods)
 	login = must(m.Send(ctx, twofa.Client{}, login.Challenge, twofa.SMS))
 	fmt.Println("code sent to", login.Sent)
-	login = must(m.Verify(ctx, twofa.Client{}, login.Challenge, twofa.Proof{Method: twofa.SMS, Code: phone.code}))
+	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.SMS, Code: phone.code}))
 	fmt.Println(login.Next)
 	// Output:
 	// enroll

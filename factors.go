@@ -110,8 +110,8 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 // [*DeniedError], [ErrNotAllowed] if the user must not enter the account,
 // [ErrUnavailable].
 func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
-	return m.change(ctx, c, func(s *userTx, t ticket, _ User) error {
-		if err := s.authorizeChange(t); err != nil {
+	return m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+		if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil {
 			return err
 		}
 		i := s.factorIndex(id)
@@ -137,7 +137,7 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 // [ErrUnavailable].
 func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 	return m.change(ctx, c, func(s *userTx, t ticket, u User) error {
-		if err := s.authorizeChange(t); err != nil {
+		if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil {
 			return err
 		}
 		i := s.factorIndex(id)

@@ -93,9 +93,9 @@ func (f *fleet) record() (u userRecord) {
 // caller returns a caller whose session proves methods.
 func (f *fleet) caller(by FirstFactorMethod, methods ...Method) Caller {
 	at := unixTimeOf(f.now)
-	t := ticket{purpose: forSession, sessionID: "sid", user: "ada", epoch: "e", by: by, at: at, expires: at.add(hour)}
+	t := ticket{purpose: forSession, sessionID: "sid", user: "ada", epoch: "e", first: []firstFactor{{by: by, at: at}}, started: at, expires: at.add(hour)}
 	for _, m := range methods {
-		t = t.withProof(m, at)
+		t = t.withProof(provenMethod{method: m, at: at})
 	}
 	return Caller{Session: Session{f.keys.sealTicket(t)}}
 }
@@ -139,7 +139,7 @@ func TestAbuse_R01_UnknownFirstFactorEnrollsNothing(t *testing.T) {
 	_, err := f.process().Enroll(t.Context(), f.caller("device"), EnrollRequest{})
 	var d *DeniedError
 	require.ErrorAs(t, err, &d)
-	require.Equal(t, ReasonUnreadable, d.Reason)
+	require.Equal(t, ReasonSignInHere, d.Reason)
 }
 
 // A changed security stamp ends sessions even if the login that notices it
@@ -172,7 +172,7 @@ func TestUnknownFields_OfACounterSurviveASuccess(t *testing.T) {
 	m := f.process()
 	login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})
 	require.NoError(t, err)
-	_, err = m.Verify(t.Context(), Client{}, login.Challenge, Proof{Method: TOTP, Code: someApp.App.code(someApp.App.step(unixTimeOf(f.now)))})
+	_, err = m.Verify(t.Context(), Caller{}, login.Challenge, Proof{Method: TOTP, Code: someApp.App.code(someApp.App.step(unixTimeOf(f.now)))})
 	require.NoError(t, err)
 	after := f.record().Counters["totp"]
 	require.Zero(t, after.Fails)

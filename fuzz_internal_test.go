@@ -46,8 +46,8 @@ func FuzzTicket(f *testing.F) {
 	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(f, err)
 	now := unixTime(1_700_000_000)
-	want := ticket{purpose: forLogin, id: "id", sessionID: "sid", user: "ada", account: "acme", epoch: "e", by: ByPassword,
-		at: 1, expires: now + 1, proven: []provenMethod{{method: TOTP, at: -7}, {method: rememberedBrowserMethod(TOTP), at: 9}}, browser: "b", action: "a\x00", messageKey: "k"}
+	want := ticket{purpose: forLogin, id: "id", sessionID: "sid", user: "ada", account: "acme", epoch: "e", first: []firstFactor{{by: ByPassword, at: 1}},
+		expires: now + 1, proven: []provenMethod{{method: TOTP, at: -7}, {method: rememberedBrowserMethod(TOTP), at: 9}}, browser: "b", action: "a\x00", messageKey: "k"}
 	token := keys.sealTicket(want).Reveal()
 	for _, text := range []string{"", token, token + "=", token + "\n", " " + token, token[:20] + "\r\n" + token[20:], token[:len(token)-1],
 		strings.ToLower(token), "k2" + token[2:], "k1.", ".", token + token} {

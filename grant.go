@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/twofa-go/twofa/event"
@@ -61,26 +62,53 @@ func (s *userTx) useGrant(t ticket, action, resource string) error {
 
 // authorizeChange returns an error unless the session may change factors or
 // view recovery codes. It requires a fresh proof for ActionFactors, which it
-// uses up if the rule is single-use. If the user has no factor, it requires a
-// fresh first factor instead.
-func (s *userTx) authorizeChange(t ticket) error {
+// uses up if the rule is single-use. If the user has no factor, it requires
+// what mayEnrollFirst does.
+func (s *userTx) authorizeChange(t ticket, mail bool) error {
 	if len(s.Factors) > 0 {
 		return s.useGrant(t, ActionFactors, "")
 	}
-	if !s.hasFreshFirstFactor(t) {
-		return s.firstFactorTooOld()
-	}
-	return nil
+	return s.mayEnrollFirst(t, mail)
 }
 
-// hasFreshFirstFactor reports whether the first factor was given within
-// enrollChallengeTTL. An API token does not count, because its user need not be
-// present.
-func (s *userTx) hasFreshFirstFactor(t ticket) bool { return s.isRecent(t.at) && t.by != ByToken }
+// mayEnrollFirst returns an error unless the user has just proven to be the
+// person who may enroll the very first factor, which all accounts share: by a
+// first factor of their own, or by an email link. The identity provider of one
+// account is not enough, and neither is an API token.
+func (s *userTx) mayEnrollFirst(t ticket, mail bool) error {
+	linked, proven := t.provenAt(EmailLink)
+	switch {
+	case t.hasFirstFactor(func(f firstFactor) bool { return f.ofPerson() && s.isRecent(f.at) }), proven && s.isRecent(linked) && !t.onlyByToken():
+		return nil
+	case t.hasFirstFactor(firstFactor.ofPerson), t.onlyByToken():
+		return s.firstFactorTooOld()
+	case !mail:
+		return s.denied(ReasonSupport)
+	}
+	return &DeniedError{Reason: ReasonMissing, Account: s.account, Action: ActionFactors, Methods: []Method{EmailLink}, MaxAge: enrollChallengeTTL}
+}
 
 // firstFactorTooOld returns an error that tells the user to log in again.
 func (s *userTx) firstFactorTooOld() error {
 	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollChallengeTTL}
+}
+
+// firstEnrollment returns what a user without a factor can prove before
+// enrolling the first one. The error is that of mayEnrollFirst, or tells the
+// user to enroll if nothing more is needed.
+func (s *userTx) firstEnrollment(t ticket, mail bool) ([]Method, error) {
+	err := s.mayEnrollFirst(t, mail)
+	denied, _ := errors.AsType[*DeniedError](err)
+	switch {
+	case err == nil:
+		r := s.policy.Rule(ActionFactors)
+		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: ActionFactors, Methods: r.Methods, MaxAge: r.MaxAge}
+	case denied.Reason != ReasonMissing:
+		return nil, err
+	case s.m.cfg.Mail.LinkURL == nil:
+		return nil, unavailable("factor", errUnchecked)
+	}
+	return denied.Methods, nil
 }
 
 func actionLabel(action, resource string) string {

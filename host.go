@@ -64,8 +64,9 @@ func (m *Manager) User(by Actor, id string) *ManagedUser { return &ManagedUser{m
 // called, an attacker who had the old password may keep sessions and remembered
 // browsers. The user is notified by mail.
 //
-// The actor is the user, staff or the host. No policy is read, because this must
-// work even if a policy cannot be read.
+// The actor is the user, staff or the host. A session without a first factor of
+// the person's own does not survive either; see [Manager.CheckPerson]. No policy
+// is read, because this must work even if a policy cannot be read.
 //
 // Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
 // empty or another user, [*DeniedError], [ErrUnavailable].
@@ -97,15 +98,12 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 	}
 	e.Account, e.Actor, e.Reason = u.by.caller.Account, u.by.event(), u.by.reason
 	return u.m.update(ctx, u.by.caller.Client, u.id, noPolicy, func(s *userTx) error {
-		switch {
-		case u.by.kind == actorUser && !s.isCurrent(t):
+		if u.by.kind == actorUser && !s.isCurrent(t) {
 			return &DeniedError{Reason: ReasonSignedOut, Account: e.Account}
-		case s.Epoch == "":
-			return errUnchanged
 		}
-		s.Stamp = stampOf(now)
+		s.setStamp(now)
 		survivor := ""
-		if survive {
+		if survive && t.hasFirstFactor(firstFactor.ofPerson) {
 			survivor = t.sessionID
 		}
 		s.newEpoch(survivor)

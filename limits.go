@@ -30,6 +30,15 @@ const (
 	sessionTTL         = 24 * time.Hour
 )
 
+const (
+	maxFirstFactors = 4   // of a session
+	maxMemberships  = 100 // accounts whose members a session knows its user to be
+)
+
+// directoryLag is how long after a change of the security stamp a directory may
+// still return the one before.
+const directoryLag = time.Minute
+
 const noticeTimeout = 5 * time.Second // for all notices of one event
 
 // issueSlack is how far ahead a time of issue may be, because the clocks of

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/twofa-go/twofa/internal/seal"
-	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Begin starts second-factor authentication once the host has verified a first
@@ -17,30 +16,32 @@ import (
 // changed, or if the request carries a replaced browser token.
 //
 // Begin returns [ErrNotAllowed] if the user is disabled or not a member of the
-// account, or if f is not valid, and [ErrUnavailable] if a record, the policy
-// or the directory cannot be read or written. After any error, the user is not
-// signed in.
+// account, or if f is not valid, a [*DeniedError] with [ReasonSignInHere] if no
+// first factor counts in the account, or with [ReasonSupport] if the user must
+// enroll but cannot be mailed, and [ErrUnavailable] if a record, the policy or
+// the directory cannot be read or written. After any error, f has signed nobody
+// in.
 func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
-	switch f.By {
-	case ByPassword, BySSO, ByEmail, ByToken:
-	default:
-		return Result{}, notAllowed("FirstFactor.By: must be ByPassword, BySSO, ByEmail or ByToken, is %q", text.Clean(string(f.By), 20))
+	if err := f.validate(); err != nil {
+		return Result{}, err
 	}
-	if f.ProviderOf != "" && text.ValidateID("account", f.ProviderOf) != nil {
-		return Result{}, notAllowed("FirstFactor.ProviderOf: must be empty or an account ID")
-	}
-	u, err := m.lookUp(ctx, f.UserID, f.Account)
+	earlier, err := m.earlierSession(ctx, f)
 	if err != nil {
 		return Result{}, err
 	}
+	t := ticket{user: f.UserID, account: f.Account}
 	var login Result
-	err = m.update(ctx, f.Client, f.UserID, f.Account, func(s *userTx) error {
-		changed := s.initOrCheckStamp(u)
-		t := ticket{id: seal.NewID(), sessionID: seal.NewID(), user: f.UserID, account: f.Account, epoch: s.Epoch, stamp: s.Stamp,
-			by: f.By, sso: f.ProviderOf, at: s.now}
-		t.bindTo(f.Client)
+	err = m.updateUser(ctx, f.Client, t, func(s *userTx, u User) error {
+		if f.SecurityStamp != "" && f.SecurityStamp != u.SecurityStamp {
+			return notAllowed("FirstFactor.SecurityStamp: is no longer that of user %q", f.UserID)
+		}
+		changed, err := s.initOrCheckStamp(u)
+		if err != nil {
+			return err
+		}
+		t := s.newLogin(f, u, earlier)
 		if p, ok := s.rememberedProof(); ok && (f.By == ByPassword || f.By == BySSO) {
-			t.proven = []provenMethod{p}
+			t = t.withProof(p)
 		}
 		if login, err = s.nextStep(u, t); err != nil {
 			if changed || len(s.events) > 0 {
@@ -59,6 +60,33 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	return resultOrError(login, err)
 }
 
+// earlierSession returns the session that the browser has so far. If it belongs
+// to another user, it is ended. If it cannot be opened, it is as good as none.
+func (m *Manager) earlierSession(ctx context.Context, f FirstFactor) (ticket, error) {
+	t, err := m.cfg.Keys.openTicket(f.Session.Secret, m.now(), forSession)
+	switch {
+	case err != nil:
+		return ticket{}, nil
+	case t.user != f.UserID:
+		return ticket{}, m.SignedOut(ctx, Caller{Session: f.Session, Client: f.Client})
+	}
+	return t, nil
+}
+
+// newLogin returns the ticket of a login, which continues the earlier session
+// if that is a live one in the same browser.
+func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
+	t := ticket{sessionID: seal.NewID(), user: f.UserID, started: s.now}
+	if s.isCurrent(earlier) && earlier.isFrom(f.Client) {
+		t = s.carry(earlier)
+		t.ends = earlier.expires
+	}
+	t.purpose, t.id, t.account, t.members = forLogin, seal.NewID(), f.Account, memberDigests(u, f.Account)
+	t.epoch = s.Epoch
+	t.bindTo(f.Client)
+	return t.withFirstFactor(firstFactor{by: f.By, providerOf: f.ProviderOf, at: s.now})
+}
+
 // Verify checks the user's proof for a login or a step-up. If the proof is
 // right, Verify uses up the challenge, together with every challenge that
 // [Manager.Send] returned for it. A login may then still require enrollment;
@@ -73,8 +101,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 //   - [ErrLocked] if the method is locked or disabled, even if the code is
 //     right. See [RetryAfter].
 //   - [ErrExpired] if the challenge is used up, expired, from another browser
-//     or no longer needed, or if the user's credentials have changed. Start
-//     again with [Manager.Begin] or [Manager.StepUp].
+//     or no longer needed, if the user's credentials have changed, or if
+//     c.Session is not the live session that the step-up is for. Start again
+//     with [Manager.Begin] or [Manager.StepUp].
 //   - [ErrNotEnrolled] if the user does not have the method.
 //   - [ErrNotAllowed] if the challenge does not accept the method, or if the
 //     user is disabled or no longer a member of the account.
@@ -85,13 +114,17 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 //
 // The difference between ErrNotEnrolled and ErrNotAllowed tells a user who has
 // passed the first factor which factors exist. Show the same message for both.
-func (m *Manager) Verify(ctx context.Context, c Client, ch Challenge, p Proof) (Result, error) {
-	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
+func (m *Manager) Verify(ctx context.Context, c Caller, ch Challenge, p Proof) (Result, error) {
+	t, err := m.openChallenge(c.Client, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
+	session, _ := m.openSession(c) // a step-up needs it
 	var login Result
-	err = m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
+		if t.purpose == forAction && !(session.sessionID == t.sessionID && s.isCurrent(session)) {
+			return ErrExpired
+		}
 		offered, err := s.offeredMethods(u, t)
 		if err != nil {
 			return err
@@ -135,9 +168,9 @@ func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 // another browser, or if the user's credentials or factors have changed since.
 // It returns [ErrUnavailable] if the user's record cannot be read or written.
 func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
-	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), forLogin, forAction, forEnroll)
-	if err != nil || !t.isFrom(c) {
-		return ErrExpired
+	t, err := m.openChallenge(c, ch, forLogin, forAction, forEnroll)
+	if err != nil {
+		return err
 	}
 	return m.update(ctx, c, t.user, noPolicy, func(s *userTx) error {
 		if !s.isCurrent(t) || !s.spend(t) {
@@ -154,11 +187,11 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 // DescribeChallenge returns [ErrExpired], [ErrNotAllowed], a [*DeniedError] or
 // [ErrUnavailable] under the same conditions as [Manager.Verify].
 func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge) (Result, error) {
-	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
+	t, err := m.openChallenge(c, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
-	s, err := m.load(ctx, c, t.user, t.account)
+	s, u, err := m.loadUser(ctx, c, t)
 	if err != nil {
 		return Result{}, err
 	}
@@ -188,15 +221,11 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 
 // completeProof records a right proof and returns the next step.
 func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
-	now := s.now
+	t = t.withProof(provenMethod{method: p.Method, at: s.now})
 	if t.purpose == forAction {
 		s.recordGrant(t, p.Method)
-		if p.Method == TOTP || p.Method == SMS {
-			t = t.withProof(p.Method, now)
-		}
 		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}, nil
 	}
-	t = t.withProof(p.Method, now)
 	login, err := s.nextStep(u, t)
 	switch {
 	case err != nil:

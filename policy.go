@@ -1,6 +1,8 @@
 package twofa
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,8 +18,9 @@ import (
 // snake_case and durations are whole seconds; see [Policy.MarshalJSON].
 //
 // [New] and [Account.SetPolicy] refuse a policy with EmailLink unless Required,
-// [MailConfig.Mailer] and [MailConfig.LinkURL] are set, and a policy with SMS
-// unless [SMSConfig.Sender] is set. SetPolicy also refuses a policy that needs
+// [MailConfig.Mailer] and [MailConfig.LinkURL] are set, a Required policy unless
+// LinkURL or EnrollWithoutLink is set, and a policy with SMS unless
+// [SMSConfig.Sender] is set. SetPolicy also refuses a policy that needs
 // more than 32 KB when it is stored.
 type Policy struct {
 	// Methods lists the methods that are accepted at login: TOTP, SMS and
@@ -35,11 +38,18 @@ type Policy struct {
 	// If Required is true, a user who has none of Methods must enroll one
 	// before the login completes. If Methods includes EmailLink, a verified
 	// address is enough. Before enrolling, the user must still give the
-	// strongest proof available. That is an existing factor or, if
-	// [MailConfig.LinkURL] is set and the user has an address, an email link,
+	// strongest proof available. That is an existing factor or an email link,
 	// even if EmailLink is not in Methods. Otherwise a stolen password alone
 	// would be enough to enroll a factor.
 	Required bool
+	// EnrollWithoutLink lets users enroll a required factor without an email
+	// link, so that a stolen password is enough to enroll one. It is for hosts
+	// that cannot send mail, and for users without an address. If false, such a
+	// user is denied with [ReasonSupport], and a process without
+	// [MailConfig.LinkURL] refuses the enrollment as unavailable. Users who
+	// signed in only through an account's own identity provider always need the
+	// link.
+	EnrollWithoutLink bool
 	// ExemptSSO skips the challenge for members who signed in through the
 	// account's own identity provider, which is trusted to have asked for a
 	// second factor itself. See [FirstFactor.ProviderOf].
@@ -95,8 +105,8 @@ func PolicyOptional() Policy { return Policy{Methods: []Method{TOTP}} }
 
 // PolicyAuthenticator returns a policy that requires an authenticator app, and
 // that does not let users turn it off. Members who sign in through the
-// account's own identity provider are exempt. If [MailConfig.LinkURL] is set, a
-// user must open an email link before enrolling the first authenticator.
+// account's own identity provider are exempt. A user must open an email link
+// before enrolling the first authenticator.
 func PolicyAuthenticator() Policy {
 	return Policy{Methods: []Method{TOTP}, Required: true, ExemptSSO: true, TurnOff: TurnOffByAdmin}
 }
@@ -197,6 +207,9 @@ func (p Policy) String() string {
 	} else {
 		b.WriteString(" optional")
 	}
+	if p.EnrollWithoutLink {
+		b.WriteString(", enrolled without a link")
+	}
 	if p.ExemptSSO {
 		b.WriteString(", SSO exempt")
 	}
@@ -245,3 +258,66 @@ func (p Policy) Rule(action string) ActionRule {
 // include SMS. A user without a factor must instead have given a first factor,
 // other than an API token, within the last 15 minutes.
 const ActionFactors = "factors"
+
+// policyJSON is a [Policy] in JSON: as hosts configure it, and in events.
+type policyJSON struct {
+	Methods   []Method            `json:"methods,omitempty"`
+	Fallback  []Method            `json:"fallback,omitempty"`
+	Required  bool                `json:"required,omitempty"`
+	NoLink    bool                `json:"enroll_without_link,omitempty"`
+	ExemptSSO bool                `json:"exempt_sso,omitempty"`
+	Remember  int64               `json:"remember,omitempty"` // seconds
+	TurnOff   TurnOff             `json:"turn_off,omitempty"`
+	Actions   map[string]ruleJSON `json:"actions,omitempty"`
+}
+
+type ruleJSON struct {
+	MaxAge  int64    `json:"max_age,omitempty"` // seconds
+	Methods []Method `json:"methods,omitempty"`
+}
+
+// MarshalJSON encodes the policy with names in snake_case, such as "exempt_sso"
+// and "max_age", and durations in whole seconds.
+func (p Policy) MarshalJSON() ([]byte, error) {
+	out := policyJSON{p.Methods, p.Fallback, p.Required, p.EnrollWithoutLink, p.ExemptSSO, int64(p.Remember / time.Second), p.TurnOff, nil}
+	for name, r := range p.Actions {
+		if out.Actions == nil {
+			out.Actions = map[string]ruleJSON{}
+		}
+		out.Actions[name] = ruleJSON{int64(r.MaxAge / time.Second), r.Methods}
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON decodes what [Policy.MarshalJSON] encodes. It refuses unknown
+// fields, because they may restrict, and durations that are not whole seconds.
+// It does not check the policy; [Account.SetPolicy] does.
+func (p *Policy) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil // as package json asks
+	}
+	var in policyJSON
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return invalid("policy in JSON: %w", err)
+	}
+	*p = Policy{Methods: in.Methods, Fallback: in.Fallback, Required: in.Required, EnrollWithoutLink: in.NoLink, ExemptSSO: in.ExemptSSO,
+		Remember: seconds(in.Remember), TurnOff: in.TurnOff}
+	for name, r := range in.Actions {
+		if p.Actions == nil {
+			p.Actions = map[string]ActionRule{}
+		}
+		p.Actions[name] = ActionRule{MaxAge: seconds(r.MaxAge), Methods: r.Methods}
+	}
+	return nil
+}
+
+// seconds returns a duration. One that is too long becomes -1, which no policy
+// may have.
+func seconds(n int64) time.Duration {
+	if n < 0 || n > int64(1<<62/time.Second) {
+		return -1
+	}
+	return time.Duration(n) * time.Second
+}

@@ -85,6 +85,8 @@ type userRecord struct {
 	Epoch           string   // replaced when credentials change; challenges, sessions and grants carry it
 	KeptSession     string   // ID of the one session that survived the last change of epoch
 	Stamp           string   // digest of User.SecurityStamp as last seen
+	StampBefore     string   // the one before
+	StampedAt       unixTime // when Stamp changed
 	LastLogin       unixTime // last completed login
 	FailureNoticeAt unixTime // last notice of failures
 	Seq             uint64   // number of the last event
@@ -115,6 +117,8 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.List(c, 52, &r.Messages)
 	seal.Map(c, 58, &r.SendTimes)
 	seal.Int(c, 62, &r.Seq)
+	seal.Text(c, 64, &r.StampBefore)
+	seal.Int(c, 68, &r.StampedAt)
 }
 
 func (r *userRecord) problem() string {
@@ -310,16 +314,17 @@ func (b *browser) Fields(c *seal.Codec) {
 // the challenge that was issued with it.
 type message struct {
 	seal.Unknown
-	ID      string
-	Method  Method
-	Bucket  string // failures in it, and newer messages, void the message
-	Hash    string // of the token or code
-	To      string // digest of the address or number that it went to
-	Mask    string // masked address or number
-	Browser string // hash of the token of the browser that asked
-	Attempt string // ID of the challenge that it was sent for
-	Tries   int
-	Expires unixTime
+	ID        string
+	Method    Method
+	Bucket    string // failures in it, and newer messages, void the message
+	Hash      string // of the token or code
+	To        string // digest of the address or number that it went to
+	Mask      string // masked address or number
+	Browser   string // hash of the token of the browser that asked
+	Attempt   string // ID of the challenge that it was sent for
+	SessionID string // ID of the session that it was sent for or would start
+	Tries     int
+	Expires   unixTime
 }
 
 func (m *message) Fields(c *seal.Codec) {
@@ -333,6 +338,7 @@ func (m *message) Fields(c *seal.Codec) {
 	seal.Text(c, 32, &m.Attempt)
 	seal.Int(c, 36, &m.Tries)
 	seal.Int(c, 40, &m.Expires)
+	seal.Text(c, 44, &m.SessionID)
 }
 
 // sendTimes is when messages were sent, oldest first.

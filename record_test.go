@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"os"
 	"reflect"
 	"strconv"
@@ -79,8 +80,8 @@ func TestEveryFieldIsStored(t *testing.T) {
 }
 
 func fullTicket() ticket {
-	return ticket{purpose: forAction, id: "i", sessionID: "s", user: "u", account: "a", epoch: "e", stamp: "t", by: BySSO, sso: "o", at: 1, expires: 1 << 40,
-		proven: []provenMethod{{method: TOTP, at: 5}, {method: rememberedBrowserMethod(SMS), at: -7}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k"}
+	return ticket{purpose: forAction, id: "i", sessionID: "s", user: "u", account: "a", epoch: "e", first: []firstFactor{{by: BySSO, providerOf: "o", at: 1}}, members: "m", started: 1, expires: 1 << 40,
+		proven: []provenMethod{{method: TOTP, at: 5}, {method: rememberedBrowserMethod(SMS), at: -7, elevate: true}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k"}
 }
 
 // A factor that this release cannot check counts as enrolled. The user is asked
@@ -287,20 +288,50 @@ func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrExpired)
 }
 
-// What the first release wrote is read by every later one. The files are never
-// changed; a later release adds files of its own.
-func TestGolden(t *testing.T) {
-	var golden struct {
-		Keys    string
-		Records []struct {
-			Key, Version string
-			Data         []byte
-		}
-		Session, Challenge string
+var updateGolden = flag.Bool("golden.update", false, "write testdata/format_2.json again; only before the first release")
+
+type goldenFormat struct {
+	Comment   string         `json:"comment"`
+	Keys      string         `json:"keys"`
+	Records   []goldenRecord `json:"records"`
+	Session   string         `json:"session"`
+	Challenge string         `json:"challenge"`
+}
+
+type goldenRecord struct {
+	Key     string `json:"key"`
+	Version string `json:"version"`
+	Data    []byte `json:"data"`
+}
+
+// writeGolden writes records and tokens with a value in every field.
+func writeGolden(t *testing.T, golden goldenFormat) {
+	keys, err := ParseKeyRing(golden.Keys)
+	require.NoError(t, err)
+	for i, body := range goldenRecords() {
+		r, err := keys.encode(golden.Records[i].Key, body)
+		require.NoError(t, err)
+		golden.Records[i] = goldenRecord(r)
 	}
+	session := fullTicket()
+	session.purpose = forSession
+	golden.Session, golden.Challenge = keys.sealTicket(session).Reveal(), keys.sealTicket(fullTicket()).Reveal()
+	text, err := json.MarshalIndent(golden, "", "  ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("testdata/format_2.json", append(text, '\n'), 0o644))
+}
+
+// What the first release wrote is read by every later one. The files are never
+// changed after it; a later release adds files of its own.
+func TestGolden(t *testing.T) {
+	var golden goldenFormat
 	text, err := os.ReadFile("testdata/format_2.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &golden))
+	if *updateGolden {
+		writeGolden(t, golden)
+		return
+	}
 	keys, err := ParseKeyRing(golden.Keys)
 	require.NoError(t, err)
 	for i, want := range goldenRecords() {
@@ -337,7 +368,7 @@ func TestGolden(t *testing.T) {
 }
 
 func goldenPolicy() Policy {
-	return Policy{Methods: []Method{TOTP, SMS}, Fallback: []Method{SMS}, Required: true, ExemptSSO: true, Remember: 30 * day, TurnOff: TurnOffByAdmin,
+	return Policy{Methods: []Method{TOTP, SMS}, Fallback: []Method{SMS}, Required: true, EnrollWithoutLink: true, ExemptSSO: true, Remember: 30 * day, TurnOff: TurnOffByAdmin,
 		Actions: map[string]ActionRule{"export": {MaxAge: time.Minute, Methods: []Method{TOTP}}}}
 }
 
@@ -380,7 +411,7 @@ func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 	keys := fuzzKeys(t)
 	s := &userTx{m: &Manager{cfg: Config{Keys: keys}}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
-	to := ticket{purpose: forPhone, user: "ada", by: ByPassword, expires: 2}
+	to := ticket{purpose: forPhone, user: "ada", expires: 2}
 	x := message{ID: "x", Method: SMS, Attempt: "this"}
 	to.messageID = x.ID
 	out := s.composeText(&to, &x, Phone{E164: "+41791234567"}, budgetUnconfirmed)

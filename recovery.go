@@ -117,8 +117,8 @@ func (s *userTx) tryRecovery(code string) outcome {
 // [ErrUnavailable] if a record, the policy or the directory cannot be read or
 // written.
 func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, err error) {
-	err = m.change(ctx, c, func(s *userTx, t ticket, _ User) error {
-		if err := s.authorizeChange(t); err != nil {
+	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+		if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil {
 			return err
 		}
 		codes, err = s.viewCodes()

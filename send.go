@@ -53,13 +53,14 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 //     or written, if [Config.AllowSend] refuses, or if the message was not
 //     accepted for delivery.
 func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Method) (Result, error) {
-	t, u, err := m.openChallenge(ctx, c, ch, forLogin, forAction)
+	t, err := m.openChallenge(c, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
 	var out pendingMessage
 	var login Result
-	err = m.update(ctx, c, t.user, t.account, func(s *userTx) error {
+	err = m.updateUser(ctx, c, t, func(s *userTx, u User) error {
+		t := t // a round that is repeated starts again
 		offered, err := s.offeredMethods(u, t)
 		if err != nil {
 			return err
@@ -93,7 +94,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 // challenge or browser. For codes, they are earlier ones in the same bucket, so
 // that an attacker in an unknown browser cannot revoke the owner's code.
 func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, error) {
-	x := message{ID: seal.NewID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id}
+	x := message{ID: seal.NewID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id, SessionID: t.sessionID}
 	t.messageID, t.messageMethod = x.ID, method
 	var out pendingMessage
 	var err error

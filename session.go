@@ -12,12 +12,34 @@ import (
 // or [ErrUnavailable] if the record or the policy cannot be read. It reads from
 // the store once and does not write.
 //
-// Check does not verify that the user is a member of the account; the host
-// must. It applies the policy of c.Account, even if the session was issued for
-// another account.
+// Check does not ask the directory. It passes a session only in accounts whose
+// member the user was when the session was last issued, for at most 100
+// accounts; in others, it denies with [ReasonChallenge], and [Manager.Resume]
+// asks the directory. A user who is removed from an account is therefore let in
+// until the host calls [ManagedUser.Revoke].
 func (m *Manager) Check(ctx context.Context, c Caller) error {
 	_, _, err := m.loadSession(ctx, c)
 	return err
+}
+
+// CheckPerson checks whether the session has a first factor of the person's
+// own: a password, a link to their own address, or an identity provider that
+// the host trusts for everybody. It also does what [Manager.Check] does. Call it
+// before the user changes a password or an address. Otherwise an admin who
+// controls the identity provider of one account could take over its members in
+// all others.
+//
+// If there is no such first factor, CheckPerson returns a [*DeniedError] with
+// [ReasonSignInHere]. Its other errors are those of Check.
+func (m *Manager) CheckPerson(ctx context.Context, c Caller) error {
+	t, s, err := m.loadSession(ctx, c)
+	if err != nil {
+		return err
+	}
+	if !t.hasFirstFactor(firstFactor.ofPerson) {
+		return s.denied(ReasonSignInHere)
+	}
+	return nil
 }
 
 // Resume starts the challenge or enrollment that a session still needs in
@@ -29,7 +51,8 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 // The session's first factor still counts, unless the user has no second factor
 // and must enroll one. In that case, Resume returns a [*DeniedError] with
 // [ReasonSignedOut] if the first factor is more than 15 minutes old or an API
-// token. It also returns a *DeniedError if the session is not valid,
+// token. It also returns a *DeniedError if the session is not valid, or with
+// [ReasonSignInHere] if none of its first factors counts in the account,
 // [ErrNotAllowed] if the user is disabled or not a member of the account, and
 // [ErrUnavailable] if a record, the policy or the directory cannot be read.
 func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
@@ -37,27 +60,20 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	s, err := m.load(ctx, c.Client, t.user, c.Account)
+	s, u, err := m.loadUser(ctx, c.Client, t)
 	if err != nil {
 		return Result{}, err
 	}
-	if !s.isCurrent(t) {
-		return Result{}, s.denied(ReasonSignedOut)
-	}
-	u, err := m.lookUp(ctx, t.user, c.Account)
-	if err != nil {
+	if err := s.checkCurrent(t, u); err != nil {
 		return Result{}, err
 	}
-	if s.Stamp != stampOf(u) {
-		return Result{}, s.denied(ReasonSignedOut)
-	}
-	t.account, t.stamp = c.Account, s.Stamp
+	t.members = memberDigests(u, t.account)
 	v, err := s.evaluate(t, len(u.Emails) > 0)
 	if err != nil {
 		return Result{}, err
 	}
 	if v.next == NextEnroll {
-		if len(s.Factors) == 0 && !s.hasFreshFirstFactor(t) {
+		if len(s.Factors) == 0 && !t.hasFirstFactor(func(f firstFactor) bool { return f.countsIn(s.account) && f.by != ByToken && s.isRecent(f.at) }) {
 			return Result{}, s.firstFactorTooOld()
 		}
 		// A stolen session must not be enough to enroll a factor, so the proof
@@ -77,20 +93,53 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.issueChallenge(t, forLogin, challengeTTL)}, nil
 }
 
+// SignedOut must be called when the host ends a session, as at logout. It ends
+// everything that belongs to the session: fresh proofs, a pending enrollment,
+// and links and codes that were sent for a step-up. The session itself is valid
+// until it expires, so the host must delete it. [Manager.Begin] calls SignedOut
+// for a session that belongs to another user.
+//
+// A session that is no longer valid is not an error. SignedOut returns
+// [ErrUnavailable] if the record cannot be read or written.
+func (m *Manager) SignedOut(ctx context.Context, c Caller) error {
+	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
+	if err != nil {
+		return nil
+	}
+	return m.update(ctx, c.Client, t.user, noPolicy, func(s *userTx) error {
+		if !s.isCurrent(t) || !s.endSession(t.sessionID) {
+			return errUnchanged
+		}
+		return nil
+	})
+}
+
+// endSession removes everything that belongs to a session, and reports whether
+// there was anything.
+func (s *userTx) endSession(id string) bool {
+	n := len(s.Grants) + len(s.Messages)
+	s.Grants = slices.DeleteFunc(s.Grants, func(g grant) bool { return g.SessionID == id })
+	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.SessionID == id })
+	ended := len(s.Grants)+len(s.Messages) < n
+	if s.Pending != nil && s.Pending.SessionID == id {
+		s.Pending, ended = nil, true
+	}
+	return ended
+}
+
 // SessionInfo is the content of a session.
 type SessionInfo struct {
 	// User is the ID of the user.
 	User string
 	// Account is the ID of the account that the session was last issued for, by
 	// a login, Resume, a step-up or an enrollment. It does not limit the
-	// session to that account: [Manager.Check] applies the policy of
-	// [Caller.Account].
+	// session to that account; see [Caller.Account].
 	Account string
 	// ID is the ID of the session, which is also in events. It is not a secret
 	// and can be logged.
 	ID string
-	// By is the way in which the first factor was verified.
-	By FirstFactorMethod
+	// FirstFactors lists the first factors of the session, the latest last.
+	FirstFactors []GivenFirstFactor
 	// Proofs lists the methods that were proven in this session, and the
 	// remembered browser that was accepted instead, if any.
 	Proofs []ProvenMethod
@@ -98,10 +147,19 @@ type SessionInfo struct {
 	// no registered name are x-email, x-recovery and x-browser. It includes
 	// "mfa" only if a password and also TOTP or SMS were proven.
 	AMR []string
-	// AuthTime is the time of the first factor.
+	// AuthTime is the time of the latest first factor.
 	AuthTime time.Time
 	// Expires is the time at which the session expires.
 	Expires time.Time
+}
+
+// GivenFirstFactor is a first factor of a session.
+type GivenFirstFactor struct {
+	By FirstFactorMethod // the way in which it was verified
+	// ProviderOf is the account whose own identity provider vouched for the
+	// user. If it is not empty, the first factor counts in that account only.
+	ProviderOf string
+	At         time.Time // when it was verified
 }
 
 // ProvenMethod is a method that was proven, and the time of that proof.
@@ -123,8 +181,11 @@ func (m *Manager) DescribeSession(session Session) (SessionInfo, error) {
 	if denied != nil {
 		return SessionInfo{}, denied
 	}
-	d := SessionInfo{User: t.user, Account: t.account, ID: t.sessionID, By: t.by, AMR: t.amr(),
-		AuthTime: t.at.time(), Expires: t.expires.time()}
+	d := SessionInfo{User: t.user, Account: t.account, ID: t.sessionID, AMR: t.amr(), Expires: t.expires.time()}
+	for _, f := range t.first {
+		d.FirstFactors = append(d.FirstFactors, GivenFirstFactor{f.by, f.providerOf, f.at.time()})
+		d.AuthTime = f.at.time()
+	}
 	for _, p := range t.proven {
 		d.Proofs = append(d.Proofs, ProvenMethod{p.method, p.at.time()})
 	}

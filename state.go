@@ -59,6 +59,15 @@ func (s *userTx) isCurrent(t ticket) bool {
 	return s.Epoch != "" && (t.epoch == s.Epoch || (t.purpose == forSession && s.KeptSession != "" && t.sessionID == s.KeptSession))
 }
 
+// carry returns a current ticket in the user's epoch. Proofs from before the
+// last change count for the policy, but for no action.
+func (s *userTx) carry(t ticket) ticket {
+	if t.epoch != s.Epoch {
+		t.epoch, t.proven = s.Epoch, lowered(t.proven)
+	}
+	return t
+}
+
 // facts returns the facts about the user and a ticket. mail is whether the user
 // has an address.
 func (s *userTx) facts(t ticket, mail bool) facts {
@@ -72,7 +81,7 @@ func (s *userTx) facts(t ticket, mail bool) facts {
 		}
 	}
 	link := s.m.cfg.Mail.LinkURL != nil // without LinkURL, Mailer sends notices only
-	if mail && (link || slices.Contains(s.policy.methods(), EmailLink)) {
+	if mail && (link || s.policy.Required) {
 		f.has = append(f.has, EmailLink)
 		if !link {
 			f.unchecked = append(f.unchecked, EmailLink)
@@ -82,11 +91,17 @@ func (s *userTx) facts(t ticket, mail bool) facts {
 }
 
 // evaluate decides what the policy requires next. The error is ErrUnavailable if
-// only another process can check the user's factors.
+// only another process can check the user's factors, and a DeniedError if no
+// proof of the user can help.
 func (s *userTx) evaluate(t ticket, mail bool) (policyResult, error) {
 	v := s.policy.evaluate(s.facts(t, mail))
-	if v.next == nextUnavailable {
+	switch v.next {
+	case nextUnavailable:
 		return policyResult{}, unavailable("factor", errUnchecked)
+	case nextSignIn:
+		return policyResult{}, s.denied(ReasonSignInHere)
+	case nextSupport:
+		return policyResult{}, s.denied(ReasonSupport)
 	}
 	return v, nil
 }
@@ -167,15 +182,40 @@ func (s *userTx) factorIndex(id string) int {
 }
 
 // initOrCheckStamp starts the first epoch of a new user, or a new epoch if the
-// security stamp has changed.
-func (s *userTx) initOrCheckStamp(u User) (changed bool) {
-	stamp := stampOf(u)
-	if s.Epoch != "" && s.Stamp == stamp {
-		return false
+// security stamp has changed, of which the user is then told.
+func (s *userTx) initOrCheckStamp(u User) (changed bool, err error) {
+	first := s.Epoch == ""
+	if changed, err = s.stampChanged(u); err != nil || !changed && !first {
+		return false, err
 	}
-	s.Stamp = stamp
+	s.setStamp(u)
 	s.newEpoch("")
-	return true
+	if !first {
+		s.emit(Event{Type: event.Credentials, Detail: "noticed at login", Notice: true})
+	}
+	return true, nil
+}
+
+// stampChanged reports whether the user's security stamp has changed. If it is
+// the one from before the last change, the directory lags behind, and what else
+// it says may be outdated, too. That is an error for directoryLag.
+func (s *userTx) stampChanged(u User) (bool, error) {
+	stamp := stampOf(u)
+	switch {
+	case stamp == s.Stamp:
+		return false, nil
+	case stamp == s.StampBefore && s.StampedAt.within(directoryLag, s.now):
+		return false, unavailable("Config.Directory", errStale)
+	}
+	return true, nil
+}
+
+var errStale = errors.New("twofa: the directory returned the security stamp from before the last change")
+
+func (s *userTx) setStamp(u User) {
+	if stamp := stampOf(u); stamp != s.Stamp {
+		s.StampBefore, s.Stamp, s.StampedAt = s.Stamp, stamp, s.now
+	}
 }
 
 func stampOf(u User) string {
@@ -264,8 +304,11 @@ func (r *userRecord) pruneCodes(viewable bool) {
 // read, so it assumes that every user has an address. If a user has none,
 // Resume detects it.
 func (s *userTx) guard(t ticket) error {
-	if !s.isCurrent(t) {
+	switch {
+	case !s.isCurrent(t):
 		return s.denied(ReasonSignedOut)
+	case !t.isMember(s.account):
+		return s.denied(ReasonChallenge)
 	}
 	v, err := s.evaluate(t, true)
 	switch {
@@ -290,14 +333,16 @@ func (s *userTx) issueSession(t ticket) Session {
 	default:
 		t.expires = s.now.add(s.m.cfg.Lifetimes.Session)
 	}
+	t = s.carry(t)
 	return Session{s.m.cfg.Keys.sealTicket(ticket{Unknown: t.Unknown, purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
-		epoch: s.Epoch, stamp: t.stamp, by: t.by, sso: t.sso, at: t.at, expires: t.expires, proven: t.proven})}
+		epoch: t.epoch, first: t.first, members: t.members, started: t.started, expires: t.expires, browser: t.browser, proven: t.proven})}
 }
 
 // issueChallenge returns a challenge for a session.
 func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challenge {
+	t = s.carry(t)
 	t.ends = t.expires
-	t.purpose, t.id, t.epoch, t.expires = p, seal.NewID(), s.Epoch, s.now.add(ttl)
+	t.purpose, t.id, t.expires = p, seal.NewID(), s.now.add(ttl)
 	t.messageID, t.messageMethod, t.messageKey = "", "", ""
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
@@ -322,6 +367,6 @@ func (s *userTx) nextStep(u User, t ticket) (Result, error) {
 
 func (s *userTx) completeLogin(t ticket) Result {
 	s.LastLogin = s.now
-	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.by)})
+	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
 	return Result{Next: NextDone, Session: s.issueSession(t)}
 }

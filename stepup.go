@@ -35,7 +35,7 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 	if err != nil {
 		return err
 	}
-	return m.update(ctx, c.Client, t.user, c.Account, func(s *userTx) error {
+	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
 		if err := s.guard(t); err != nil {
 			return err
 		}
@@ -72,15 +72,15 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 	if _, err := s.findGrant(t, action, resource); err == nil {
 		return Result{Next: NextDone}, nil
 	}
-	u, err := m.lookUp(ctx, t.user, c.Account)
+	u, err := m.lookUp(ctx, t.user, t.account)
 	if err != nil {
 		return Result{}, err
 	}
-	methods, err := s.acceptedFor(action, u)
+	methods, err := s.acceptedFor(t, action, len(u.Emails) > 0)
 	if err != nil {
 		return Result{}, err
 	}
-	t.account, t.stamp, t.action, t.resource = c.Account, s.Stamp, action, resource
+	t.action, t.resource = action, resource
 	t.bindTo(c.Client)
 	return Result{Next: NextChallenge, Methods: methods, Challenge: s.issueChallenge(t, forAction, challengeTTL)}, nil
 }

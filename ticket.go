@@ -49,16 +49,15 @@ type ticket struct {
 	user      string
 	account   string
 	epoch     string
-	stamp     string // digest of User.SecurityStamp
-	by        FirstFactorMethod
-	sso       string   // account whose identity provider vouched
-	at        unixTime // time of the first factor
+	first     []firstFactor
+	members   string   // digests of the accounts that the user is a member of
+	started   unixTime // when the session started, or would have
 	expires   unixTime
+	browser   string // browserHash of Client.Browser
 	proven    []provenMethod
 
 	// The rest is for challenges only.
 	ends          unixTime // expiry of the live session that it is for; 0 if there is none yet
-	browser       string   // browserHash of Client.Browser
 	host          string   // digest of Client.HostSession, if there was one
 	action        string
 	resource      string
@@ -74,10 +73,9 @@ func (t *ticket) Fields(c *seal.Codec) {
 	seal.Text(c, 17, &t.user)
 	seal.Text(c, 21, &t.account)
 	seal.Text(c, 25, &t.epoch)
-	seal.Text(c, 29, &t.stamp)
-	seal.Text(c, 32, &t.by)
-	seal.Text(c, 37, &t.sso)
-	seal.Int(c, 40, &t.at)
+	seal.List(c, 32, &t.first)
+	seal.Text(c, 36, &t.members)
+	seal.Int(c, 40, &t.started)
 	seal.Int(c, 45, &t.expires)
 	seal.List(c, 48, &t.proven)
 	seal.Int(c, 52, &t.ends)
@@ -98,13 +96,15 @@ func (t *ticket) spentID() string { return t.id[:min(len(t.id), 12)] }
 // provenMethod is a method that was proven, and when.
 type provenMethod struct {
 	seal.Unknown
-	method Method
-	at     unixTime
+	method  Method
+	at      unixTime
+	elevate bool // whether it counts for actions, see ticket.elevatedBy
 }
 
 func (p *provenMethod) Fields(c *seal.Codec) {
 	seal.Text(c, 4, &p.method)
 	seal.Int(c, 8, &p.at)
+	seal.Bool(c, 12, &p.elevate)
 }
 
 // rememberedBrowserMethod is the proof of a remembered browser, in which m was
@@ -148,7 +148,7 @@ func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (ticket
 		return ticket{}, errUnreadable
 	}
 	var t ticket
-	if seal.Decode(plain, &t) != nil || !t.by.known() {
+	if seal.Decode(plain, &t) != nil {
 		return ticket{}, errUnreadable
 	}
 	if now >= t.expires || !slices.Contains(purposes, t.purpose) {
@@ -185,16 +185,54 @@ func (t ticket) hasProven(methods ...Method) bool {
 
 // withProof returns t with another proof, which replaces an older one of the
 // same method.
-func (t ticket) withProof(m Method, at unixTime) ticket {
-	proofs := []provenMethod{{method: m, at: at}}
-	for _, p := range t.proven {
-		if p.method != m {
-			proofs = append(proofs, p)
+func (t ticket) withProof(p provenMethod) ticket {
+	proofs := []provenMethod{p}
+	for _, o := range t.proven {
+		if o.method != p.method {
+			proofs = append(proofs, o)
 		}
 	}
 	t.proven = proofs
 	return t
 }
+
+// lowered returns proofs that count for no action.
+func lowered(proofs []provenMethod) []provenMethod {
+	proofs = slices.Clone(proofs)
+	for i := range proofs {
+		proofs[i].elevate = false
+	}
+	return proofs
+}
+
+// isMember reports whether the user was a member of the account when the ticket
+// was issued, as far as the ticket knows.
+func (t ticket) isMember(account string) bool {
+	digest := memberDigest(account)
+	for rest := t.members; len(rest) >= len(digest); rest = rest[len(digest):] {
+		if rest[:len(digest)] == digest {
+			return true
+		}
+	}
+	return account == ""
+}
+
+// memberDigests returns the digests of the accounts that a user is a member of,
+// the one being entered first.
+func memberDigests(u User, entered string) string {
+	var all strings.Builder
+	if entered != "" {
+		all.WriteString(memberDigest(entered))
+	}
+	for i, member := range u.Members {
+		if member.Account != entered && i < maxMemberships {
+			all.WriteString(memberDigest(member.Account))
+		}
+	}
+	return all.String()
+}
+
+func memberDigest(account string) string { return seal.Digest("member", account)[:10] }
 
 // bindTo binds a challenge to a client.
 func (t *ticket) bindTo(c Client) {
@@ -221,7 +259,8 @@ func (t ticket) strongest() Method {
 // an email link add no factor.
 func (t ticket) amr() []string {
 	var amr []string
-	if t.by == ByPassword {
+	password := t.hasFirstFactor(func(f firstFactor) bool { return f.by == ByPassword })
+	if password {
 		amr = append(amr, "pwd")
 	}
 	names := map[Method]string{TOTP: "otp", SMS: "sms", EmailLink: "x-email", RecoveryCode: "x-recovery"}
@@ -236,7 +275,7 @@ func (t ticket) amr() []string {
 		}
 		amr = append(amr, name)
 	}
-	if t.by == ByPassword && t.hasProven(TOTP, SMS) {
+	if password && t.hasProven(TOTP, SMS) {
 		amr = append(amr, "mfa")
 	}
 	return amr

@@ -92,18 +92,6 @@ type Member struct {
 	Since   time.Time // time when the user joined; not used by this package
 }
 
-// FirstFactorMethod is the way in which the host verified a first factor.
-type FirstFactorMethod string
-
-// The ways to verify a first factor. After ByEmail and ByToken, remembered
-// browsers are challenged, too.
-const (
-	ByPassword FirstFactorMethod = "password" // a password
-	BySSO      FirstFactorMethod = "sso"      // an identity provider
-	ByEmail    FirstFactorMethod = "email"    // a reset link or invitation; proves control of a mailbox only
-	ByToken    FirstFactorMethod = "token"    // an API token or another key; cannot enroll the first factor
-)
-
 // Client describes the browser or program that sent a request.
 type Client struct {
 	// IP is the client's address, for events and messages. No decision depends
@@ -134,22 +122,6 @@ type Client struct {
 // header, because an attacker can choose it.
 func (c Client) Device() string { return text.Device(c.UserAgent) }
 
-// FirstFactor is a first factor that the host has just verified.
-type FirstFactor struct {
-	UserID string // ID of the user
-	// Account is the ID of the account that the user signs in to. If empty,
-	// [Config.Policy] applies.
-	Account string
-	// By is the way in which the first factor was verified. It is required.
-	By FirstFactorMethod
-	// ProviderOf, for BySSO, is the ID of the account that the identity
-	// provider belongs to. [Policy.ExemptSSO] of an account exempts only users
-	// of that account's own provider. If empty, no policy exempts the user.
-	ProviderOf string
-	// Client is the client that the user signed in from.
-	Client Client
-}
-
 func (u User) in(account string) bool {
 	for _, member := range u.Members {
 		if member.Account == account {
@@ -157,10 +129,4 @@ func (u User) in(account string) bool {
 		}
 	}
 	return account == ""
-}
-
-// known reports whether this release knows the method. An unknown one may be
-// worth less.
-func (m FirstFactorMethod) known() bool {
-	return m == ByPassword || m == BySSO || m == ByEmail || m == ByToken
 }

@@ -58,6 +58,7 @@ func (c *SMSConfig) validate() error {
 func (c *Config) supports(policy Policy) error {
 	var p problems
 	link, sms := slices.Contains(policy.Methods, EmailLink), slices.Contains(policy.Methods, SMS)
+	p.require(!policy.Required || policy.EnrollWithoutLink || c.Mail.LinkURL != nil, "Policy.Required: needs Config.Mail.LinkURL, or Policy.EnrollWithoutLink")
 	p.require(!link || c.Mail.Mailer != nil, "Policy.Methods: EmailLink needs Config.Mail.Mailer")
 	p.require(!link || c.Mail.LinkURL != nil, "Policy.Methods: EmailLink needs Config.Mail.LinkURL")
 	p.require(!sms || c.SMS.Sender != nil, "Policy.Methods: SMS needs Config.SMS.Sender, with Phone and Countries")

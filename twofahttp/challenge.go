@@ -140,7 +140,7 @@ func (x *exchange) prove(f flow, p twofa.Proof) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	result, err := x.m.Verify(x.ctx(), x.client(), f.challenge, p)
+	result, err := x.m.Verify(x.ctx(), x.caller(), f.challenge, p)
 	if err != nil {
 		return view{}, x.dropExpiredChallenge(f, err)
 	}

@@ -39,9 +39,9 @@ type Config struct {
 	// HomeURL is the local path to which a login without "next" redirects. If
 	// empty, it defaults to "/".
 	HomeURL string
-	// Account returns the account that a request is for. If nil, it is
-	// [twofa.SessionInfo.Account], the account that the session was last issued
-	// for. It must return the account whose data the request gets: if a request
+	// Account returns the account that a request is for. If nil, or if it returns
+	// "", it is [twofa.SessionInfo.Account], the account that the session was
+	// last issued for. It must return the account whose data the request gets: if a request
 	// could name another account, it would be checked against that account's
 	// policy.
 	Account func(*http.Request) string

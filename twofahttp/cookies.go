@@ -16,7 +16,7 @@ const (
 	challengeCookie  = "__Host-twofa-challenge" // pending login or step-up
 	enrollmentCookie = "__Host-twofa-setup"     // required enrollment, or one that waits for a texted code
 	browserCookie    = "__Host-twofa-browser"   // long-lived; binds challenges and identifies a known browser
-	unreadableCookie = "__Host-twofa-unread"    // the session could not be read a moment ago
+	bouncedCookie    = "__Host-twofa-bounced"   // why the browser was sent to the login page a moment ago although it has a session
 )
 
 // maxCookie keeps name, value and attributes below the 4096 bytes that browsers
@@ -53,6 +53,6 @@ const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 const (
 	challengeAge  = 10 * time.Minute
 	enrollmentAge = 15 * time.Minute
-	unreadableAge = time.Minute
+	bouncedAge    = time.Minute
 	browserAge    = 90 * 24 * time.Hour
 )

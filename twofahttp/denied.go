@@ -31,7 +31,7 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 	switch {
 	case d.Reason == twofa.ReasonMissing || d.Reason == twofa.ReasonStale:
 		return redirectTo(x.stepUpURL(d))
-	case d.Action != "", !live && !isSafeMethod(x.r.Method):
+	case d.Action != "", !live && !isSafeMethod(x.r.Method), d.Reason == twofa.ReasonSupport:
 		return view{}, d
 	case d.Reason == twofa.ReasonSignedOut:
 		// A revoked session is ended. Otherwise a login page that sends
@@ -42,14 +42,14 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 			}
 		}
 		return redirectTo(x.loginURL(x.currentURL()))
-	case d.Reason == twofa.ReasonUnreadable:
-		// Another server may read the session, so it is not ended. A login page
-		// that sends signed-in users home leads back here, where a button ends
-		// it.
-		if c, err := x.r.Cookie(unreadableCookie); err == nil && c.Value != "" {
+	case d.Reason == twofa.ReasonUnreadable || d.Reason == twofa.ReasonSignInHere:
+		// The session is not ended, because another server may read it, or
+		// because it is valid in another account. A login page that sends
+		// signed-in users home leads back here, where a page explains.
+		if c, err := x.r.Cookie(bouncedCookie); err == nil && c.Value == string(d.Reason) {
 			return view{}, d
 		}
-		x.setCookie(unreadableCookie, "1", unreadableAge)
+		x.setCookie(bouncedCookie, string(d.Reason), bouncedAge)
 		return redirectTo(x.loginURL(x.currentURL()))
 	case live:
 		return x.resumeSession()
@@ -66,8 +66,10 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 		return x.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}}.Encode()
 	case d.Action != "":
 		return x.path("setup") + "?start=1"
-	case d.Reason == twofa.ReasonSignedOut || d.Reason == twofa.ReasonUnreadable:
+	case d.Reason == twofa.ReasonSignedOut || d.Reason == twofa.ReasonUnreadable || d.Reason == twofa.ReasonSignInHere:
 		return x.cfg.LoginURL
+	case d.Reason == twofa.ReasonSupport:
+		return ""
 	case d.Reason == twofa.ReasonEnroll && x.session().IsZero():
 		return x.path("setup")
 	}

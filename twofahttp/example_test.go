@@ -20,7 +20,7 @@ func Example() {
 	m, err := twofa.New(twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: keys,
 		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }),
-		Policy:    twofa.PolicyAuthenticator(),
+		Policy:    twofa.Policy{Required: true, EnrollWithoutLink: true},
 	})
 	if err != nil {
 		panic(err)

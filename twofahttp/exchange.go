@@ -55,7 +55,18 @@ func (x *exchange) recoverPanic() {
 
 func (x *exchange) ctx() context.Context   { return x.r.Context() }
 func (x *exchange) session() twofa.Session { return x.cfg.Sessions.Session(x.r) }
-func (x *exchange) signOut() error         { return x.cfg.Sessions.SignOut(x.w, x.r) }
+
+// signOut ends the session of the host, and what belongs to ours.
+func (x *exchange) signOut() error {
+	c := x.caller()
+	if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
+		return err
+	}
+	if err := x.m.SignedOut(x.ctx(), c); err != nil {
+		x.log(err) // the user is signed out even so
+	}
+	return nil
+}
 
 func (x *exchange) client() twofa.Client {
 	ip := ""
@@ -69,7 +80,8 @@ func (x *exchange) caller() twofa.Caller {
 	c := twofa.Caller{Session: x.session(), Client: x.client()}
 	if x.cfg.Account != nil {
 		c.Account = x.cfg.Account(x.r)
-	} else if d, err := x.m.DescribeSession(c.Session); err == nil {
+	}
+	if d, err := x.m.DescribeSession(c.Session); err == nil && c.Account == "" {
 		c.Account = d.Account
 	}
 	return c

@@ -10,16 +10,18 @@ import (
 // is redirected to the page that helps, and comes back afterwards. Any other
 // client gets application/problem+json with a status and a code:
 //
-//   - 401 with signed_out, session_unreadable or second_factor_required
-//   - 403 with mfa_enrollment_required, or with not_allowed if the account's ID
-//     is malformed
+//   - 401 with signed_out, session_unreadable, sign_in_here or
+//     second_factor_required
+//   - 403 with mfa_enrollment_required or support_required, or with not_allowed
+//     if the account's ID is malformed
 //   - 503 with unavailable if a record or the policy cannot be read
 //   - 500 with misplaced or internal.
 //
 // For 401 and for mfa_enrollment_required, the member "page" is the address of
-// the page to send the user to. After session_unreadable, the host must keep
-// its own session, because another server may be able to read ours. Guard costs
-// one read from the store.
+// the page to send the user to. After session_unreadable and sign_in_here, the
+// host must keep its own session, because another server may be able to read
+// ours, or because it is valid in another account. Guard costs one read from the
+// store.
 //
 // Put it in front of everything except the host's login page and
 // [Server.Handler]. Anything not behind it is unprotected. If a request for the

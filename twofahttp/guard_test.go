@@ -105,7 +105,7 @@ func TestProblem_PageResumesLiveSession(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), noMail)
 	b := h.browser()
 	b.login("ada", "account", "acme")
-	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), withoutLink(twofa.PolicyAuthenticator()), ""))
 	a := b.api("GET", "/contacts")
 	require.Equal(t, "mfa_enrollment_required", problemCode(t, a))
 	page := b.follow(b.get(pageOf(t, a) + "?next=/contacts"))
@@ -176,7 +176,7 @@ func TestGuard_AccountRequiresMoreOfLiveSession(t *testing.T) { // S5, for the m
 	b := h.browser()
 	b.login("ada", "account", "acme")
 	require.True(t, b.signedIn())
-	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), withoutLink(twofa.PolicyAuthenticator()), ""))
 	page := b.follow(b.get("/contacts"))
 	require.Contains(t, page.Body, "Your account requires a second factor")
 	page = b.follow(b.post("/2fa/setup", "method", "totp"))
@@ -190,7 +190,7 @@ func TestGuard_OldSessionCannotEnrollFirstFactor(t *testing.T) {
 	b := h.browser()
 	b.login("ada", "account", "acme")
 	h.clock.pass(time.Hour)
-	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), withoutLink(twofa.PolicyAuthenticator()), ""))
 	b.follow(b.get("/contacts"))
 	page := b.post("/2fa/setup", "method", "totp")
 	require.Equal(t, 401, page.StatusCode)
@@ -227,7 +227,7 @@ func TestGuard_UnreadableSessionIsNotEnded(t *testing.T) {
 
 	for name, unreadable := range map[string]string{"of another ring": result.Session.Reveal(), "of another format": readable[:len(readable)-4], "anything": "x"} {
 		h.sessions.byID[id] = unreadable
-		b.setCookie("__Host-twofa-unread", "")
+		b.setCookie("__Host-twofa-bounced", "")
 		a := b.get("/contacts")
 		require.Equal(t, http.StatusSeeOther, a.StatusCode, name)
 		require.Equal(t, "/login?next=%2Fcontacts", a.Header.Get("Location"), name)

@@ -239,7 +239,9 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 
 // noMail removes the mailer. With a mailer, a user without a factor must open a
 // mailed link before a required enrollment.
-func noMail(c *twofa.Config, _ *twofahttp.Config) { c.Mail.Mailer, c.Mail.LinkURL = nil, nil }
+func noMail(c *twofa.Config, _ *twofahttp.Config) {
+	c.Mail.Mailer, c.Mail.LinkURL, c.Policy.EnrollWithoutLink = nil, nil, true
+}
 
 func (h *host) user(_ context.Context, id string) (twofa.User, error) {
 	stamp, _ := h.stamps.Load(id)
@@ -273,4 +275,10 @@ func (h *host) routes(mux *http.ServeMux) {
 	app.Handle("/contacts/export", h.web.RequireAction("contacts.export", export))
 	app.Handle("/report", h.web.RequireAction("report", export)) // the policy's rule has a MaxAge
 	mux.Handle("/", h.web.Guard(app))
+}
+
+// withoutLink returns the policy for a host that mails no links.
+func withoutLink(p twofa.Policy) twofa.Policy {
+	p.EnrollWithoutLink = true
+	return p
 }

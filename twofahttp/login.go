@@ -11,8 +11,8 @@ import (
 )
 
 // FirstFactor continues a login after the host has verified a password or
-// another first factor. It fills in f.Client and then either signs the user in
-// and redirects to next, which must be a local path, or redirects to the page
+// another first factor. It fills in f.Client and f.Session and then either signs
+// the user in and redirects to next, which must be a local path, or redirects to the page
 // that asks for what is missing. It sends the response, so nothing may have
 // been written to w before. If it refuses the user, the log has the reason.
 func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
@@ -21,7 +21,10 @@ func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.Fir
 		x.warnOfPlainHTTP()
 		x.retryURL = x.loginURL(SafeRedirect(next, ""))
 		x.browserToken()
-		f.Client = x.client()
+		f.Client, f.Session = x.client(), x.session()
+		if err := x.endOtherUser(f.UserID); err != nil {
+			return view{}, err
+		}
 		return x.begin(f, next)
 	})
 }
@@ -34,16 +37,22 @@ func (x *exchange) begin(first twofa.FirstFactor, next string) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	if result.Next != twofa.NextDone && !x.session().IsZero() {
-		if err := x.signOut(); err != nil { // nobody stays signed in while a new login is incomplete
-			return view{}, err
-		}
-	}
 	f := flow{account: first.Account, next: next}
 	if result.Next == twofa.NextChallenge && sendable(result.Methods[0]) {
 		result = x.sendAtLogin(result, &f)
 	}
 	return x.proceed(result, f)
+}
+
+// endOtherUser signs the browser out, unless its session belongs to the user who
+// has just given a first factor. It comes before everything that can fail, so
+// that nobody acts as a user who has left.
+func (x *exchange) endOtherUser(user string) error {
+	session := x.session()
+	if d, err := x.m.DescribeSession(session); session.IsZero() || err == nil && d.User == user {
+		return nil
+	}
+	return x.signOut()
 }
 
 // sendAtLogin sends the link or code at once, because the user has just typed

@@ -73,6 +73,10 @@ func problemOfDenied(d *twofa.DeniedError) problem {
 	case twofa.ReasonMissing, twofa.ReasonStale:
 		p.Title = "A fresh proof is required"
 		p.WWWAuthenticate = insufficient + `, error_description="` + p.Title + `", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
+	case twofa.ReasonSignInHere:
+		p.Title = "Sign in to this account first"
+	case twofa.ReasonSupport:
+		p.Status, p.Title, p.WWWAuthenticate = http.StatusForbidden, "Only support can help", ""
 	default:
 		p.Title = "Not signed in"
 		if d.Action != "" {
@@ -141,7 +145,9 @@ func (x *exchange) problemDocument(p problem) map[string]any {
 		body["attempts_left"] = p.Left
 	}
 	if d := p.Denied; d != nil {
-		body["page"] = x.remedyURL(d)
+		if page := x.remedyURL(d); page != "" {
+			body["page"] = page
+		}
 		if d.Action != "" {
 			body["action"], body["resource"], body["methods"], body["max_age"] = d.Action, d.Resource, d.Methods, int(d.MaxAge/time.Second)
 		}

@@ -14,6 +14,7 @@ import (
 
 func (w *world) policy(account string, p twofa.Policy) {
 	w.t.Helper()
+	p.EnrollWithoutLink = p.EnrollWithoutLink || w.cfg.Mail.LinkURL == nil
 	require.NoError(w.t, w.Account(twofa.AsHost("test"), account).SetPolicy(w.t.Context(), p, ""))
 }
 
@@ -46,7 +47,7 @@ func TestAbuse_K13_RememberedBrowserCountsForItsMethodOnly(t *testing.T) {
 	thief := ada.browser("elsewhere")
 	thief.begin()
 	require.NoError(t, thief.send(twofa.SMS))
-	require.NoError(t, thief.took(thief.Verify(t.Context(), thief.client, thief.login.Challenge,
+	require.NoError(t, thief.took(thief.Verify(t.Context(), thief.caller(), thief.login.Challenge,
 		twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, adasPhone), Remember: true})))
 	require.Equal(t, twofa.NextDone, thief.begin(), "an account that accepts text messages")
 	thief.account = "acme"
@@ -177,6 +178,7 @@ func TestAbuse_L03_NoRuleLetsATextMessageChangeTheAuthenticator(t *testing.T) {
 func TestSetPolicyOnlyReadsThePolicy(t *testing.T) {
 	w := newWorld(t, byText)
 	shared := twofa.PolicySMS()
+	shared.EnrollWithoutLink = true
 	shared.Fallback = []twofa.Method{twofa.SMS}
 	shared.Actions = map[string]twofa.ActionRule{export: {MaxAge: time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.SMS}}}
 	rush(t, 20, w.servers(2), func(m *twofa.Manager, i int) error {

@@ -401,7 +401,7 @@ func TestAbuse_G07_G08_NothingOutlivesTurningOff(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Policy = twofa.Policy{Remember: 24 * time.Hour} })
 	ada := w.enrolled("ada")
 	old := ada.another()
-	l, err := old.Verify(t.Context(), old.client, old.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: old.code(), Remember: true})
+	l, err := old.Verify(t.Context(), old.caller(), old.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: old.code(), Remember: true})
 	require.NoError(t, old.took(l, err))
 	require.Equal(t, twofa.NextDone, old.begin(), "the browser is remembered")
 	full, session := len(w.record("ada")), old.session
@@ -485,7 +485,7 @@ func TestAbuse_F18_OldProofBeforeRequiredEnrollment(t *testing.T) {
 	ada.begin()
 	require.NoError(t, ada.send(twofa.SMS))
 	require.NoError(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)))
-	require.NoError(t, ada.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyAuthenticator(), ""))
+	w.policy("acme", twofa.PolicyAuthenticator())
 	w.clock.Add(time.Hour)
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonEnroll)
 	require.NoError(t, ada.took(ada.Resume(t.Context(), ada.caller())))

@@ -102,7 +102,7 @@ func TestAbuse_R01_UnavailableDirectoryIsRefused(t *testing.T) {
 			m := w.again()
 			_, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
 			require.Error(t, err)
-			_, err = m.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			_, err = m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
 			require.Error(t, err)
 		})
 	}
@@ -118,7 +118,7 @@ func TestAbuse_R02_RightCodeIsRefusedIfItsWriteFails(t *testing.T) {
 			code = ada.code()
 		}
 		store.Refuse = func(twofa.Record) error { return errFault }
-		l, err := w.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: m, Code: code})
+		l, err := w.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: m, Code: code})
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
 		require.Equal(t, twofa.Result{}, l)
 		store.Refuse = nil
@@ -193,7 +193,7 @@ func TestAbuse_R05_ZeroValuesOpenNothing(t *testing.T) {
 	denied(t, w.User(twofa.AsUser(twofa.Caller{}, ""), "ada").Revoke(t.Context()), twofa.ReasonSignedOut)
 	require.ErrorIs(t, w.User(twofa.AsUser(twofa.Caller{}, ""), "ada").Delete(t.Context()), twofa.ErrNotAllowed)
 	require.ErrorIs(t, w.Account(twofa.Actor{}, "acme").SetPolicy(t.Context(), twofa.Policy{}, ""), twofa.ErrNotAllowed)
-	_, err := w.Verify(t.Context(), twofa.Client{}, twofa.Challenge{}, twofa.Proof{})
+	_, err := w.Verify(t.Context(), twofa.Caller{}, twofa.Challenge{}, twofa.Proof{})
 	require.ErrorIs(t, err, twofa.ErrExpired)
 	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada"})
 	require.ErrorIs(t, err, twofa.ErrNotAllowed, "a first factor must name its method")
@@ -316,7 +316,7 @@ func TestAbuse_R09_CallCancelledBeforeChangesNothing(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	code := ada.code()
-	_, err := w.Verify(gone, ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	_, err := w.Verify(gone, ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, twofa.ErrUnavailable)
 	require.ErrorIs(t, w.Check(gone, ada.caller()), context.Canceled)
@@ -336,7 +336,7 @@ func TestAbuse_R10_RecordThatIsAlwaysBusy(t *testing.T) {
 	require.Less(t, swaps, 50)
 	gone, cancel := context.WithCancel(t.Context())
 	store.Refuse = func(twofa.Record) error { cancel(); return twofa.ErrConflict }
-	_, err := w.Verify(gone, ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+	_, err := w.Verify(gone, ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
 	require.ErrorIs(t, err, context.Canceled, "it ends at once if the caller has left")
 }
 

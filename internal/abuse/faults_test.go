@@ -544,7 +544,7 @@ func TestFaults_CallerLeaves(t *testing.T) {
 			store.Refuse = gone
 		}
 		code := ada.code()
-		l, err := w.Verify(ctx, ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+		l, err := w.Verify(ctx, ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 		store.Forget, store.Refuse = nil, nil
 		if written {
 			require.NoError(t, err)

@@ -311,7 +311,7 @@ func TestAbuse_I20_LinkAndCodeAtOnceGiveOneSession(t *testing.T) {
 		require.NoError(t, ada.send(twofa.EmailLink))
 		proofs := []twofa.Proof{{Method: twofa.EmailLink, Code: ada.token()}, {Method: twofa.TOTP, Code: ada.code()}}
 		got := burst(2, func(m *twofa.Manager, i int) error {
-			_, err := m.Verify(t.Context(), ada.client, ada.login.Challenge, proofs[i])
+			_, err := m.Verify(t.Context(), ada.caller(), ada.login.Challenge, proofs[i])
 			return err
 		})
 		require.Equal(t, tally{ok: 1, expired: 1}, got)

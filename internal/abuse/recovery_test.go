@@ -220,7 +220,7 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable, c.Policy = true, twofa.Policy{Remember: 24 * time.Hour} })
 	ada := w.enrolled("ada")
 	thief := ada.another()
-	l, err := thief.Verify(t.Context(), thief.client, thief.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0], Remember: true})
+	l, err := thief.Verify(t.Context(), thief.caller(), thief.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0], Remember: true})
 	require.NoError(t, thief.took(l, err))
 	require.True(t, l.Browser.IsZero(), "it makes no browser known")
 	require.Equal(t, twofa.NextChallenge, thief.begin(), "nor remembered")

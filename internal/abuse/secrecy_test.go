@@ -58,7 +58,7 @@ func exported(t testing.TB) map[string]any {
 		"Enrollment": twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
 			Challenge: challenge},
 		"Event": twofa.Event{}, "EventQuery": twofa.EventQuery{}, "Factor": twofa.Factor{}, "Factors": twofa.Factors{},
-		"FirstFactor": twofa.FirstFactor{Client: client},
+		"FirstFactor": twofa.FirstFactor{Client: client, Session: session}, "GivenFirstFactor": twofa.GivenFirstFactor{},
 		"KeyRing":     keys,
 		"LinkEmail":   twofa.LinkEmail{URL: secret},
 		"Result":      twofa.Result{Session: session, Challenge: challenge, Browser: secret},
@@ -288,10 +288,10 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsContainNoSecret(t *testing.T) {
 		require.NoError(t, took(other, l, err))
 		code := other.code()
 		note(code)
-		_ = look(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "000000"}))
-		_ = look(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0]}))
+		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "000000"}))
+		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0]}))
 		store.Refuse = func(twofa.Record) error { return errFault }
-		_ = look(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
 		store.Refuse = nil
 		_ = look(w.Send(t.Context(), other.client, other.login.Challenge, twofa.SMS))
 		store.Mangle = func(r *twofa.Record) { r.Data = r.Data[:10] }
@@ -428,7 +428,7 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 		"empty":             "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := w.Verify(t.Context(), ada.client, twofa.ParseChallenge(text), twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			_, err := w.Verify(t.Context(), ada.caller(), twofa.ParseChallenge(text), twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
 			require.ErrorIs(t, err, twofa.ErrExpired)
 			if text != session {
 				notSignedIn(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(text), Client: ada.client}))
@@ -449,7 +449,7 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 	t.Run("a step-up is no new login either", func(t *testing.T) {
 		l, err := w.StepUp(t.Context(), ada.caller(), export, "")
 		require.NoError(t, err)
-		l, err = w.Verify(t.Context(), ada.client, l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
+		l, err = w.Verify(t.Context(), ada.caller(), l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
 		require.NoError(t, err)
 		before, err := w.DescribeSession(ada.session)
 		require.NoError(t, err)
@@ -508,7 +508,7 @@ func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 	expect("failure", []string{event.Failed}, func() { _ = other.verify(twofa.TOTP, "000000") })
 	expect("login, and a browser remembered", []string{event.Login, event.BrowserTrusted}, func() {
 		code = other.code()
-		ok(other.took(w.Verify(t.Context(), other.client, other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code, Remember: true})))
+		ok(other.took(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code, Remember: true})))
 	})
 	require.Equal(t, twofa.TOTP, w.events[0].Method)
 	third := ada.browser("tablet")

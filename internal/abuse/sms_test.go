@@ -388,7 +388,7 @@ func TestAbuse_J03_FiftyWrongCodesAtOnceGiveFiveResults(t *testing.T) {
 	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada, code := w.texted("ada")
 		got := burst(50, func(m *twofa.Manager, _ int) error {
-			_, err := m.Verify(t.Context(), ada.client, ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: not(code)})
+			_, err := m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: not(code)})
 			return err
 		})
 		require.Equal(t, tally{wrong: 5, locked: 45}, got)

@@ -69,7 +69,7 @@ func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 			}
 		}
 	}
-	_, err := ada.Verify(t.Context(), ada.client, twofa.ParseChallenge(ada.session.Reveal()), twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
+	_, err := ada.Verify(t.Context(), ada.caller(), twofa.ParseChallenge(ada.session.Reveal()), twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
 	require.ErrorIs(t, err, twofa.ErrExpired, "a session is not a challenge either")
 }
 
@@ -175,7 +175,11 @@ func TestAbuse_E10_E11_EveryFirstFactorIsChallenged(t *testing.T) {
 	ada := w.enrolled("ada")
 	for _, by := range []twofa.FirstFactorMethod{twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken} {
 		for _, account := range []string{"", "acme"} {
-			l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: account, By: by, ProviderOf: "acme", Client: ada.stranger().client})
+			provider := providerOf(by)
+			if account == "" {
+				provider = "" // of everybody
+			}
+			l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: account, By: by, ProviderOf: provider, Client: ada.stranger().client})
 			require.NoError(t, err)
 			require.Equal(t, twofa.NextChallenge, l.Next, by)
 			require.True(t, l.Session.IsZero())
@@ -207,8 +211,8 @@ func TestAbuse_E11_PasswordReset(t *testing.T) {
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
 }
 
-// SSO exempts only in the account whose identity provider vouched, and only if
-// that account allows it.
+// An identity provider vouches only in its own account, and exempts only if that
+// account allows it. A provider of everybody exempts nowhere.
 func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
@@ -218,27 +222,30 @@ func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 		account, sso string
 		want         twofa.Next
 	}{
-		{"acme", "acme", twofa.NextDone}, {"acme", "beta", twofa.NextChallenge}, {"acme", "", twofa.NextChallenge},
-		{"beta", "beta", twofa.NextChallenge}, {"beta", "acme", twofa.NextChallenge}, {"", "acme", twofa.NextChallenge}, {"", "", twofa.NextChallenge},
+		{"acme", "acme", twofa.NextDone}, {"acme", "beta", ""}, {"acme", "", twofa.NextChallenge},
+		{"beta", "beta", twofa.NextChallenge}, {"beta", "acme", ""}, {"", "acme", ""}, {"", "", twofa.NextChallenge},
 	} {
 		l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: f.account, By: twofa.BySSO, ProviderOf: f.sso})
+		if f.want == "" {
+			denied(t, err, twofa.ReasonSignInHere)
+			continue
+		}
 		require.NoError(t, err)
 		require.Equal(t, f.want, l.Next, f)
 		if l.Next == twofa.NextDone {
-			denied(t, w.Check(t.Context(), twofa.Caller{Session: l.Session, Account: "beta"}), twofa.ReasonChallenge)
+			denied(t, w.Check(t.Context(), twofa.Caller{Session: l.Session, Account: "beta"}), twofa.ReasonSignInHere)
 			denied(t, w.CheckAction(t.Context(), twofa.Caller{Session: l.Session, Account: "acme"}, twofa.ActionFactors, ""), twofa.ReasonMissing)
 		}
 	}
 	_ = ada
-	l, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, ProviderOf: "acme"})
-	require.NoError(t, err)
-	require.Equal(t, twofa.NextChallenge, l.Next, "a password is no identity provider")
+	_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.ByPassword, ProviderOf: "acme"})
+	require.ErrorIs(t, err, twofa.ErrNotAllowed, "a password is no identity provider")
 }
 
 // What the client was told, or changes in its copy, is not state.
 func TestAbuse_E12_WrongCodeHasNoEffect(t *testing.T) {
 	login := newWorld(t).enrolled("ada").another()
-	l, err := login.Verify(t.Context(), login.client, login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: login.wrongCode(twofa.TOTP)})
+	l, err := login.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: login.wrongCode(twofa.TOTP)})
 	require.ErrorIs(t, err, twofa.ErrInvalidCode)
 	require.Zero(t, l)
 }
@@ -357,7 +364,7 @@ func TestAbuse_E16_NoResultWithAnError(t *testing.T) {
 			return w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 		},
 		"Verify": func() (any, error) {
-			return w.Verify(t.Context(), login.client, login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			return w.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
 		},
 		"Enroll":          func() (any, error) { return w.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{}) },
 		"RegenerateCodes": func() (any, error) { return w.RegenerateCodes(t.Context(), ada.caller()) },

@@ -260,7 +260,7 @@ func TestAbuse_L14_StricterRuleAppliesAtOnce(t *testing.T) {
 	require.NoError(t, ada.CheckAction(t.Context(), ada.caller(), export, ""))
 	strict := twofa.PolicySMS()
 	strict.Actions = map[string]twofa.ActionRule{export: {Methods: []twofa.Method{twofa.TOTP}}}
-	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), strict, ""))
+	w.policy("acme", strict)
 	require.Error(t, ada.use(export, ""), "a text message is no longer accepted")
 }
 

@@ -381,7 +381,7 @@ func TestAbuse_C17_ZeroConfigIsNotUnlimited(t *testing.T) {
 	locked(t, eve.miss(twofa.TOTP), time.Minute)
 
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "contacts.export", "")))
-	require.NoError(t, ada.took(ada.Verify(t.Context(), ada.client, ada.login.Challenge,
+	require.NoError(t, ada.took(ada.Verify(t.Context(), ada.caller(), ada.login.Challenge,
 		twofa.Proof{Method: twofa.TOTP, Code: ada.code(), Remember: true})))
 	w.clock.Add(5 * time.Minute)
 	denied(t, ada.UseAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonStale)

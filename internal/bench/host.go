@@ -117,6 +117,6 @@ func (h *host) attempts(ctx context.Context, n int, users []*user, m twofa.Metho
 // verify answers a challenge at the time it was issued for.
 func (h *host) verify(ctx context.Context, a attempt) error {
 	h.clock.Add(gap)
-	_, err := h.Verify(ctx, a.user.client, a.challenge, a.proof)
+	_, err := h.Verify(ctx, twofa.Caller{Client: a.user.client}, a.challenge, a.proof)
 	return err
 }

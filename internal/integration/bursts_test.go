@@ -66,7 +66,7 @@ func (h *host) burst(n int, challenge func() twofa.Challenge, proof func(i int) 
 		m, ch := h.servers[i%len(h.servers)], challenge()
 		wg.Go(func() {
 			<-start
-			_, err := m.Verify(h.t.Context(), twofa.Client{}, ch, proof(i))
+			_, err := m.Verify(h.t.Context(), twofa.Caller{}, ch, proof(i))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -50,7 +50,7 @@ func (r *modelRun) verifySomehow() {
 
 func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHold {
 	want, g := r.rules.verify(c, h.pass, p)
-	l, err := r.server().Verify(r.t.Context(), c, r.challenge(h), p)
+	l, err := r.server().Verify(r.t.Context(), twofa.Caller{Client: c}, r.challenge(h), p)
 	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code+" for "+h.pass.kind+" "+h.pass.action, want, toldLogin(l, err))
 	return r.keep(h.device, l, g)
 }

@@ -34,7 +34,7 @@ func (a *App) apiLogin(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.member(r.Context(), in["account"], u.ID); err != nil {
 		return hideMissing(err)
 	}
-	return a.firstFactorDone(w, r, u.ID, in["account"], twofa.ByPassword)
+	return a.firstFactorDone(w, r, u, in["account"], twofa.ByPassword)
 }
 
 func (a *App) apiFirstFactor(w http.ResponseWriter, r *http.Request, first twofa.FirstFactor) error {
@@ -76,7 +76,7 @@ func (a *App) apiProve(r *http.Request) (twofa.Result, error) {
 	if !ok {
 		return twofa.Result{}, errTooMany
 	}
-	login, err := a.twofa.Verify(r.Context(), a.web.Client(r), twofa.ParseChallenge(in["challenge"]),
+	login, err := a.twofa.Verify(r.Context(), a.web.Caller(r), twofa.ParseChallenge(in["challenge"]),
 		twofa.Proof{Method: twofa.Method(in["method"]), Code: in["code"]})
 	if err == nil {
 		done()

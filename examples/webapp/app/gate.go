@@ -17,20 +17,46 @@ import (
 // browser and in the API. It does not sign the user in: the account's policy
 // decides what else is needed. Only hostSessions.SignIn and apiAnswer sign a
 // user in.
-func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, userID, accountID string, by twofa.FirstFactorMethod) error {
-	first := twofa.FirstFactor{UserID: userID, Account: accountID, By: by}
-	if by == twofa.BySSO {
+func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, u user, accountID string, by twofa.FirstFactorMethod) error {
+	first := twofa.FirstFactor{UserID: u.ID, Account: accountID, By: by}
+	switch by {
+	case twofa.BySSO:
 		first.ProviderOf = accountID // startSSO asked the provider of this account
+	case twofa.ByPassword:
+		first.SecurityStamp = u.Stamp
 	}
 	if wantsJSON(r) {
 		return a.apiFirstFactor(w, r, first)
 	}
-	next := a.sessions.GetString(r.Context(), keyReturn)
-	if err := a.forgetBrowser(r.Context()); err != nil { // the browser is signed out now and has a new session ID
-		return err
+	return a.identify(func(w http.ResponseWriter, r *http.Request) error {
+		next := a.sessions.PopString(r.Context(), keyReturn)
+		// A user who is signed in adds a first factor to that session. Any
+		// other browser is signed out now and has a new session ID.
+		var err error
+		if v := visitorOf(r); v != nil && v.User.ID == u.ID {
+			err = a.enter(r.Context(), v, accountID)
+		} else {
+			err = a.forgetBrowser(r.Context())
+		}
+		if err != nil {
+			return err
+		}
+		a.web.FirstFactor(w, r, first, next)
+		return nil
+	})(w, r)
+}
+
+// inPerson wraps a route that changes a first factor. A user who is signed in
+// only through an account's own identity provider must first sign in with their
+// own password.
+func (a *App) inPerson(next page) page {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := a.twofa.CheckPerson(r.Context(), a.web.Caller(r)); err != nil {
+			a.web.Error(w, r, err)
+			return nil
+		}
+		return next(w, r)
 	}
-	a.web.FirstFactor(w, r, first, next)
-	return nil
 }
 
 // guard wraps every route for signed-in users. On each request it checks that

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -63,8 +64,9 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) error {
 	return a.enterFirstAccount(w, r, u, twofa.ByPassword)
 }
 
-// enterFirstAccount continues in the account with the user's oldest membership.
-// The user can switch to the others there.
+// enterFirstAccount continues in the account in which the browser is signed in,
+// or in the one with the user's oldest membership. The user can switch to the
+// others there.
 func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, by twofa.FirstFactorMethod) error {
 	in, err := a.db.membershipsOf(r.Context(), u.ID)
 	if err != nil {
@@ -73,10 +75,17 @@ func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, 
 	if len(in) == 0 {
 		return &httpError{http.StatusForbidden, "You are not a member of any account. Ask for an invitation."}
 	}
-	return a.firstFactorDone(w, r, u.ID, in[0].Account.ID, by)
+	account := in[0].Account.ID
+	if v := visitorOf(r); v != nil && v.User.ID == u.ID {
+		account = v.Account.ID
+	}
+	return a.firstFactorDone(w, r, u, account, by)
 }
 
 func (a *App) logout(w http.ResponseWriter, r *http.Request) error {
+	if err := a.twofa.SignedOut(r.Context(), a.web.Caller(r)); err != nil {
+		return err
+	}
 	if err := a.forgetBrowser(r.Context()); err != nil {
 		return err
 	}
@@ -87,16 +96,27 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) error {
 
 // switchAccount moves a sign-in to another account of the same user. It is not
 // a sign-in path, because the next request is checked by the policy of that
-// account.
+// account. It is not behind the guard of the account that the user leaves, so a
+// user whom that account does not let in can go back.
 func (a *App) switchAccount(w http.ResponseWriter, r *http.Request) error {
 	v, to := visitorOf(r), r.PostFormValue("account")
+	if v == nil {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	}
 	if _, err := a.db.member(r.Context(), to, v.User.ID); err != nil {
 		return hideMissing(err)
 	}
-	_, err := a.db.ExecContext(r.Context(), `UPDATE signins SET account_id = $1 WHERE id = $2`, to, v.Signin)
-	if err != nil {
+	if err := a.enter(r.Context(), v, to); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/contacts", http.StatusSeeOther)
 	return nil
+}
+
+// enter moves a sign-in to an account of which its user is a member.
+func (a *App) enter(ctx context.Context, v *visitor, account string) error {
+	_, err := a.db.ExecContext(ctx, `UPDATE signins SET account_id = $1 WHERE id = $2`, account, v.Signin)
+	v.Account.ID = account
+	return err
 }

@@ -121,7 +121,7 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalidLink(err)
 	}
-	return halfDone(a.firstFactorDone(w, r, u.ID, l.Account, by))
+	return halfDone(a.firstFactorDone(w, r, u, l.Account, by))
 }
 
 // newUser returns the user from the form. join stores it.

@@ -31,8 +31,8 @@ func (a *App) table() []Route {
 		{"GET", "/static/{file}", Anyone, "", a.static},
 
 		// Sign-in paths. Each ends in firstFactorDone.
-		{"GET", "/login", Anyone, "", a.loginPage},
-		{"POST", "/login", Anyone, "", a.login},
+		{"GET", "/login", Anyone, "", a.identify(a.loginPage)},
+		{"POST", "/login", Anyone, "", a.identify(a.login)},
 		{"GET", "/forgot", Anyone, "", a.forgotPage},
 		{"POST", "/forgot", Anyone, "", a.forgot},
 		{"GET", "/reset/{token}", Anyone, "", a.resetPage},
@@ -43,9 +43,9 @@ func (a *App) table() []Route {
 		{"POST", "/api/login/send", Anyone, "", a.apiSend},
 		{"POST", "/api/login/verify", Anyone, "", a.apiVerify},
 		{"", "/2fa/", Anyone, "", a.secondFactor}, // every method, because its handler checks the method itself
-		{"POST", "/logout", Anyone, "", a.logout},
+		{"POST", "/logout", Anyone, "", a.identify(a.logout)},
 
-		{"POST", "/switch", Member, "", a.switchAccount},
+		{"POST", "/switch", Anyone, "", a.identify(a.switchAccount)}, // a member of another account is checked there,
 		{"GET", "/contacts", Member, "", a.contactsPage},
 		{"POST", "/contacts", Member, "", a.addContact},
 		{"POST", "/contacts/{id}/delete", Admin, "", a.deleteContact},
@@ -58,7 +58,7 @@ func (a *App) table() []Route {
 
 		{"GET", "/settings", Member, "", a.settingsPage},
 		{"POST", "/settings/profile", Member, "", a.changeProfile},
-		{"POST", "/settings/password", Member, "", a.changePassword},
+		{"POST", "/settings/password", Member, "", a.inPerson(a.changePassword)},
 		{"POST", "/settings/sessions/{id}/revoke", Member, "", a.revokeSession},
 		{"POST", "/settings/sessions/revoke-others", Member, "", a.revokeOthers},
 		{"POST", "/settings/sessions/revoke-all", Member, "", a.revokeAll},

@@ -167,10 +167,35 @@ func TestScenario_S06_SSOIsNotAsked(t *testing.T) {
 	require.True(t, ben.signedIn())
 
 	// Harbor's provider vouches only for Harbor.
+	s.as("cleo@harbor.example").enrollApp("cleo@harbor.example")
 	cleo := s.browser()
 	cleo.get(cleo.askProvider("harbor", "cleo"))
 	cleo.post("/contacts", "/switch", "account", "meadow")
-	require.Equal(t, "/2fa/challenge", cleo.get("/contacts").location)
+	require.Equal(t, "/login", cleo.get("/contacts").location)
+	require.Contains(t, cleo.get("/login").body, "asks you to sign in again")
+	require.Contains(t, cleo.get("/settings").body, "Sign in to this account", "no circle, whatever the login page does")
+
+	// Going back needs nothing. A password adds a first factor for Meadow, and
+	// the one for Harbor stays.
+	require.Equal(t, "/contacts", cleo.post("/login", "/switch", "account", "harbor").location)
+	require.Contains(t, cleo.get("/contacts").body, "Harbor")
+	cleo.post("/contacts", "/switch", "account", "meadow")
+	require.Equal(t, "/2fa/challenge", cleo.login("cleo@harbor.example").location)
+	require.Equal(t, "/contacts", cleo.prove("cleo@harbor.example").location)
+	require.Contains(t, cleo.get("/contacts").body, "Meadow")
+	require.Equal(t, "/contacts", cleo.post("/contacts", "/switch", "account", "harbor").location)
+	require.Contains(t, cleo.get("/contacts").body, "Harbor")
+}
+
+// Harbor's provider must not change the password that opens Meadow, too.
+func TestScenario_S06_SSOChangesNoPassword(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	cleo := s.browser()
+	cleo.get(cleo.askProvider("harbor", "cleo"))
+	require.True(t, cleo.signedIn())
+	got := cleo.post("/settings", "/settings/password", "current", app.DemoPassword, "password", "another long password")
+	require.Equal(t, "/login?next=%2Fsettings", got.location)
 }
 
 // enrollPhone enrolls the phone number of a member of Meadow.

@@ -112,7 +112,10 @@ func describe(d twofa.SessionInfo) string {
 	first := map[twofa.FirstFactorMethod]string{twofa.ByPassword: "password", twofa.BySSO: "single sign-on", twofa.ByEmail: "mailed link"}
 	second := map[twofa.Method]string{twofa.TOTP: "authenticator app", twofa.SMS: "text message",
 		twofa.EmailLink: "sign-in link", twofa.RecoveryCode: "recovery code"}
-	words := []string{first[d.By]}
+	var words []string
+	for _, f := range slices.Backward(d.FirstFactors) { // the newest is last
+		words = append(words, first[f.By])
+	}
 	for _, p := range slices.Backward(d.Proofs) { // the newest proof is first in Proofs
 		words = append(words, cmp.Or(second[p.Method], "remembered browser"))
 	}

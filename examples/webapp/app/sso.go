@@ -62,7 +62,7 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.db.useLink(r.Context(), linkSSO, q.Get("code"), a.now()); err != nil {
 		return invalidLink(err)
 	}
-	return halfDone(a.firstFactorDone(w, r, u.ID, accountID, twofa.BySSO))
+	return halfDone(a.firstFactorDone(w, r, u, accountID, twofa.BySSO))
 }
 
 type idpForm struct {

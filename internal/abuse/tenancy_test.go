@@ -1,0 +1,212 @@
+package abuse
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
+)
+
+// sso signs the person in through an account's own identity provider.
+func (p *person) sso(provider string) error {
+	return p.took(p.Begin(p.t.Context(), twofa.FirstFactor{UserID: p.id, Account: p.account, By: twofa.BySSO, ProviderOf: provider,
+		Session: p.session, Client: p.client}))
+}
+
+// password adds a password to the person's session.
+func (p *person) password() error {
+	return p.took(p.Begin(p.t.Context(), twofa.FirstFactor{UserID: p.id, Account: p.account, By: twofa.ByPassword, Session: p.session, Client: p.client}))
+}
+
+func (p *person) in(account string) twofa.Caller {
+	c := p.caller()
+	c.Account, c.Challenge = account, twofa.Challenge{}
+	return c
+}
+
+// The identity provider of one account opens no other account, and nothing that
+// all accounts share.
+func TestTenancy_ProviderOfOneAccount(t *testing.T) {
+	w := newWorld(t)
+	eve := w.person("ada") // an admin who controls the provider of acme
+	eve.account = "acme"
+	require.NoError(t, eve.sso("acme"))
+	require.NoError(t, eve.Check(t.Context(), eve.caller()))
+	denied(t, eve.Check(t.Context(), eve.in("beta")), twofa.ReasonSignInHere)
+	denied(t, failure(eve.Resume(t.Context(), eve.in("beta"))), twofa.ReasonSignInHere)
+	denied(t, failure(eve.StepUp(t.Context(), eve.in("beta"), export, "")), twofa.ReasonSignInHere)
+	denied(t, failure(eve.Factors(t.Context(), eve.in("beta"))), twofa.ReasonSignInHere)
+	denied(t, eve.CheckPerson(t.Context(), eve.caller()), twofa.ReasonSignInHere)
+	denied(t, failure(eve.Enroll(t.Context(), eve.caller(), twofa.EnrollRequest{})), twofa.ReasonMissing)
+
+	// Her password counts everywhere, and the provider still only in acme.
+	eve.account = "beta"
+	require.NoError(t, eve.password())
+	require.Equal(t, twofa.NextDone, eve.login.Next)
+	for _, account := range []string{"acme", "beta"} {
+		require.NoError(t, eve.Check(t.Context(), eve.in(account)))
+	}
+	require.NoError(t, eve.CheckPerson(t.Context(), eve.caller()))
+	d, err := eve.DescribeSession(eve.session)
+	require.NoError(t, err)
+	require.Len(t, d.FirstFactors, 2)
+}
+
+// Through SSO alone, the first factor is enrolled only after a link to the
+// user's own address.
+func TestTenancy_FirstFactorNeedsTheMailbox(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.NoError(t, ada.sso("acme"))
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), twofa.ActionFactors, "")))
+	require.Equal(t, []twofa.Method{twofa.EmailLink}, ada.login.Methods)
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+	ada.enroll()
+	require.NoError(t, ada.Check(t.Context(), ada.in("acme")))
+}
+
+func TestTenancy_FirstFactorWithoutAnAddress(t *testing.T) {
+	w := newWorld(t)
+	w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.NoError(t, ada.sso("acme"))
+	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})), twofa.ReasonSupport)
+	denied(t, failure(ada.StepUp(t.Context(), ada.caller(), twofa.ActionFactors, "")), twofa.ReasonSupport)
+	w.policy("acme", twofa.PolicyAuthenticator())
+	ada.session = twofa.Session{}
+	denied(t, ada.password(), twofa.ReasonSupport)
+}
+
+// An empty account of a Caller is that of the session.
+func TestTenancy_EmptyAccountIsThatOfTheSession(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.Equal(t, twofa.NextDone, ada.begin())
+	w.policy("acme", twofa.PolicyAuthenticator())
+	denied(t, ada.Check(t.Context(), ada.in("")), twofa.ReasonChallenge)
+}
+
+// An account in another spelling is one that the user is no member of, and not
+// an account without a policy.
+func TestTenancy_OtherSpellingOfAnAccount(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.Equal(t, twofa.NextDone, ada.begin())
+	for _, account := range []string{"ACME", "acme ", "nowhere", "acm\u0435"} {
+		require.Error(t, ada.Check(t.Context(), ada.in(account)), account)
+		require.ErrorIs(t, failure(ada.Resume(t.Context(), ada.in(account))), twofa.ErrNotAllowed, account)
+	}
+}
+
+// A session of another user ends before the login that may fail.
+func TestTenancy_LoginOfAnotherUserEndsTheSession(t *testing.T) {
+	w := newWorld(t)
+	bob := w.enrolled("bob")
+	require.NoError(t, bob.stepUp(export))
+	ada := w.person("ada")
+	_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Session: bob.session, Client: ada.client})
+	require.NoError(t, err)
+	denied(t, bob.CheckAction(t.Context(), bob.caller(), export, ""), twofa.ReasonMissing)
+}
+
+// A session continues only in its own browser.
+func TestTenancy_SessionOfAnotherBrowserIsNotContinued(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	thief := ada.browser("other")
+	thief.session = ada.session
+	require.NoError(t, thief.password())
+	require.Equal(t, twofa.NextChallenge, thief.login.Next, "the proofs of the copied session do not count")
+}
+
+// A password that was changed while it was being verified signs nobody in.
+func TestTenancy_StampOfTheVerifiedPassword(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, SecurityStamp: "0"})
+	require.ErrorIs(t, err, twofa.ErrNotAllowed)
+	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, SecurityStamp: "1"})
+	require.NoError(t, err)
+}
+
+// A directory that lags behind ends no session, and signs nobody in.
+func TestTenancy_DirectoryLagsBehind(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	w.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "2" })
+	require.NoError(t, w.User(twofa.AsUser(ada.caller(), ""), "ada").CredentialsChanged(t.Context()))
+	w.setUser("ada", func(u *twofa.User) { u.SecurityStamp = "1" }) // a replica
+	_, err := w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.stranger().client})
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	require.ErrorIs(t, failure(ada.Factors(t.Context(), ada.caller())), twofa.ErrUnavailable)
+	require.NoError(t, ada.Check(t.Context(), ada.caller()))
+	w.clock.Add(2 * time.Minute) // then it is a change like any other
+	_, err = w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.stranger().client})
+	require.NoError(t, err)
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+	require.Equal(t, event.Credentials, w.events[len(w.events)-1].Type, "and the user is told")
+}
+
+// A login that read the directory before a user was disabled and revoked leaves
+// no session.
+func TestTenancy_DirectoryIsAskedAfterTheRecord(t *testing.T) {
+	for name, known := range map[string]bool{"known": true, "new": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if known {
+				w.person("ada").begin()
+			}
+			w.cfg.Store = &beforeSwap{Store: w.store, do: func() {
+				w.setUser("ada", func(u *twofa.User) { u.Disabled = true })
+				require.NoError(t, w.User(twofa.AsHost("suspended"), "ada").Revoke(t.Context()))
+			}}
+			_, err := w.again().Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
+			require.ErrorIs(t, err, twofa.ErrNotAllowed)
+		})
+	}
+}
+
+// A step-up ends with the session that it is for.
+func TestTenancy_StepUpNeedsItsLiveSession(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), export, "")))
+	proof := twofa.Proof{Method: twofa.TOTP, Code: ada.code()}
+	for name, c := range map[string]twofa.Caller{"none": {Client: ada.client}, "another": {Session: w.person("ada").session, Client: ada.client}} {
+		_, err := w.Verify(t.Context(), c, ada.login.Challenge, proof)
+		require.ErrorIs(t, err, twofa.ErrExpired, name)
+	}
+	require.NoError(t, ada.took(w.Verify(t.Context(), ada.caller(), ada.login.Challenge, proof)))
+}
+
+// A session that no person of their own vouched for does not survive a change
+// of credentials.
+func TestTenancy_SSOSessionDoesNotSurviveANewPassword(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.account = "acme"
+	require.NoError(t, ada.sso("acme"))
+	require.NoError(t, w.User(twofa.AsUser(ada.caller(), ""), "ada").CredentialsChanged(t.Context()))
+	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
+}
+
+// beforeSwap is a store that does something before its first swap.
+type beforeSwap struct {
+	twofa.Store
+	do func()
+}
+
+func (s *beforeSwap) Swap(ctx context.Context, prev string, next twofa.Record, events ...twofa.Event) error {
+	if do := s.do; do != nil {
+		s.do = nil
+		do()
+	}
+	return s.Store.Swap(ctx, prev, next, events...)
+}
