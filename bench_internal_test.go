@@ -18,7 +18,7 @@ func BenchmarkRecord(b *testing.B) {
 	r := userRecord{Epoch: seal.NewID(), KeptSession: seal.NewID(), Stamp: seal.Digest("x"), LastLogin: 1800000000,
 		Factors:  []factor{{ID: seal.NewID(), Method: TOTP, Name: "Authenticator app", App: totpParams{Key: strings.Repeat("x", 20), Algorithm: "SHA1", Digits: 6, Period: 30}, Step: 60000000, Added: 1800000000, Used: 1800000000}},
 		Codes:    &codeSet{Key: strings.Repeat("x", 32), Hashes: strings.Repeat("x", 160), Total: 10, Made: 1800000000},
-		Browsers: []browser{{ID: seal.NewID(), Hash: seal.Digest("x"), Device: "Firefox on Linux", First: 1800000000, Used: 1800000000, Proven: 1800000000, Method: TOTP, Expires: 1800000000}},
+		Browsers: []browser{{ID: seal.NewID(), Hash: seal.Digest("x"), Device: "Firefox on Linux", First: 1800000000, Used: 1800000000, Proven: 1800000000, Method: TOTP, Family: seal.Digest("f"), Salt: seal.NewID()}},
 	}
 	b.Run("record", func(b *testing.B) {
 		b.ReportAllocs()

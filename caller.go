@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
@@ -152,6 +153,35 @@ func (s *userTx) guardCaller(t ticket, u User) error {
 		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}
 	return nil
+}
+
+// stampChanged reports whether the user's security stamp has changed. If it is
+// the one from before the last change, the directory lags behind, and what else
+// it says may be outdated, too. That is an error for directoryLag.
+func (s *userTx) stampChanged(u User) (bool, error) {
+	stamp := stampOf(u)
+	switch {
+	case stamp == s.Stamp:
+		return false, nil
+	case stamp == s.StampBefore && s.StampedAt.within(directoryLag, s.now):
+		return false, unavailable("Config.Directory", errStale)
+	}
+	return true, nil
+}
+
+var errStale = errors.New("twofa: the directory returned the security stamp from before the last change")
+
+func (s *userTx) setStamp(u User) {
+	if stamp := stampOf(u); stamp != s.Stamp {
+		s.StampBefore, s.Stamp, s.StampedAt = s.Stamp, stamp, s.now
+	}
+}
+
+func stampOf(u User) string {
+	if u.SecurityStamp == "" {
+		return ""
+	}
+	return seal.Digest("stamp", u.ID, u.SecurityStamp)
 }
 
 // checkCurrent returns an error unless a session or an enrollment challenge is

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // Confirm checks the first code of a pending enrollment. For a phone,
@@ -106,8 +107,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 	p := s.Pending
 	if len(p.Codes) > 0 {
 		s.Codes = s.newCodeSet(p.Codes)
-		delete(s.Counters, bucket(RecoveryCode, true))
-		delete(s.Counters, bucket(RecoveryCode, false))
+		s.resetCounters(RecoveryCode)
 		alone := p.Method == RecoveryCode // otherwise the notice of the factor is enough
 		s.emit(Event{Type: event.CodesGenerated, Session: t.sessionID, Left: len(p.Codes), Notice: alone})
 	}
@@ -131,7 +131,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 		login.Session = s.issueSession(t)
 	}
 	if login.Next == NextDone {
-		login.Browser = s.markKnown(p.Method, false)
+		login.Browser = s.markKnown(p.Method, false, cmp.Or(t.id, seal.NewID()))
 	}
 	return login, nil
 }
@@ -158,8 +158,7 @@ func (s *userTx) installFactor(t ticket) error {
 		}
 		s.Factors[i], e.Type, e.Detail = f, event.Replaced, f.Name
 	}
-	delete(s.Counters, bucket(f.Method, true))
-	delete(s.Counters, bucket(f.Method, false))
+	s.resetCounters(f.Method)
 	s.emit(e)
 	return nil
 }

@@ -1,20 +1,12 @@
 package twofa
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa/event"
 )
-
-// bucket returns the name of a counter. Failures in known browsers are counted
-// separately, so that an attacker who has only the password cannot lock the
-// owner out of them.
-func bucket(m Method, known bool) string {
-	if known {
-		return string(m) + "/known"
-	}
-	return string(m)
-}
 
 // lockFor returns how long a method is locked after a number of consecutive
 // failures.
@@ -28,18 +20,52 @@ func lockFor(m Method, fails int) time.Duration {
 	return min(firstLock<<min(fails-failuresToLock, 10), longestLock)
 }
 
-func (c counter) disabled(m Method, known bool) bool {
-	limit := failuresUnknown
+// at returns the counter as it is now. In unknown browsers, a day without a
+// failure ends the streak that locks, and the level drains by one a day.
+func (n counter) at(now unixTime, known bool) counter {
 	if known {
-		limit = failuresKnown
+		return n
 	}
-	return m != RecoveryCode && c.Fails >= limit
+	if now.sub(n.Last) >= day {
+		n.Fails, n.Until = 0, 0
+	}
+	if n.Drained > now || n.Level == 0 { // a wrong clock must not stop the drain
+		n.Drained = now
+	}
+	days := min(int(now.sub(n.Drained)/day), n.Level)
+	n.Level, n.Drained = n.Level-days, n.Drained.add(time.Duration(days)*day)
+	return n
+}
+
+// disabled reports whether the method is off in unknown browsers, and for how
+// long. After too long a streak it is off for good: until a success in a known
+// browser, or until it is enrolled again.
+func (n counter) disabled(m Method, now unixTime) (off bool, wait time.Duration) {
+	switch {
+	case m == RecoveryCode:
+		return false, 0
+	case n.Streak >= maxStreak:
+		return true, 0
+	case n.Level >= maxLevel:
+		return true, day - now.sub(n.Drained) + time.Duration(n.Level-maxLevel)*day
+	}
+	return false, 0
 }
 
 // lockRemaining returns how long the method is still locked, at most as long as
 // the schedule allows, because a longer lock was set by a wrong clock.
-func (c counter) lockRemaining(m Method, now unixTime) time.Duration {
-	return max(0, min(c.Until.sub(now), lockFor(m, c.Fails)))
+func (n counter) lockRemaining(m Method, now unixTime) time.Duration {
+	return max(0, min(n.Until.sub(now), lockFor(m, n.Fails)))
+}
+
+// attemptsLeft returns how many more failures the counter allows before the
+// method is locked or off.
+func (n counter) attemptsLeft(m Method, known bool) int {
+	left := failuresToLock - n.Fails
+	if !known && m != RecoveryCode {
+		left = min(left, maxLevel-n.Level, maxStreak-n.Streak)
+	}
+	return max(0, left)
 }
 
 // outcome is the result of one guess.
@@ -51,15 +77,15 @@ const (
 	right
 )
 
-// checkThrottle returns an error while a method is locked or disabled for the
-// client. A lock longer than the schedule allows was set by a wrong clock. It
-// is shortened and stored; otherwise it would last until real time caught up
-// with that clock.
-func (s *userTx) checkThrottle(m Method, known bool) error {
-	name := bucket(m, known)
-	n := s.Counters[name]
-	if n.disabled(m, known) {
-		return &lockedError{}
+// checkThrottle returns an error while a method is locked or off for the client.
+// A lock longer than the schedule allows was set by a wrong clock. It is
+// shortened and stored; otherwise it would last until real time caught up with
+// that clock.
+func (s *userTx) checkThrottle(m Method) error {
+	name, known := s.bucketOf(m)
+	n := s.Counters[name].at(s.now, known)
+	if off, wait := n.disabled(m, s.now); off && !known {
+		return &lockedError{wait}
 	}
 	wait := n.lockRemaining(m, s.now)
 	if wait == 0 {
@@ -67,7 +93,7 @@ func (s *userTx) checkThrottle(m Method, known bool) error {
 	}
 	if until := s.now.add(wait); until < n.Until {
 		n.Until = until
-		s.Counters[name] = n
+		s.setCounter(name, n)
 		return keep(&lockedError{wait})
 	}
 	return &lockedError{wait}
@@ -75,60 +101,132 @@ func (s *userTx) checkThrottle(m Method, known bool) error {
 
 // tryCode is the only place where a code is tried for a login or an action. The
 // first code of an enrollment has a counter of its own (confirm.go), and link
-// tokens are not counted. While the method is locked, no code is compared or
-// counted. A failure is counted in the same write that records its event. A
-// success resets the counter in this bucket, and the one in the other bucket if
-// the method was disabled there.
-func (s *userTx) tryCode(m Method, compare func() outcome) error {
-	known := s.knownBrowser() != nil
-	if err := s.checkThrottle(m, known); err != nil {
+// tokens are not counted. Text that cannot be a code (isCode is false) is refused
+// without being counted, even while the method is locked. While it is locked, no code is
+// compared or counted. A failure is counted in the same write that records its
+// event. A success ends the lock, but does not lower the level: an owner who
+// signs in must not give an attacker more guesses.
+func (s *userTx) tryCode(m Method, isCode bool, compare func() outcome) error {
+	name, known := s.bucketOf(m)
+	n := s.Counters[name].at(s.now, known)
+	if !isCode {
+		return &codeError{left: n.attemptsLeft(m, known), malformed: true}
+	}
+	if err := s.checkThrottle(m); err != nil {
 		return err
 	}
-	name := bucket(m, known)
-	n := s.Counters[name]
 	result := compare()
 	if result == right {
-		s.clearCounter(name)
-		if other := bucket(m, !known); s.Counters[other].disabled(m, !known) {
-			s.clearCounter(other)
-		}
+		s.countSuccess(m, name, n)
 		return nil
 	}
+	n = s.countFailure(m, name, n, known)
+	failure := &codeError{left: n.attemptsLeft(m, known)}
+	off, wait := n.disabled(m, s.now)
+	switch {
+	case off && !known:
+		failure.wait = wait
+	case n.Until > 0:
+		failure.wait = n.lockRemaining(m, s.now)
+	}
+	s.recordFailure(m, result, n, off && !known)
+	return keep(failure)
+}
+
+func (s *userTx) countFailure(m Method, name string, n counter, known bool) counter {
 	n.Fails++
-	n.Until = 0
-	failure := &codeError{left: max(0, failuresToLock-n.Fails)}
+	n.Last, n.Until = s.now, 0
 	if lock := lockFor(m, n.Fails); lock > 0 {
 		n.Until = s.now.add(lock)
 		s.voidMessages(name)
-		if !n.disabled(m, known) {
-			failure.wait = n.lockRemaining(m, s.now)
+	}
+	if m != RecoveryCode {
+		if known {
+			all := s.Counters[bucket(m, "")]
+			all.Streak++
+			s.setCounter(bucket(m, ""), all)
+		} else {
+			n.Level++
+			n.Streak++
 		}
+	}
+	s.setCounter(name, n)
+	return n
+}
+
+// countSuccess ends the failures in a row: those that lock, and those in any
+// browser that turn the method off.
+func (s *userTx) countSuccess(m Method, name string, n counter) {
+	n.Fails, n.Until, n.Last = 0, 0, 0
+	s.setCounter(name, n)
+	if b := s.knownBrowser(); b != nil { // it counts as known again
+		delete(s.Counters, bucket(m, b.ID))
+	}
+	all := s.Counters[bucket(m, "")]
+	all.Streak = 0
+	s.setCounter(bucket(m, ""), all)
+}
+
+// setCounter stores a counter. It keeps what a newer release counts.
+func (s *userTx) setCounter(name string, n counter) {
+	if n.Level == 0 {
+		n.Drained = 0
+	}
+	if n.Fails == 0 && n.Until == 0 && n.Level == 0 && n.Streak == 0 && n.IsEmpty() {
+		delete(s.Counters, name)
+		return
 	}
 	if s.Counters == nil {
 		s.Counters = map[string]counter{}
 	}
 	s.Counters[name] = n
-	s.recordFailure(m, result, n, known)
-	return keep(failure)
 }
 
-// clearCounter ends a streak of failures. It keeps what a newer release counts.
-func (s *userTx) clearCounter(name string) {
-	n := s.Counters[name]
-	if n.Fails, n.Until = 0, 0; n.IsEmpty() {
-		delete(s.Counters, name)
+// resetCounters forgets the failures of a method that is enrolled again.
+func (s *userTx) resetCounters(m Method) {
+	for name := range s.Counters {
+		if method, _, _ := strings.Cut(name, "/"); method == string(m) {
+			delete(s.Counters, name)
+		}
+	}
+}
+
+// pruneCounters removes the counters of browsers that are no longer known.
+func (s *userTx) pruneCounters() {
+	for name := range s.Counters {
+		_, id, ofBrowser := strings.Cut(name, "/")
+		if ofBrowser && !slices.ContainsFunc(s.Browsers, func(b browser) bool { return b.ID == id }) {
+			delete(s.Counters, name)
+		}
+	}
+}
+
+// ease allows more wrong codes after a first factor was changed, because those
+// before were probably typed by an attacker who no longer has it.
+func (s *userTx) ease() {
+	s.Eased = recentTimes(s.Eased, s.now, easePeriod)
+	if len(s.Eased) >= maxEased {
 		return
 	}
-	s.Counters[name] = n
+	eased := false
+	for name, n := range s.Counters {
+		if n = n.at(s.now, false); n.Level > 0 && !strings.Contains(name, "/") {
+			n.Level, eased = max(0, n.Level-easeBy), true
+			s.setCounter(name, n)
+		}
+	}
+	if eased {
+		s.Eased = append(s.Eased, s.now)
+	}
 }
 
 // recordFailure emits the event of a failure. It notifies the user at most once
 // an hour, because an attacker could otherwise flood the mailbox, and whenever
-// a method is disabled.
-func (s *userTx) recordFailure(m Method, result outcome, n counter, known bool) {
+// a method is turned off.
+func (s *userTx) recordFailure(m Method, result outcome, n counter, off bool) {
 	e := Event{Type: event.Failed, Method: m}
 	switch {
-	case n.disabled(m, known):
+	case off:
 		e.Type, e.Notice = event.Disabled, true
 	case n.Until > 0:
 		e.Type = event.Locked

@@ -17,10 +17,15 @@ var (
 	// because the difference would help to guess. See [AttemptsLeft],
 	// [RetryAfter] and [ClockOffset].
 	ErrInvalidCode = errors.New("twofa: code is not valid")
+	// ErrMalformedCode means that the text cannot be a code of the method,
+	// because it is too short or has letters. It is not counted as an attempt.
+	// It is also an ErrInvalidCode.
+	ErrMalformedCode = errors.New("twofa: not a code")
 	// ErrLocked means that the method is locked, or that too many messages were
 	// sent. A method is locked for a minute after five wrong codes in a row and
-	// twice as long after each further one, up to an hour, see [Limits]. The
-	// code, if there was one, has not been compared. See [RetryAfter].
+	// twice as long after each further one, up to an hour. In unknown browsers it
+	// can also be off for days; see [Limits]. The code, if there was one, has not
+	// been compared. See [RetryAfter].
 	//
 	// [Limits]: https://github.com/twofa-go/twofa/blob/main/docs/limits.md
 	ErrLocked = errors.New("twofa: too many attempts")
@@ -48,9 +53,9 @@ var (
 // [ErrInvalidCode] that locked the method, rounded up to whole seconds. For any
 // other error it returns 0.
 //
-// It also returns 0 if waiting does not help because the method is disabled for
-// this kind of browser. The method is enabled again once the user succeeds with
-// it in a browser of the other kind (known or unknown), or enrolls it again.
+// It also returns 0 if waiting does not help because the method is off in
+// unknown browsers. It is on again once the user succeeds with it in a known
+// browser, or enrolls it again.
 func RetryAfter(err error) time.Duration {
 	var wait time.Duration
 	if e, ok := errors.AsType[*lockedError](err); ok {
@@ -86,13 +91,17 @@ func ClockOffset(err error) (time.Duration, bool) {
 }
 
 type codeError struct {
-	left  int
-	wait  time.Duration
-	clock time.Duration
+	left      int
+	wait      time.Duration
+	clock     time.Duration
+	malformed bool
 }
 
-func (e *codeError) Error() string        { return ErrInvalidCode.Error() }
-func (e *codeError) Is(target error) bool { return target == ErrInvalidCode }
+func (e *codeError) Error() string { return ErrInvalidCode.Error() }
+
+func (e *codeError) Is(target error) bool {
+	return target == ErrInvalidCode || target == ErrMalformedCode && e.malformed
+}
 
 type lockedError struct{ wait time.Duration }
 
@@ -198,6 +207,21 @@ type DeniedError struct {
 
 // Error returns the reason as text for a log.
 func (e *DeniedError) Error() string { return "twofa: denied: " + string(e.Reason) }
+
+// errUnchanged, returned by the function passed to update, means success with
+// nothing to store.
+var errUnchanged = errors.New("twofa: unchanged")
+
+// keptError is a refusal that is returned after the record has been stored, for
+// example with a new failure count.
+type keptError struct{ refusal error }
+
+func (e keptError) Error() string { return e.refusal.Error() }
+
+func (e keptError) Unwrap() error { return e.refusal }
+
+// keep wraps an error so that update stores the record and then returns it.
+func keep(refusal error) error { return keptError{refusal} }
 
 var errBusy = errors.New("twofa: other writers changed the record in every attempt")
 

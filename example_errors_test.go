@@ -51,8 +51,8 @@ func Example_errors() {
 	stranger := twofa.Client{Browser: twofa.NewSecret("random text of another browser")}
 	password.Client = stranger
 	login := must(m.Begin(ctx, password))
-	for range 6 {
-		_, err := m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "12345"})
+	for _, guess := range []string{"12345", "000000", "000001", "000002", "000003", "000004", "000005"} {
+		_, err := m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: guess})
 		fmt.Println(errorMessage(err))
 	}
 	now = now.Add(time.Minute)
@@ -62,6 +62,7 @@ func Example_errors() {
 	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 	fmt.Println(errorMessage(err))
 	// Output:
+	// That is not a code. Type all six digits.
 	// That code is not right. 4 tries left.
 	// That code is not right. 3 tries left.
 	// That code is not right. 2 tries left.
@@ -77,6 +78,8 @@ func errorMessage(err error) string {
 	left, _ := twofa.AttemptsLeft(err)
 	wait := twofa.RetryAfter(err)
 	switch {
+	case errors.Is(err, twofa.ErrMalformedCode):
+		return "That is not a code. Type all six digits."
 	case err == nil:
 		return "You are signed in."
 	case wait > 0: // first, because the last wrong code locks the method

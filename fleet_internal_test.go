@@ -167,7 +167,7 @@ func TestUnknownFields_EndWithTheLastFactor(t *testing.T) {
 // release counts.
 func TestUnknownFields_OfACounterSurviveASuccess(t *testing.T) {
 	counted := counter{Fails: 3}
-	require.NoError(t, seal.Decode("\x20\x03\xc0\x01\x27", &counted)) // field 24
+	require.NoError(t, seal.Decode("\x30\x03\xc0\x01\x27", &counted)) // field 24
 	f := newFleet(t, userRecord{Factors: []factor{someApp}, Counters: map[string]counter{"totp": counted}}, "")
 	m := f.process()
 	login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})

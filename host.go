@@ -107,6 +107,9 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 			survivor = t.sessionID
 		}
 		s.newEpoch(survivor)
+		if e.Type == event.Credentials {
+			s.ease()
+		}
 		s.emit(e)
 		return nil
 	})

@@ -12,7 +12,7 @@ const (
 	browserLife = 90 * day
 	// rotationGrace is how long the previous token is accepted, because the
 	// response with the new one can get lost.
-	rotationGrace = 30 * time.Second
+	rotationGrace = 2 * time.Minute
 )
 
 // Enrollment.
@@ -103,9 +103,17 @@ const (
 	failuresToLock   = 5
 	firstLock        = time.Minute // doubles with each further failure
 	longestLock      = time.Hour
-	failuresUnknown  = 90 // in unknown browsers, until the method is disabled in them
-	failuresKnown    = 10 // in known browsers
+	failuresKnown    = 10 // in a known browser, until it counts as unknown
 	failureNoticeGap = time.Hour
+
+	// In unknown browsers, each failure raises the level by one, and each day
+	// lowers it by one. Together with easing, that is at most 100 failures in 30
+	// days: maxLevel + 30 + maxEased*easeBy.
+	maxLevel   = 40
+	easeBy     = 10 // for a changed first factor
+	maxEased   = 3  // in easePeriod
+	easePeriod = 30 * day
+	maxStreak  = 100 // failures without a success in any browser
 )
 
 // allowance limits how often messages may be sent.
@@ -144,3 +152,31 @@ func (a allowance) nextSendIn(times []unixTime, now unixTime) time.Duration {
 func recentTimes(times []unixTime, now unixTime, span time.Duration) []unixTime {
 	return slices.DeleteFunc(slices.Clone(times), func(t unixTime) bool { return now.sub(t).Abs() >= span })
 }
+
+// unixTime is a time in whole seconds since 1970, as records and tokens store
+// it. Zero means never.
+type unixTime int64
+
+func unixTimeOf(t time.Time) unixTime { return unixTime(t.Unix()) }
+
+func (t unixTime) add(d time.Duration) unixTime { return t + unixTime(d/time.Second) }
+
+// sub returns t-u. It is for times that lie years apart at most.
+func (t unixTime) sub(u unixTime) time.Duration { return time.Duration(t-u) * time.Second }
+
+// within reports whether t, a time of issue, is less than age ago. A time that
+// lies ahead of now by more than clocks may differ is not.
+func (t unixTime) within(age time.Duration, now unixTime) bool {
+	return t <= now.add(issueSlack) && now.sub(t) < age
+}
+
+// time returns t in UTC, or the zero Time if t is zero.
+func (t unixTime) time() time.Time {
+	if t == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(t), 0).UTC()
+}
+
+// now returns the time by [Config.Now].
+func (m *Manager) now() unixTime { return unixTimeOf(m.cfg.Now()) }

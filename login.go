@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Begin starts second-factor authentication once the host has verified a first
@@ -58,6 +60,22 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 		return nil
 	})
 	return resultOrError(login, err)
+}
+
+// initOrCheckStamp starts the first epoch of a new user, or a new epoch if the
+// security stamp has changed, of which the user is then told.
+func (s *userTx) initOrCheckStamp(u User) (changed bool, err error) {
+	first := s.Epoch == ""
+	if changed, err = s.stampChanged(u); err != nil || !changed && !first {
+		return false, err
+	}
+	s.setStamp(u)
+	s.newEpoch("")
+	s.ease()
+	if !first {
+		s.emit(Event{Type: event.Credentials, Detail: "noticed at login", Notice: true})
+	}
+	return true, nil
 }
 
 // earlierSession returns the session that the browser has so far. If it belongs
@@ -206,17 +224,34 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 		}
 		return ErrNotAllowed
 	}
+	isCode := s.canBeCode(p.Method, p.Code)
 	switch p.Method {
 	case TOTP:
-		return s.tryCode(TOTP, func() outcome { return s.tryTOTP(p.Code) })
+		return s.tryCode(TOTP, isCode, func() outcome { return s.tryTOTP(p.Code) })
 	case RecoveryCode:
-		return s.tryCode(RecoveryCode, func() outcome { return s.tryRecovery(p.Code) })
+		return s.tryCode(RecoveryCode, isCode, func() outcome { return s.tryRecovery(p.Code) })
 	case SMS:
-		return s.tryCode(SMS, func() outcome { return s.tryText(t, p.Code) })
+		return s.tryCode(SMS, isCode, func() outcome { return s.tryText(t, p.Code) })
 	case EmailLink:
 		return s.tryLink(u, t, p.Code)
 	}
 	return ErrNotAllowed
+}
+
+// canBeCode reports whether text has the form of a code of the method.
+func (s *userTx) canBeCode(m Method, code string) bool {
+	switch m {
+	case TOTP:
+		return slices.ContainsFunc(s.Factors, func(f factor) bool {
+			_, ok := text.Digits(code, f.App.Digits)
+			return f.Method == TOTP && ok
+		})
+	case SMS:
+		_, ok := text.Digits(code, textDigits)
+		return ok
+	}
+	_, ok := canonicalRecovery(code)
+	return ok
 }
 
 // completeProof records a right proof and returns the next step.
@@ -231,11 +266,11 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 	case err != nil:
 		return Result{}, err
 	case p.Method == RecoveryCode:
-		s.Browsers = nil
+		s.forgetRemembered()
 	case login.Next == NextDone && p.Method != EmailLink:
 		// A login that continues with enrollment keeps its token, because the
 		// enrollment challenge is bound to it.
-		login.Browser = s.markKnown(p.Method, p.Remember)
+		login.Browser = s.markKnown(p.Method, p.Remember, t.id)
 	}
 	return login, nil
 }

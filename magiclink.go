@@ -1,6 +1,8 @@
 package twofa
 
 import (
+	"crypto/rand"
+
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
@@ -22,7 +24,7 @@ func (s *userTx) tryLink(u User, t ticket, token string) error {
 }
 
 func (s *userTx) newLink(u User, x *message) pendingMessage {
-	token := newBrowserToken()
+	token := newLinkToken()
 	x.Hash, x.To, x.Mask = seal.Digest("link", token.Reveal()), seal.Digest("address", u.Emails[0]), text.MaskEmail(u.Emails[0])
 	x.Expires = s.now.add(linkTTL)
 	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, URL: NewSecret(s.m.cfg.Mail.LinkURL(LinkRequest{Token: token, Account: s.account, User: u})),
@@ -30,4 +32,10 @@ func (s *userTx) newLink(u User, x *message) pendingMessage {
 	mail.To = u.Emails[0]
 	mail.Subject = text.Clean(mail.Subject, 200)
 	return pendingMessage{email: &mail}
+}
+
+func newLinkToken() Secret {
+	raw := make([]byte, 32)
+	rand.Read(raw) // crypto/rand ends the program instead of failing
+	return NewSecret(tokenEncoding.EncodeToString(raw))
 }

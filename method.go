@@ -48,7 +48,7 @@ type Result struct {
 	// Action is the step-up action that was proven. It is empty for a login or
 	// an enrollment.
 	Action string
-	// Browser, if not empty, replaces the token in the browser's long-lived
+	// Browser, if not empty, replaces the text in the browser's long-lived
 	// cookie. See [Client.Browser].
 	Browser Secret
 }

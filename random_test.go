@@ -49,7 +49,7 @@ func TestAbuse_H05_RecoveryCodesAreRandom(t *testing.T) {
 func TestAbuse_I13_TokensHave256BitsAndNeverRepeat(t *testing.T) {
 	seen := map[string]bool{}
 	for range 10_000 {
-		token := newBrowserToken().Reveal()
+		token := newLinkToken().Reveal()
 		raw, err := base64.RawURLEncoding.DecodeString(token)
 		require.NoError(t, err, "URL-safe")
 		require.Len(t, raw, 32)

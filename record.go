@@ -97,6 +97,7 @@ type userRecord struct {
 	Spent           []spent
 	Grants          []grant
 	Browsers        []browser
+	Eased           []unixTime // when a changed first factor allowed more wrong codes
 	Messages        []message
 	SendTimes       map[string]sendTimes // by bucket
 }
@@ -119,6 +120,7 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.Int(c, 62, &r.Seq)
 	seal.Text(c, 64, &r.StampBefore)
 	seal.Int(c, 68, &r.StampedAt)
+	seal.Ints(c, 74, &r.Eased)
 }
 
 func (r *userRecord) problem() string {
@@ -135,6 +137,10 @@ func (r *userRecord) dropAtReset() {
 	r.DropAtReset()
 	for i := range r.Spent {
 		r.Spent[i].DropAtReset()
+	}
+	for name, n := range r.Counters {
+		n.DropAtReset()
+		r.Counters[name] = n
 	}
 	for name, sent := range r.SendTimes {
 		sent.DropAtReset()
@@ -233,16 +239,25 @@ func (s *codeSet) hash(i int) string { return s.Hashes[i*recoveryHashLen:][:reco
 // hashes, in the same order.
 func (s *codeSet) viewable() bool { return len(s.Codes) > 0 && len(s.Codes) == s.left() }
 
-// counter counts consecutive failures of one method in one bucket.
+// counter counts failures of one method in one bucket. Level and Streak are
+// counted in the bucket of unknown browsers only.
 type counter struct {
 	seal.Unknown
-	Fails int
-	Until unixTime // end of the lock
+	Fails   int      // consecutive failures
+	Until   unixTime // end of the lock
+	Last    unixTime // last failure
+	Level   int      // failures that have not drained yet
+	Drained unixTime // time up to which Level has drained
+	Streak  int      // failures since the last success in any browser
 }
 
 func (n *counter) Fields(c *seal.Codec) {
-	seal.Int(c, 4, &n.Fails)
-	seal.Int(c, 8, &n.Until)
+	seal.Int(c, 6, &n.Fails)
+	seal.Int(c, 10, &n.Until)
+	seal.Int(c, 14, &n.Last)
+	seal.Int(c, 18, &n.Level)
+	seal.Int(c, 22, &n.Drained)
+	seal.Int(c, 26, &n.Streak)
 }
 
 // spent is a challenge that is used up, kept until it would have expired.
@@ -283,17 +298,19 @@ func (g *grant) Fields(c *seal.Codec) {
 // challenged at login. It is never proof of anything else.
 type browser struct {
 	seal.Unknown
-	ID       string
-	Hash     string   // of its token
-	Prev     string   // hash of the token before the last rotation
-	Rotated  unixTime // last rotation
-	Device   string   // see text.Device
-	First    unixTime
-	Used     unixTime
-	Proven   unixTime // when a factor was last proven in it
-	Method   Method   // the factor that was
-	Expires  unixTime
-	Remember bool
+	ID         string
+	Family     string   // hash of the secret that stays the same
+	Hash       string   // of the token issued last
+	Prev       string   // hash of the token before
+	Salt       string   // the last token is derived from the one before and Salt
+	Rotated    unixTime // when the last token was issued
+	Device     string   // see text.Device
+	First      unixTime
+	Used       unixTime
+	Proven     unixTime // when a factor was last proven in it
+	Method     Method   // the factor that was
+	Remembered string   // epoch in which the user asked for it; empty if not
+	Copied     bool     // an old token came back
 }
 
 func (b *browser) Fields(c *seal.Codec) {
@@ -306,8 +323,10 @@ func (b *browser) Fields(c *seal.Codec) {
 	seal.Int(c, 28, &b.Used)
 	seal.Int(c, 32, &b.Proven)
 	seal.Text(c, 36, &b.Method)
-	seal.Int(c, 40, &b.Expires)
-	seal.Bool(c, 44, &b.Remember)
+	seal.Text(c, 40, &b.Family)
+	seal.Text(c, 44, &b.Salt)
+	seal.Text(c, 48, &b.Remembered)
+	seal.Bool(c, 53, &b.Copied)
 }
 
 // message is a link or a code that was sent, or may have been. Using it takes

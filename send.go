@@ -68,11 +68,11 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if !slices.Contains(offered, method) || (method != EmailLink && method != SMS) {
 			return ErrNotAllowed
 		}
-		known := s.knownBrowser() != nil
-		if err := s.checkThrottle(method, known); err != nil {
+		if err := s.checkThrottle(method); err != nil {
 			return err // the link or code could not be used
 		}
-		if err := s.reserveUserSend(method, bucket(method, known)); err != nil {
+		name, _ := s.bucketOf(method)
+		if err := s.reserveUserSend(method, name); err != nil {
 			return err
 		}
 		t.expires = s.now.add(challengeTTL) // long enough to use the link or code
@@ -94,7 +94,8 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 // challenge or browser. For codes, they are earlier ones in the same bucket, so
 // that an attacker in an unknown browser cannot revoke the owner's code.
 func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, error) {
-	x := message{ID: seal.NewID(), Method: method, Bucket: bucket(method, s.knownBrowser() != nil), Browser: t.browser, Attempt: t.id, SessionID: t.sessionID}
+	name, _ := s.bucketOf(method)
+	x := message{ID: seal.NewID(), Method: method, Bucket: name, Browser: t.browser, Attempt: t.id, SessionID: t.sessionID}
 	t.messageID, t.messageMethod = x.ID, method
 	var out pendingMessage
 	var err error

@@ -59,7 +59,7 @@ func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 	if err != nil {
 		return pendingMessage{}, err
 	}
-	if s.knownBrowser() != nil {
+	if _, known := s.bucketOf(SMS); known {
 		return s.composeText(t, x, phone, budgetKnown), nil
 	}
 	return s.composeText(t, x, phone, budgetUnknown), nil

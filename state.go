@@ -17,7 +17,6 @@ type userTx struct {
 	m             *Manager
 	now           unixTime
 	client        Client
-	browser       string // hash of the client's browser token, computed on first use
 	user          string
 	account       string
 	version       string // of the record as read; empty if the user has no record
@@ -117,47 +116,11 @@ var errUnchecked = errors.New("twofa: this process cannot check the user's facto
 func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account: s.account} }
 
 // newEpoch invalidates everything the user has proven so far, except in the
-// session with the ID survivor, if it is not empty. It keeps factors, recovery
-// codes and counters.
+// session with the ID survivor, if it is not empty. Browsers are no longer
+// remembered, but remain known. It keeps factors, recovery codes and counters.
 func (s *userTx) newEpoch(survivor string) {
 	s.Epoch, s.KeptSession = seal.NewID(), survivor
-	s.Grants, s.Messages, s.Pending, s.Browsers = nil, nil, nil, nil
-}
-
-// knownBrowser returns the client's browser, or nil if it is unknown.
-func (s *userTx) knownBrowser() *browser {
-	i, ok := s.browserIndex()
-	if !ok {
-		return nil
-	}
-	return &s.Browsers[i]
-}
-
-// browserIndex returns the index of the browser that the client has a token of,
-// or -1. The result current is false if the token is outdated.
-func (s *userTx) browserIndex() (i int, current bool) {
-	hash, now := s.browserHash(), s.now
-	if hash == "" {
-		return -1, false
-	}
-	for i := range s.Browsers {
-		b := &s.Browsers[i]
-		switch {
-		case now >= b.Expires:
-		case seal.Equal(b.Hash, hash):
-			return i, true
-		case b.Prev != "" && seal.Equal(b.Prev, hash):
-			return i, now < b.Rotated.add(rotationGrace)
-		}
-	}
-	return -1, false
-}
-
-func (s *userTx) browserHash() string {
-	if s.browser == "" {
-		s.browser = browserHash(s.client.Browser)
-	}
-	return s.browser
+	s.Grants, s.Messages, s.Pending = nil, nil, nil
 }
 
 func (s *userTx) codesLeft() int {
@@ -179,50 +142,6 @@ func (s *userTx) phone() *factor {
 
 func (s *userTx) factorIndex(id string) int {
 	return slices.IndexFunc(s.Factors, func(f factor) bool { return f.ID == id })
-}
-
-// initOrCheckStamp starts the first epoch of a new user, or a new epoch if the
-// security stamp has changed, of which the user is then told.
-func (s *userTx) initOrCheckStamp(u User) (changed bool, err error) {
-	first := s.Epoch == ""
-	if changed, err = s.stampChanged(u); err != nil || !changed && !first {
-		return false, err
-	}
-	s.setStamp(u)
-	s.newEpoch("")
-	if !first {
-		s.emit(Event{Type: event.Credentials, Detail: "noticed at login", Notice: true})
-	}
-	return true, nil
-}
-
-// stampChanged reports whether the user's security stamp has changed. If it is
-// the one from before the last change, the directory lags behind, and what else
-// it says may be outdated, too. That is an error for directoryLag.
-func (s *userTx) stampChanged(u User) (bool, error) {
-	stamp := stampOf(u)
-	switch {
-	case stamp == s.Stamp:
-		return false, nil
-	case stamp == s.StampBefore && s.StampedAt.within(directoryLag, s.now):
-		return false, unavailable("Config.Directory", errStale)
-	}
-	return true, nil
-}
-
-var errStale = errors.New("twofa: the directory returned the security stamp from before the last change")
-
-func (s *userTx) setStamp(u User) {
-	if stamp := stampOf(u); stamp != s.Stamp {
-		s.StampBefore, s.Stamp, s.StampedAt = s.Stamp, stamp, s.now
-	}
-}
-
-func stampOf(u User) string {
-	if u.SecurityStamp == "" {
-		return ""
-	}
-	return seal.Digest("stamp", u.ID, u.SecurityStamp)
 }
 
 // isRecent reports whether a proof is recent enough to enroll a factor.
@@ -254,30 +173,6 @@ func (s *userTx) sentTo(t ticket) string {
 		return x.Mask
 	}
 	return ""
-}
-
-func (s *userTx) unexpired() []browser {
-	return slices.DeleteFunc(s.Browsers, func(b browser) bool { return s.now >= b.Expires })
-}
-
-// prune removes everything that has expired, so that the record stays small
-// without background work.
-func (s *userTx) prune() {
-	now := s.now
-	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
-	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
-	s.Browsers = s.unexpired() // markKnown limits their number
-	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
-	if s.Pending != nil && s.Pending.Expires <= now {
-		s.Pending = nil
-	}
-	s.pruneCodes(s.m.cfg.Recovery.Viewable)
-	for bucket, sent := range s.SendTimes {
-		sent.Times = recentTimes(sent.Times, now, day)
-		if s.SendTimes[bucket] = sent; len(sent.Times) == 0 && sent.IsEmpty() {
-			delete(s.SendTimes, bucket)
-		}
-	}
 }
 
 // keepLast returns the last n elements that pass. It reuses list.

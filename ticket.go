@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twofa-go/twofa/internal/known"
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
@@ -281,9 +282,12 @@ func (t ticket) amr() []string {
 	return amr
 }
 
-func browserHash(token Secret) string {
-	if token.IsZero() {
+// browserHash returns the hash of the secret in a browser's cookie, to which
+// challenges, sessions and enrollments are bound. It is empty without one.
+func browserHash(text Secret) string {
+	secret := known.Parse(text.Reveal()).Secret
+	if secret == "" {
 		return ""
 	}
-	return seal.Digest("browser token", token.Reveal())
+	return seal.Digest("browser token", secret)
 }

@@ -39,21 +39,6 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 	})
 }
 
-// errUnchanged, returned by the function passed to update, means success with
-// nothing to store.
-var errUnchanged = errors.New("twofa: unchanged")
-
-// keptError is a refusal that is returned after the record has been stored, for
-// example with a new failure count.
-type keptError struct{ refusal error }
-
-func (e keptError) Error() string { return e.refusal.Error() }
-
-func (e keptError) Unwrap() error { return e.refusal }
-
-// keep wraps an error so that update stores the record and then returns it.
-func keep(refusal error) error { return keptError{refusal} }
-
 // retryOnConflict calls once until it returns an error other than ErrConflict,
 // at most maxRounds times.
 func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error {
@@ -198,5 +183,27 @@ func backOff(ctx context.Context, round int) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// prune removes everything that has expired, so that the record stays small
+// without background work.
+func (s *userTx) prune() {
+	now := s.now
+	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
+	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
+	s.Browsers = s.unexpired() // markKnown limits their number
+	s.pruneCounters()
+	s.Eased = recentTimes(s.Eased, now, easePeriod)
+	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
+	if s.Pending != nil && s.Pending.Expires <= now {
+		s.Pending = nil
+	}
+	s.pruneCodes(s.m.cfg.Recovery.Viewable)
+	for bucket, sent := range s.SendTimes {
+		sent.Times = recentTimes(sent.Times, now, day)
+		if s.SendTimes[bucket] = sent; len(sent.Times) == 0 && sent.IsEmpty() {
+			delete(s.SendTimes, bucket)
+		}
 	}
 }

@@ -103,12 +103,14 @@ type Client struct {
 	// RequestID is the host's ID of the request, for events. If empty, events
 	// have none.
 	RequestID string
-	// Browser is the token in this browser's long-lived cookie. The host
-	// creates the first one from at least 16 random bytes, for example with
-	// crypto/rand.Text, and [Result.Browser] may replace it. If empty,
-	// challenges are not bound to the browser, and the browser cannot become
-	// known or remembered. With a copy of the token of a remembered browser, an
-	// attacker needs only the first factor.
+	// Browser is the text in this browser's long-lived cookie. The host creates
+	// the first one from at least 16 random bytes, without a dot, for example
+	// with crypto/rand.Text. [Result.Browser], of at most 512 characters,
+	// replaces it. One cookie serves all users of the browser; up to four of
+	// them can be known in it. If empty, challenges are not bound to the
+	// browser, and the browser cannot become known or remembered. With a copy
+	// of the cookie of a remembered browser, an attacker needs only the first
+	// factor.
 	Browser Secret
 	// HostSession is the ID of the host's session. A challenge that is issued
 	// with it is valid only in that session, so the ID must not change between

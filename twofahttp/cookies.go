@@ -42,13 +42,16 @@ func (x *exchange) browserToken() string {
 
 func readBrowser(r *http.Request) twofa.Secret {
 	c, err := r.Cookie(browserCookie)
-	if err != nil || len(c.Value) < 32 || len(c.Value) > 128 || strings.Trim(c.Value, tokenAlphabet) != "" {
+	if err != nil || len(c.Value) < 32 || len(c.Value) > maxBrowserCookie || strings.Trim(c.Value, tokenAlphabet) != "" {
 		return twofa.Secret{}
 	}
 	return twofa.NewSecret(c.Value)
 }
 
-const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+// maxBrowserCookie is enough for a secret and an entry for each of four users.
+const maxBrowserCookie = 512
+
+const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
 const (
 	challengeAge  = 10 * time.Minute

@@ -41,6 +41,8 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusTooManyRequests, Code: e.code(), Title: "Too soon to send again", Wait: e.wait}
 	}
 	switch {
+	case errors.Is(err, twofa.ErrMalformedCode):
+		return problem{Status: http.StatusUnprocessableEntity, Code: "malformed_code", Title: "This is not a code"}
 	case errors.Is(err, twofa.ErrInvalidCode):
 		p := problem{Status: http.StatusUnprocessableEntity, Code: "invalid_code", Title: "The code is not valid", Wait: twofa.RetryAfter(err)}
 		p.Left, p.Counted = twofa.AttemptsLeft(err)

@@ -20,7 +20,7 @@ func Example() {
 		panic(err)
 	}
 
-	fmt.Println(m.Account(twofa.AsHost("start-up"), "acme").EnsurePolicy(ctx, twofa.PolicyAuthenticator()))
+	fmt.Println(m.Account(twofa.AsHost("start-up"), "acme").EnsurePolicy(ctx, twofa.PolicyOptional()))
 	page, err := store.Events(ctx, twofa.EventQuery{Account: "acme"})
 	fmt.Println(page.Events[0].Type, page.Events[0].Actor.Kind, page.Events[0].Reason, err)
 	// Output:

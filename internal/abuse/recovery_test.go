@@ -242,7 +242,8 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 	}
 	list, err := thief.Browsers(t.Context(), thief.caller())
 	require.NoError(t, err)
-	require.Empty(t, list, "known browsers are no longer known")
+	require.Len(t, list, 1, "the owner's browser remains known")
+	require.False(t, list[0].Remembered)
 	w.clock.Add(15 * time.Minute)
 	denied(t, callerRequests["Enroll"](thief, thief.caller()), twofa.ReasonMissing)
 }

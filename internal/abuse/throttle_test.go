@@ -272,58 +272,93 @@ func TestAbuse_C12_NothingIsSentWhileLocked(t *testing.T) {
 	require.Equal(t, stored, w.record("ada"))
 }
 
-func TestAbuse_C13_HardCapDisablesTheMethod(t *testing.T) {
-	// worn returns a user whose authenticator a patient attacker has failed n
-	// times.
-	worn := func(t *testing.T, n int) (owner, eve *person) {
-		w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
-		owner = w.enrolled("ada")
-		eve = owner.stranger()
-		for range n {
-			eve.misses(1, twofa.TOTP)
-			w.clock.Add(time.Hour)
-		}
-		return owner, eve
+// worn returns a user whose authenticator an attacker in an unknown browser has
+// failed n times, as fast as the locks allow.
+func worn(t *testing.T, n int, edit ...func(*twofa.Config)) (owner, eve *person) {
+	w := newWorld(t, append(edit, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })...)
+	owner = w.enrolled("ada")
+	eve = owner.stranger()
+	for range n {
+		eve.misses(1, twofa.TOTP)
+		w.clock.Add(time.Hour)
 	}
+	return owner, eve
+}
+
+func TestAbuse_C09_C13_LevelTurnsTheMethodOff(t *testing.T) {
 	t.Run("one failure less does not", func(t *testing.T) {
-		_, eve := worn(t, 89)
+		_, eve := worn(t, 39)
 		require.NoError(t, eve.hit())
 	})
-	t.Run("permanently", func(t *testing.T) {
-		owner, eve := worn(t, 90)
-		owner.clock.Add(365 * 24 * time.Hour)
-		locked(t, eve.hit(), 0)
+	t.Run("until it has drained", func(t *testing.T) {
+		owner, eve := worn(t, 41) // 40 hours, in which one has drained
+		locked(t, eve.hit(), 7*time.Hour-30*time.Second)
 		require.Contains(t, eve.types(), event.Disabled)
 		mails := eve.out.Mails()
 		require.Contains(t, mails[len(mails)-1].Text, "switched off")
 		require.NoError(t, eve.verify(twofa.RecoveryCode, owner.codes[0]), "the other methods work")
-	})
-	t.Run("a known browser enables it", func(t *testing.T) {
-		owner, eve := worn(t, 80)
-		for range 10 { // the owner's browser must still be known
-			eve.misses(1, twofa.TOTP)
-			eve.clock.Add(time.Hour)
-		}
-		locked(t, eve.hit(), 0)
-		require.NoError(t, owner.hit())
+		require.NoError(t, owner.hit(), "and so does a known browser")
+		require.ErrorIs(t, eve.hit(), twofa.ErrLocked, "which gives the attacker nothing")
+		owner.clock.Add(7 * time.Hour)
 		require.NoError(t, eve.hit())
 	})
-	t.Run("a new enrollment enables it", func(t *testing.T) {
-		owner, eve := worn(t, 90)
+	t.Run("or it is enrolled again", func(t *testing.T) {
+		owner, eve := worn(t, 41)
 		require.NoError(t, owner.hit())
 		eve.uri = owner.second(twofa.EnrollRequest{Replaces: owner.factor(0)}).uri
 		require.NoError(t, eve.hit())
 	})
-	t.Run("in known browsers after ten", func(t *testing.T) {
-		owner := newWorld(t).enrolled("ada")
-		for range 10 {
-			owner.misses(1, twofa.TOTP)
-			owner.clock.Add(time.Hour)
-		}
-		locked(t, owner.hit(), 0)
-		require.NoError(t, owner.another().verify(twofa.TOTP, owner.code()), "the method works in the other browser and enables it here")
-		require.NoError(t, owner.hit())
+	t.Run("a success does not lower it", func(t *testing.T) {
+		owner, eve := worn(t, 39)
+		require.NoError(t, owner.stranger().hit())
+		eve.misses(1, twofa.TOTP)
+		eve.misses(1, twofa.TOTP) // one had drained
+		require.ErrorIs(t, eve.hit(), twofa.ErrLocked)
 	})
+	t.Run("a changed first factor allows ten more, three times in 30 days", func(t *testing.T) {
+		owner, eve := worn(t, 41)
+		for i := range 4 {
+			require.NoError(t, owner.User(twofa.AsHost("reset"), "ada").CredentialsChanged(t.Context()))
+			compared := 0
+			for range 12 {
+				if errors.Is(eve.miss(twofa.TOTP), twofa.ErrInvalidCode) {
+					compared++
+				}
+				owner.clock.Add(time.Hour)
+			}
+			require.InDelta(t, map[bool]int{true: 10, false: 0}[i < 3], compared, 1, "one may have drained")
+		}
+	})
+}
+
+// A hundred failures without any success turn the method off, until it is proven
+// in a known browser.
+func TestAbuse_C09_C13_HundredFailuresInARow(t *testing.T) {
+	owner, eve := worn(t, 40)
+	days := 0
+	for n := 40; n < 100; owner.clock.Add(time.Hour) {
+		if errors.Is(eve.miss(twofa.TOTP), twofa.ErrInvalidCode) {
+			n++
+		}
+		days++
+	}
+	require.Greater(t, days/24, 55)
+	owner.clock.Add(10 * 24 * time.Hour)
+	locked(t, eve.hit(), 0)
+	require.NoError(t, owner.hit(), "her browser is known for 90 days")
+	require.NoError(t, eve.hit())
+}
+
+func TestAbuse_C08_KnownBrowserCountsAsUnknownAfterTen(t *testing.T) {
+	owner := newWorld(t).enrolled("ada")
+	for range 10 {
+		owner.misses(1, twofa.TOTP)
+		owner.clock.Add(time.Hour)
+	}
+	owner.misses(1, twofa.TOTP)
+	require.NoError(t, owner.hit(), "the counter of unknown browsers has room")
+	owner.misses(4, twofa.TOTP)
+	require.NoError(t, owner.hit(), "it is known again")
 }
 
 func TestAbuse_C14_LiveSessionsSurviveALock(t *testing.T) {
