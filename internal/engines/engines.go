@@ -1,8 +1,8 @@
 // Package engines provides tests with real databases and tools. It uses a
 // database server that runs on this machine. If none runs, it starts a
-// temporary server from the installed programs. If they are missing, the test
-// is skipped, or fails if the environment variable TWOFA_REQUIRE is set, as in
-// CI.
+// temporary server from the installed programs, for one test or, with [Main],
+// for all tests of a package. If they are missing, the test is skipped, or fails
+// if the environment variable TWOFA_REQUIRE is set, as in CI.
 package engines
 
 import (
@@ -52,7 +52,7 @@ func PostgreSQL(t testing.TB) (dsn string) {
 		return run(exec.Command(psql, "-X", "-w", "-q", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-c", sql))
 	}
 	if listens(port) != nil || query("SELECT 1") != nil {
-		port = startPostgreSQL(t)
+		port = postgreSQL.start(t, startPostgreSQL)
 	}
 	name := databaseName()
 	must(t, query("CREATE DATABASE "+name+" ENCODING 'UTF8' TEMPLATE template0"))
@@ -66,7 +66,7 @@ func MariaDB(t testing.TB) (dsn string) {
 	t.Helper()
 	port := "3306"
 	if listens(port) != nil || run(mariaClient(t, port, "SELECT 1")) != nil {
-		port = startMariaDB(t)
+		port = mariaDB.start(t, func(t testing.TB) string { return startMariaDB(t) })
 	}
 	name := databaseName()
 	must(t, run(mariaClient(t, port, "CREATE DATABASE "+name)))

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -62,6 +63,7 @@ func (d database) open(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(d.driver, d.dsn)
 	require.NoError(t, err)
+	db.SetMaxIdleConns(16) // with the default of 2, races would mostly open and close connections
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
 }
@@ -79,9 +81,16 @@ func (d database) migrate(t testing.TB) database {
 	return d
 }
 
+func TestMain(m *testing.M) { os.Exit(engines.Main(m)) }
+
+// forEach runs f for each kind of database. The subtests run in parallel, because
+// each of them waits for a disk or another process half of the time.
 func forEach(t *testing.T, f func(t *testing.T, d database)) {
 	for _, db := range databases {
-		t.Run(db.name, func(t *testing.T) { f(t, db.fresh(t)) })
+		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, db.fresh(t))
+		})
 	}
 }
 
@@ -116,6 +125,7 @@ func TestStore_OtherSettings(t *testing.T) {
 		{"MariaDB Latin-1", "MariaDB", "?", "?charset=latin1&"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			i := slices.IndexFunc(databases, func(e engine) bool { return e.name == c.engine })
 			d := databases[i].fresh(t)
 			d.dsn = strings.Replace(d.dsn, c.old, c.new, 1)
