@@ -21,7 +21,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "run TestModel with this seed alone; others look where the fixed ones do not, so try some before a release")
-	modelSteps = flag.Int("model.steps", 100_000, "calls that TestModel makes in all")
+	modelSteps = flag.Int("model.steps", 30_000, "calls that TestModel makes in all; make more after a change of a rule, and before a release")
 )
 
 // TestModel makes random calls as three users in several browsers, under
