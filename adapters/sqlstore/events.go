@@ -33,8 +33,12 @@ func eventRows(events []twofa.Event) (statement, error) {
 		mac := append([]byte{}, e.MAC...) // not NULL
 		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, string(data))
 	}
-	rows.query = "VALUES " + eventRow + strings.Repeat(", "+eventRow, len(events)-1)
+	rows.query = rowsQuery(len(events))
 	return rows, nil
+}
+
+func rowsQuery(events int) string {
+	return "VALUES " + eventRow + strings.Repeat(", "+eventRow, events-1)
 }
 
 func insert(rows statement) statement {

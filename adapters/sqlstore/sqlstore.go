@@ -71,6 +71,9 @@ const swapTimeout = 30 * time.Second
 type Store struct {
 	db      *sql.DB
 	dialect Dialect
+	// The statements of nearly every operation, which are built only once: a read
+	// of two records, and on PostgreSQL an update with one event.
+	selectTwo, updateWithEvent string
 }
 
 // New returns a Store that uses the tables in db. They must already exist, see
@@ -83,7 +86,8 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 	if err := dialect.check(); err != nil {
 		return nil, err
 	}
-	return &Store{db: db, dialect: dialect}, nil
+	update := writeAndInsert(statement{query: updateRecord}, statement{query: rowsQuery(1)})
+	return &Store{db, dialect, dialect.rebind(selectQuery(2)), dialect.rebind(update.query)}, nil
 }
 
 // Get implements [twofa.Store]. It returns an error if a key is longer than 512
@@ -107,8 +111,11 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 		}
 		args[i] = key
 	}
-	query := selectRecords + "(?" + strings.Repeat(", ?", len(keys)-1) + ")"
-	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(query), args...)
+	query := s.selectTwo
+	if len(keys) != 2 {
+		query = s.dialect.rebind(selectQuery(len(keys)))
+	}
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +128,10 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 		found = append(found, r)
 	}
 	return found, rows.Err()
+}
+
+func selectQuery(keys int) string {
+	return selectRecords + "(?" + strings.Repeat(", ?", keys-1) + ")"
 }
 
 // Swap implements [twofa.Store]. It returns an error, and changes nothing, if the
@@ -167,7 +178,10 @@ func (s *Store) change(ctx context.Context, prev string, next twofa.Record, even
 	if err != nil {
 		return false, err
 	}
-	if s.dialect == PostgreSQL {
+	switch {
+	case s.dialect == PostgreSQL && write.query == updateRecord && len(events) == 1:
+		return changed(s.db.ExecContext(ctx, s.updateWithEvent, append(write.args, rows.args...)...))
+	case s.dialect == PostgreSQL:
 		return s.exec(ctx, s.db, writeAndInsert(write, rows))
 	}
 	return s.inTx(ctx, write, insert(rows))
@@ -200,7 +214,10 @@ type execer interface {
 
 // exec reports whether the statement changed anything.
 func (s *Store) exec(ctx context.Context, db execer, st statement) (bool, error) {
-	result, err := db.ExecContext(ctx, s.dialect.rebind(st.query), st.args...)
+	return changed(db.ExecContext(ctx, s.dialect.rebind(st.query), st.args...))
+}
+
+func changed(result sql.Result, err error) (bool, error) {
 	if err != nil {
 		return false, err
 	}
