@@ -128,10 +128,14 @@ type client struct {
 	*host
 	users []*user
 	todo  []attempt
-	rows  []twofa.Record // for the bare statements: one as long as that of each user
-	event bareEvent
-	noise []byte
-	count int
+
+	// For the bare statements: a row as long as the record of each user, an event
+	// of each user, and the time of the next event.
+	rows   []twofa.Record
+	events []bareEvent
+	now    time.Time
+	noise  []byte
+	count  int
 }
 
 // newClient enrolls users, and stores rows for the bare statements.
@@ -142,10 +146,11 @@ func newClient(ctx context.Context, t *tb, store *sqlstore.Store, name string) *
 	}
 	for _, a := range c.attempts(ctx, usersOfClient, c.users, twofa.TOTP, "") {
 		t.must(c.host.verify(ctx, a)) // now the records are typical
+		text, err := json.Marshal(c.last)
+		t.must(err)
+		c.events = append(c.events, bareEvent{c.last, string(text)})
 	}
-	text, err := json.Marshal(c.last)
-	t.must(err)
-	c.event = bareEvent{c.last, string(text)}
+	c.now = c.last.Time
 	for _, u := range c.users {
 		found, err := store.Get(ctx, "user/"+u.id)
 		t.must(err)
@@ -178,11 +183,12 @@ func (c *client) logins(ctx context.Context) error {
 }
 
 // statements runs the statements of as many verifications, with records of the
-// same size and with the same events.
+// same size and with the same events: of the same users, at the same times.
 func (c *client) statements(ctx context.Context, db *sql.DB, b bare, n int) error {
 	for i := range n {
-		row := &c.rows[i%len(c.rows)]
-		c.event.Time = c.event.Time.Add(gap)
+		row, event := &c.rows[i%len(c.rows)], c.events[i%len(c.events)]
+		c.now = c.now.Add(gap)
+		event.Time = c.now
 		if err := b.read(ctx, db, row.Key, "account/acme"); err != nil {
 			return err
 		}
@@ -191,7 +197,7 @@ func (c *client) statements(ctx context.Context, db *sql.DB, b bare, n int) erro
 		// A database may log only the bytes that differ, and those of an encrypted
 		// record all do.
 		row.Data = c.noise[c.count%len(row.Data):][:len(row.Data)]
-		if err := b.write(ctx, db, prev, *row, c.event); err != nil {
+		if err := b.write(ctx, db, prev, *row, event); err != nil {
 			return err
 		}
 	}
