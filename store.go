@@ -48,8 +48,8 @@ type Store interface {
 	//   - Once Swap has returned nil, the change survives a crash.
 	//
 	// An error other than ErrConflict leaves the outcome open. The library
-	// then reads the record back. Swap keeps no reference to next.Data or
-	// events.
+	// then reads the record back, so Swap must change nothing after it has
+	// returned. Swap keeps no reference to next.Data or events.
 	Swap(ctx context.Context, prev string, next Record, events ...Event) error
 }
 

@@ -48,6 +48,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -140,6 +141,10 @@ func selectQuery(keys int) string {
 // bytes or an ID, type or MAC longer than 64 bytes.
 //
 // Swap gives up after 30 seconds, so that no event is stored long after its time.
+// If ctx is canceled while the database makes the change, Swap still waits for its
+// answer, until the deadline of ctx or the 30 seconds. Otherwise the database could
+// commit after Swap has returned an error.
+//
 // If the database rolls the change back because of another transaction (a
 // deadlock or a serialization failure), Swap returns ErrConflict. After any other
 // error of the database, the change may or may not have been made. The returned
@@ -150,7 +155,13 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 	}
 	ctx, cancel := context.WithTimeout(ctx, swapTimeout)
 	defer cancel()
-	changed, err := s.change(ctx, prev, next, events)
+	changed, err := s.changeOnConn(ctx, prev, next, events)
+	for range 2 { // as sql.DB does if the database has closed a connection of the pool
+		if !errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+		changed, err = s.changeOnConn(ctx, prev, next, events)
+	}
 	switch {
 	case changed && err == nil:
 		return nil
@@ -165,14 +176,32 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 	return nil
 }
 
-// change writes next and the events, and reports whether it changed anything.
-func (s *Store) change(ctx context.Context, prev string, next twofa.Record, events []twofa.Event) (bool, error) {
+// changeOnConn calls change with a connection. Waiting for the connection ends if
+// ctx is canceled, but the change does not: a driver that is told to stop closes
+// the connection, and the database may commit after Swap has returned the error.
+func (s *Store) changeOnConn(ctx context.Context, prev string, next twofa.Record, events []twofa.Event) (bool, error) {
 	if prev == next.Version {
-		return false, nil // a repeat or a conflict, never a change
+		return false, ctx.Err() // a repeat or a conflict, never a change
 	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	return s.change(ctx, conn, prev, next, events)
+}
+
+// change writes next and the events, and reports whether it changed anything.
+func (s *Store) change(ctx context.Context, conn *sql.Conn, prev string, next twofa.Record, events []twofa.Event) (bool, error) {
 	write := s.dialect.write(prev, next)
 	if len(events) == 0 {
-		return s.exec(ctx, s.db, write)
+		return s.exec(ctx, conn, write)
 	}
 	rows, err := eventRows(events)
 	if err != nil {
@@ -180,11 +209,11 @@ func (s *Store) change(ctx context.Context, prev string, next twofa.Record, even
 	}
 	switch {
 	case s.dialect == PostgreSQL && write.query == updateRecord && len(events) == 1:
-		return changed(s.db.ExecContext(ctx, s.updateWithEvent, append(write.args, rows.args...)...))
+		return changed(conn.ExecContext(ctx, s.updateWithEvent, append(write.args, rows.args...)...))
 	case s.dialect == PostgreSQL:
-		return s.exec(ctx, s.db, writeAndInsert(write, rows))
+		return s.exec(ctx, conn, writeAndInsert(write, rows))
 	}
-	return s.inTx(ctx, write, insert(rows))
+	return s.inTx(ctx, conn, write, insert(rows))
 }
 
 // inTx runs both statements in one transaction, the second only if the first
@@ -192,8 +221,8 @@ func (s *Store) change(ctx context.Context, prev string, next twofa.Record, even
 // SQLite it therefore waits for other writers, although after a read it would
 // fail at once. On MySQL it therefore sees the latest version, not an older
 // snapshot.
-func (s *Store) inTx(ctx context.Context, write, insertion statement) (bool, error) {
-	tx, err := s.db.BeginTx(ctx, nil)
+func (s *Store) inTx(ctx context.Context, conn *sql.Conn, write, insertion statement) (bool, error) {
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
 	}
@@ -207,7 +236,7 @@ func (s *Store) inTx(ctx context.Context, write, insertion statement) (bool, err
 	return true, tx.Commit()
 }
 
-// execer is implemented by [sql.DB] and [sql.Tx].
+// execer is implemented by [sql.Conn] and [sql.Tx].
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
