@@ -26,7 +26,8 @@
 // MySQL and MariaDB: keep innodb_flush_log_at_trx_commit=1. Add
 // interpolateParams=true to the DSN to save a round trip for each statement. On
 // a Galera cluster with more than one node that accepts writes, set
-// wsrep_sync_wait=1.
+// wsrep_sync_wait=7. Without its first bit, reads may be stale. Without the others,
+// a Swap conflicts if it comes right after a Swap on another node.
 //
 // SQLite: several processes on one machine may share a file on a local disk, if
 // each waits for the others. With modernc.org/sqlite:

@@ -9,9 +9,10 @@ import (
 )
 
 // Galera starts a cluster of MariaDB servers that all accept writes, creates a
-// database in it, and returns the DSN of the database on each server. Reads
-// wait for the commits of the other servers (wsrep_sync_wait), because
-// otherwise a code could be used twice.
+// database in it, and returns the DSN of the database on each server. Every
+// statement waits for the commits of the other servers (wsrep_sync_wait).
+// Otherwise a revoked session could continue to work, and a change could conflict
+// although nothing else has changed the record.
 func Galera(t testing.TB, nodes int) (dsns []string) {
 	t.Helper()
 	provider, _ := filepath.Glob("/usr/lib*/galera*/libgalera_smm.so")
@@ -30,7 +31,7 @@ func Galera(t testing.TB, nodes int) (dsns []string) {
 			"--wsrep-provider-options=gmcast.listen_addr=tcp://"+group+";ist.recv_addr=127.0.0.1:"+freePort(t))
 		first = cmp.Or(first, group)
 		awaitSynced(t, port)
-		dsns = append(dsns, mariaDSN(port, name)+"&wsrep_sync_wait=1")
+		dsns = append(dsns, mariaDSN(port, name)+"&wsrep_sync_wait=7")
 	}
 	must(t, run(mariaClient(t, port, "CREATE DATABASE "+name)))
 	return dsns
