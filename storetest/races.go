@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,21 +28,25 @@ var raceRules = []storeRule{
 	{name: "create race", text: "of several concurrent Swaps that create the same record, exactly one returns nil, and its record is stored", check: func(p *storeProbe) {
 		for i := range rounds {
 			p.race("", func(int) (twofa.Record, []twofa.Event) {
-				return p.record(p.key(strconv.Itoa(i))), nil
+				return p.record(p.inSpace(i).key(strconv.Itoa(i))), nil
 			})
 		}
 	}},
 	{name: "swap race", text: "of several concurrent Swaps with the same prev, exactly one returns nil, and its record is stored", check: func(p *storeProbe) {
-		r := p.create(p.key(""))
-		for range rounds {
-			r = p.race(r.Version, func(int) (twofa.Record, []twofa.Event) {
+		stored := make([]twofa.Record, len(spaces))
+		for i, space := range spaces {
+			stored[i] = p.create(space + p.id)
+		}
+		for i := range rounds {
+			r := &stored[i%len(spaces)]
+			*r = p.race(r.Version, func(int) (twofa.Record, []twofa.Event) {
 				return p.record(r.Key), nil
 			})
 		}
 	}},
 	{name: "delete race", text: "of a delete and several changes with the same prev, exactly one returns nil", check: func(p *storeProbe) {
 		for i := range rounds {
-			r := p.create(p.key(strconv.Itoa(i)))
+			r := p.create(p.inSpace(i).key(strconv.Itoa(i)))
 			p.race(r.Version, func(racer int) (twofa.Record, []twofa.Event) {
 				if racer == i%racers {
 					return twofa.Record{Key: r.Key}, nil
@@ -48,24 +55,56 @@ var raceRules = []storeRule{
 			})
 		}
 	}},
-	{name: "counter race", text: "a Swap that returned nil is never lost, and one that returned ErrConflict is never stored", check: func(p *storeProbe) {
+	{name: "counter race", spaces: true, text: "a Swap that returned nil is never lost, and one that returned ErrConflict is never stored", check: func(p *storeProbe) {
 		p.countUp(p.key(""))
 	}},
 	{name: "read after write", text: "Get sees every Swap that returned nil before Get was called, on any server", check: func(p *storeProbe) {
-		r := p.create(p.key(""))
-		for range rounds {
-			next := p.record(r.Key)
-			p.swap(r.Version, next)
-			p.inParallel(func(_ int, s twofa.Store) error {
-				found, err := s.Get(p.Context(), r.Key)
-				if err == nil && (len(found) != 1 || found[0].Version != next.Version) {
-					err = fmt.Errorf("found %d records, want 1 with the version just stored", len(found))
-				}
-				return err
-			})
-			r = next
-		}
+		p.readsKeepUp()
 	}},
+	{name: "reads race", text: "Get returns a whole record that a successful Swap has stored, even if other calls change the record at the same time", check: func(p *storeProbe) {
+		p.readWhileChanging()
+	}},
+}
+
+// inSpace returns a probe whose keys are in another space for each i.
+func (p *storeProbe) inSpace(i int) *storeProbe {
+	return &storeProbe{failer: p.failer, rule: p.rule, a: p.a, b: p.b, space: spaces[i%len(spaces)], id: p.id}
+}
+
+// readWhileChanging lets one racer change a record, others fail to change it, and
+// the rest read it.
+func (p *storeProbe) readWhileChanging() {
+	p.Helper()
+	versioned := func(version string, n int) twofa.Record { // Data follows from the version
+		return twofa.Record{Key: p.key(""), Version: version, Data: bytes.Repeat([]byte(version), 1+n%200)}
+	}
+	r := versioned(rand.Text(), 0)
+	p.swap("", r)
+	until := time.Now().Add(300 * time.Millisecond)
+	p.inParallel(func(racer int, s twofa.Store) error {
+		for n := 0; n < rounds || time.Now().Before(until); n++ {
+			switch {
+			case racer == 0:
+				next := versioned(rand.Text(), n)
+				if err := s.Swap(p.Context(), r.Version, next); err == nil {
+					r = next
+				} else if !errors.Is(err, twofa.ErrConflict) {
+					return err
+				}
+			case racer < 4:
+				if err := s.Swap(p.Context(), "never", versioned("wrong", n)); !errors.Is(err, twofa.ErrConflict) {
+					return fmt.Errorf("a Swap from a version that was never stored returned %v, want ErrConflict", err)
+				}
+			default:
+				found, err := s.Get(p.Context(), p.key(""))
+				if err != nil || len(found) != 1 || found[0].Version == "wrong" || string(found[0].Data) != strings.Repeat(found[0].Version, len(found[0].Data)/len(found[0].Version)) {
+					return fmt.Errorf("a Get returned %d records (error: %v), want one, and with the Data of its version", len(found), err)
+				}
+			}
+		}
+		return nil
+	})
+	p.wantStored(r)
 }
 
 // inParallel runs f in several goroutines that start together, half of them with
@@ -116,16 +155,12 @@ func (p *storeProbe) race(prev string, next func(racer int) (twofa.Record, []two
 	if len(winners) != 1 {
 		p.failf("%d of %d concurrent Swaps from version %q returned nil, want 1", len(winners), racers, prev)
 	}
-	if winners[0].Version == "" {
-		p.wantMissing(winners[0].Key)
-	} else {
-		p.wantStored(winners[0])
-	}
+	p.wantStoredOrMissing(winners[0])
 	return winners[0]
 }
 
-// countUp lets racers increment one number, each for at least as many rounds as in
-// the other races, until countingTime has passed. A lost update is found whenever
+// countUp lets racers increment one number, each for at least a few rounds, until
+// countingTime has passed. A lost update is found whenever
 // it happens, because the number then stays lower than the count of Swaps that
 // returned nil.
 func (p *storeProbe) countUp(key string) {
@@ -136,7 +171,7 @@ func (p *storeProbe) countUp(key string) {
 	var swaps atomic.Int64
 	until := time.Now().Add(countingTime())
 	p.inParallel(func(_ int, s twofa.Store) error {
-		for n := 0; n < rounds || time.Now().Before(until); n++ {
+		for n := 0; n < rounds/4 || time.Now().Before(until); n++ {
 			if err := p.increment(s, key, &swaps); err != nil {
 				return err
 			}
@@ -156,7 +191,7 @@ func countingTime() time.Duration {
 	if runtime.GOMAXPROCS(0) == 1 {
 		return time.Second
 	}
-	return 300 * time.Millisecond
+	return 600 * time.Millisecond
 }
 
 // increment adds one to the number for key, and tries again after a conflict. Each

@@ -1,12 +1,17 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unsafe"
 
 	"github.com/twofa-go/twofa"
 )
@@ -157,15 +162,29 @@ var exactRules = []storeRule{
 			r = next
 		}
 	}},
-	{name: "data large", text: "Data of 64 KB is stored without truncation", check: func(p *storeProbe) {
-		large := p.record(p.key(""))
-		large.Data = []byte(strings.Repeat(everyByte(), 64<<10/256))
-		p.swap("", large)
-		p.wantStored(large)
-		small := p.record(large.Key)
-		p.swap(large.Version, small)
-		p.wantStored(small)
+	{name: "data large", text: "Data of up to 64 KB is stored without truncation, by a Swap that creates or changes the record, and with events", check: func(p *storeProbe) {
+		r := twofa.Record{Key: p.key("")}
+		for i, size := range slices.Concat(sizes, []int{1, 64 << 10, 1}) {
+			created, changed := p.sized(p.key(strconv.Itoa(i)), size), p.sized(r.Key, size)
+			p.swap("", created)
+			p.swap(r.Version, changed)
+			p.wantStored(created, changed)
+			withEvents := p.sized(created.Key, size)
+			p.swap(created.Version, withEvents, p.event(i), p.event(i))
+			p.wantStored(changed, withEvents)
+			r = changed
+		}
+		p.swap(r.Version, twofa.Record{Key: r.Key}, p.event(0))
+		p.wantMissing(r.Key)
 	}},
+}
+
+// sized returns a record with random Data of the given length.
+func (p *storeProbe) sized(key string, size int) twofa.Record {
+	r := p.record(key)
+	r.Data = make([]byte, size)
+	_, _ = rand.Read(r.Data) // never fails
+	return r
 }
 
 func everyByte() string {
@@ -176,76 +195,166 @@ func everyByte() string {
 	return string(b)
 }
 
-// longKey returns a suffix for a key of 512 bytes that ends in tail.
+// longKey returns a suffix that ends in tail, for a key of 512 bytes in the longest
+// space.
 func longKey(tail string) string {
-	return strings.Repeat("k", 512-len("user/")-len(rand.Text())-len(tail)) + tail
+	return strings.Repeat("k", 512-len("account/")-len(rand.Text())-len(tail)) + tail
 }
 
 // distinctKeys returns a rule that creates, changes and deletes a record for each
 // of several similar keys, and checks that the other records are unchanged.
 func distinctKeys(name, text string, suffixes ...string) storeRule {
 	return storeRule{name: name, text: text, check: func(p *storeProbe) {
-		var all []twofa.Record
+		var keys []string
 		for _, s := range suffixes {
-			p.wantMissing(p.key(s))
-			all = append(all, p.create(p.key(s)))
+			keys = append(keys, p.key(s))
 		}
-		p.wantStored(all...)
-		for i, r := range all {
-			all[i] = p.record(r.Key)
-			p.swap(r.Version, all[i])
-		}
-		p.wantStored(all...)
-		for len(all) > 0 {
-			p.swap(all[0].Version, twofa.Record{Key: all[0].Key})
-			p.wantMissing(all[0].Key)
-			all = all[1:]
-			p.wantStored(all...)
-		}
+		p.independent(keys)
 	}}
+}
+
+// independent creates, changes and deletes a record for each key, and checks that
+// the other records are unchanged.
+func (p *storeProbe) independent(keys []string) {
+	p.Helper()
+	var all []twofa.Record
+	for _, key := range keys {
+		p.wantMissing(key)
+		all = append(all, p.create(key))
+	}
+	p.wantStored(all...)
+	for i, r := range all {
+		all[i] = p.record(r.Key)
+		p.swap(r.Version, all[i])
+	}
+	p.wantStored(all...)
+	for len(all) > 0 {
+		p.swap(all[0].Version, twofa.Record{Key: all[0].Key})
+		p.wantMissing(all[0].Key)
+		all = all[1:]
+		p.wantStored(all...)
+	}
 }
 
 var ownershipRules = []storeRule{
 	{name: "swap ownership", text: "Swap does not keep a reference to next.Data", check: func(p *storeProbe) {
-		r := p.record(p.key(""))
-		want := string(r.Data)
-		p.swap("", r)
-		p.overwrite(r.Data)
-		p.wantStored(twofa.Record{Key: r.Key, Version: r.Version, Data: []byte(want)})
+		for i, size := range ownedSizes {
+			r := p.sized(p.key(strconv.Itoa(i)), size)
+			for _, prev := range []string{"", r.Version} { // create, then change
+				if prev != "" {
+					r.Version = rand.Text()
+				}
+				want := bytes.Clone(r.Data)
+				p.swap(prev, r)
+				p.overwrite(r.Data)
+				p.wantStored(twofa.Record{Key: r.Key, Version: r.Version, Data: want})
+			}
+		}
 	}},
 	{name: "get ownership", text: "the caller owns the result of Get; it shares no memory with the store or another caller", check: func(p *storeProbe) {
-		one, two := p.create(p.key("1")), p.create(p.key("2"))
-		mine, theirs := p.get(one.Key, two.Key), p.get(one.Key, two.Key)
+		all := p.owned()
+		mine, theirs := p.get(keysOf(all)...), p.get(keysOf(all)...)
+		for _, r := range mine {
+			for _, other := range theirs {
+				if overlap(r.Data, other.Data) {
+					p.failf("two calls of Get returned the same memory for key %s, with %d bytes of Data", brief(r.Key), len(r.Data))
+				}
+			}
+		}
 		for _, r := range mine {
 			p.overwrite(r.Data)
 		}
-		p.wantSame([]twofa.Record{one, two}, theirs)
-		p.wantStored(one, two)
+		p.wantSame(all, theirs)
+		p.wantStored(all...)
+	}},
+	{name: "get unchanged", text: "the result of Get does not change, and remains readable, when records are changed later or the context ends", check: func(p *storeProbe) {
+		all := p.owned()
+		ctx, cancel := context.WithCancel(p.Context())
+		found, err := p.b.Get(ctx, keysOf(all)...)
+		cancel()
+		p.noError(err)
+		for round := range 3 {
+			for i, r := range all {
+				next := p.sized(r.Key, ownedSizes[(i+round)%len(ownedSizes)])
+				p.swap(p.get(r.Key)[0].Version, next)
+			}
+		}
+		p.noError(readable(func() { p.wantSame(all, found) }))
 	}},
 	{name: "get separate slices", text: "the caller owns each slice in the result of Get; appending to one does not change another", check: func(p *storeProbe) {
-		one, two := p.create(p.key("1")), p.create(p.key("2"))
-		found := p.get(one.Key, two.Key)
+		all := p.owned()
+		found := p.get(keysOf(all)...)
 		for i, r := range found {
 			found[i].Data = append(r.Data, '#')[:len(r.Data)]
 		}
-		p.wantSame([]twofa.Record{one, two}, found)
-		p.wantStored(one, two)
+		p.wantSame(all, found)
+		p.wantStored(all...)
 	}},
 }
 
-// overwrite overwrites data. If the memory is read-only, such as a mapped file that
-// the store returned, the rule fails and the program does not crash.
+// ownedSizes are lengths of Data for which a database may return its own memory,
+// or a copy. They are fewer than sizes, because each is checked in every space.
+var ownedSizes = []int{20, 300, 3000, 5000, 16_000, 64 << 10}
+
+// owned stores a record of each of ownedSizes.
+func (p *storeProbe) owned() []twofa.Record {
+	p.Helper()
+	var all []twofa.Record
+	for i, size := range ownedSizes {
+		all = append(all, p.sized(p.key(strconv.Itoa(i)), size))
+		p.swap("", all[i])
+	}
+	return all
+}
+
+func keysOf(records []twofa.Record) (keys []string) {
+	for _, r := range records {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+// overlap reports whether a and b share memory.
+func overlap(a, b []byte) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return false
+	}
+	from, to := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
+	return from < to+uintptr(len(b)) && to < from+uintptr(len(a))
+}
+
+// readable calls f, which reads the result of Get. If its memory is gone, readable
+// returns an error and the program does not crash.
+func readable(f func()) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("reading the result of Get failed: its memory is gone, such as that of an unmapped file: %v", reason)
+		}
+	}()
+	f()
+	return nil
+}
+
+// overwrite overwrites data. If the memory is read-only, the rule fails.
 func (p *storeProbe) overwrite(data []byte) {
 	p.Helper()
+	p.noError(scribble(data))
+}
+
+// scribble overwrites data. If the memory is read-only or gone, such as a mapped
+// file that the store returned, it returns an error and the program does not crash.
+func scribble(data []byte) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if recover() != nil {
-			p.failf("writing to Data failed: it is read-only memory of the store, such as a mapped file")
+			err = errors.New("writing to Data failed: it is read-only memory of the store, such as a mapped file")
 		}
 	}()
 	for i := range data {
-		data[i] = '#'
+		data[i] ^= 0x55
 	}
+	return nil
 }
 
 var contextRules = []storeRule{
@@ -267,6 +376,71 @@ var contextRules = []storeRule{
 		p.wantStored(r)
 		p.wantMissing(p.key("new"))
 	}},
+}
+
+var spaceRules = []storeRule{
+	{name: "key beginnings", text: "keys that differ only in their beginning (user/, account/, number/, config/) are different keys", check: func(p *storeProbe) {
+		var keys []string
+		for _, suffix := range []string{"", "1", "/1"} {
+			for _, space := range spaces {
+				keys = append(keys, space+p.id+suffix)
+			}
+		}
+		p.independent(keys)
+	}},
+	{name: "many records", text: "records are stored until they are deleted, however many there are and however large they are", check: func(p *storeProbe) {
+		var all []twofa.Record
+		start := time.Now()
+		for i := 0; i < 3000 && (i < 200 || time.Since(start) < 2*time.Second); i++ {
+			size := 500
+			if i%20 == 0 {
+				size = 64 << 10
+			}
+			r := p.sized(spaces[i%len(spaces)]+p.id+strconv.Itoa(i), size)
+			p.swap("", r)
+			all = append(all, r)
+		}
+		for time.Since(start) < 200*time.Millisecond { // not the records that must not expire
+			p.wantMissing(p.key("none"))
+		}
+		p.wantSame(all, p.get(keysOf(all)...))
+		for i, r := range all {
+			if i%97 == 0 {
+				p.swap(r.Version, twofa.Record{Key: r.Key})
+				p.wantMissing(r.Key)
+			}
+		}
+	}},
+}
+
+// keptRule is checked at the end of the suite, with records from its beginning.
+var keptRule = keptRecords{name: "kept", text: "records and events are stored until they are deleted, however old they are"}
+
+type keptRecords struct{ name, text string }
+
+// start stores records and returns a function that checks that they are still
+// there.
+func (k keptRecords) start(t failer, a, b twofa.Store) (finish func(t failer)) {
+	t.Helper()
+	var (
+		p   = storeRule{text: k.text}.probe(t, a, b, spaces[0])
+		all []twofa.Record
+		es  []twofa.Event
+	)
+	for i, space := range spaces {
+		es = append(es, p.event(i))
+		all = append(all, p.sized(space+p.id, 2000), p.sized(space+p.id+"never read", 200))
+		p.swap("", all[2*i], es[i])
+		p.swap("", all[2*i+1])
+	}
+	return func(t failer) {
+		t.Helper()
+		p.failer = t
+		p.wantSame(all, p.get(keysOf(all)...))
+		if _, ok := b.(twofa.EventReader); ok {
+			p.wantEvents(twofa.EventQuery{User: p.id}, es...)
+		}
+	}
 }
 
 // wantCanceled calls Swap with a canceled context, which must return an error.

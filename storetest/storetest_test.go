@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -23,10 +24,37 @@ import (
 	"github.com/twofa-go/twofa/adapters/memstore"
 )
 
-// Each faulty store breaks the contract in one way, with a fault that has been
-// found in practice or is easy to make. The rule given must find it.
+var plantedRuns = flag.Int("storetest.runs", 1, "how often each planted store is tested")
+
+// planted is a store, or a pair of servers, with one fault that has been found in
+// practice or is easy to make. The rule must find it.
+type planted struct {
+	fault, rule string
+	a, b        twofa.Store
+}
+
+func plantedStores() []planted {
+	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes())
+}
+
+// Every planted store must be rejected in every run. To run each ten times:
+//
+//	go test -run TestAbuse_R07 -cpu 2 ./storetest -storetest.runs 10
 func TestAbuse_R07_FaultyStoresAreRejected(t *testing.T) {
-	for _, faulty := range []struct {
+	require.GreaterOrEqual(t, len(plantedStores()), 200)
+	for range *plantedRuns {
+		for _, p := range plantedStores() {
+			t.Run(p.fault, func(t *testing.T) {
+				require.Contains(t, broken(t, p.rule, p.a, p.b), "The rule: "+ruleNamed(t, p.rule).text)
+			})
+		}
+	}
+}
+
+// Each of these stores breaks the contract in one simple way.
+func plantedBasics() []planted {
+	var all []planted
+	for _, p := range []struct {
 		fault string
 		rule  string
 		store twofa.Store
@@ -303,20 +331,9 @@ func TestAbuse_R07_FaultyStoresAreRejected(t *testing.T) {
 			return s.Events(context.WithoutCancel(ctx), q)
 		}}},
 	} {
-		t.Run(faulty.fault, func(t *testing.T) {
-			runs := 1
-			if strings.HasSuffix(faulty.rule, " race") {
-				runs = 20 // one run misses a fault of a few instructions now and then
-			}
-			message := ""
-			for range runs {
-				if message = broken(t, faulty.rule, faulty.store, faulty.store); message != "" {
-					break
-				}
-			}
-			require.Contains(t, message, "The rule: "+ruleNamed(t, faulty.rule).text)
-		})
+		all = append(all, one(p.fault, p.rule, p.store))
 	}
+	return all
 }
 
 // A store that drops any field of an event must be rejected, also if a later
@@ -385,6 +402,21 @@ func TestEveryRuleCanFail(t *testing.T) {
 	}
 }
 
+// Records and events that expire while the other rules are checked are missed at
+// the end.
+func TestExpiredRecordsAreRejected(t *testing.T) {
+	for _, s := range []twofa.Store{
+		expiring(0, "", false),
+		expiring(0, "config/", false),
+		onEvents(func(es []twofa.Event) { clear(es) }),
+	} {
+		rec := &recorder{ctx: t.Context()}
+		finish := keptRule.start(rec, s, s)
+		rec.catch(func() { finish(rec) })
+		require.Contains(t, rec.message, "The rule: "+keptRule.text)
+	}
+}
+
 func TestStoreWithoutEventsPasses(t *testing.T) {
 	Run(t, func(*testing.T) twofa.Store { return struct{ twofa.Store }{memstore.New()} })
 }
@@ -413,12 +445,7 @@ func ruleNamed(t *testing.T, name string) storeRule {
 func broken(t *testing.T, rule string, a, b twofa.Store) string {
 	t.Helper()
 	r, rec := ruleNamed(t, rule), &recorder{ctx: t.Context()}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.run(rec, a, b)
-	}()
-	<-done
+	rec.catch(func() { r.run(rec, a, b) })
 	return rec.message
 }
 
@@ -427,6 +454,16 @@ func broken(t *testing.T, rule string, a, b twofa.Store) string {
 type recorder struct {
 	ctx     context.Context
 	message string
+}
+
+// catch calls f, which may fail.
+func (r *recorder) catch(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 func (r *recorder) Helper()                  {}
