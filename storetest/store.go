@@ -31,7 +31,8 @@ import (
 // The suite takes 5 to 30 seconds. It cannot delete events, so it does not test that
 // a cursor remains valid after the events around it were deleted. It cannot delay a
 // Swap between its write and its commit, and it does not wait longer than some
-// seconds for a fault. Test these yourself, see [Stores].
+// seconds for a fault. Test these yourself, see [Stores]. If a store can see a
+// transaction of the host, use [RunInTransaction] as well.
 //
 // Run the test with the race detector enabled. A store that compares and writes in
 // two steps fails with high probability, but not always. A test that fails only
@@ -69,6 +70,26 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b twofa.Store)) {
 		})
 	}
 	t.Run(keptRule.name, func(t *testing.T) { finish(t) })
+}
+
+// RunInTransaction tests a store that uses a transaction of the host if it finds one
+// in the context of a call. begin begins such a transaction and returns a context
+// with it, and a function that rolls it back.
+//
+// Such a store is allowed only if its changes do not depend on the transaction. A
+// host rolls back if a request fails, and a request with a wrong code does fail: the
+// code would never be counted. See [Stores].
+//
+// [Stores]: https://github.com/twofa-go/twofa/blob/main/docs/stores.md
+func RunInTransaction(t *testing.T, open func(t *testing.T) twofa.Store, begin func(ctx context.Context) (inTx context.Context, rollback func())) {
+	t.Helper()
+	for _, r := range transactionRules {
+		t.Run(r.name, func(t *testing.T) {
+			s := open(t)
+			p := storeRule{text: r.text}.probe(t, s, s, spaces[0])
+			r.check(p, begin)
+		})
+	}
 }
 
 // storeRule is one sentence of the contract and a check of it.
