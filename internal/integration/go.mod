@@ -10,6 +10,7 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/twofa-go/twofa v0.0.0
 	github.com/twofa-go/twofa/adapters/smtpmail v0.0.0
+	go.etcd.io/bbolt v1.5.0
 	modernc.org/sqlite v1.60.1
 )
 
