@@ -77,7 +77,15 @@ func (s *Store) events(ctx context.Context, q twofa.EventQuery) (page twofa.Even
 	if err != nil {
 		return page, err
 	}
-	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(st.query), st.args...)
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer conn.Close()
+	if err := s.dialect.checkConn(ctx, conn); err != nil {
+		return page, err
+	}
+	rows, err := conn.QueryContext(ctx, s.dialect.rebind(st.query), st.args...)
 	if err != nil {
 		return page, err
 	}

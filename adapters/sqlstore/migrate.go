@@ -65,6 +65,9 @@ func migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 		return err
 	}
 	defer conn.Close()
+	if err := dialect.checkConn(ctx, conn); err != nil {
+		return err
+	}
 	if err := lock(ctx, conn, dialect); err != nil {
 		return err
 	}

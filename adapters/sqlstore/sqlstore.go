@@ -8,7 +8,8 @@
 // A Get of up to 500 keys takes one round trip. So does a Swap without events,
 // and on PostgreSQL a Swap with events. On the other databases, a Swap with events
 // is a transaction. A Swap that finds another version than it expects takes one
-// round trip more, to distinguish a conflict from a repeat.
+// round trip more, to distinguish a conflict from a repeat. On MySQL, every Swap
+// takes one more, to check the settings of the session.
 //
 // A [Store] leaves no session state on a connection, so a pooler such as
 // PgBouncer may give each transaction another connection. Migrate on MySQL holds
@@ -23,7 +24,10 @@
 // PostgreSQL: keep synchronous_commit on. With pgx behind a pooler that does not
 // support prepared statements, add default_query_exec_mode=exec.
 //
-// MySQL and MariaDB: keep innodb_flush_log_at_trx_commit=1. Add
+// MySQL and MariaDB: keep innodb_flush_log_at_trx_commit=1. Keep autocommit=1 and
+// completion_type=NO_CHAIN, the defaults. With other values, a read stays in an open
+// transaction and shows the records as they were when it began, so all methods and
+// [Migrate] return an error. Add
 // interpolateParams=true to the DSN to save a round trip for each statement. On
 // a Galera cluster with more than one node that accepts writes, set
 // wsrep_sync_wait=7. Without its first bit, reads may be stale. Without the others,
@@ -89,7 +93,7 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 		return nil, err
 	}
 	update := writeAndInsert(statement{query: updateRecord}, statement{query: rowsQuery(1)})
-	return &Store{db, dialect, dialect.rebind(selectQuery(2)), dialect.rebind(update.query)}, nil
+	return &Store{db, dialect, dialect.rebind(dialect.selectQuery(2)), dialect.rebind(update.query)}, nil
 }
 
 // Get implements [twofa.Store]. It returns an error if a key is longer than 512
@@ -115,7 +119,7 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 	}
 	query := s.selectTwo
 	if len(keys) != 2 {
-		query = s.dialect.rebind(selectQuery(len(keys)))
+		query = s.dialect.rebind(s.dialect.selectQuery(len(keys)))
 	}
 	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -127,13 +131,23 @@ func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([
 		if err := rows.Scan(&r.Key, &r.Version, &r.Data); err != nil {
 			return nil, err
 		}
+		if r.Data == nil && s.dialect == MySQL { // the row of sessionRow
+			if err := checkSession(r.Version); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		found = append(found, r)
 	}
 	return found, rows.Err()
 }
 
-func selectQuery(keys int) string {
-	return selectRecords + "(?" + strings.Repeat(", ?", keys-1) + ")"
+func (d Dialect) selectQuery(keys int) string {
+	query := selectRecords + "(?" + strings.Repeat(", ?", keys-1) + ")"
+	if d == MySQL {
+		query += sessionRow
+	}
+	return query
 }
 
 // Swap implements [twofa.Store]. It returns an error, and changes nothing, if the
@@ -189,7 +203,7 @@ func (s *Store) changeOnConn(ctx context.Context, prev string, next twofa.Record
 		return false, err
 	}
 	defer conn.Close()
-	if err := ctx.Err(); err != nil {
+	if err := s.dialect.checkConn(ctx, conn); err != nil {
 		return false, err
 	}
 	deadline, _ := ctx.Deadline()
@@ -261,8 +275,16 @@ func changed(result sql.Result, err error) (bool, error) {
 // have stored next.Version. For a delete, it does not matter which Swap deleted
 // the record.
 func (s *Store) conflictOrRepeat(ctx context.Context, next twofa.Record) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := s.dialect.checkConn(ctx, conn); err != nil {
+		return err
+	}
 	var stored string
-	err := s.db.QueryRowContext(ctx, s.dialect.rebind(selectVersion), next.Key).Scan(&stored)
+	err = conn.QueryRowContext(ctx, s.dialect.rebind(selectVersion), next.Key).Scan(&stored)
 	switch {
 	case err != nil && !errors.Is(err, sql.ErrNoRows):
 		return err

@@ -372,9 +372,26 @@ func (c *failingConn) ExecContext(context.Context, string, []driver.NamedValue) 
 	return nil, c.err
 }
 
+// QueryContext returns the settings of a session.
+func (c *failingConn) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	return &settingsRow{}, nil
+}
+
 func (c *failingConn) Begin() (driver.Tx, error) { c.inTx = true; return c, nil }
 func (c *failingConn) Commit() error             { c.inTx = false; return c.err }
 func (c *failingConn) Rollback() error           { c.inTx = false; return nil }
+
+type settingsRow struct{ read bool }
+
+func (r *settingsRow) Columns() []string { return []string{"settings"} }
+func (r *settingsRow) Close() error      { return nil }
+func (r *settingsRow) Next(row []driver.Value) error {
+	if r.read {
+		return io.EOF
+	}
+	r.read, row[0] = true, "1 NO_CHAIN"
+	return nil
+}
 
 func (c *failingConn) Prepare(string) (driver.Stmt, error) { return nil, c.err }
 func (c *failingConn) Close() error                        { return nil }
