@@ -34,6 +34,11 @@ func Migrations(dialect Dialect) fs.FS {
 // already migrated the database, Migrate changes nothing, so that old and new
 // releases can run side by side.
 //
+// If all files have already been run, Migrate only reads. It then needs a role that
+// may SELECT from twofa_migrations, and the [Store] one that may SELECT, INSERT,
+// UPDATE and DELETE in twofa_records, and SELECT and INSERT in twofa_events. A role
+// that may create tables is needed only for a new release.
+//
 // On a Galera cluster, run it on one node only, because the lock is not
 // replicated. After an error on MySQL, some files may have been run, because
 // MySQL commits each CREATE TABLE at once. Migrate can then be called again.
@@ -68,10 +73,19 @@ func migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	if err := dialect.checkConn(ctx, conn); err != nil {
 		return err
 	}
+	files, err := fs.Glob(Migrations(dialect), "*.sql") // sorted
+	if err != nil {
+		return err
+	}
+	// An error means that there is no table yet, or that the database has another
+	// problem, which the following statements report.
+	if done, err := applied(ctx, conn); err == nil && done >= len(files) {
+		return nil
+	}
 	if err := lock(ctx, conn, dialect); err != nil {
 		return err
 	}
-	return unlock(ctx, conn, dialect, apply(ctx, conn, dialect))
+	return unlock(ctx, conn, dialect, apply(ctx, conn, dialect, files))
 }
 
 // lock waits until no other process is migrating. It begins a transaction, except
@@ -126,15 +140,11 @@ func unlock(ctx context.Context, conn *sql.Conn, dialect Dialect, err error) err
 
 // apply runs the files that have not yet been run in this database. The table
 // twofa_migrations records the others.
-func apply(ctx context.Context, conn *sql.Conn, dialect Dialect) error {
+func apply(ctx context.Context, conn *sql.Conn, dialect Dialect, files []string) error {
 	if err := exec(ctx, conn, "CREATE TABLE IF NOT EXISTS twofa_migrations (version INTEGER NOT NULL PRIMARY KEY)"); err != nil {
 		return err
 	}
-	var done int
-	if err := conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM twofa_migrations").Scan(&done); err != nil {
-		return err
-	}
-	files, err := fs.Glob(Migrations(dialect), "*.sql") // sorted
+	done, err := applied(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -146,6 +156,12 @@ func apply(ctx context.Context, conn *sql.Conn, dialect Dialect) error {
 		}
 	}
 	return nil
+}
+
+// applied returns the number of the last file that has been run.
+func applied(ctx context.Context, conn *sql.Conn) (done int, err error) {
+	err = conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM twofa_migrations").Scan(&done)
+	return done, err
 }
 
 // run runs the statements of one file one by one, because not every driver
