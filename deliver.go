@@ -53,9 +53,9 @@ type SMSSender interface {
 type Phone struct {
 	// E164 is the number in E.164, such as "+41791234567".
 	E164 string
-	// Country is the ISO 3166-1 alpha-2 code of the number's country, in upper
-	// case. It is empty if the number belongs to no country. Messages are sent
-	// only to countries in [SMSConfig.Countries].
+	// Country is the code of the number's country, in the form of
+	// [SMSConfig.Countries]. It is empty if the number belongs to no country.
+	// Messages are sent only to countries in SMSConfig.Countries.
 	Country string
 	// Mobile reports whether the number can receive text messages at an ordinary
 	// rate. Nothing is sent if it is false. An attacker who owns a premium-rate

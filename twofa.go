@@ -202,8 +202,9 @@ type SMSConfig struct {
 	// Phone parses phone numbers. It is required with Sender.
 	Phone PhoneParser
 	// Countries lists the countries that are sent text messages, as ISO 3166-1
-	// alpha-2 codes. It is required with Sender. Each country listed is one
-	// that toll fraud can use.
+	// alpha-2 codes, or as AC, TA or XK (Kosovo), which have numbering plans but
+	// no such code. It is required with Sender. Each country listed is one that
+	// toll fraud can use.
 	Countries []string
 	// WebOTPHost is the host name for which browsers may fill in a code, for
 	// example "app.example.com". If empty, messages have no WebOTP line.

@@ -1,6 +1,7 @@
 package phone_test
 
 import (
+	"context"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,8 +11,42 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
 	"github.com/twofa-go/twofa/adapters/phone"
 )
+
+// Config must accept every region that ParsePhone can return. Some, such as Kosovo,
+// have a numbering plan but no ISO 3166-1 code.
+func TestParsePhone_RegionsAreCountriesOfConfig(t *testing.T) {
+	for region := range phonenumbers.GetSupportedRegions() {
+		require.NoError(t, configured(region), region)
+	}
+	require.ErrorContains(t, configured("ZZ"), `"ZZ": must be an ISO 3166-1 alpha-2 code in upper case, or AC, TA or XK`)
+	for raw, country := range map[string]string{"+383 44 123 456": "XK", "+247 40123": "AC"} {
+		p, err := phone.Parser{}.ParsePhone(raw, "")
+		require.NoError(t, err, raw)
+		require.Equal(t, country, p.Country)
+		require.True(t, p.Mobile)
+	}
+}
+
+// configured returns the error of a Config that sends text messages to one country.
+func configured(country string) error {
+	keys, err := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
+	if err != nil {
+		return err
+	}
+	_, err = twofa.New(twofa.Config{
+		Issuer: "Acme", Store: memstore.New(), Keys: keys,
+		Directory: twofa.LookUp(func(context.Context, string) (twofa.User, error) { return twofa.User{}, nil }),
+		SMS:       twofa.SMSConfig{Sender: sender{}, Phone: phone.Parser{}, Countries: []string{country}},
+	})
+	return err
+}
+
+type sender struct{}
+
+func (sender) SendSMS(context.Context, twofa.TextMessage) error { return nil }
 
 func TestParsePhone(t *testing.T) {
 	for name, tc := range map[string]struct {

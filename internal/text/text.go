@@ -103,26 +103,28 @@ func Device(agent string) string {
 		find("an unknown system", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
 }
 
-// countries are the codes of ISO 3166-1 alpha-2. A mistyped code in a
-// configuration would otherwise never match and be noticed late.
-const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ " +
+// countries are the codes of ISO 3166-1 alpha-2, and AC (Ascension Island), TA
+// (Tristan da Cunha) and XK (Kosovo), which have numbering plans of their own. A
+// mistyped code in a configuration would otherwise never match and be noticed
+// late.
+const countries = "AC AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ " +
 	"BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM " +
 	"DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS " +
 	"GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN " +
 	"KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ " +
 	"MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM " +
 	"PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV " +
-	"SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI " +
-	"VN VU WF WS YE YT ZA ZM ZW"
+	"SX SY SZ TA TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI " +
+	"VN VU WF WS XK YE YT ZA ZM ZW"
 
-// ValidateCountry returns an error if code is not an ISO 3166-1 alpha-2 code in
-// upper case.
+// ValidateCountry returns an error if code is not the code of a country or of a
+// region with a numbering plan, in upper case.
 func ValidateCountry(code string) error {
 	switch {
 	case code == "UK":
 		return errors.New("the United Kingdom is GB")
 	case len(code) != 2 || !slices.Contains(strings.Fields(countries), code):
-		return errors.New("must be an ISO 3166-1 alpha-2 code in upper case")
+		return errors.New("must be an ISO 3166-1 alpha-2 code in upper case, or AC, TA or XK")
 	}
 	return nil
 }
