@@ -91,16 +91,49 @@ func Groups(s string) string {
 // only words from this function, because an attacker chooses the User-Agent and
 // the result is part of messages to the user.
 func Device(agent string) string {
-	find := func(unknown string, names ...string) string {
-		for i := 0; i < len(names); i += 2 {
-			if strings.Contains(agent, names[i]) {
-				return names[i+1]
-			}
+	browser := firstOf(agent, browsers)
+	if browser == "" {
+		browser = "a browser"
+		if strings.Contains(agent, "Mobile/") { // the view of an app on iOS, which names no browser
+			browser = "an app"
 		}
-		return unknown
 	}
-	return find("a browser", "Edg", "Edge", "OPR/", "Opera", "Firefox", "Firefox", "Chrome", "Chrome", "Safari", "Safari") + " on " +
-		find("an unknown system", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
+	system := firstOf(agent, systems)
+	if system == "" {
+		system = "an unknown system"
+	}
+	return browser + " on " + system
+}
+
+// firstOf returns the name of the first pair whose first part is in agent.
+func firstOf(agent string, pairs [][2]string) string {
+	for _, p := range pairs {
+		if strings.Contains(agent, p[0]) {
+			return p[1]
+		}
+	}
+	return ""
+}
+
+// browsers are words of User-Agents and names of browsers. The order matters,
+// because most browsers also name Chrome or Safari, and on iOS all of them use
+// Safari's engine.
+var browsers = [][2]string{
+	// apps that open links in a view of their own
+	{"FBAN/", "Facebook"}, {"FBAV/", "Facebook"}, {"FB_IAB/", "Facebook"}, {"Instagram", "Instagram"}, {"LinkedInApp", "LinkedIn"},
+	{"MicroMessenger/", "WeChat"}, {" Line/", "LINE"}, {"Twitter for ", "X"}, {"TwitterAndroid", "X"}, {"Snapchat", "Snapchat"},
+	{"musical_ly", "TikTok"}, {"BytedanceWebview", "TikTok"}, {"Pinterest", "Pinterest"}, {"Slack", "Slack"}, {"Teams/", "Teams"},
+	{"GSA/", "the Google app"}, {"; wv)", "an app"},
+	// browsers, with the names of their versions for iOS
+	{"Edg", "Edge"}, {"OPR/", "Opera"}, {"OPiOS/", "Opera"}, {"OPT/", "Opera"}, {"OPX/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"},
+	{"YaBrowser/", "Yandex Browser"}, {"Vivaldi/", "Vivaldi"}, {"UCBrowser/", "UC Browser"}, {"Brave/", "Brave"},
+	{"DuckDuckGo/", "DuckDuckGo"}, {"Ddg/", "DuckDuckGo"}, {"FxiOS/", "Firefox"}, {"Focus/", "Firefox"}, {"Klar/", "Firefox"}, {"Firefox", "Firefox"},
+	{"CriOS/", "Chrome"}, {"HeadlessChrome", "Chrome"}, {"Chrome", "Chrome"}, {"Safari", "Safari"},
+}
+
+var systems = [][2]string{
+	{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"iPod", "iPod"}, {"Windows", "Windows"},
+	{"Mac OS", "macOS"}, {"Macintosh", "macOS"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"},
 }
 
 // countries are the codes of ISO 3166-1 alpha-2, and AC (Ascension Island), TA
