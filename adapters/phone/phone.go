@@ -9,6 +9,8 @@ package phone
 import (
 	"errors"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
 
@@ -31,8 +33,10 @@ var ErrNumber = errors.New("phone: must be exactly one complete, valid telephone
 const maxRaw = 32
 
 // separators are the characters allowed between digits. A "+" is allowed only as
-// the first character. Other characters are rejected before the numbering plans are
-// used:
+// the first character. Before that, [ascii] removes marks that nobody sees and
+// replaces typographic spaces, hyphens and the wide "+" by their ASCII forms, because
+// numbers are pasted from contacts and web pages. Other characters are rejected
+// before the numbering plans are used:
 //
 //   - letters, as in 1-800-FLOWERS, "ext", "x", "tel:" and ";ext="
 //   - "," ";" and "#", which mean pauses, extensions and lists
@@ -40,7 +44,7 @@ const maxRaw = 32
 const separators = " -.()/"
 
 // ParsePhone implements [twofa.PhoneParser]. It converts a number as a user typed
-// it to E.164. region is the country to assume if the number has no "+", as an ISO
+// it or pasted it to E.164. region is the country to assume if the number has no "+", as an ISO
 // 3166-1 alpha-2 code in upper case such as CH. If region is empty or unknown, the
 // "+" is required. The access codes (00, 011), the trunk prefix and the leading
 // zero of Italian numbers are interpreted by the numbering plan of the region.
@@ -58,7 +62,7 @@ const separators = " -.()/"
 //
 // The result is canonical: parsing E164 again returns the same Phone.
 func (Parser) ParsePhone(raw, region string) (twofa.Phone, error) {
-	raw = strings.Trim(raw, " \t\r\n")
+	raw = strings.Trim(ascii(raw), " \t\r\n")
 	if !plain(raw) {
 		return twofa.Phone{}, ErrNumber
 	}
@@ -76,6 +80,28 @@ func (Parser) ParsePhone(raw, region string) (twofa.Phone, error) {
 		return twofa.Phone{}, ErrNumber
 	}
 	return p, nil
+}
+
+// ascii removes invisible marks, such as those for the direction of writing, and
+// replaces spaces and hyphens of typography. It does not change digits.
+func ascii(raw string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < utf8.RuneSelf:
+			return r
+		case r == '\u202e': // shows digits in another order, so it is rejected
+			return r
+		case unicode.In(r, unicode.Cf, unicode.Variation_Selector):
+			return -1
+		case unicode.Is(unicode.Zs, r):
+			return ' '
+		case unicode.Is(unicode.Pd, r), r == '\u2212': // the minus sign
+			return '-'
+		case r == '\uff0b', r == '\ufe62': // "+" of East Asian fonts
+			return '+'
+		}
+		return r
+	}, raw)
 }
 
 func read(n *phonenumbers.PhoneNumber) twofa.Phone {
