@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
+	"golang.org/x/net/idna"
 
 	"github.com/twofa-go/twofa"
 )
@@ -36,6 +37,9 @@ func (m *Mailer) compose(e twofa.Email) (message, error) {
 	}
 	if !oneLine(e.Subject) {
 		return message{}, errSubject
+	}
+	if to.Address, err = asciiDomain(to.Address); err != nil {
+		return message{}, err
 	}
 	from := m.from
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
@@ -70,6 +74,21 @@ func bareAddress(s string) (mail.Address, error) {
 		return mail.Address{}, errTo
 	}
 	return *a, nil
+}
+
+// asciiDomain returns the address with its domain in the ASCII form of IDNA
+// (RFC 5891), which every server understands. A mailbox that is not ASCII still
+// needs SMTPUTF8.
+func asciiDomain(address string) (string, error) {
+	at := strings.LastIndexByte(address, '@')
+	if ascii(address[at+1:]) {
+		return address, nil
+	}
+	domain, err := idna.Lookup.ToASCII(address[at+1:])
+	if err != nil {
+		return "", errTo
+	}
+	return address[:at+1] + domain, nil
 }
 
 // oneLine reports whether s is valid UTF-8 without line separators and control

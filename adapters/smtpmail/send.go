@@ -22,8 +22,8 @@ import (
 // error at once.
 //
 // If e.To is not one bare address or e.Subject is not one line, SendMail returns an
-// error before it connects. If e.To is not ASCII, the server must support
-// SMTPUTF8. Errors of the connection and the server are of type [*Error].
+// error before it connects. The domain of e.To is sent in the ASCII form of IDNA. If
+// the part before it is not ASCII, the server must support SMTPUTF8. Errors of the connection and the server are of type [*Error].
 func (m *Mailer) SendMail(ctx context.Context, e twofa.Email) error {
 	msg, err := m.compose(e)
 	if err != nil {
@@ -112,7 +112,7 @@ func (m *Mailer) envelope(c *smtp.Client, msg message) error {
 	// requests it bounces at the first server that does not support it.
 	plain := ascii(msg.to.Address)
 	if able, _ := c.Extension("SMTPUTF8"); !able && !plain {
-		return errors.New("the address To is not ASCII, and the server does not offer SMTPUTF8")
+		return errors.New("the mailbox of To is not ASCII, and the server does not offer SMTPUTF8")
 	}
 	c.SkipSMTPUTF8(plain)
 	sender := mail.Address{Address: m.from.Address}

@@ -164,6 +164,35 @@ func TestSendMail_NonASCIIAddress(t *testing.T) {
 	})
 }
 
+// Few servers support SMTPUTF8, but every one delivers to a domain in the ASCII form
+// of IDNA.
+func TestSendMail_NonASCIIDomain(t *testing.T) {
+	for to, want := range map[string]string{
+		"mia@bücher.example":        "mia@xn--bcher-kva.example",
+		"mia@BÜCHER.example":        "mia@xn--bcher-kva.example",
+		"mia@bu\u0308cher.example":  "mia@xn--bcher-kva.example",
+		"mia@例え.テスト":                "mia@xn--r8jz45g.xn--zckzah",
+		"mia@xn--bcher-kva.example": "mia@xn--bcher-kva.example",
+		"mia@under_score.EXAMPLE":   "mia@under_score.EXAMPLE",
+	} {
+		t.Run(to, func(t *testing.T) {
+			srv := (&server{implicit: true, offer: []string{"AUTH PLAIN"}}).start(t)
+			e := email()
+			e.To = to
+			require.NoError(t, srv.send(t, t.Context(), e))
+			require.Contains(t, srv.commands, "RCPT TO:<"+want+">")
+			require.Contains(t, srv.messages()[0], "To: <"+want+">")
+		})
+	}
+	for _, to := range []string{"mia@b\u00fccher..example", "mia@-ü.example", "mia@ü\u202e.example"} {
+		srv := (&server{}).start(t)
+		e := email()
+		e.To = to
+		require.ErrorContains(t, srv.send(t, t.Context(), e), "To: must be one bare address", to)
+		require.Empty(t, srv.verbs())
+	}
+}
+
 // Neither the login nor the message is sent before TLS is established, even if the
 // server or an attacker in front of it tries to prevent TLS.
 func TestSendMail_TLSRequired(t *testing.T) {

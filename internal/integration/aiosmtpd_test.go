@@ -80,8 +80,9 @@ func TestSMTPMail_AgainstAiosmtpd(t *testing.T) {
 			require.NoError(t, m.SendMail(t.Context(), e))
 			var got pythonMail
 			require.NoError(t, told.Decode(&got))
+			to := strings.Replace(e.To, "bücher", "xn--bcher-kva", 1)
 			require.Equal(t, pythonMail{
-				Rcpt: []string{e.To}, Sender: "login@acme.example", To: e.To, Name: "Ácme", Login: smtpUser, TLS: true,
+				Rcpt: []string{to}, Sender: "login@acme.example", To: to, Name: "Ácme", Login: smtpUser, TLS: true,
 				Subject: e.Subject, Text: e.Text, HTML: e.HTML, Type: "multipart/alternative", Defects: []string{},
 				Headers: []string{"auto-submitted", "content-type", "date", "from", "message-id", "mime-version", "subject", "to"},
 			}, got)
