@@ -95,16 +95,27 @@ func (m *Mailer) login(c *smtp.Client) error {
 	if m.cfg.Username == "" {
 		return nil
 	}
-	_, offer := c.Extension("AUTH")
-	mechanisms := strings.Fields(offer)
+	offered := mechanisms(c)
 	password := m.cfg.Password.Reveal()
 	switch {
-	case slices.Contains(mechanisms, "PLAIN"):
+	case slices.Contains(offered, "PLAIN"):
 		return c.Auth(smtp.PlainAuth("", m.cfg.Username, password, m.cfg.Host, false))
-	case slices.Contains(mechanisms, "LOGIN"):
+	case slices.Contains(offered, "LOGIN"):
 		return c.Auth(smtp.LoginAuth(m.cfg.Username, password, m.cfg.Host, false))
 	}
 	return errors.New("the server offers neither PLAIN nor LOGIN")
+}
+
+// mechanisms returns the offered mechanisms of AUTH in upper case, because they are
+// not case-sensitive (RFC 4954). Some old servers offer them after "AUTH=".
+func mechanisms(c *smtp.Client) []string {
+	_, offer := c.Extension("AUTH")
+	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
+		if first, others := c.Extension("AUTH=" + mechanism); first {
+			offer += " " + mechanism + " " + others
+		}
+	}
+	return strings.Fields(strings.ToUpper(offer))
 }
 
 func (m *Mailer) envelope(c *smtp.Client, msg message) error {

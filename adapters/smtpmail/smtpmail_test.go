@@ -136,6 +136,13 @@ func TestSendMail_LoginMechanisms(t *testing.T) {
 		}}
 		require.NoError(t, srv.start(t).send(t, t.Context(), email()))
 	})
+	for _, offer := range []string{"AUTH plain login", "AUTH Plain", "AUTH=PLAIN LOGIN", "AUTH CRAM-MD5 plain"} {
+		t.Run(offer, func(t *testing.T) {
+			srv := (&server{implicit: true, offer: []string{offer}}).start(t)
+			require.NoError(t, srv.send(t, t.Context(), email()))
+			require.Contains(t, srv.verbs(), "AUTH")
+		})
+	}
 	t.Run("no supported mechanism", func(t *testing.T) {
 		srv := (&server{implicit: true, offer: []string{"AUTH CRAM-MD5 NTLM"}}).start(t)
 		requireFailure(t, srv.send(t, t.Context(), email()), "AUTH", 0)
