@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/mail"
 	"slices"
@@ -52,7 +53,7 @@ func (m *Mailer) deliver(ctx context.Context, conn net.Conn, msg message) error 
 		{"greeting", func() (err error) { c, err = m.greet(ctx, conn); return err }},
 		{"EHLO", func() error { return c.Hello(m.cfg.HELO) }},
 		{"STARTTLS", func() error { return m.startTLS(c) }},
-		{"AUTH", func() error { return m.login(c) }},
+		{"AUTH", func() error { return m.login(ctx, c) }},
 		{"MAIL", func() error { return m.envelope(c, msg) }},
 		{"RCPT", func() error { return c.Rcpt(msg.to.String()) }},
 		{"DATA", func() error { return write(c, msg.data) }},
@@ -91,11 +92,14 @@ func (m *Mailer) startTLS(c *smtp.Client) error {
 	return c.StartTLS(m.cfg.TLSConfig)
 }
 
-func (m *Mailer) login(c *smtp.Client) error {
+func (m *Mailer) login(ctx context.Context, c *smtp.Client) error {
 	if m.cfg.Username == "" {
 		return nil
 	}
 	offered := mechanisms(c)
+	if m.cfg.Token != nil {
+		return m.loginByToken(ctx, c, offered)
+	}
 	password := m.cfg.Password.Reveal()
 	switch {
 	case slices.Contains(offered, "PLAIN"):
@@ -106,11 +110,25 @@ func (m *Mailer) login(c *smtp.Client) error {
 	return errors.New("the server offers neither PLAIN nor LOGIN")
 }
 
+func (m *Mailer) loginByToken(ctx context.Context, c *smtp.Client, offered []string) error {
+	if !slices.Contains(offered, "XOAUTH2") {
+		return errors.New("the server does not offer XOAUTH2")
+	}
+	token, err := m.cfg.Token(ctx)
+	if err != nil {
+		return fmt.Errorf("Config.Token: %w", err)
+	}
+	if strings.ContainsAny(m.cfg.Username+token.Reveal(), "\x00\x01") {
+		return errors.New("the user name or token has a character that XOAUTH2 uses to separate fields")
+	}
+	return c.Auth(smtp.XOAuth2Auth(m.cfg.Username, token.Reveal()))
+}
+
 // mechanisms returns the offered mechanisms of AUTH in upper case, because they are
 // not case-sensitive (RFC 4954). Some old servers offer them after "AUTH=".
 func mechanisms(c *smtp.Client) []string {
 	_, offer := c.Extension("AUTH")
-	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
+	for _, mechanism := range []string{"PLAIN", "LOGIN", "XOAUTH2"} {
 		if first, others := c.Extension("AUTH=" + mechanism); first {
 			offer += " " + mechanism + " " + others
 		}

@@ -10,6 +10,7 @@ package smtpmail
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -31,11 +32,17 @@ type Config struct {
 	// ImplicitTLS, to 25 with InsecurePlaintext and to 587 otherwise.
 	Port int
 
-	// Username is the name for AUTH PLAIN or AUTH LOGIN, which are used only
-	// inside TLS. If empty, mail is sent without a login.
+	// Username is the name for AUTH, which is used only inside TLS: XOAUTH2 if
+	// Token is set, and PLAIN or LOGIN otherwise. If empty, mail is sent without a
+	// login.
 	Username string
-	// Password is required with Username.
+	// Password is required with Username, unless Token is set.
 	Password twofa.Secret
+	// Token returns an OAuth 2.0 access token for Username, as Gmail and Exchange
+	// Online ask for. If nil, Password is used. It is called for each message,
+	// inside TLS, and should return the same token until shortly before its expiry.
+	// It must return when its context ends, and must be safe for concurrent use.
+	Token func(ctx context.Context) (twofa.Secret, error)
 
 	// From is the sender, as in "Acme <login@acme.example>". The address must be
 	// ASCII. Its domain is also the end of each Message-ID and the default of
@@ -107,7 +114,9 @@ func (cfg Config) check(from string) error {
 		{!hostname(cfg.Host), "Host: must be a host name or IP address without a port"}, // not quoted: a URL may contain a password
 		{cfg.Port < 1 || cfg.Port > 65535, fmt.Sprintf("Port: must be 1 to 65535, or 0 for the default, is %d", cfg.Port)},
 		{cfg.Username == "" && !cfg.Password.IsZero(), "Username: required with Password"},
-		{cfg.Username != "" && cfg.Password.IsZero(), "Password: required with Username"},
+		{cfg.Username == "" && cfg.Token != nil, "Username: required with Token"},
+		{cfg.Username != "" && cfg.Password.IsZero() && cfg.Token == nil, "Password: required with Username, unless Token is set"},
+		{!cfg.Password.IsZero() && cfg.Token != nil, "Password: not allowed with Token"},
 		{cfg.Username != "" && cfg.InsecurePlaintext, "InsecurePlaintext: not allowed with Username, because a password is sent only inside TLS"},
 		{cfg.ImplicitTLS && cfg.InsecurePlaintext, "InsecurePlaintext: not allowed with ImplicitTLS"},
 		{from == "", fmt.Sprintf("From: must be one address with an ASCII mailbox and domain, as in Acme <login@acme.example>, is %q", cfg.From)},
