@@ -22,7 +22,8 @@ type KeyRing struct{ ring func() []seal.Key }
 // environment variable: "id:key" pairs separated by commas, the sealing key
 // first. An ID is 1 to 16 letters, digits, "-" or "_", and must never be used
 // for another key. A key is 32 random bytes in Base64, in the standard or the
-// URL alphabet, as printed by `openssl rand -base64 32`. An attacker who has a
+// URL alphabet, as printed by `openssl rand -base64 32`. A key that was typed,
+// which is text or has letters of one case only, is refused. An attacker who has a
 // key can read and forge second-factor state. Keep keys out of the database and
 // out of the repository.
 func ParseKeyRing(s string) (KeyRing, error) {
@@ -38,6 +39,9 @@ func ParseKeyRing(s string) (KeyRing, error) {
 		k, err := seal.ParseKey(id, encoded)
 		if err != nil {
 			return KeyRing{}, fmt.Errorf("twofa: key %d: %w", i+1, err)
+		}
+		if seal.Typed(encoded) {
+			return KeyRing{}, fmt.Errorf("twofa: key %d: is not random: generate it, for example by openssl rand -base64 32, instead of typing it", i+1)
 		}
 		for _, other := range ring {
 			if other.ID == id || seal.Equal(string(other.Lookup), string(k.Lookup)) {

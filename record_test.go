@@ -304,10 +304,17 @@ type goldenRecord struct {
 	Data    []byte `json:"data"`
 }
 
+// goldenKeys does not use ParseKeyRing, which refuses a key that is text.
+func goldenKeys(t *testing.T, golden goldenFormat) KeyRing {
+	id, text, _ := strings.Cut(golden.Keys, ":")
+	key, err := seal.ParseKey(id, text)
+	require.NoError(t, err)
+	return KeyRing{func() []seal.Key { return []seal.Key{key} }}
+}
+
 // writeGolden writes records and tokens with a value in every field.
 func writeGolden(t *testing.T, golden goldenFormat) {
-	keys, err := ParseKeyRing(golden.Keys)
-	require.NoError(t, err)
+	keys := goldenKeys(t, golden)
 	for i, body := range goldenRecords() {
 		r, err := keys.encode(golden.Records[i].Key, body)
 		require.NoError(t, err)
@@ -332,8 +339,7 @@ func TestGolden(t *testing.T) {
 		writeGolden(t, golden)
 		return
 	}
-	keys, err := ParseKeyRing(golden.Keys)
-	require.NoError(t, err)
+	keys := goldenKeys(t, golden)
 	for i, want := range goldenRecords() {
 		r := golden.Records[i]
 		got := reflect.New(reflect.TypeOf(want).Elem()).Interface().(recordBody)

@@ -228,7 +228,7 @@ func TestReady_ReportsAConfigThatDiffers(t *testing.T) {
 func TestReady_NeedsStoreAndKeys(t *testing.T) {
 	w, store := newFault(t)
 	require.NoError(t, w.Ready(t.Context()))
-	w.cfg.Keys = ring(t, "other:ZmVkY2JhOTg3NjU0MzIxMFZVVFNSUVBPTk1MS0pJSEc=")
+	w.cfg.Keys = ring(t, "other:1RYFgyAAttEl/VVMUMnWzw0bTxA3d7P4bmkm2UOOy6c=")
 	var record *twofa.RecordError
 	require.ErrorAs(t, w.again().Ready(t.Context()), &record)
 	require.Equal(t, "config/", record.Key)
@@ -239,7 +239,7 @@ func TestReady_NeedsStoreAndKeys(t *testing.T) {
 // Keys can be rotated while Ready is called: first the new key is added at the
 // end, then it is moved to the front, then the old one is removed.
 func TestReady_WhileKeysAreRotated(t *testing.T) {
-	const one, two = "one:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY=", "two:ZmVkY2JhOTg3NjU0MzIxMFZVVFNSUVBPTk1MS0pJSEc="
+	const one, two = "one:etAuGkijuh1H6cRASVa6KZz8m+zfCbCpCRXkgM9d+PE=", "two:KtC2GuNubt7jh1Nbg7mJLTdBgSI9cexpx2l6cs13vFo="
 	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, one) })
 	require.NoError(t, w.Ready(t.Context()))
 	for _, keys := range []string{one + "," + two, two + "," + one, two} {

@@ -30,7 +30,7 @@ type world struct {
 }
 
 // keyText is the key ring of newWorld, as text for [twofa.ParseKeyRing].
-const keyText = "test1:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY="
+const keyText = "test1:Hf0c9wJ5rVq1mYx8B3sKzL7uTgE2oNaPdR6iSlCkXhM="
 
 // newWorld creates a host with every method configured. edit may change the
 // configuration before New is called.

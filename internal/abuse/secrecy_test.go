@@ -42,7 +42,7 @@ func exported(t testing.TB) map[string]any {
 	client := twofa.Client{IP: "192.0.2.7", Browser: secret, HostSession: secret}
 	w := newWorld(t)
 	cfg := w.cfg
-	keys, err := twofa.ParseKeyRing("k:" + base64.StdEncoding.EncodeToString([]byte((hush + "abcdefghijklmnop")[:32])))
+	keys, err := twofa.ParseKeyRing("k:" + base64.StdEncoding.EncodeToString([]byte((hush + "abcdefghijklmnop")[:31]+"\xff")))
 	require.NoError(t, err)
 	cfg.Keys, cfg.Store = keys, nil
 	return map[string]any{
@@ -344,7 +344,7 @@ func TestAbuse_Q02_StoreContainsNoPlainSecret(t *testing.T) {
 }
 
 func TestAbuse_Q03_KeysRotate(t *testing.T) {
-	const one, two = "one:MDEyMzQ1Njc4OWFiY2RlZkdISUpLTE1OT1BRUlNUVVY=", "two:ZmVkY2JhOTg3NjU0MzIxMFZVVFNSUVBPTk1MS0pJSEc="
+	const one, two = "one:etAuGkijuh1H6cRASVa6KZz8m+zfCbCpCRXkgM9d+PE=", "two:KtC2GuNubt7jh1Nbg7mJLTdBgSI9cexpx2l6cs13vFo="
 	ring := func(text string) twofa.KeyRing {
 		keys, err := twofa.ParseKeyRing(text)
 		require.NoError(t, err)
@@ -461,13 +461,15 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 
 func TestAbuse_Q07_WeakKeysAreRefused(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
-	good := "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTUV"))
+	good := "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTU\xff"))
 	_, err := twofa.ParseKeyRing(good)
 	require.NoError(t, err)
 	for name, text := range map[string]string{
 		"nothing": "", "no id": b64(make([]byte, 32)), "empty key": "k:", "16 bytes": "k:" + b64([]byte("0123456789abcdef")),
-		"31 bytes": "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTU")), "33 bytes": "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTUVW")),
+		"31 bytes": "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRST\xff")), "33 bytes": "k:" + b64([]byte("0123456789abcdefGHIJKLMNOPQRSTUV\xff")),
 		"zeros": "k:" + b64(make([]byte, 32)), "one word again and again": "k:" + b64([]byte(strings.Repeat("password", 4))),
+		"typed": "k:" + b64([]byte("this is a secret key for our app")), "typed as base64": "k:thisisthesecretkeyofoursecondfactorpleasekee",
+		"typed in capitals": "k:THISISTHESECRETKEYOFOURSECONDFACTORPLEASEKEE", "hex": "k:" + b64([]byte("0123456789abcdef0f1e2d3c4b5a6978")),
 		"not base64": "k:!!!!", "the same id twice": good + "," + good, "the same key twice": good + ",l" + good[1:],
 		"id with a dot": "a.b:" + good[2:], "long id": strings.Repeat("k", 17) + good[1:], "comma at the end": good + ",",
 	} {

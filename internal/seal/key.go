@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -27,8 +28,7 @@ func ParseKey(id, encoded string) (Key, error) {
 	if len(id) < 1 || len(id) > 16 || strings.Trim(id, idAlphabet) != "" {
 		return Key{}, errors.New("id must be 1 to 16 letters, digits, - or _")
 	}
-	encoded = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(encoded), "=")
-	key, err := base64.RawStdEncoding.Strict().DecodeString(encoded)
+	key, err := decodeKey(encoded)
 	if err != nil {
 		return Key{}, errors.New("key is not base64")
 	}
@@ -52,6 +52,22 @@ func distinct(key []byte) int {
 		seen[b] = true
 	}
 	return len(seen)
+}
+
+// Typed reports whether a key in Base64 was typed instead of generated: it is
+// printable ASCII, as in "this is a secret key for our app", or its Base64 has
+// letters of one case only. Of 10^9 random keys, about one is.
+func Typed(encoded string) bool {
+	if strings.ToLower(encoded) == encoded || strings.ToUpper(encoded) == encoded {
+		return true
+	}
+	key, err := decodeKey(encoded)
+	return err == nil && !slices.ContainsFunc(key, func(b byte) bool { return b < ' ' || b > '~' })
+}
+
+func decodeKey(encoded string) ([]byte, error) {
+	encoded = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(encoded), "=")
+	return base64.RawStdEncoding.Strict().DecodeString(encoded)
 }
 
 func derive(id string, key []byte) (Key, error) {
