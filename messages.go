@@ -2,9 +2,11 @@ package twofa
 
 import (
 	"html"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/twofa-go/twofa/event"
 )
@@ -46,16 +48,65 @@ func englishNotice(n NoticeEmail) Email {
 		what += " " + leftText(n.Event.Left)
 	}
 	lines := []string{what}
-	if n.Event.Detail != "" && n.Event.Actor == (EventActor{}) {
-		lines = append(lines, "It concerns: "+n.Event.Detail+".")
+	if what := concerned(n.Event); what != "" && n.Event.Actor == (EventActor{}) {
+		lines = append(lines, "It concerns: "+what+".")
 	}
 	when := "This was at " + n.Event.Time.Format("2 January 2006, 15:04 UTC")
 	if n.Event.IP != "" {
-		when += ", by " + n.Device + ", IP address " + n.Event.IP
+		when += ", by " + n.Device + fromIP(n.Event.IP)
 	}
 	lines = append(lines, when+".",
 		"If it was you, there is nothing to do. If not: sign in at "+n.Issuer+", change your password, look through your security settings, and tell "+n.Issuer+"'s support.")
 	return newEmail("Security notice from "+n.Issuer, lines, "", "")
+}
+
+// factorKinds are the kinds of factors that have a name.
+var factorKinds = map[Method]string{TOTP: "Authenticator app", SMS: "Phone"}
+
+// concerned returns what a notice is about: the kind of the factor and its name.
+// An attacker may have chosen the name, to put a link or a text into a mail from the
+// product. Therefore at most 40 letters and digits of it are quoted, without
+// the characters that mail programs turn into a link.
+func concerned(e Event) string {
+	kind, name := factorKinds[e.Method], lettersAndDigits(e.Detail, 40)
+	switch {
+	case kind == "" || name == "":
+		return kind + name
+	case name == kind:
+		return kind
+	}
+	return kind + ` with the name "` + name + `"`
+}
+
+// lettersAndDigits returns the first n letters and digits of s, with one space in
+// the place of other characters between them.
+func lettersAndDigits(s string, n int) string {
+	var b strings.Builder
+	space := false
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			space = b.Len() > 0
+			continue
+		}
+		if n--; n < 0 {
+			break
+		}
+		if space {
+			b.WriteByte(' ')
+		}
+		space = false
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// fromIP returns the end of a sentence with an IP address. It is empty if ip is
+// something else, because a client may have chosen the text.
+func fromIP(ip string) string {
+	if _, err := netip.ParseAddr(ip); err != nil {
+		return ""
+	}
+	return ", IP address " + ip
 }
 
 // newEmail formats lines as paragraphs of text and of HTML. In HTML, a line
@@ -105,7 +156,7 @@ func englishLink(l LinkEmail) Email {
 		"To go on, open it in the same browser:",
 		l.URL.Reveal(),
 		"It works once, for " + minutes(l.Valid) + ", and only in that browser.",
-		"Asked for at " + l.Time.Format("2 January 2006, 15:04 UTC") + " by " + l.Device + ", IP address " + l.IP + ".",
+		"Asked for at " + l.Time.Format("2 January 2006, 15:04 UTC") + " by " + l.Device + fromIP(l.IP) + ".",
 		"If that was not you: do not open the link. Somebody got as far as this, so change your password at " + l.Issuer + " now.",
 	}, l.URL.Reveal(), subject)
 }
