@@ -3,6 +3,7 @@ package twofa
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -164,32 +165,40 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 		m.publish(ctx, e)
 	}
 	for _, out := range s.deferredTexts {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
-		if err := m.deliver(ctx, out); err != nil {
+		if err := afterwards(ctx, func(ctx context.Context) error { return m.deliver(ctx, out) }); err != nil {
 			m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", out.user, "error", err)
 		}
-		cancel()
 	}
 }
 
 func (m *Manager) publish(ctx context.Context, e Event) {
 	if m.cfg.OnEvent != nil {
-		if err := recoverPanic(func() error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
+		if err := afterwards(ctx, func(ctx context.Context) error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
 		}
 	}
 	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
-	defer cancel()
 	if err := recoverPanic(func() error { return m.mailNotice(ctx, e) }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
 	}
 }
 
+// afterwards calls a function of the host after a change has been stored. Its
+// context has a timeout of its own, because a client that hangs up must not
+// suppress an event or a notice.
+func afterwards(ctx context.Context, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
+	defer cancel()
+	return recoverPanic(func() error { return f(ctx) })
+}
+
+// mailNotice mails a notice to each address of the user. Each has a timeout of its
+// own, so that a server that hangs for one address does not suppress the others.
 func (m *Manager) mailNotice(ctx context.Context, e Event) error {
-	u, err := m.find(ctx, e.User)
+	var u User
+	err := afterwards(ctx, func(ctx context.Context) (err error) { u, err = m.find(ctx, e.User); return err })
 	if err != nil {
 		return err
 	}
@@ -200,9 +209,8 @@ func (m *Manager) mailNotice(ctx context.Context, e Event) error {
 	mail.Subject = text.Clean(mail.Subject, 200)
 	for _, to := range u.Emails {
 		mail.To = to
-		if failed := m.cfg.Mail.Mailer.SendMail(ctx, mail); failed != nil {
-			err = failed
-		}
+		failed := afterwards(ctx, func(ctx context.Context) error { return m.cfg.Mail.Mailer.SendMail(ctx, mail) })
+		err = errors.Join(err, failed)
 	}
 	return err
 }

@@ -39,7 +39,7 @@ const (
 // still return the one before.
 const directoryLag = time.Minute
 
-const noticeTimeout = 5 * time.Second // for all notices of one event
+const noticeTimeout = 5 * time.Second // for Config.OnEvent, and for a notice to one address
 
 // issueSlack is how far ahead a time of issue may be, because the clocks of
 // servers differ. It extends no lifetime, because lifetimes count from the time

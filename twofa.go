@@ -137,7 +137,8 @@ type Config struct {
 	AllowSend func(ctx context.Context, s SendRequest) error
 
 	// OnEvent, if not nil, is called with each event after it has been stored,
-	// while the request waits. It must not block for long.
+	// while the request waits. Its context ends after 5 seconds, not with the
+	// request. It must not block for long.
 	OnEvent func(ctx context.Context, e Event)
 	// Now is the clock. If nil, it defaults to time.Now. The clocks of servers
 	// may differ by up to a minute.
@@ -163,9 +164,8 @@ type RecoveryConfig struct {
 type MailConfig struct {
 	// Mailer sends links and notices. If nil, no mail is sent. It is called
 	// while the request waits. For a link, the deadline is that of the caller's
-	// context, or 20 seconds if there is none. All notices of one event
-	// together have 5 seconds. If yours can be slow, it should hand messages
-	// over to a queue.
+	// context, or 20 seconds if there is none. A notice to one address has 5
+	// seconds. If yours can be slow, it should hand messages over to a queue.
 	Mailer Mailer
 	// LinkURL returns the address of the page that a link opens, with the token
 	// in it. The address must be https, or http on localhost. Take it from

@@ -1,9 +1,11 @@
 package abuse
 
 import (
+	"context"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -70,4 +72,67 @@ func TestLinkMail_QuotesNoAddressThatIsNotOne(t *testing.T) {
 		require.NotContains(t, text, "evil")
 		w.clock.Add(time.Hour)
 	}
+}
+
+// A client that hangs up after its change was stored does not suppress the event.
+func TestOnEvent_HasAContextOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			hangUp = func() {}
+			seen   []string
+		)
+		w := newWorld(t, func(c *twofa.Config) {
+			c.OnEvent = func(ctx context.Context, e twofa.Event) {
+				hangUp()
+				deadline, ok := ctx.Deadline()
+				require.True(t, ok)
+				require.Equal(t, 5*time.Second, time.Until(deadline))
+				require.NoError(t, ctx.Err())
+				seen = append(seen, e.Type)
+				<-ctx.Done() // the next event still has 5 seconds
+			}
+		})
+		w.enrolled("ada")
+		seen = nil
+		for range 2 {
+			ctx, cancel := context.WithCancel(t.Context())
+			hangUp = cancel
+			require.NoError(t, w.User(twofa.AsHost("test"), "ada").Revoke(ctx))
+			cancel()
+		}
+		require.Len(t, seen, 2)
+	})
+}
+
+// A mail server that hangs for one address does not use up the time of the others.
+func TestNotices_EachAddressHasATimeoutOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowMailer{slow: "ada@example.com"}
+		w := newWorld(t, func(c *twofa.Config) { c.Mail.Mailer, c.Mail.NoticeEmail = s, nil })
+		w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"ada@example.com", "ada@example.org", "ada@example.net"} })
+		ada := w.enrolled("ada")
+		s.sent = nil
+		began := time.Now()
+		require.NoError(t, w.User(twofa.AsHost("test"), ada.id).Revoke(t.Context()))
+		require.Equal(t, 5*time.Second, time.Since(began))
+		require.Equal(t, []string{"ada@example.org", "ada@example.net"}, s.sent)
+	})
+}
+
+// slowMailer hangs for one address.
+type slowMailer struct {
+	slow string
+	sent []string
+}
+
+func (m *slowMailer) SendMail(ctx context.Context, mail twofa.Email) error {
+	if mail.To == m.slow {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.sent = append(m.sent, mail.To)
+	return nil
 }
