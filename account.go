@@ -164,7 +164,7 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 		return notAllowed("only AsHost may replace a policy without its version")
 	}
 	var conflict error
-	err := a.m.retryOnConflict(ctx, func() error {
+	err := a.m.retryOnConflict(ctx, nil, func() error {
 		r, stored, err := a.read(ctx)
 		unreadable := err != nil
 		if unreadable && (ifVersion != Overwrite || r.Version == "") {

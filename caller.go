@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
@@ -51,7 +50,7 @@ func (m *Manager) openSession(c Caller) (ticket, error) {
 // readSession opens a session. The error says whether another server might read
 // it.
 func (m *Manager) readSession(session Session) (ticket, *DeniedError) {
-	t, err := m.cfg.Keys.openTicket(session.Secret, m.now(), forSession)
+	t, err := m.openTicket(session.Secret, forSession)
 	switch {
 	case err == nil:
 		return t, nil
@@ -66,7 +65,7 @@ func (m *Manager) readSession(session Session) (ticket, *DeniedError) {
 // newer proof. It belongs to the account that it was issued for; a session is
 // used in c.Account.
 func (m *Manager) openCaller(c Caller) (ticket, error) {
-	t, err := m.cfg.Keys.openTicket(c.Challenge.Secret, m.now(), forEnroll)
+	t, err := m.openTicket(c.Challenge.Secret, forEnroll)
 	if err != nil || !t.isFrom(c.Client) {
 		return m.openSession(c)
 	}
@@ -199,7 +198,7 @@ func (s *userTx) checkCurrent(t ticket, u User) error {
 
 // openChallenge opens a challenge of a client.
 func (m *Manager) openChallenge(c Client, ch Challenge, purposes ...purpose) (ticket, error) {
-	t, err := m.cfg.Keys.openTicket(ch.Secret, m.now(), purposes...)
+	t, err := m.openTicket(ch.Secret, purposes...)
 	if err != nil || !t.isFrom(c) {
 		return ticket{}, ErrExpired
 	}
@@ -257,31 +256,4 @@ func (s *userTx) offeredMethods(u User, t ticket) ([]Method, error) {
 		return nil, ErrExpired
 	}
 	return v.methods, nil
-}
-
-// acceptedFor returns the methods that the user can prove and the action
-// accepts. mail is whether the user has an address.
-func (s *userTx) acceptedFor(t ticket, action string, mail bool) ([]Method, error) {
-	r := s.policy.Rule(action)
-	fallback := s.policy.Fallback
-	if action == ActionFactors {
-		fallback = nil // all accounts share the factors that it changes
-		if len(s.Factors) == 0 {
-			return s.firstEnrollment(t, mail)
-		}
-	}
-	f := s.facts(ticket{}, mail)
-	accepted := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
-	methods := without(accepted, f.unchecked...)
-	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
-		methods = append(methods, RecoveryCode)
-	}
-	switch {
-	case len(methods) > 0:
-	case len(accepted) > 0 || f.hasUnknown():
-		return nil, unavailable("factor", errUnchecked)
-	default:
-		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: action, Methods: r.Methods, MaxAge: r.MaxAge}
-	}
-	return methods, nil
 }

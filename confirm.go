@@ -6,6 +6,7 @@ import (
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Confirm checks the first code of a pending enrollment. For a phone,
@@ -21,29 +22,54 @@ import (
 //
 // Errors:
 //   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]
-//   - [ErrExpired] if this session has no pending enrollment: five wrong codes
-//     or 10 minutes have ended it, another session started it, or the factor to
-//     be replaced was removed
+//   - [ErrExpired] if this session has no pending enrollment in this browser:
+//     five wrong codes or too much time have ended it (see
+//     [Lifetimes.Enrollment]), another session or browser started it, or the
+//     factor to be replaced was removed
 //   - [*DeniedError] if the session or challenge is invalid or not enough
-//   - [ErrNotAllowed] if the user must not enter the account
+//   - [ErrNotAllowed] if the user must not enter the account, or if the
+//     enrollment is one of recovery codes, which have no code to confirm
 //   - [ErrUnavailable]
+//
+// A last step that is repeated within ten seconds gets the same answer again, as
+// at [Manager.Verify].
 func (m *Manager) Confirm(ctx context.Context, c Caller, code string) (Result, error) {
-	return m.advanceEnrollment(ctx, c, func(s *userTx, t ticket) error {
-		if s.Pending.Confirmed {
+	ctx, cancel := uncancelable(ctx)
+	defer cancel()
+	return m.advanceEnrollment(ctx, c, "code "+code, func(s *userTx, t ticket, proof string) error {
+		p := s.Pending
+		switch {
+		case p.Method == RecoveryCode:
+			return ErrNotAllowed // there is no code to confirm
+		case p.Confirmed && seal.Equal(p.Proof, proof):
 			return errUnchanged
+		case p.Confirmed:
+			return &codeError{left: maxConfirmations - p.Fails}
+		case !s.canConfirm(code):
+			return &codeError{left: maxConfirmations - p.Fails, malformed: true}
 		}
 		err := s.checkPendingCode(c, code)
 		if err == nil {
-			s.Pending.Confirmed = true
+			p.Confirmed, p.Proof = true, proof
 			return nil
 		}
-		s.Pending.Fails++
-		s.emit(Event{Type: event.Failed, Method: s.Pending.Method, Session: t.sessionID, Detail: "enrollment"})
-		if s.Pending.Fails >= maxConfirmations {
+		p.Fails++
+		s.emit(Event{Type: event.Failed, Method: p.Method, Session: t.sessionID, Detail: "enrollment"})
+		if p.Fails >= maxConfirmations {
 			s.Pending = nil
 		}
 		return keep(err)
 	})
+}
+
+// canConfirm reports whether text has the form of a code of the pending factor.
+func (s *userTx) canConfirm(code string) bool {
+	digits := textDigits
+	if s.Pending.Method == TOTP {
+		digits = s.Pending.App.Digits
+	}
+	_, ok := text.Digits(code, digits)
+	return ok
 }
 
 func (s *userTx) checkPendingCode(c Caller, code string) error {
@@ -73,32 +99,71 @@ func (s *userTx) checkPendingCode(c Caller, code string) error {
 // Errors: [ErrExpired] if this session has no pending enrollment. Otherwise the
 // errors are those of Confirm, except [ErrInvalidCode].
 func (m *Manager) SaveCodes(ctx context.Context, c Caller) (Result, error) {
-	return m.advanceEnrollment(ctx, c, func(s *userTx, _ ticket) error {
+	return m.advanceEnrollment(ctx, c, "saved", func(s *userTx, _ ticket, _ string) error {
 		s.Pending.Saved = true
 		return nil
 	})
 }
 
 // advanceEnrollment runs a step of the pending enrollment and activates it if
-// that was the last step.
-func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, step func(*userTx, ticket) error) (Result, error) {
+// that was the last step. The last step gets its answer again for replayTTL; any
+// other can be repeated anyway.
+func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, input string, step func(s *userTx, t ticket, proof string) error) (Result, error) {
+	t, err := m.openCaller(c)
+	if err != nil {
+		return Result{}, err
+	}
+	// A session has one pending enrollment, and its code is used up.
+	proof := string(seal.KeyedHash([]byte(t.sessionID), "enrollment", input))
+	id := t.sessionID[:min(len(t.sessionID), spentIDLen)]
 	var login Result
-	err := m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
+		if a := s.answerTo(id, proof); a != nil {
+			login, err = s.repeatActivation(*a, u, t, c)
+			return cmp.Or(err, errUnchanged)
+		}
+		if err := s.guardCaller(t, u); err != nil {
+			return err
+		}
 		if err := s.checkPending(t); err != nil {
 			return err
 		}
-		err := step(s, t)
+		err := step(s, t, proof)
 		if err != nil && err != errUnchanged {
+			s.keepFailure(id, proof, err)
 			return err
 		}
-		if !s.Pending.Confirmed || !s.Pending.Saved {
-			login = Result{Next: NextEnroll, Challenge: c.Challenge}
+		if p := s.Pending; !p.Confirmed || !p.Saved {
+			s.renewPending()
+			login = Result{Next: NextEnroll, Challenge: s.renewChallenge(t, c)}
+			return nil
+		}
+		method, elevate := s.Pending.Method, s.Pending.Elevate
+		if login, err = s.activate(u, t, c); err != nil {
 			return err
 		}
-		login, err = s.activate(u, t, c)
-		return err
+		s.keepAnswer(answer{ID: id, Proof: proof, SessionID: t.sessionID, Method: method, Elevate: elevate})
+		return nil
 	})
 	return resultOrError(login, err)
+}
+
+// repeatActivation gives the answer to the last step of an enrollment again, as
+// of then.
+func (s *userTx) repeatActivation(a answer, u User, t ticket, c Caller) (Result, error) {
+	changed, err := s.stampChanged(u)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case changed:
+		return Result{}, ErrExpired
+	case a.SessionID == "":
+		return Result{}, a.failure(s.now)
+	case a.Method == RecoveryCode:
+		return Result{Next: NextDone, Session: c.Session}, nil
+	}
+	s.now = a.At
+	return s.resultOfActivation(u, t, a.Method, a.Elevate)
 }
 
 // activate makes the pending enrollment active, in the same write as everything
@@ -106,6 +171,9 @@ func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, step func(*us
 func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 	p := s.Pending
 	if len(p.Codes) > 0 {
+		if s.Codes != nil {
+			s.CodesReplaced = s.now
+		}
 		s.Codes = s.newCodeSet(p.Codes)
 		s.resetCounters(RecoveryCode)
 		alone := p.Method == RecoveryCode // otherwise the notice of the factor is enough
@@ -115,14 +183,25 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 		s.Pending = nil
 		return Result{Next: NextDone, Session: c.Session}, nil
 	}
+	if len(s.Factors) == 0 && !t.hasFirstFactor(firstFactor.ofPerson) && !t.hasProven(EmailLink) {
+		return Result{}, notAllowed("the first factor of user %q needs a first factor of their own", s.user)
+	}
 	if err := s.installFactor(t); err != nil {
 		return Result{}, err
 	}
 	s.newEpoch(t.sessionID)
-	t = s.carry(t).withProof(provenMethod{method: p.Method, at: s.now})
-	login := Result{Next: NextDone}
 	if t.purpose == forEnroll {
 		s.spend(t)
+	}
+	return s.resultOfActivation(u, t, p.Method, p.Elevate)
+}
+
+// resultOfActivation returns the next step after an enrollment has become
+// active. Its first code is a proof.
+func (s *userTx) resultOfActivation(u User, t ticket, m Method, elevate bool) (Result, error) {
+	t = s.carry(t).withProof(provenMethod{method: m, at: s.now, elevate: elevate})
+	login := Result{Next: NextDone}
+	if t.purpose == forEnroll {
 		var err error
 		if login, err = s.nextStep(u, t); err != nil {
 			return Result{}, err
@@ -131,7 +210,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 		login.Session = s.issueSession(t)
 	}
 	if login.Next == NextDone {
-		login.Browser = s.markKnown(p.Method, false, cmp.Or(t.id, seal.NewID()))
+		login.Browser = s.markKnown(m, false, cmp.Or(t.id, seal.NewID()))
 	}
 	return login, nil
 }
@@ -159,6 +238,7 @@ func (s *userTx) installFactor(t ticket) error {
 		s.Factors[i], e.Type, e.Detail = f, event.Replaced, f.Name
 	}
 	s.resetCounters(f.Method)
+	s.Reset = nil
 	s.emit(e)
 	return nil
 }

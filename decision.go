@@ -9,7 +9,17 @@ type facts struct {
 	has       []Method // methods that the user can prove (EmailLink with any address), except RecoveryCode
 	unchecked []Method // those of has that this process cannot check: of a newer release, or without a gateway here
 	codes     bool     // whether unused recovery codes are left
+	reset     linkAfterReset
 }
+
+// linkAfterReset is what a reset says about the link before the next enrollment.
+type linkAfterReset int
+
+const (
+	noReset    linkAfterReset = iota // the policy decides
+	linkNeeded                       // a link is needed, whatever the policy says
+	linkSpared                       // somebody verified the user's identity a short time ago
+)
 
 // policyResult is what a policy requires next, given the facts.
 type policyResult struct {
@@ -61,7 +71,7 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 	// the strongest proof available. Otherwise a stolen password alone would be
 	// enough to enroll a factor, or to sign in as a user who enrolled one
 	// without being required to.
-	needsLink := p.Required && (!p.EnrollWithoutLink || f.enrollsByLink())
+	needsLink := p.Required && f.needsLink(p)
 	m, ok := strongestOf(f.has)
 	switch {
 	case ok && (m != EmailLink || needsLink) && !f.ticket.hasProven(m, RecoveryCode):
@@ -74,9 +84,17 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 	return policyResult{next: NextDone}
 }
 
-// enrollsByLink reports whether only an email link lets the user enroll the
-// first factor, whatever the policy: the first factors are not the person's own.
-func (f facts) enrollsByLink() bool { return !f.ticket.hasFirstFactor(firstFactor.ofPerson) }
+// needsLink reports whether an email link must precede the enrollment of the
+// first factor.
+func (f facts) needsLink(p Policy) bool {
+	switch {
+	case !f.ticket.hasFirstFactor(firstFactor.ofPerson), f.reset == linkNeeded:
+		return true
+	case f.reset == linkSpared:
+		return false
+	}
+	return !p.EnrollWithoutLink
+}
 
 // hasUnknown reports whether the user has a factor of a newer release, which
 // the policy may accept.

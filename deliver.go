@@ -25,9 +25,10 @@ type Email struct {
 // tested with storetest.RunMailer.
 type Mailer interface {
 	// SendMail returns nil if the message was accepted for delivery, and an
-	// error if it was not or if the outcome is unknown. It must return when ctx
-	// ends, must not send a message again that may have been accepted, and must
-	// be safe for concurrent use. It must refuse line breaks in To and Subject,
+	// error if it was not or if the outcome is unknown. If the address can never
+	// receive messages, the error wraps [ErrUndeliverable]. It must return when
+	// ctx ends, must not send a message again that may have been accepted, and
+	// must be safe for concurrent use. It must refuse line breaks in To and Subject,
 	// because an attacker may have chosen the text, and a line break could add
 	// headers or recipients.
 	SendMail(ctx context.Context, m Email) error
@@ -44,9 +45,10 @@ type TextMessage struct {
 // with storetest.RunSMSSender.
 type SMSSender interface {
 	// SendSMS returns nil if the message was accepted for delivery, and an
-	// error if it was not or if the outcome is unknown. It must return when ctx
-	// ends, must not send a message again that may have been accepted, and must
-	// be safe for concurrent use.
+	// error if it was not or if the outcome is unknown. If the number can never
+	// receive text messages, the error wraps [ErrUndeliverable]. It must return
+	// when ctx ends, must not send a message again that may have been accepted,
+	// and must be safe for concurrent use.
 	SendSMS(ctx context.Context, m TextMessage) error
 }
 
@@ -121,7 +123,10 @@ func (m *Manager) deliver(ctx context.Context, out pendingMessage) error {
 		}
 		return m.cfg.Mail.Mailer.SendMail(ctx, *out.email)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrUndeliverable):
+		return err
+	case err != nil:
 		return unavailable("sending the message", err)
 	}
 	return nil
@@ -142,7 +147,7 @@ func recoverPanic(f func() error) (err error) {
 // otherwise flood one phone.
 func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) error {
 	key := "number/" + hex.EncodeToString(seal.KeyedHash(m.cfg.Keys.all()[0].Lookup, p.E164)) + string(b)
-	return m.retryOnConflict(ctx, func() error {
+	return m.retryOnConflict(ctx, nil, func() error {
 		var b numberRecord
 		old, err := m.get(ctx, key, &b)
 		if err != nil {

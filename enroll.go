@@ -59,12 +59,13 @@ type Enrollment struct {
 	Confirmed bool
 	// Saved reports whether [Manager.SaveCodes] was called or Codes is empty.
 	Saved bool
-	// Expires is the time at which the enrollment is discarded, 10 minutes
-	// after its start.
+	// Expires is the time at which the enrollment is discarded if there is no
+	// further step; see [Lifetimes.Enrollment].
 	Expires time.Time
-	// Challenge must be passed to [Manager.Confirm] as [Caller.Challenge], for
-	// SMS. It replaces the challenge that led to enrollment, if there was one.
-	// It is returned only by Enroll and is empty for other methods.
+	// Challenge, if not empty, must be passed to the next step as
+	// [Caller.Challenge]. It replaces the challenge that led to enrollment, if
+	// there was one. It is returned only by Enroll, and is set for SMS and for
+	// an enrollment that a policy requires.
 	Challenge Challenge
 }
 
@@ -90,6 +91,7 @@ type Enrollment struct {
 //   - [ErrNotEnrolled] if the user has no factor with the ID Replaces, or asks
 //     for recovery codes without having a factor
 //   - [ErrLocked] if text messages were requested too often; see [RetryAfter]
+//   - [ErrUndeliverable] if the number cannot receive text messages
 //   - [ErrUnavailable]
 func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
 	e.Method = cmp.Or(e.Method, TOTP)
@@ -106,6 +108,9 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 			p.App = m.cfg.TOTP.newParams()
 		}
 		started = s.describePending(u)
+		if t.purpose == forEnroll {
+			started.Challenge = s.renewChallenge(t, c)
+		}
 		return nil
 	})
 	if err != nil {
@@ -117,12 +122,32 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 // newPending replaces the pending enrollment. It generates recovery codes if
 // the user has none left or asks for new ones.
 func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
-	s.Pending = &pendingEnrollment{FactorID: seal.NewID(), SessionID: t.sessionID, Method: e.Method, Name: text.Clean(e.Name, maxName), Replaces: e.Replaces,
-		Confirmed: e.Method == RecoveryCode, Saved: true, Expires: s.now.add(pendingTTL)}
+	_, recovered := t.provenAt(RecoveryCode)
+	s.Pending = &pendingEnrollment{FactorID: seal.NewID(), SessionID: t.sessionID, Browser: browserHash(s.client.Browser), Method: e.Method,
+		Name: text.Clean(e.Name, maxName), Replaces: e.Replaces, Confirmed: e.Method == RecoveryCode, Saved: true, Elevate: !recovered && s.Reset == nil,
+		Ends: s.now.add(maxEnrollment)}
+	s.renewPending()
+	s.emit(Event{Type: event.EnrollmentStarted, Method: e.Method, Session: t.sessionID})
 	if n := s.m.cfg.Recovery.Codes; n > 0 && (e.Method == RecoveryCode || s.codesLeft() == 0) {
 		s.Pending.Codes, s.Pending.Saved = newRecoveryCodes(n), false
 	}
 	return s.Pending
+}
+
+// renewPending gives the user time for the next step of an enrollment.
+func (s *userTx) renewPending() {
+	s.Pending.Expires = min(s.now.add(s.m.cfg.Lifetimes.Enrollment), s.Pending.Ends)
+}
+
+// renewChallenge returns the enrollment challenge for the next step, if the
+// enrollment has one, and otherwise that of the caller. It has the same ID as
+// the ones before, which remain valid.
+func (s *userTx) renewChallenge(t ticket, c Caller) Challenge {
+	if t.purpose != forEnroll {
+		return c.Challenge
+	}
+	t.expires = s.Pending.Expires
+	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
 
 func (s *userTx) mayEnroll(t ticket, u User, e EnrollRequest) error {
@@ -168,6 +193,7 @@ func (s *userTx) mayEnroll(t ticket, u User, e EnrollRequest) error {
 // the way to a required enrollment.
 func (s *userTx) mayReenroll(t ticket) bool {
 	at, ok := t.provenAt(RecoveryCode)
+	ok = ok && at > s.CodesReplaced // new codes end what the old ones opened
 	if !ok && t.purpose == forEnroll && len(t.proven) > 0 {
 		at, ok = t.proven[0].at, true
 	}
@@ -175,8 +201,9 @@ func (s *userTx) mayReenroll(t ticket) bool {
 }
 
 // PendingEnrollment returns the pending enrollment of the caller's session, to
-// show it again. It needs no fresh proof and changes nothing, so an attacker
-// who has the session can read the secrets of a pending enrollment as well.
+// show it again. It needs no fresh proof and changes nothing. It works only in
+// the browser in which the enrollment was started; if c.Client.Browser is empty,
+// an attacker who has the session can read the secrets as well.
 //
 // Errors: [ErrExpired] if this session has no pending enrollment,
 // [*DeniedError], [ErrNotAllowed], [ErrUnavailable].
@@ -191,11 +218,13 @@ func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, 
 	return s.describePending(u), nil
 }
 
-// checkPending returns ErrExpired if the session has no pending enrollment. No
-// other session may complete it, because an attacker who started it knows its
-// key.
+// checkPending returns ErrExpired if the session has no pending enrollment in
+// this browser. No other session may complete it, because an attacker who
+// started it knows its key, and no other browser may see it, because a copied
+// session would be enough to read its secrets.
 func (s *userTx) checkPending(t ticket) error {
-	if s.Pending == nil || s.Pending.SessionID != t.sessionID || s.now >= s.Pending.Expires {
+	if s.Pending == nil || s.Pending.SessionID != t.sessionID || !seal.Equal(s.Pending.Browser, browserHash(s.client.Browser)) ||
+		!s.Pending.Expires.isAhead(maxEnrollment, s.now) {
 		return ErrExpired
 	}
 	if p := s.Pending; p.Method == TOTP && !p.App.known() || !slices.Contains([]Method{TOTP, SMS, RecoveryCode}, p.Method) {
@@ -209,7 +238,7 @@ func (s *userTx) describePending(u User) Enrollment {
 	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
 	switch p.Method {
 	case TOTP:
-		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, p.App)), NewSecret(text.Groups(p.App.typedKey()))
+		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, s.labelSuffix(), p.App)), NewSecret(text.Groups(p.App.typedKey()))
 	case SMS:
 		e.Phone = text.MaskPhone(p.Phone)
 	}
@@ -217,9 +246,24 @@ func (s *userTx) describePending(u User) Enrollment {
 	return e
 }
 
-// enrollPhone starts the enrollment of a phone. The text message is counted
-// before it is sent. Only the returned challenge can confirm the number,
-// because it contains the key of the code's hash.
+// labelSuffix returns what tells the new entry in an authenticator app from
+// those of this user that may be there already: the name that the user chose, or
+// the time. Apps that key entries by their label would otherwise overwrite the
+// old one before the new one is confirmed.
+func (s *userTx) labelSuffix() string {
+	switch {
+	case s.Pending.Name != "":
+		return s.Pending.Name
+	case slices.ContainsFunc(s.Factors, func(f factor) bool { return f.Method == TOTP }):
+		return s.Pending.Ends.add(-maxEnrollment).time().Format("2006-01-02 15:04")
+	}
+	return ""
+}
+
+// enrollPhone starts the enrollment of a phone, or sends another code for the
+// same one. The text message is counted before it is sent. Only the returned
+// challenge can confirm the number by it, because it contains the key of the
+// code's hash.
 func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
 	phone, err := m.cfg.destination(e.Phone, e.Region)
 	if err != nil {
@@ -234,25 +278,28 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 		if err := s.reserveUserSend(SMS, confirmBucket); err != nil {
 			return err
 		}
-		p := s.newPending(t, e)
-		p.Phone = phone.E164
+		if p := s.Pending; p == nil || s.checkPending(t) != nil || p.Method != SMS || p.Phone != phone.E164 || p.Replaces != e.Replaces || p.Confirmed {
+			s.newPending(t, e).Phone = phone.E164
+			s.voidMessages(confirmBucket) // they confirm nothing any more
+		}
+		s.renewPending()
+		p := s.Pending
 		if t.purpose == forSession {
-			t.purpose, t.id, t.expires = forPhone, seal.NewID(), p.Expires
+			t.purpose, t.id = forPhone, seal.NewID()
 			t.bindTo(c.Client)
 		}
+		t.expires = p.Expires
 		x := message{ID: seal.NewID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID, SessionID: t.sessionID}
 		t.messageID, t.messageMethod = x.ID, SMS
 		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
-		out.user, out.account, out.mask = s.user, s.account, x.Mask
-		s.voidMessages(confirmBucket)
-		s.Messages = append(s.Messages, x)
+		out = s.addMessage(x, out)
 		s.emit(Event{Type: event.Sent, Method: SMS, Session: t.sessionID, Detail: "to confirm " + x.Mask})
 		started = s.describePending(u)
 		started.Challenge = Challenge{m.cfg.Keys.sealTicket(t)}
 		return nil
 	})
 	if err == nil {
-		err = m.deliver(ctx, out)
+		err = m.handOver(ctx, c.Client, out)
 	}
 	if err != nil {
 		return Enrollment{}, err
@@ -263,7 +310,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 // confirmsPhone reports whether the code is the one texted to the pending
 // number, and uses it up if so.
 func (s *userTx) confirmsPhone(c Caller, code string) bool {
-	t, err := s.m.cfg.Keys.openTicket(c.Challenge.Secret, s.now, forPhone, forEnroll)
+	t, err := s.m.openTicket(c.Challenge.Secret, forPhone, forEnroll)
 	if err != nil || !t.isFrom(c.Client) {
 		return false
 	}
@@ -272,7 +319,7 @@ func (s *userTx) confirmsPhone(c Caller, code string) bool {
 	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !seal.Equal(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
 		return false
 	}
-	s.useMessage(x.ID)
+	s.voidMessages(confirmBucket)
 	return true
 }
 

@@ -44,6 +44,10 @@ var (
 	// [ManagedUser.Delete] or [Manager.Rekey] is malformed. The error text names the
 	// field, the rule and the value.
 	ErrInvalid = errors.New("twofa: invalid")
+	// ErrUndeliverable means that a phone number or address can never receive
+	// messages. A [Mailer] or [SMSSender] returns it for a permanent refusal that
+	// concerns the recipient. Ask the user to check the number or address.
+	ErrUndeliverable = errors.New("twofa: the recipient cannot receive messages")
 	// ErrUnavailable means that a store, mailer, gateway or user directory has
 	// failed, or that a record or policy cannot be read. Try again later.
 	ErrUnavailable = errors.New("twofa: temporarily unavailable")

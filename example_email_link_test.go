@@ -54,14 +54,14 @@ func Example_emailLink() {
 	fmt.Println("refused in another browser:", errors.Is(err, twofa.ErrExpired))
 	done, err := m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, proof)
 	fmt.Println(done.Next, err)
-	_, err = m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, proof)
-	fmt.Println("refused again:", errors.Is(err, twofa.ErrExpired))
+	again, err := m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, proof)
+	fmt.Println("the button pressed twice:", again.Next, err) // for ten seconds
 	// Output:
 	// challenge [email]
 	// sent to a•••@example.com
 	// refused in another browser: true
 	// done <nil>
-	// refused again: true
+	// the button pressed twice: done <nil>
 }
 
 // linkInbox is a mailer that keeps the token of the last link.

@@ -59,6 +59,7 @@ func Example_errors() {
 	code, _ = totp.GenerateCode(key, now)
 	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 	fmt.Println(errorMessage(err))
+	now = now.Add(10 * time.Second) // until then, the answer is the same
 	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
 	fmt.Println(errorMessage(err))
 	// Output:

@@ -57,8 +57,9 @@ func Example_login() {
 	fmt.Println("expired in another browser:", errors.Is(err, twofa.ErrExpired))
 
 	// "Not you?" ends the login.
-	fmt.Println("cancel:", m.Cancel(ctx, laptop, challenge))
-	_, err = m.Send(ctx, laptop, challenge, twofa.EmailLink)
+	sent, _ := m.Send(ctx, laptop, challenge, twofa.EmailLink)
+	fmt.Println("cancel:", m.Cancel(ctx, laptop, sent.Challenge))
+	_, err = m.DescribeChallenge(ctx, laptop, challenge)
 	fmt.Println("expired after cancel:", errors.Is(err, twofa.ErrExpired))
 	// Output:
 	// sso done [] <nil>

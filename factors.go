@@ -156,8 +156,7 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		s.newEpoch(t.sessionID)
 		s.emit(Event{Type: event.Removed, Method: f.Method, Session: t.sessionID, Detail: f.Name, Notice: true})
 		if len(s.Factors) == 0 {
-			s.Codes, s.Browsers = nil, nil
-			s.dropAtReset()
+			s.turnOff()
 			s.emit(Event{Type: event.TurnedOff, Session: t.sessionID, Notice: true})
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -46,6 +47,9 @@ func FuzzTicket(f *testing.F) {
 	keys, err := ParseKeyRing(GenerateKeyRing().Reveal())
 	require.NoError(f, err)
 	now := unixTime(1_700_000_000)
+	clock := now
+	m := &Manager{cfg: Config{Keys: keys, Now: func() time.Time { return clock.time() }}}
+	m.cfg.setDefaults()
 	want := ticket{purpose: forLogin, id: "id", sessionID: "sid", user: "ada", account: "acme", epoch: "e", first: []firstFactor{{by: ByPassword, at: 1}},
 		expires: now + 1, proven: []provenMethod{{method: TOTP, at: -7}, {method: rememberedBrowserMethod(TOTP), at: 9}}, browser: "b", action: "a\x00", messageKey: "k"}
 	token := keys.sealTicket(want).Reveal()
@@ -58,7 +62,7 @@ func FuzzTicket(f *testing.F) {
 		mutated := []byte(token)
 		mutated[int(at)%len(mutated)] ^= flip
 		for _, text := range []string{text, string(mutated)} {
-			got, err := keys.openTicket(NewSecret(text), now, forLogin)
+			got, err := m.openTicket(NewSecret(text), forLogin)
 			if text != token {
 				require.ErrorIs(t, err, ErrExpired, text)
 				continue
@@ -66,10 +70,14 @@ func FuzzTicket(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 		}
-		_, err := keys.openTicket(NewSecret(token), now+1, forLogin)
+		_, err := m.openTicket(NewSecret(token), forSession, forEnroll, forAction)
 		require.ErrorIs(t, err, ErrExpired)
-		_, err = keys.openTicket(NewSecret(token), now, forSession, forEnroll, forAction)
-		require.ErrorIs(t, err, ErrExpired)
+		for _, wrong := range []unixTime{now + 1, now - 61 - unixTime(challengeTTL/time.Second)} { // too late, and issued by a wrong clock
+			clock = wrong
+			_, err = m.openTicket(NewSecret(token), forLogin)
+			require.ErrorIs(t, err, ErrExpired)
+		}
+		clock = now
 	})
 }
 
@@ -191,7 +199,7 @@ func FuzzOTPAuth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, issuer, name, id string) {
 		cfg := Config{Issuer: issuer}
 		cfg.TOTP.setDefaults()
-		raw := cfg.otpauth(User{ID: id, Name: name}, totpParams{Key: "GEZDGNBVGY3TQOJQ", Algorithm: "SHA1", Digits: 6, Period: 30})
+		raw := cfg.otpauth(User{ID: id, Name: name}, "", totpParams{Key: "GEZDGNBVGY3TQOJQ", Algorithm: "SHA1", Digits: 6, Period: 30})
 		account := label(name)
 		if account == "" {
 			account = label(id)

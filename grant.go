@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
 
 // isFresh reports whether a rule accepts the grant now. If its MaxAge is zero,
@@ -21,10 +22,13 @@ func (g grant) matches(account, action, resource, sid string) bool {
 	return g.Account == account && g.Action == action && g.Resource == resource && g.SessionID == sid
 }
 
-// findGrant returns the index of the session's fresh grant for the action, or a
-// DeniedError.
+// findGrant returns the index of the session's fresh grant for the action, -1 if
+// an earlier proof counts instead, or a DeniedError.
 func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 	r := s.policy.Rule(action)
+	if s.elevatedFor(t, r, action) {
+		return -1, nil
+	}
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
 	for i, g := range s.Grants {
 		if !g.matches(s.account, action, resource, t.sessionID) {
@@ -36,6 +40,22 @@ func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 		denied.Reason = ReasonStale
 	}
 	return 0, denied
+}
+
+// elevatedFor reports whether a proof given earlier in the session counts for a
+// rule with a MaxAge, so that nobody types two codes in a row. The action must
+// offer the method to this user now, and the request must come from the browser
+// in which the proof was given. Proofs from before the last change of epoch do
+// not count, and neither does an enrollment that a recovery code or a reset
+// opened; see provenMethod.elevate.
+func (s *userTx) elevatedFor(t ticket, r ActionRule, action string) bool {
+	if r.MaxAge == 0 || t.epoch != s.Epoch || t.browser == "" || !seal.Equal(t.browser, browserHash(s.client.Browser)) {
+		return false
+	}
+	accepted, err := s.acceptedFor(t, action, true)
+	return err == nil && slices.ContainsFunc(t.proven, func(p provenMethod) bool {
+		return p.elevate && p.at.within(r.MaxAge, s.now) && slices.Contains(accepted, p.method)
+	})
 }
 
 // recordGrant records a fresh proof. It replaces an older grant for the same
@@ -52,7 +72,7 @@ func (s *userTx) recordGrant(t ticket, m Method) {
 // useGrant is like findGrant but also uses up a single-use grant.
 func (s *userTx) useGrant(t ticket, action, resource string) error {
 	i, err := s.findGrant(t, action, resource)
-	if err != nil || s.policy.Rule(action).MaxAge > 0 {
+	if err != nil || i < 0 || s.policy.Rule(action).MaxAge > 0 {
 		return err
 	}
 	s.emit(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sessionID, Detail: actionLabel(action, resource)})
@@ -74,23 +94,26 @@ func (s *userTx) authorizeChange(t ticket, mail bool) error {
 // mayEnrollFirst returns an error unless the user has just proven to be the
 // person who may enroll the very first factor, which all accounts share: by a
 // first factor of their own, or by an email link. The identity provider of one
-// account is not enough, and neither is an API token.
+// account is not enough, nor is an API token, nor is a password after a reset.
 func (s *userTx) mayEnrollFirst(t ticket, mail bool) error {
 	linked, proven := t.provenAt(EmailLink)
+	needsLink := s.afterReset() == linkNeeded || !t.hasFirstFactor(firstFactor.ofPerson)
 	switch {
-	case t.hasFirstFactor(func(f firstFactor) bool { return f.ofPerson() && s.isRecent(f.at) }), proven && s.isRecent(linked) && !t.onlyByToken():
+	case proven && s.isRecent(linked) && !t.onlyByToken():
 		return nil
-	case t.hasFirstFactor(firstFactor.ofPerson), t.onlyByToken():
+	case !needsLink && t.hasFirstFactor(func(f firstFactor) bool { return f.ofPerson() && s.isRecent(f.at) }):
+		return nil
+	case !needsLink, t.onlyByToken():
 		return s.firstFactorTooOld()
 	case !mail:
 		return s.denied(ReasonSupport)
 	}
-	return &DeniedError{Reason: ReasonMissing, Account: s.account, Action: ActionFactors, Methods: []Method{EmailLink}, MaxAge: enrollChallengeTTL}
+	return &DeniedError{Reason: ReasonMissing, Account: s.account, Action: ActionFactors, Methods: []Method{EmailLink}, MaxAge: firstFactorMaxAge}
 }
 
 // firstFactorTooOld returns an error that tells the user to log in again.
 func (s *userTx) firstFactorTooOld() error {
-	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: enrollChallengeTTL}
+	return &DeniedError{Reason: ReasonSignedOut, Account: s.account, Action: ActionFactors, MaxAge: firstFactorMaxAge}
 }
 
 // firstEnrollment returns what a user without a factor can prove before
@@ -116,4 +139,31 @@ func actionLabel(action, resource string) string {
 		return action
 	}
 	return action + " " + resource
+}
+
+// acceptedFor returns the methods that the user can prove and the action
+// accepts. mail is whether the user has an address.
+func (s *userTx) acceptedFor(t ticket, action string, mail bool) ([]Method, error) {
+	r := s.policy.Rule(action)
+	fallback := s.policy.Fallback
+	if action == ActionFactors {
+		fallback = nil // all accounts share the factors that it changes
+		if len(s.Factors) == 0 {
+			return s.firstEnrollment(t, mail)
+		}
+	}
+	f := s.facts(ticket{}, mail)
+	accepted := Policy{Methods: r.Methods, Fallback: fallback}.offer(f.has)
+	methods := without(accepted, f.unchecked...)
+	if slices.Contains(r.Methods, RecoveryCode) && s.codesLeft() > 0 {
+		methods = append(methods, RecoveryCode)
+	}
+	switch {
+	case len(methods) > 0:
+	case len(accepted) > 0 || f.hasUnknown():
+		return nil, unavailable("factor", errUnchecked)
+	default:
+		return nil, &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: action, Methods: r.Methods, MaxAge: r.MaxAge}
+	}
+	return methods, nil
 }

@@ -26,7 +26,7 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 			return invalid("%w", err)
 		}
 		key := what + "/" + id
-		return m.retryOnConflict(ctx, func() error {
+		return m.retryOnConflict(ctx, nil, func() error {
 			old, err := m.get(ctx, key, v)
 			if err != nil || old.Version == "" || m.cfg.Keys.sealsFirst(old) {
 				return err
@@ -131,6 +131,53 @@ func (u *ManagedUser) session() (ticket, error) {
 	return t, err
 }
 
+// ResetRequest is the input of [ManagedUser.Reset].
+type ResetRequest struct {
+	// InPerson states that somebody has verified the user's identity, as by a
+	// video call or in an office. Enrollment is then open for 24 hours without
+	// an email link. Otherwise an attacker who talks a help desk into it needs
+	// only the password.
+	InPerson bool
+}
+
+// Reset removes all factors, recovery codes and known browsers of a user who has
+// lost them, and ends all sessions. Failure counters and limits remain. The user
+// is told at every verified address.
+//
+// Before the next enrollment, the user must open a link at their own address,
+// whatever the policy says. If no link can be mailed, Reset fails unless
+// InPerson is true; enrollment is then open for 24 hours after a first factor
+// that is at most 15 minutes old.
+//
+// Only staff and the host may call it. No policy is read.
+//
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
+// empty or a user, if the user does not exist, or if no link can be mailed;
+// [ErrUnavailable].
+func (u *ManagedUser) Reset(ctx context.Context, r ResetRequest) error {
+	if !u.by.ofProduct() {
+		return notAllowed("only AsStaff and AsHost may reset")
+	}
+	if err := text.ValidateID("user", u.id); err != nil {
+		return invalid("%w", err)
+	}
+	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error {
+		now, err := u.m.find(ctx, u.id)
+		if err != nil {
+			return err
+		}
+		if !r.InPerson && (u.m.cfg.Mail.LinkURL == nil || len(now.Emails) == 0) {
+			return notAllowed("ResetRequest.InPerson: must be true, because user %q cannot be mailed a link", u.id)
+		}
+		s.setStamp(now)
+		s.newEpoch("")
+		s.turnOff()
+		s.Reset = &resetState{At: s.now, InPerson: r.InPerson}
+		s.emit(Event{Type: event.Reset, Actor: u.by.event(), Reason: u.by.reason, Notice: true})
+		return nil
+	})
+}
+
 // Delete deletes all second-factor state of the user. Use it when the user is
 // deleted. All sessions and everything else issued before are invalid for good,
 // even if another user gets the same ID. A record that cannot be read is deleted
@@ -145,7 +192,7 @@ func (u *ManagedUser) Delete(ctx context.Context) error {
 	if err := text.ValidateID("user", u.id); err != nil {
 		return invalid("%w", err)
 	}
-	return u.m.retryOnConflict(ctx, func() error {
+	return u.m.retryOnConflict(ctx, nil, func() error {
 		old, err := u.m.read(ctx, userKey(u.id))
 		if err != nil || old.Version == "" {
 			return err

@@ -18,22 +18,29 @@ const (
 // Enrollment.
 const (
 	maxFactors       = 5 // authenticators per user
-	pendingTTL       = 10 * time.Minute
-	maxConfirmations = 5 // wrong codes until the enrollment is discarded
+	enrollmentTTL    = 30 * time.Minute
+	maxEnrollment    = 2 * time.Hour // however often a step renews it
+	maxConfirmations = 5             // wrong codes until the enrollment is discarded
 )
 
 const (
 	challengeTTL = 10 * time.Minute
-	// enrollChallengeTTL is also the maximum age of a first factor that may
-	// enroll the first authenticator.
-	enrollChallengeTTL = 15 * time.Minute
-	sessionTTL         = 24 * time.Hour
+	sessionTTL   = 24 * time.Hour
+	// firstFactorMaxAge is the maximum age of a first factor that may enroll the
+	// first authenticator.
+	firstFactorMaxAge = 15 * time.Minute
+	// replayTTL is how long the same proof gets the same answer again, because
+	// forms are sent twice.
+	replayTTL = 10 * time.Second
 )
 
 const (
 	maxFirstFactors = 4   // of a session
 	maxMemberships  = 100 // accounts whose members a session knows its user to be
 )
+
+// inPersonFor is how long enrollment is open after a reset in person.
+const inPersonFor = 24 * time.Hour
 
 // directoryLag is how long after a change of the security stamp a directory may
 // still return the one before.
@@ -53,7 +60,16 @@ const maxRecord = 64 << 10
 // maxPolicy leaves room in the record of an account.
 const maxPolicy = 32 << 10
 
-const maxSpent = 32 // used-up challenges per user
+const (
+	maxSpent   = 32 // used-up challenges per user, from which on none can be canceled
+	maxAnswers = 8  // per user, that can be given again
+)
+
+// cancelAllowance limits how often a login or step-up can be canceled, because
+// each time is a write.
+var cancelAllowance = allowance{[]time.Duration{0}, 20, 100}
+
+const cancelBucket = "cancel"
 
 // lowOnCodes is the number of unused recovery codes at which notices start to
 // advise the user to generate new ones.
@@ -70,7 +86,9 @@ const NoRecoveryCodes = -1
 
 const (
 	maxSent      = 12 // valid links and codes per user
+	maxReturned  = 2  // messages that can never arrive, given back per day
 	linkTTL      = 10 * time.Minute
+	maxLinkTTL   = time.Hour
 	textTTL      = 5 * time.Minute
 	maxTextTries = 5                // wrong codes until a texted code is revoked
 	sendTimeout  = 20 * time.Second // if the context has no deadline
@@ -89,8 +107,13 @@ const (
 )
 
 const (
-	maxRounds    = 24              // conflicts until an operation fails
-	readBackTime = 2 * time.Second // to learn whether a swap that returned an error was stored
+	// maxRounds is how many conflicts an operation meets until it fails. It has
+	// more in a known browser, so that an attacker who writes all the time does
+	// not keep the owner out.
+	maxRounds      = 24
+	maxRoundsKnown = 96
+	readBackTime   = 2 * time.Second  // to learn whether a swap that returned an error was stored
+	attemptTime    = 10 * time.Second // for a proof, which counts even if the client hangs up
 )
 
 const maxToken = 4096 // characters
@@ -168,6 +191,13 @@ func (t unixTime) sub(u unixTime) time.Duration { return time.Duration(t-u) * ti
 // lies ahead of now by more than clocks may differ is not.
 func (t unixTime) within(age time.Duration, now unixTime) bool {
 	return t <= now.add(issueSlack) && now.sub(t) < age
+}
+
+// isAhead reports whether t, an expiry, lies ahead of now, and not further than
+// ttl. Otherwise what was issued by a clock that was a year ahead would live for
+// a year.
+func (t unixTime) isAhead(ttl time.Duration, now unixTime) bool {
+	return now < t && t.sub(now) <= ttl+issueSlack
 }
 
 // time returns t in UTC, or the zero Time if t is zero.

@@ -1,7 +1,9 @@
 package twofa
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -81,7 +83,7 @@ func (s *userTx) initOrCheckStamp(u User) (changed bool, err error) {
 // earlierSession returns the session that the browser has so far. If it belongs
 // to another user, it is ended. If it cannot be opened, it is as good as none.
 func (m *Manager) earlierSession(ctx context.Context, f FirstFactor) (ticket, error) {
-	t, err := m.cfg.Keys.openTicket(f.Session.Secret, m.now(), forSession)
+	t, err := m.openTicket(f.Session.Secret, forSession)
 	switch {
 	case err != nil:
 		return ticket{}, nil
@@ -112,6 +114,13 @@ func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
 // expiry. Before you store a Session, give the host's own session a new ID
 // (ASVS 5.0, 7.2.4), because an attacker may have planted the old one.
 //
+// Forms are sent twice, so the same proof for the same challenge, from the same
+// browser and within ten seconds, gets the same answer again: a session with
+// the same ID, or the same error. Nothing is written or counted for it. After
+// Cancel, [Manager.SignedOut] or a change of credentials, it is not given. An
+// attempt counts even if ctx is canceled, because an attacker could otherwise
+// hang up; it takes at most ten seconds.
+//
 // Verify returns:
 //
 //   - [ErrInvalidCode] if the code or token is wrong, expired or used. See
@@ -138,19 +147,28 @@ func (m *Manager) Verify(ctx context.Context, c Caller, ch Challenge, p Proof) (
 		return Result{}, err
 	}
 	session, _ := m.openSession(c) // a step-up needs it
+	ctx, cancel := uncancelable(ctx)
+	defer cancel()
+	hash := string(seal.KeyedHash([]byte(t.id), "proof", string(p.Method), p.Code))
 	var login Result
 	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
 		if t.purpose == forAction && !(session.sessionID == t.sessionID && s.isCurrent(session)) {
 			return ErrExpired
+		}
+		if a := s.answerTo(t.spentID(), hash); a != nil {
+			login, err = s.repeatAnswer(*a, u, t, p)
+			return cmp.Or(err, errUnchanged)
 		}
 		offered, err := s.offeredMethods(u, t)
 		if err != nil {
 			return err
 		}
 		if err := s.verifyProof(u, t, p, offered); err != nil {
+			s.keepFailure(t.spentID(), hash, err)
 			return err
 		}
 		s.spend(t)
+		s.keepAnswer(answer{ID: t.spentID(), Proof: hash, SessionID: t.sessionID})
 		login, err = s.completeProof(u, t, p)
 		return err
 	})
@@ -179,21 +197,38 @@ func (p Proof) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (p Proof) MarshalJSON() ([]byte, error) { return nil, errSecretMarshal }
 
 // Cancel ends a login, a step-up or a required enrollment that the user no
-// longer wants. It uses up the challenge, so links and codes that were sent for
-// it are no longer valid.
+// longer wants. If a link or code was sent for it, or a proof was tried, Cancel
+// uses up the challenge, so they are no longer valid. Otherwise it writes
+// nothing: the host must delete the challenge, which is valid until it expires.
 //
 // Cancel returns [ErrExpired] if the challenge is used up, expired or from
 // another browser, or if the user's credentials or factors have changed since.
-// It returns [ErrUnavailable] if the user's record cannot be read or written.
+// It returns [ErrLocked] after 20 canceled challenges in an hour, so that nobody
+// keeps the owner out by canceling, and [ErrUnavailable] if the user's record
+// cannot be read or written.
 func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	t, err := m.openChallenge(c, ch, forLogin, forAction, forEnroll)
 	if err != nil {
 		return err
 	}
 	return m.update(ctx, c, t.user, noPolicy, func(s *userTx) error {
-		if !s.isCurrent(t) || !s.spend(t) {
+		answers := len(s.Answers)
+		s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.ID == t.spentID() })
+		answered := len(s.Answers) < answers
+		switch {
+		case s.isSpent(t) && answered: // the answer must not be given again
+			return keep(ErrExpired)
+		case !s.isCurrent(t) || s.isSpent(t):
 			return ErrExpired
+		case !answered && t.messageID == "":
+			return errUnchanged
+		case len(s.Spent) >= maxSpent:
+			return &lockedError{hour}
 		}
+		if err := s.reserve(cancelAllowance, cancelBucket); err != nil {
+			return err
+		}
+		s.spend(t)
 		return nil
 	})
 }
@@ -254,20 +289,74 @@ func (s *userTx) canBeCode(m Method, code string) bool {
 	return ok
 }
 
+// answerTo returns the answer that a proof got within the last ten seconds, or
+// nil. Whatever ends sessions removes answers.
+func (s *userTx) answerTo(id, proof string) *answer {
+	for i := range s.Answers {
+		if a := &s.Answers[i]; a.ID == id && seal.Equal(a.Proof, proof) && a.At <= s.now && s.now.sub(a.At) < replayTTL {
+			return a
+		}
+	}
+	return nil
+}
+
+// failure returns the error that a wrong proof got.
+func (a answer) failure(now unixTime) error {
+	return &codeError{left: a.Left, wait: max(0, a.Until.sub(now))}
+}
+
+func (s *userTx) keepAnswer(a answer) {
+	a.At = s.now
+	s.Answers = append(s.Answers, a)
+}
+
+// keepFailure keeps the answer to a wrong code that was counted.
+func (s *userTx) keepFailure(id, proof string, err error) {
+	failure, ok := errors.AsType[*codeError](err)
+	if _, counted := errors.AsType[keptError](err); !ok || !counted {
+		return
+	}
+	s.keepAnswer(answer{ID: id, Proof: proof, Left: failure.left, Until: s.now.add(failure.wait)})
+}
+
+// repeatAnswer gives an answer again, as of then. It changes nothing, so that it
+// renews no grant, and asks the directory and the policy as they are now.
+func (s *userTx) repeatAnswer(a answer, u User, t ticket, p Proof) (Result, error) {
+	changed, err := s.stampChanged(u)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case changed, !s.isCurrent(t):
+		return Result{}, ErrExpired
+	case a.SessionID == "":
+		return Result{}, a.failure(s.now)
+	}
+	s.now = a.At
+	return s.resultOf(u, t, p)
+}
+
 // completeProof records a right proof and returns the next step.
 func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
-	t = t.withProof(provenMethod{method: p.Method, at: s.now})
 	if t.purpose == forAction {
 		s.recordGrant(t, p.Method)
+	}
+	if p.Method == RecoveryCode && t.purpose == forLogin {
+		s.forgetRemembered()
+	}
+	return s.resultOf(u, t, p)
+}
+
+// resultOf returns the next step after a right proof.
+func (s *userTx) resultOf(u User, t ticket, p Proof) (Result, error) {
+	t = t.withProof(provenMethod{method: p.Method, at: s.now, elevate: true})
+	if t.purpose == forAction {
 		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}, nil
 	}
 	login, err := s.nextStep(u, t)
 	switch {
 	case err != nil:
 		return Result{}, err
-	case p.Method == RecoveryCode:
-		s.forgetRemembered()
-	case login.Next == NextDone && p.Method != EmailLink:
+	case login.Next == NextDone && (p.Method == TOTP || p.Method == SMS):
 		// A login that continues with enrollment keeps its token, because the
 		// enrollment challenge is bound to it.
 		login.Browser = s.markKnown(p.Method, p.Remember, t.id)

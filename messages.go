@@ -34,6 +34,7 @@ var noticeTexts = map[string]string{
 	event.CodesViewed:    "Your recovery codes were shown.",
 	event.RecoveryUsed:   "A recovery code was used to sign in.",
 	event.BrowserReplay:  "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
+	event.Reset:          "All ways to prove that it is you were removed, because somebody asked for it on your behalf. The next time you sign in, you set up a new one.",
 	event.Revoked:        "All sessions and remembered browsers were signed out.",
 	event.Credentials:    "Your password or address was changed.",
 }

@@ -11,13 +11,16 @@ import (
 )
 
 // otpauth returns the URI in a QR code, in the Key URI Format. The issuer is
-// both the prefix of the label and a parameter. Neither part of the label has a
-// colon. All characters are escaped except the unreserved ones of RFC 3986, so
+// both the prefix of the label and a parameter. The other part is the account
+// name, and suffix in parentheses if it is not empty. Neither part has a colon. All characters are escaped except the unreserved ones of RFC 3986, so
 // a space is "%20" and never "+".
-func (c *Config) otpauth(u User, a totpParams) string {
+func (c *Config) otpauth(u User, suffix string, a totpParams) string {
 	issuer, account := label(c.Issuer), label(u.Name)
 	if account == "" {
 		account = label(u.ID)
+	}
+	if suffix = text.Clean(strings.ReplaceAll(suffix, ":", " "), 32); suffix != "" {
+		account += " (" + suffix + ")"
 	}
 	return "otpauth://totp/" + escape(issuer) + ":" + escape(account) +
 		"?secret=" + a.typedKey() + "&issuer=" + escape(issuer) + "&algorithm=" + a.Algorithm +

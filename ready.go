@@ -14,7 +14,7 @@ import (
 // ring opens what other processes seal, and Config is the same as that of other
 // processes. It compares these fields:
 //
-//   - Issuer, Policy and Lifetimes.Session
+//   - Issuer, Policy and Lifetimes
 //   - TOTP.Strict, Recovery.Codes and Recovery.Viewable
 //   - whether Mail.Mailer is set, and the address that Mail.LinkURL returns for
 //     a placeholder token
@@ -34,7 +34,7 @@ import (
 // [*ConfigError].
 func (m *Manager) Ready(ctx context.Context) error {
 	var differ *ConfigError
-	err := m.retryOnConflict(ctx, func() error {
+	err := m.retryOnConflict(ctx, nil, func() error {
 		var stored configRecord
 		old, err := m.get(ctx, configKey, &stored)
 		if err != nil {
@@ -161,5 +161,7 @@ func (c *Config) digests() (all []configDigest) {
 	add("SMS.Sender", strconv.FormatBool(c.SMS.Sender != nil))
 	add("SMS.Countries", slices.Sorted(slices.Values(c.SMS.Countries))...)
 	add("Lifetimes.Session", c.Lifetimes.Session.String())
+	add("Lifetimes.Enrollment", c.Lifetimes.Enrollment.String())
+	add("Lifetimes.Link", c.Lifetimes.Link.String())
 	return all
 }

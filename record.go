@@ -97,6 +97,9 @@ type userRecord struct {
 	Spent           []spent
 	Grants          []grant
 	Browsers        []browser
+	Answers         []answer
+	CodesReplaced   unixTime // when new recovery codes replaced others
+	Reset           *resetState
 	Eased           []unixTime // when a changed first factor allowed more wrong codes
 	Messages        []message
 	SendTimes       map[string]sendTimes // by bucket
@@ -121,6 +124,9 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.Text(c, 64, &r.StampBefore)
 	seal.Int(c, 68, &r.StampedAt)
 	seal.Ints(c, 74, &r.Eased)
+	seal.List(c, 80, &r.Answers)
+	seal.Int(c, 84, &r.CodesReplaced)
+	seal.Optional(c, 87, &r.Reset)
 }
 
 func (r *userRecord) problem() string {
@@ -128,6 +134,12 @@ func (r *userRecord) problem() string {
 		return "has no epoch"
 	}
 	return ""
+}
+
+// turnOff removes every way to prove anything. It keeps counters and limits.
+func (r *userRecord) turnOff() {
+	r.Factors, r.Codes, r.Browsers = nil, nil, nil
+	r.dropAtReset()
 }
 
 // dropAtReset drops the fields of a newer release that do not survive a reset,
@@ -146,6 +158,18 @@ func (r *userRecord) dropAtReset() {
 		sent.DropAtReset()
 		r.SendTimes[name] = sent
 	}
+}
+
+// resetState is kept from a reset until a factor is enrolled.
+type resetState struct {
+	seal.Unknown
+	At       unixTime
+	InPerson bool // whether somebody verified the user's identity
+}
+
+func (r *resetState) Fields(c *seal.Codec) {
+	seal.Int(c, 6, &r.At)
+	seal.Bool(c, 10, &r.InPerson)
 }
 
 // factor is an authenticator app or a phone. A factor of a kind that this
@@ -180,6 +204,7 @@ type pendingEnrollment struct {
 	seal.Unknown
 	FactorID  string // ID of the factor that it will become
 	SessionID string // ID of the session that started it; no other may continue it
+	Browser   string // browserHash of the browser that started it; no other may see it
 	Method    Method
 	Name      string
 	Replaces  string // ID of the factor that it will replace
@@ -188,9 +213,12 @@ type pendingEnrollment struct {
 	Codes     []string // not valid before activation
 	Step      int64    // time step of the code that confirmed it
 	Confirmed bool
+	Proof     string // hash of the code that confirmed it
 	Saved     bool
+	Elevate   bool // whether the new factor's first code counts for actions
 	Fails     int
 	Expires   unixTime
+	Ends      unixTime // expiry that no step renews
 }
 
 func (p *pendingEnrollment) Fields(c *seal.Codec) {
@@ -207,6 +235,10 @@ func (p *pendingEnrollment) Fields(c *seal.Codec) {
 	seal.Bool(c, 44, &p.Saved)
 	seal.Int(c, 48, &p.Fails)
 	seal.Int(c, 52, &p.Expires)
+	seal.Int(c, 56, &p.Ends)
+	seal.Text(c, 61, &p.Browser)
+	seal.Text(c, 64, &p.Proof)
+	seal.Bool(c, 68, &p.Elevate)
 }
 
 // codeSet is one live set of recovery codes. It stores a hash of each code
@@ -272,6 +304,31 @@ func (x *spent) Fields(c *seal.Codec) {
 	seal.Int(c, 8, &x.Expires)
 }
 
+// answer is the answer to a proof, which the same proof gets again for
+// replayTTL. It is kept longer to know which challenges were tried.
+type answer struct {
+	seal.Unknown
+	ID        string   // beginning of the ID of the challenge or, for an enrollment, of the session
+	Proof     string   // keyed hash of the proof
+	At        unixTime // when it was given
+	SessionID string   // ID of the session that a right proof led to; empty for a wrong one
+	Method    Method   // method that an enrollment ended with
+	Elevate   bool     // whether the first code of an enrollment counts for actions
+	Left      int      // attempts left after a wrong one
+	Until     unixTime // end of the lock that a wrong one caused
+}
+
+func (a *answer) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &a.ID)
+	seal.Text(c, 8, &a.Proof)
+	seal.Int(c, 12, &a.At)
+	seal.Text(c, 16, &a.SessionID)
+	seal.Text(c, 20, &a.Method)
+	seal.Int(c, 24, &a.Left)
+	seal.Int(c, 28, &a.Until)
+	seal.Bool(c, 32, &a.Elevate)
+}
+
 // grant is a fresh proof for one action in one account, by one session.
 type grant struct {
 	seal.Unknown
@@ -328,48 +385,3 @@ func (b *browser) Fields(c *seal.Codec) {
 	seal.Text(c, 48, &b.Remembered)
 	seal.Bool(c, 53, &b.Copied)
 }
-
-// message is a link or a code that was sent, or may have been. Using it takes
-// the challenge that was issued with it.
-type message struct {
-	seal.Unknown
-	ID        string
-	Method    Method
-	Bucket    string // failures in it, and newer messages, void the message
-	Hash      string // of the token or code
-	To        string // digest of the address or number that it went to
-	Mask      string // masked address or number
-	Browser   string // hash of the token of the browser that asked
-	Attempt   string // ID of the challenge that it was sent for
-	SessionID string // ID of the session that it was sent for or would start
-	Tries     int
-	Expires   unixTime
-}
-
-func (m *message) Fields(c *seal.Codec) {
-	seal.Text(c, 4, &m.ID)
-	seal.Text(c, 8, &m.Method)
-	seal.Text(c, 12, &m.Bucket)
-	seal.Text(c, 16, &m.Hash)
-	seal.Text(c, 20, &m.To)
-	seal.Text(c, 24, &m.Mask)
-	seal.Text(c, 28, &m.Browser)
-	seal.Text(c, 32, &m.Attempt)
-	seal.Int(c, 36, &m.Tries)
-	seal.Int(c, 40, &m.Expires)
-	seal.Text(c, 44, &m.SessionID)
-}
-
-// sendTimes is when messages were sent, oldest first.
-type sendTimes struct {
-	seal.Unknown
-	Times []unixTime
-}
-
-func (s *sendTimes) Fields(c *seal.Codec) { seal.Ints(c, 4, &s.Times) }
-
-// numberRecord is all messages to one phone number, over all users, under
-// "number/<keyed hash of the number>".
-type numberRecord struct{ sendTimes }
-
-func (n *numberRecord) problem() string { return "" }

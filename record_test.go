@@ -282,9 +282,9 @@ func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 		sealed := seal.Seal(append(make([]byte, seal.NonceSize), plain...), 0, key.Tokens, tokenFormat, "k1")
 		return NewSecret("k1." + tokenEncoding.EncodeToString(sealed))
 	}
-	_, err := keys.openTicket(token(encoded(&full)), unixTime(1), forAction)
+	_, err := keys.openTicket(token(encoded(&full)))
 	require.NoError(t, err)
-	_, err = keys.openTicket(token(encoded(&full)+"\x00"), unixTime(1), forAction)
+	_, err = keys.openTicket(token(encoded(&full) + "\x00"))
 	require.ErrorIs(t, err, ErrExpired)
 }
 
@@ -349,7 +349,7 @@ func TestGolden(t *testing.T) {
 	session, challenge := fullTicket(), fullTicket()
 	session.purpose = forSession
 	for token, want := range map[string]ticket{golden.Session: session, golden.Challenge: challenge} {
-		got, err := keys.openTicket(NewSecret(token), 1, forSession, forAction)
+		got, err := keys.openTicket(NewSecret(token))
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
@@ -415,7 +415,7 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 // A number is confirmed only by the code that was sent for this enrollment.
 func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 	keys := fuzzKeys(t)
-	s := &userTx{m: &Manager{cfg: Config{Keys: keys}}, user: "ada", now: unixTime(1)}
+	s := &userTx{m: &Manager{cfg: Config{Keys: keys, Now: func() time.Time { return time.Unix(1, 0) }}}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
 	to := ticket{purpose: forPhone, user: "ada", expires: 2}
 	x := message{ID: "x", Method: SMS, Attempt: "this"}

@@ -2,6 +2,7 @@ package twofa
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/twofa-go/twofa/event"
@@ -9,13 +10,18 @@ import (
 )
 
 // reserveUserSend counts one message against the user's allowance in a bucket.
-// It is never refunded, because a gateway that returned an error may have sent
-// the message.
+// It is refunded only by giveBack, because a gateway that returned another error
+// may have sent the message.
 func (s *userTx) reserveUserSend(m Method, name string) error {
-	a, now := mailAllowance, s.now
 	if m == SMS {
-		a = textAllowance
+		return s.reserve(textAllowance, name)
 	}
+	return s.reserve(mailAllowance, name)
+}
+
+// reserve counts one use of an allowance in a bucket.
+func (s *userTx) reserve(a allowance, name string) error {
+	now := s.now
 	sent := s.SendTimes[name]
 	if wait := a.nextSendIn(sent.Times, now); wait > 0 {
 		return &lockedError{wait}
@@ -28,14 +34,28 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 	return nil
 }
 
+// giveBack undoes reserve for a message that can never arrive, at most twice a
+// day, so that a user who mistyped a number need not wait.
+func (s *userTx) giveBack(name string) {
+	sent := s.SendTimes[name]
+	sent.Returned = recentTimes(sent.Returned, s.now, day)
+	if len(sent.Returned) < maxReturned && len(sent.Times) > 0 {
+		sent.Times = sent.Times[:len(sent.Times)-1]
+		sent.Returned = append(sent.Returned, s.now)
+		s.SendTimes[name] = sent
+	}
+}
+
 // Send sends a link ([EmailLink]) or a code ([SMS]) for a challenge that
 // accepts the method. [Result.Challenge] is a new challenge. Use it instead of
-// ch, because ch does not accept the link or code. A link is valid for 10
-// minutes and a code for 5. A new link or code replaces the previous one.
+// ch, because ch does not accept the link or code. A link is valid for
+// [Lifetimes.Link] and a code for 5 minutes. Once the new one has been handed to
+// the [Mailer] or [SMSSender], the one before is no longer valid. If that fails,
+// the one before remains valid, with the challenge that came with it.
 //
-// The message is counted against the user's limits before it is sent and is
-// never refunded. If it cannot be handed to the [Mailer] or [SMSSender], its
-// link or code is not valid, and neither is the one that it replaced.
+// The message is counted against the user's limits before it is sent. It is
+// given back only if it can never arrive ([ErrUndeliverable]), at most twice a
+// day.
 //
 // Send returns:
 //
@@ -47,20 +67,21 @@ func (s *userTx) reserveUserSend(m Method, name string) error {
 //     method is neither EmailLink nor SMS, if the number is not one that
 //     [SMSConfig] allows, or if the user is disabled or no longer a member of
 //     the account.
+//   - [ErrUndeliverable] if the number or address cannot receive messages.
 //   - a [*DeniedError] if the user no longer has any method that the step-up
 //     accepts.
 //   - [ErrUnavailable] if a record, the policy or the directory cannot be read
 //     or written, if [Config.AllowSend] refuses, or if the message was not
 //     accepted for delivery.
 func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Method) (Result, error) {
-	t, err := m.openChallenge(c, ch, forLogin, forAction)
+	from, err := m.openChallenge(c, ch, forLogin, forAction)
 	if err != nil {
 		return Result{}, err
 	}
 	var out pendingMessage
 	var login Result
-	err = m.updateUser(ctx, c, t, func(s *userTx, u User) error {
-		t := t // a round that is repeated starts again
+	err = m.updateUser(ctx, c, from, func(s *userTx, u User) error {
+		t := from // each round starts again
 		offered, err := s.offeredMethods(u, t)
 		if err != nil {
 			return err
@@ -75,7 +96,7 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if err := s.reserveUserSend(method, name); err != nil {
 			return err
 		}
-		t.expires = s.now.add(challengeTTL) // long enough to use the link or code
+		t.expires = s.now.add(m.cfg.lifetime(t.purpose)) // long enough to use the link or code
 		if out, err = s.newMessage(u, &t, method); err != nil {
 			return err
 		}
@@ -84,15 +105,55 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		return nil
 	})
 	if err == nil {
-		err = m.deliver(ctx, out)
+		err = m.handOver(ctx, c, out)
 	}
 	return resultOrError(login, err)
 }
 
-// newMessage creates a link or code that only the ticket can use, and removes
-// the messages that it replaces. For links, these are earlier ones for the same
-// challenge or browser. For codes, they are earlier ones in the same bucket, so
-// that an attacker in an unknown browser cannot revoke the owner's code.
+// handOver delivers a link or code. Only then does it void those that it
+// replaces, so that a failure does not take away one that has arrived.
+func (m *Manager) handOver(ctx context.Context, c Client, out pendingMessage) error {
+	failed := m.deliver(ctx, out)
+	if failed != nil && !errors.Is(failed, ErrUndeliverable) {
+		return failed
+	}
+	ctx, cancel := uncancelable(ctx)
+	defer cancel()
+	err := m.update(ctx, c, out.user, noPolicy, func(s *userTx) error {
+		i := slices.IndexFunc(s.Messages, func(x message) bool { return x.ID == out.id })
+		switch {
+		case i < 0:
+			return errUnchanged // used or voided already
+		case failed != nil:
+			s.giveBack(out.bucket)
+			s.useMessage(out.id)
+			return nil
+		}
+		before := len(s.Messages)
+		s.voidReplaced(s.Messages[i])
+		if len(s.Messages) == before {
+			return errUnchanged
+		}
+		return nil
+	})
+	if err != nil { // both are valid until they expire
+		m.cfg.Logger.WarnContext(ctx, "twofa: link or code was sent, but its predecessor is still valid", "user", out.user, "error", err)
+	}
+	return failed
+}
+
+// voidReplaced removes the messages that one replaces. For links, these are
+// earlier ones for the same challenge or browser. For codes, they are earlier
+// ones in the same bucket, so that an attacker in an unknown browser cannot
+// revoke the owner's code.
+func (s *userTx) voidReplaced(x message) {
+	s.Messages = slices.DeleteFunc(s.Messages, func(o message) bool {
+		return o.ID != x.ID && (o.Bucket == x.Bucket && x.Method == SMS ||
+			o.Method == x.Method && (o.Attempt == x.Attempt || (o.Browser != "" && o.Browser == x.Browser)))
+	})
+}
+
+// newMessage creates a link or code that only the ticket can use.
 func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, error) {
 	name, _ := s.bucketOf(method)
 	x := message{ID: seal.NewID(), Method: method, Bucket: name, Browser: t.browser, Attempt: t.id, SessionID: t.sessionID}
@@ -107,12 +168,14 @@ func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, e
 	if err != nil {
 		return out, err
 	}
-	s.Messages = slices.DeleteFunc(s.Messages, func(o message) bool {
-		return o.Bucket == x.Bucket && method == SMS || o.Method == method && (o.Attempt == x.Attempt || (o.Browser != "" && o.Browser == x.Browser))
-	})
+	return s.addMessage(x, out), nil
+}
+
+// addMessage keeps a message beside those that it will replace.
+func (s *userTx) addMessage(x message, out pendingMessage) pendingMessage {
 	s.Messages = append(s.Messages, x)
-	out.user, out.account, out.mask = s.user, s.account, x.Mask
-	return out, nil
+	out.user, out.account, out.mask, out.id, out.bucket = s.user, s.account, x.Mask, x.ID, x.Bucket
+	return out
 }
 
 // SendRequest is the input of [Config.AllowSend]: a message that is about to be
@@ -131,6 +194,8 @@ type SendRequest struct {
 
 // pendingMessage is a message that was claimed and has not left yet.
 type pendingMessage struct {
+	id      string // of the link or code; empty for a notice
+	bucket  string // in which it was counted
 	user    string
 	account string
 	mask    string
@@ -151,3 +216,52 @@ const (
 	budgetUnconfirmed budget = "/unconfirmed"
 	budgetReplaced    budget = "/replaced"
 )
+
+// message is a link or a code that was sent, or may have been. Using it takes
+// the challenge that was issued with it.
+type message struct {
+	seal.Unknown
+	ID        string
+	Method    Method
+	Bucket    string // failures in it, and newer messages, void the message
+	Hash      string // of the token or code
+	To        string // digest of the address or number that it went to
+	Mask      string // masked address or number
+	Browser   string // hash of the token of the browser that asked
+	Attempt   string // ID of the challenge that it was sent for
+	SessionID string // ID of the session that it was sent for or would start
+	Tries     int
+	Expires   unixTime
+}
+
+func (m *message) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &m.ID)
+	seal.Text(c, 8, &m.Method)
+	seal.Text(c, 12, &m.Bucket)
+	seal.Text(c, 16, &m.Hash)
+	seal.Text(c, 20, &m.To)
+	seal.Text(c, 24, &m.Mask)
+	seal.Text(c, 28, &m.Browser)
+	seal.Text(c, 32, &m.Attempt)
+	seal.Int(c, 36, &m.Tries)
+	seal.Int(c, 40, &m.Expires)
+	seal.Text(c, 44, &m.SessionID)
+}
+
+// sendTimes is when messages were sent, oldest first.
+type sendTimes struct {
+	seal.Unknown
+	Times    []unixTime
+	Returned []unixTime // when a message that can never arrive was given back
+}
+
+func (s *sendTimes) Fields(c *seal.Codec) {
+	seal.Ints(c, 4, &s.Times)
+	seal.Ints(c, 8, &s.Returned)
+}
+
+// numberRecord is all messages to one phone number, over all users, under
+// "number/<keyed hash of the number>".
+type numberRecord struct{ sendTimes }
+
+func (n *numberRecord) problem() string { return "" }

@@ -88,21 +88,22 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	case NextDone:
 		return Result{Next: NextDone, Session: s.issueSession(t)}, nil
 	case NextEnroll:
-		return Result{Next: NextEnroll, Challenge: s.issueChallenge(t, forEnroll, enrollChallengeTTL)}, nil
+		return Result{Next: NextEnroll, Challenge: s.issueChallenge(t, forEnroll)}, nil
 	}
-	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.issueChallenge(t, forLogin, challengeTTL)}, nil
+	return Result{Next: NextChallenge, Methods: v.methods, Challenge: s.issueChallenge(t, forLogin)}, nil
 }
 
 // SignedOut must be called when the host ends a session, as at logout. It ends
 // everything that belongs to the session: fresh proofs, a pending enrollment,
-// and links and codes that were sent for a step-up. The session itself is valid
+// links and codes that were sent for a step-up, and answers that would be given
+// again (see [Manager.Verify]). The session itself is valid
 // until it expires, so the host must delete it. [Manager.Begin] calls SignedOut
 // for a session that belongs to another user.
 //
 // A session that is no longer valid is not an error. SignedOut returns
 // [ErrUnavailable] if the record cannot be read or written.
 func (m *Manager) SignedOut(ctx context.Context, c Caller) error {
-	t, err := m.cfg.Keys.openTicket(c.Session.Secret, m.now(), forSession)
+	t, err := m.openTicket(c.Session.Secret, forSession)
 	if err != nil {
 		return nil
 	}
@@ -117,10 +118,11 @@ func (m *Manager) SignedOut(ctx context.Context, c Caller) error {
 // endSession removes everything that belongs to a session, and reports whether
 // there was anything.
 func (s *userTx) endSession(id string) bool {
-	n := len(s.Grants) + len(s.Messages)
+	n := len(s.Grants) + len(s.Messages) + len(s.Answers)
 	s.Grants = slices.DeleteFunc(s.Grants, func(g grant) bool { return g.SessionID == id })
 	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.SessionID == id })
-	ended := len(s.Grants)+len(s.Messages) < n
+	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.SessionID == id })
+	ended := len(s.Grants)+len(s.Messages)+len(s.Answers) < n
 	if s.Pending != nil && s.Pending.SessionID == id {
 		s.Pending, ended = nil, true
 	}

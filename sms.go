@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
@@ -28,14 +29,23 @@ func (s *userTx) tryText(t ticket, code string) outcome {
 		return wrong
 	}
 	if !seal.Equal(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
-		if x.Tries++; x.Tries >= maxTextTries {
-			s.useMessage(x.ID)
-		}
+		s.failText(x.Bucket)
 		return wrong
 	}
-	s.useMessage(x.ID)
+	s.voidMessages(x.Bucket)
 	phone.Used = s.now
 	return right
+}
+
+// failText counts a wrong code against every code of a bucket, because two live
+// codes must not allow twice as many.
+func (s *userTx) failText(name string) {
+	for i := range s.Messages {
+		if s.Messages[i].Bucket == name {
+			s.Messages[i].Tries++
+		}
+	}
+	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == name && x.Tries >= maxTextTries })
 }
 
 func textHash(key, user, id, code string) string {

@@ -1,9 +1,9 @@
 package twofa
 
 import (
+	"encoding/base32"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -43,7 +43,7 @@ func (s *userTx) spend(t ticket) bool {
 		return false
 	}
 	// Challenges that Send issued for the same ID may live longer than t.
-	s.Spent = append(s.Spent, spent{ID: t.spentID(), Expires: s.now.add(enrollChallengeTTL)})
+	s.Spent = append(s.Spent, spent{ID: t.spentID(), Expires: s.now.add(s.m.cfg.lifetime(t.purpose))})
 	return true
 }
 
@@ -70,7 +70,7 @@ func (s *userTx) carry(t ticket) ticket {
 // facts returns the facts about the user and a ticket. mail is whether the user
 // has an address.
 func (s *userTx) facts(t ticket, mail bool) facts {
-	f := facts{account: s.account, ticket: t, has: make([]Method, 0, maxFactors+2), codes: s.codesLeft() > 0}
+	f := facts{account: s.account, ticket: t, reset: s.afterReset(), has: make([]Method, 0, maxFactors+2), codes: s.codesLeft() > 0}
 	for i := range s.Factors {
 		f.has = append(f.has, s.Factors[i].Method)
 	}
@@ -80,13 +80,24 @@ func (s *userTx) facts(t ticket, mail bool) facts {
 		}
 	}
 	link := s.m.cfg.Mail.LinkURL != nil // without LinkURL, Mailer sends notices only
-	if mail && (link || s.policy.Required) {
+	if mail && (link || s.policy.Required || s.Reset != nil) {
 		f.has = append(f.has, EmailLink)
 		if !link {
 			f.unchecked = append(f.unchecked, EmailLink)
 		}
 	}
 	return f
+}
+
+// afterReset returns what a reset says about the next enrollment.
+func (s *userTx) afterReset() linkAfterReset {
+	switch {
+	case s.Reset == nil:
+		return noReset
+	case s.Reset.InPerson && s.Reset.At.within(inPersonFor, s.now):
+		return linkSpared
+	}
+	return linkNeeded
 }
 
 // evaluate decides what the policy requires next. The error is ErrUnavailable if
@@ -120,7 +131,7 @@ func (s *userTx) denied(r Reason) error { return &DeniedError{Reason: r, Account
 // remembered, but remain known. It keeps factors, recovery codes and counters.
 func (s *userTx) newEpoch(survivor string) {
 	s.Epoch, s.KeptSession = seal.NewID(), survivor
-	s.Grants, s.Messages, s.Pending = nil, nil, nil
+	s.Grants, s.Messages, s.Pending, s.Answers = nil, nil, nil, nil
 }
 
 func (s *userTx) codesLeft() int {
@@ -146,14 +157,14 @@ func (s *userTx) factorIndex(id string) int {
 
 // isRecent reports whether a proof is recent enough to enroll a factor.
 func (s *userTx) isRecent(at unixTime) bool {
-	return at.within(enrollChallengeTTL, s.now)
+	return at.within(firstFactorMaxAge, s.now)
 }
 
 // currentMessage returns the message that was sent for a ticket, or nil if it
 // is no longer valid.
 func (s *userTx) currentMessage(t ticket, m Method) *message {
 	for i := range s.Messages {
-		if x := &s.Messages[i]; t.messageID != "" && x.ID == t.messageID && x.Method == m && s.now < x.Expires {
+		if x := &s.Messages[i]; t.messageID != "" && x.ID == t.messageID && x.Method == m && x.Expires.isAhead(maxLinkTTL, s.now) {
 			return x
 		}
 	}
@@ -226,7 +237,7 @@ func (s *userTx) issueSession(t ticket) Session {
 	case t.ends != 0: // the session exists already, and a proof does not extend it
 		t.expires = t.ends
 	default:
-		t.expires = s.now.add(s.m.cfg.Lifetimes.Session)
+		t.started, t.expires = s.now, s.now.add(s.m.cfg.Lifetimes.Session)
 	}
 	t = s.carry(t)
 	return Session{s.m.cfg.Keys.sealTicket(ticket{Unknown: t.Unknown, purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
@@ -234,10 +245,10 @@ func (s *userTx) issueSession(t ticket) Session {
 }
 
 // issueChallenge returns a challenge for a session.
-func (s *userTx) issueChallenge(t ticket, p purpose, ttl time.Duration) Challenge {
+func (s *userTx) issueChallenge(t ticket, p purpose) Challenge {
 	t = s.carry(t)
 	t.ends = t.expires
-	t.purpose, t.id, t.expires = p, seal.NewID(), s.now.add(ttl)
+	t.purpose, t.id, t.expires = p, seal.NewID(), s.now.add(s.m.cfg.lifetime(p))
 	t.messageID, t.messageMethod, t.messageKey = "", "", ""
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
@@ -252,12 +263,19 @@ func (s *userTx) nextStep(u User, t ticket) (Result, error) {
 	if v.next == NextDone {
 		return s.completeLogin(t), nil
 	}
-	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = seal.NewID(), s.Epoch, "", "", ""
-	t.purpose, t.expires = forLogin, s.now.add(challengeTTL)
+	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = nextID(t.id), s.Epoch, "", "", ""
+	t.purpose = forLogin
 	if v.next == NextEnroll {
-		t.purpose, t.expires = forEnroll, s.now.add(enrollChallengeTTL)
+		t.purpose = forEnroll
 	}
+	t.expires = s.now.add(s.m.cfg.lifetime(t.purpose))
 	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}, nil
+}
+
+// nextID returns the ID of the challenge that follows another, so that an answer
+// that is given again has the same.
+func nextID(id string) string {
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seal.KeyedHash([]byte(id), "next challenge"))
 }
 
 func (s *userTx) completeLogin(t ticket) Result {

@@ -52,9 +52,10 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 // StepUp starts a step-up. It returns a challenge, with which the user proves a
 // method for the action; see [Manager.Send] and [Manager.Verify]. If there
 // already is a fresh proof, the result is [NextDone] without a session, and the
-// current session remains valid. The login and remembered browsers never count
-// as fresh proofs. Email links and recovery codes count only if
-// [ActionRule.Methods] includes them.
+// current session remains valid. If the rule has a MaxAge, a proof that was
+// given earlier in this session and browser counts, too, such as that of the
+// login. Remembered browsers never count. Email links and recovery codes count
+// only if [ActionRule.Methods] includes them.
 //
 // StepUp returns a [*DeniedError] if Check refuses the session, or with
 // [ReasonEnroll] if the user has none of the accepted methods. It returns
@@ -82,5 +83,5 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 	}
 	t.action, t.resource = action, resource
 	t.bindTo(c.Client)
-	return Result{Next: NextChallenge, Methods: methods, Challenge: s.issueChallenge(t, forAction, challengeTTL)}, nil
+	return Result{Next: NextChallenge, Methods: methods, Challenge: s.issueChallenge(t, forAction)}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twofa-go/twofa/internal/known"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -92,14 +93,16 @@ func (t *ticket) Fields(c *seal.Codec) {
 // spentID returns the part of the ID by which a used-up challenge is
 // recognized. It is short, because an attacker who has the password can fill
 // the record with them. Twelve characters have 60 random bits.
-func (t *ticket) spentID() string { return t.id[:min(len(t.id), 12)] }
+func (t *ticket) spentID() string { return t.id[:min(len(t.id), spentIDLen)] }
+
+const spentIDLen = 12
 
 // provenMethod is a method that was proven, and when.
 type provenMethod struct {
 	seal.Unknown
 	method  Method
 	at      unixTime
-	elevate bool // whether it counts for actions, see ticket.elevatedBy
+	elevate bool // whether it counts for actions with a MaxAge; see elevatedFor
 }
 
 func (p *provenMethod) Fields(c *seal.Codec) {
@@ -129,10 +132,37 @@ func (k KeyRing) sealTicket(t ticket) Secret {
 	return NewSecret(string(tokenEncoding.AppendEncode(token, sealed)))
 }
 
+// lifetime returns the longest time for which a token of a purpose is issued.
+func (c *Config) lifetime(p purpose) time.Duration {
+	switch p {
+	case forSession:
+		return c.Lifetimes.Session
+	case forEnroll, forPhone:
+		return c.Lifetimes.Enrollment
+	}
+	return max(challengeTTL, c.Lifetimes.Link)
+}
+
 // openTicket opens a token that was issued for one of the purposes. The error
 // is ErrExpired. It is also errUnreadable if this release or key ring cannot
 // open the token, although another server may.
-func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (ticket, error) {
+func (m *Manager) openTicket(s Secret, purposes ...purpose) (ticket, error) {
+	t, err := m.cfg.Keys.openTicket(s)
+	if err != nil {
+		return ticket{}, err
+	}
+	now, lifetime := m.now(), m.cfg.lifetime(t.purpose)
+	switch {
+	case !slices.Contains(purposes, t.purpose), !t.expires.isAhead(lifetime, now):
+		return ticket{}, ErrExpired
+	case t.purpose == forSession && !t.started.within(lifetime, now): // the lifetime may have been shortened
+		return ticket{}, ErrExpired
+	}
+	return t, nil
+}
+
+// openTicket opens a token, whatever its purpose and however old it is.
+func (k KeyRing) openTicket(s Secret) (ticket, error) {
 	id, body, _ := strings.Cut(s.Reveal(), ".")
 	sealer, ok := k.byID(id)
 	if !ok || len(body) > maxToken {
@@ -151,9 +181,6 @@ func (k KeyRing) openTicket(s Secret, now unixTime, purposes ...purpose) (ticket
 	var t ticket
 	if seal.Decode(plain, &t) != nil {
 		return ticket{}, errUnreadable
-	}
-	if now >= t.expires || !slices.Contains(purposes, t.purpose) {
-		return ticket{}, ErrExpired
 	}
 	return t, nil
 }
@@ -237,7 +264,11 @@ func memberDigest(account string) string { return seal.Digest("member", account)
 
 // bindTo binds a challenge to a client.
 func (t *ticket) bindTo(c Client) {
-	t.browser, t.host = browserHash(c.Browser), ""
+	browser := browserHash(c.Browser)
+	if browser != t.browser { // the proofs were given in another browser
+		t.proven = lowered(t.proven)
+	}
+	t.browser, t.host = browser, ""
 	if !c.HostSession.IsZero() {
 		t.host = seal.Digest("host session", c.HostSession.Reveal())
 	}

@@ -128,8 +128,8 @@ type Config struct {
 	Mail MailConfig
 	// SMS configures codes sent as text messages. The zero value sends none.
 	SMS SMSConfig
-	// Lifetimes configures how long sessions live. The zero value means the
-	// defaults.
+	// Lifetimes configures how long sessions, enrollments and links live. The
+	// zero value means the defaults.
 	Lifetimes Lifetimes
 	// AllowSend, if not nil, is called before a link, a code or another text
 	// message is sent, after all limits of the library. If it returns an error,
@@ -216,12 +216,20 @@ type SMSConfig struct {
 	CodeText func(CodeText) string
 }
 
-// Lifetimes configures how long sessions live. The zero value means the
-// defaults.
+// Lifetimes configures how long sessions, enrollments and links live. The zero
+// value means the defaults.
 type Lifetimes struct {
 	// Session is the longest time that a [Session] lives, 5 minutes to 90 days.
 	// If zero, it defaults to 24 hours (NIST SP 800-63B-4, section 2.2.3).
 	Session time.Duration
+	// Enrollment is how long an enrollment waits for its next step, 10 minutes
+	// to 2 hours. If zero, it defaults to 30 minutes, enough to install an app.
+	// Each step renews it, up to 2 hours in all. A longer time gives an attacker
+	// at an unattended screen more time.
+	Enrollment time.Duration
+	// Link is how long an email link is valid, 5 minutes to 1 hour. If zero, it
+	// defaults to 10 minutes. A login by email link must be completed within it.
+	Link time.Duration
 }
 
 // New returns a Manager for a configuration. If something is wrong with cfg, the
@@ -239,6 +247,8 @@ func (c *Config) setDefaults() {
 	c.TOTP.setDefaults()
 	c.Recovery.Codes = cmp.Or(c.Recovery.Codes, defaultCodes)
 	c.Lifetimes.Session = cmp.Or(c.Lifetimes.Session, sessionTTL)
+	c.Lifetimes.Enrollment = cmp.Or(c.Lifetimes.Enrollment, enrollmentTTL)
+	c.Lifetimes.Link = cmp.Or(c.Lifetimes.Link, linkTTL)
 	c.SMS.Countries, c.Policy = slices.Clone(c.SMS.Countries), c.Policy.clone()
 	if c.Now == nil {
 		c.Now = time.Now

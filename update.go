@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -15,10 +16,14 @@ import (
 //
 // Only Rekey and Delete swap a user's record themselves. They decide nothing.
 func (m *Manager) update(ctx context.Context, c Client, user, account string, fn func(*userTx) error) error {
-	return m.retryOnConflict(ctx, func() error {
+	rounds := maxRounds
+	return m.retryOnConflict(ctx, &rounds, func() error {
 		s, err := m.load(ctx, c, user, account)
 		if err != nil {
 			return err
+		}
+		if s.knownBrowser() != nil {
+			rounds = maxRoundsKnown
 		}
 		answer := fn(s)
 		kept, isKept := errors.AsType[keptError](answer)
@@ -40,9 +45,13 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 }
 
 // retryOnConflict calls once until it returns an error other than ErrConflict,
-// at most maxRounds times.
-func (m *Manager) retryOnConflict(ctx context.Context, once func() error) error {
-	for round := range maxRounds {
+// at most *rounds times, or maxRounds if that is nil.
+func (m *Manager) retryOnConflict(ctx context.Context, rounds *int, once func() error) error {
+	limit := maxRounds
+	if rounds == nil {
+		rounds = &limit
+	}
+	for round := 0; round < *rounds; round++ {
 		if err := once(); !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -60,6 +69,12 @@ func accountKey(id string) string { return "account/" + id }
 // only take something away use it, because they must work even if a policy
 // cannot be read.
 const noPolicy = ""
+
+// uncancelable returns a context that the client cannot cancel, so that a wrong
+// guess counts even if the client hangs up.
+func uncancelable(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
+}
 
 // load reads the record of a user and the policy of an account in one Get.
 func (m *Manager) load(ctx context.Context, c Client, user, account string) (*userTx, error) {
@@ -190,13 +205,14 @@ func backOff(ctx context.Context, round int) error {
 // without background work.
 func (s *userTx) prune() {
 	now := s.now
-	s.Spent = keepLast(s.Spent, maxSpent, func(x spent) bool { return x.Expires > now })
+	s.Spent = slices.DeleteFunc(s.Spent, func(x spent) bool { return !x.Expires.isAhead(maxEnrollment, now) }) // their challenges are as old
+	s.Answers = keepLast(s.Answers, maxAnswers, func(a answer) bool { return a.At.within(challengeTTL, now) })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
 	s.Browsers = s.unexpired() // markKnown limits their number
 	s.pruneCounters()
 	s.Eased = recentTimes(s.Eased, now, easePeriod)
-	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires > now })
-	if s.Pending != nil && s.Pending.Expires <= now {
+	s.Messages = keepLast(s.Messages, maxSent, func(x message) bool { return x.Expires.isAhead(maxLinkTTL, now) })
+	if s.Pending != nil && !s.Pending.Expires.isAhead(maxEnrollment, now) {
 		s.Pending = nil
 	}
 	s.pruneCodes(s.m.cfg.Recovery.Viewable)

@@ -13,27 +13,29 @@ package event
 // information. A failed attempt is recorded as one event. Its type is the last one
 // of Failed, Reused, Locked and Disabled that applies.
 const (
-	Login          = "login"           // a login was completed, with or without a challenge
-	Failed         = "failed"          // a wrong, expired or used code was entered, at sign-in or to confirm an enrollment
-	Reused         = "reused"          // a TOTP code that had already been used was entered
-	Locked         = "locked"          // a method was locked for a time after several failures
-	Disabled       = "disabled"        // a method was disabled after too many failures
-	Sent           = "sent"            // a link or code was counted against the limits and is sent next
-	Enrolled       = "enrolled"        // an authenticator or phone was added
-	Replaced       = "replaced"        // an authenticator or phone replaced another
-	Renamed        = "renamed"         // an authenticator or phone was renamed
-	Removed        = "removed"         // an authenticator or phone was removed
-	TurnedOff      = "turned_off"      // the last factor was removed, and with it the recovery codes and known browsers
-	CodesGenerated = "codes_generated" // new recovery codes replaced any earlier ones
-	CodesViewed    = "codes_viewed"    // recovery codes were shown again
-	RecoveryUsed   = "recovery_used"   // a recovery code was used up, and Left is the number of unused ones
-	BrowserTrusted = "browser_trusted" // a browser became a remembered browser
-	BrowserRevoked = "browser_revoked" // one or all known browsers were revoked
-	BrowserReplay  = "browser_replay"  // an outdated browser token was used, so a copy of it exists
-	StepUp         = "step_up"         // a fresh proof for one action was given
-	ActionUsed     = "action_used"     // a single-use proof for an action was used up
-	Policy         = "policy"          // an account's policy was changed
-	Revoked        = "revoked"         // all of a user's sessions, browsers and proofs for actions were revoked
-	Erased         = "erased"          // all second-factor state of a user was deleted
-	Credentials    = "credentials"     // the host reported a changed first factor
+	Login             = "login"              // a login was completed, with or without a challenge
+	Failed            = "failed"             // a wrong, expired or used code was entered, at sign-in or to confirm an enrollment
+	Reused            = "reused"             // a TOTP code that had already been used was entered
+	Locked            = "locked"             // a method was locked for a time after several failures
+	Disabled          = "disabled"           // a method was disabled after too many failures
+	Sent              = "sent"               // a link or code was counted against the limits and is sent next
+	EnrollmentStarted = "enrollment_started" // an enrollment was started, and its secrets were shown
+	Enrolled          = "enrolled"           // an authenticator or phone was added
+	Replaced          = "replaced"           // an authenticator or phone replaced another
+	Renamed           = "renamed"            // an authenticator or phone was renamed
+	Removed           = "removed"            // an authenticator or phone was removed
+	TurnedOff         = "turned_off"         // the last factor was removed, and with it the recovery codes and known browsers
+	CodesGenerated    = "codes_generated"    // new recovery codes replaced any earlier ones
+	CodesViewed       = "codes_viewed"       // recovery codes were shown again
+	RecoveryUsed      = "recovery_used"      // a recovery code was used up, and Left is the number of unused ones
+	BrowserTrusted    = "browser_trusted"    // a browser became a remembered browser
+	BrowserRevoked    = "browser_revoked"    // one or all known browsers were revoked
+	BrowserReplay     = "browser_replay"     // an outdated browser token was used, so a copy of it exists
+	StepUp            = "step_up"            // a fresh proof for one action was given
+	ActionUsed        = "action_used"        // a single-use proof for an action was used up
+	Policy            = "policy"             // an account's policy was changed
+	Revoked           = "revoked"            // all of a user's sessions, browsers and proofs for actions were revoked
+	Reset             = "reset"              // all factors were removed for a user who lost them; the next one needs an email link
+	Erased            = "erased"             // all second-factor state of a user was deleted
+	Credentials       = "credentials"        // the host reported a changed first factor
 )
