@@ -94,13 +94,15 @@ func (m *Manager) earlierSession(ctx context.Context, f FirstFactor) (ticket, er
 }
 
 // newLogin returns the ticket of a login, which continues the earlier session
-// if that is a live one in the same browser.
+// if that is a live one in the same browser and outlives the login. It has a new
+// ID even so, because an attacker may have planted the earlier one.
 func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
-	t := ticket{sessionID: seal.NewID(), user: f.UserID, started: s.now}
-	if s.isCurrent(earlier) && earlier.isFrom(f.Client) {
+	t := ticket{user: f.UserID}
+	if s.isCurrent(earlier) && earlier.isFrom(f.Client) && earlier.expires > s.now.add(s.m.cfg.lifetime(forLogin)) {
 		t = s.carry(earlier)
 		t.ends = earlier.expires
 	}
+	t.sessionID = seal.NewID()
 	t.purpose, t.id, t.account, t.members = forLogin, seal.NewID(), f.Account, memberDigests(u, f.Account)
 	t.epoch = s.Epoch
 	t.bindTo(f.Client)

@@ -152,10 +152,11 @@ func (m *Manager) openTicket(s Secret, purposes ...purpose) (ticket, error) {
 		return ticket{}, err
 	}
 	now, lifetime := m.now(), m.cfg.lifetime(t.purpose)
-	switch {
-	case !slices.Contains(purposes, t.purpose), !t.expires.isAhead(lifetime, now):
-		return ticket{}, ErrExpired
-	case t.purpose == forSession && !t.started.within(lifetime, now): // the lifetime may have been shortened
+	valid := t.expires.isAhead(lifetime, now)
+	if t.purpose == forSession { // the lifetime may have been changed since
+		valid = now < t.expires && t.started.within(lifetime, now)
+	}
+	if !valid || !slices.Contains(purposes, t.purpose) {
 		return ticket{}, ErrExpired
 	}
 	return t, nil
