@@ -81,8 +81,7 @@ const (
 // A lock longer than the schedule allows was set by a wrong clock. It is
 // shortened and stored; otherwise it would last until real time caught up with
 // that clock.
-func (s *userTx) checkThrottle(m Method) error {
-	name, known := s.bucketOf(m)
+func (s *userTx) checkThrottle(m Method, name string, known bool) error {
 	n := s.Counters[name].at(s.now, known)
 	if off, wait := n.disabled(m, s.now); off && !known {
 		return &lockedError{wait}
@@ -112,7 +111,7 @@ func (s *userTx) tryCode(m Method, isCode bool, compare func() outcome) error {
 	if !isCode {
 		return &codeError{left: n.attemptsLeft(m, known), malformed: true}
 	}
-	if err := s.checkThrottle(m); err != nil {
+	if err := s.checkThrottle(m, name, known); err != nil {
 		return err
 	}
 	result := compare()

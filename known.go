@@ -18,20 +18,42 @@ const (
 	tokenCopied              // an older one, so there are two copies of the cookie
 )
 
+// cookieEntry is the user's entry in the client's cookie. Several questions are
+// asked of it, so it is read once.
+type cookieEntry struct {
+	read         bool
+	ok           bool // whether there is one
+	first        bool // whether it is the first in the cookie
+	entry        known.Entry
+	family, hash string // hashes of its secrets
+}
+
+func (s *userTx) ownEntry() *cookieEntry {
+	if e := &s.own; !e.read {
+		e.read = true
+		cookie := s.cookie()
+		if e.entry, e.ok = cookie.Entry(s.user); e.ok {
+			e.first = cookie.Entries[0] == e.entry
+			e.family, e.hash = seal.Digest("family", e.entry.Family), seal.Digest("token", e.entry.Token)
+		}
+	}
+	return &s.own
+}
+
 // findBrowser returns the known browser that the client's cookie names.
 func (s *userTx) findBrowser() (b *browser, entry known.Entry, state tokenState) {
-	entry, ok := s.cookie().Entry(s.user)
-	if !ok {
+	own := s.ownEntry()
+	entry = own.entry
+	if !own.ok {
 		return nil, entry, tokenUnknown
 	}
-	family, hash := seal.Digest("family", entry.Family), seal.Digest("token", entry.Token)
 	for i := range s.Browsers {
 		b := &s.Browsers[i]
 		switch {
-		case !seal.Equal(b.Family, family) || !b.Proven.within(browserLife, s.now):
-		case seal.Equal(b.Hash, hash):
+		case !seal.Equal(b.Family, own.family) || !b.Proven.within(browserLife, s.now):
+		case seal.Equal(b.Hash, own.hash):
 			return b, entry, tokenCurrent
-		case seal.Equal(b.Prev, hash) && b.Rotated.within(rotationGrace, s.now):
+		case seal.Equal(b.Prev, own.hash) && b.Rotated.within(rotationGrace, s.now):
 			return b, entry, tokenReplaced
 		default:
 			return b, entry, tokenCopied
@@ -157,6 +179,9 @@ func (s *userTx) markKnown(m Method, remember bool, seed string) Secret {
 			s.emit(Event{Type: event.BrowserTrusted, Method: m, Detail: b.Device})
 			b.Remembered = s.Epoch
 		}
+	}
+	if state == tokenCurrent && s.own.first {
+		return s.client.Browser // nothing would change
 	}
 	return s.cookieWith(entry.Family, entry.Token)
 }

@@ -62,7 +62,7 @@ const maxPolicy = 32 << 10
 
 const (
 	maxSpent   = 32 // used-up challenges per user, from which on none can be canceled
-	maxAnswers = 8  // per user, that can be given again
+	maxAnswers = 4  // per user, that can be given again
 )
 
 // cancelAllowance limits how often a login or step-up can be canceled, because

@@ -3,6 +3,7 @@ package twofa
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/twofa-go/twofa/internal/seal"
 )
@@ -316,6 +317,15 @@ type answer struct {
 	Elevate   bool     // whether the first code of an enrollment counts for actions
 	Left      int      // attempts left after a wrong one
 	Until     unixTime // end of the lock that a wrong one caused
+}
+
+// life returns how long the answer is kept. A challenge that was used up needs
+// no mark that it was tried.
+func (a *answer) life() time.Duration {
+	if a.SessionID != "" {
+		return replayTTL
+	}
+	return challengeTTL
 }
 
 func (a *answer) Fields(c *seal.Codec) {

@@ -89,10 +89,10 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 		if !slices.Contains(offered, method) || (method != EmailLink && method != SMS) {
 			return ErrNotAllowed
 		}
-		if err := s.checkThrottle(method); err != nil {
+		name, known := s.bucketOf(method)
+		if err := s.checkThrottle(method, name, known); err != nil {
 			return err // the link or code could not be used
 		}
-		name, _ := s.bucketOf(method)
 		if err := s.reserveUserSend(method, name); err != nil {
 			return err
 		}

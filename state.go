@@ -17,6 +17,7 @@ type userTx struct {
 	m             *Manager
 	now           unixTime
 	client        Client
+	own           cookieEntry
 	user          string
 	account       string
 	version       string // of the record as read; empty if the user has no record

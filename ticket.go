@@ -317,7 +317,7 @@ func (t ticket) amr() []string {
 // browserHash returns the hash of the secret in a browser's cookie, to which
 // challenges, sessions and enrollments are bound. It is empty without one.
 func browserHash(text Secret) string {
-	secret := known.Parse(text.Reveal()).Secret
+	secret := known.Secret(text.Reveal())
 	if secret == "" {
 		return ""
 	}

@@ -22,9 +22,6 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 		if err != nil {
 			return err
 		}
-		if s.knownBrowser() != nil {
-			rounds = maxRoundsKnown
-		}
 		answer := fn(s)
 		kept, isKept := errors.AsType[keptError](answer)
 		switch {
@@ -37,6 +34,9 @@ func (m *Manager) update(ctx context.Context, c Client, user, account string, fn
 		}
 		s.prune()
 		if err := m.write(ctx, userKey(user), s.version, &s.userRecord, s.events); err != nil {
+			if s.knownBrowser() != nil {
+				rounds = maxRoundsKnown
+			}
 			return err
 		}
 		m.publishAll(ctx, s)
@@ -206,7 +206,7 @@ func backOff(ctx context.Context, round int) error {
 func (s *userTx) prune() {
 	now := s.now
 	s.Spent = slices.DeleteFunc(s.Spent, func(x spent) bool { return !x.Expires.isAhead(maxEnrollment, now) }) // their challenges are as old
-	s.Answers = keepLast(s.Answers, maxAnswers, func(a answer) bool { return a.At.within(challengeTTL, now) })
+	s.Answers = keepLast(s.Answers, maxAnswers, func(a answer) bool { return a.At.within(a.life(), now) })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
 	s.Browsers = s.unexpired() // markKnown limits their number
 	s.pruneCounters()

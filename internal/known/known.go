@@ -39,18 +39,26 @@ const maxText = 512
 
 // Parse reads a cookie. It skips what it cannot read.
 func Parse(text string) (c Cookie) {
-	parts := strings.Split(text, ".")
-	c.Secret = parts[0]
+	secret, rest, _ := strings.Cut(text, ".")
+	c.Secret = secret
 	if len(text) > maxText {
 		return c
 	}
-	for _, part := range parts[1:] {
-		entry, err := encoding.DecodeString(part)
-		if err == nil && len(part) == entryLen && len(entry) == tagLen+2*tokenLen && len(c.Entries) < maxUsers {
-			c.Entries = append(c.Entries, Entry{string(entry[:tagLen]), string(entry[tagLen : tagLen+tokenLen]), string(entry[tagLen+tokenLen:])})
+	for rest != "" && len(c.Entries) < maxUsers {
+		var part string
+		part, rest, _ = strings.Cut(rest, ".")
+		if raw, err := encoding.DecodeString(part); err == nil && len(part) == entryLen {
+			e := string(raw)
+			c.Entries = append(c.Entries, Entry{e[:tagLen], e[tagLen : tagLen+tokenLen], e[tagLen+tokenLen:]})
 		}
 	}
 	return c
+}
+
+// Secret returns the secret of a cookie.
+func Secret(text string) string {
+	secret, _, _ := strings.Cut(text, ".")
+	return secret
 }
 
 // Text returns the text of the cookie.
