@@ -46,6 +46,8 @@ type FirstFactor struct {
 	Session Session
 	// Client is the client that the user signed in from.
 	Client Client
+
+	held string // ID of the text that HoldFirstFactor returned
 }
 
 func (f *FirstFactor) validate() error {
@@ -62,6 +64,36 @@ func (f *FirstFactor) validate() error {
 // worth less.
 func (m FirstFactorMethod) known() bool {
 	return m == ByPassword || m == BySSO || m == ByEmail || m == ByToken
+}
+
+// HoldFirstFactor seals a first factor for 60 seconds, so that the browser can
+// bring it again in a request of its own. Use it if an identity provider's page
+// on another site has posted the answer (SAML, form_post): browsers send no
+// SameSite cookies with such a request, so a known browser would look unknown and
+// its cookie would be overwritten. Answer with a page that posts the text to your
+// own site, and pass it to [Manager.HeldFirstFactor] there. Never put it into a
+// URL.
+//
+// [FirstFactor.Client] and [FirstFactor.Session] are not kept. The error is
+// [ErrNotAllowed] if f is not valid.
+func (m *Manager) HoldFirstFactor(f FirstFactor) (Secret, error) {
+	if err := f.validate(); err != nil {
+		return Secret{}, err
+	}
+	now := m.now()
+	t := ticket{purpose: forFirst, id: seal.NewID(), user: f.UserID, account: f.Account, stamp: f.SecurityStamp, expires: now.add(holdTTL)}
+	return m.cfg.Keys.sealTicket(t.withFirstFactor(firstFactor{by: f.By, providerOf: f.ProviderOf, at: now})), nil
+}
+
+// HeldFirstFactor opens what [Manager.HoldFirstFactor] returned, for one call of
+// [Manager.Begin]. The text is used up when that login ends. The error is
+// [ErrExpired] if it is older than 60 seconds or not valid.
+func (m *Manager) HeldFirstFactor(text Secret) (FirstFactor, error) {
+	t, err := m.openTicket(text, forFirst)
+	if err != nil || len(t.first) != 1 {
+		return FirstFactor{}, ErrExpired
+	}
+	return FirstFactor{UserID: t.user, Account: t.account, By: t.first[0].by, ProviderOf: t.first[0].providerOf, SecurityStamp: t.stamp, held: t.id}, nil
 }
 
 // firstFactor is a first factor of a login, in a ticket.

@@ -29,6 +29,7 @@ const (
 	// firstFactorMaxAge is the maximum age of a first factor that may enroll the
 	// first authenticator.
 	firstFactorMaxAge = 15 * time.Minute
+	holdTTL           = time.Minute // for a first factor that the browser brings again
 	// replayTTL is how long the same proof gets the same answer again, because
 	// forms are sent twice.
 	replayTTL = 10 * time.Second

@@ -23,8 +23,9 @@ import (
 // account, or if f is not valid, a [*DeniedError] with [ReasonSignInHere] if no
 // first factor counts in the account, or with [ReasonSupport] if the user must
 // enroll but cannot be mailed, and [ErrUnavailable] if a record, the policy or
-// the directory cannot be read or written. After any error, f has signed nobody
-// in.
+// the directory cannot be read or written. For a first factor of
+// [Manager.HeldFirstFactor] it returns [ErrExpired] if its login has ended. After
+// any error, f has signed nobody in.
 func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	if err := f.validate(); err != nil {
 		return Result{}, err
@@ -44,6 +45,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 			return err
 		}
 		t := s.newLogin(f, u, earlier)
+		if f.held != "" && (s.isSpent(ticket{id: f.held}) || s.isSpent(ticket{id: nextID(f.held)})) {
+			return ErrExpired // that login has ended
+		}
 		if p, ok := s.rememberedProof(); ok && (f.By == ByPassword || f.By == BySSO) {
 			t = t.withProof(p)
 		}
@@ -56,6 +60,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 		switch {
 		case login.Next == NextDone:
 			login.Browser = s.rotateToken()
+			if f.held != "" {
+				s.spend(t)
+			}
 		case !changed && len(s.events) == 0:
 			return errUnchanged
 		}
@@ -103,7 +110,7 @@ func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
 		t.ends = earlier.expires
 	}
 	t.sessionID = seal.NewID()
-	t.purpose, t.id, t.account, t.members = forLogin, seal.NewID(), f.Account, memberDigests(u, f.Account)
+	t.purpose, t.id, t.account, t.members = forLogin, cmp.Or(f.held, seal.NewID()), f.Account, memberDigests(u, f.Account)
 	t.epoch = s.Epoch
 	t.bindTo(f.Client)
 	return t.withFirstFactor(firstFactor{by: f.By, providerOf: f.ProviderOf, at: s.now})

@@ -39,6 +39,7 @@ const (
 	forAction  purpose = "action"  // prove a method for a live session
 	forPhone   purpose = "phone"   // check the code that was sent to a new number
 	forSession purpose = "session" // content of a Session
+	forFirst   purpose = "first"   // a first factor on its way; see HoldFirstFactor
 )
 
 // ticket is the content of a [Challenge] or a [Session]. A ticket that is made
@@ -51,6 +52,7 @@ type ticket struct {
 	user      string
 	account   string
 	epoch     string
+	stamp     string // FirstFactor.SecurityStamp, for forFirst
 	first     []firstFactor
 	members   string   // digests of the accounts that the user is a member of
 	started   unixTime // when the session started, or would have
@@ -75,6 +77,7 @@ func (t *ticket) Fields(c *seal.Codec) {
 	seal.Text(c, 17, &t.user)
 	seal.Text(c, 21, &t.account)
 	seal.Text(c, 25, &t.epoch)
+	seal.Text(c, 29, &t.stamp)
 	seal.List(c, 32, &t.first)
 	seal.Text(c, 36, &t.members)
 	seal.Int(c, 40, &t.started)
@@ -139,6 +142,8 @@ func (c *Config) lifetime(p purpose) time.Duration {
 		return c.Lifetimes.Session
 	case forEnroll, forPhone:
 		return c.Lifetimes.Enrollment
+	case forFirst:
+		return holdTTL
 	}
 	return max(challengeTTL, c.Lifetimes.Link)
 }
