@@ -149,12 +149,6 @@ func (a *Account) read(ctx context.Context) (r Record, stored accountRecord, err
 	return r, stored, err
 }
 
-// policy returns the policy in force for an account, without an actor.
-func (m *Manager) policy(ctx context.Context, account string) (Policy, error) {
-	info, err := m.Account(AsHost("policy"), account).Policy(ctx)
-	return info.Policy, err
-}
-
 // replace stores a policy, or none, if the version is the expected one.
 func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) error {
 	if err := a.validate(); err != nil {

@@ -167,17 +167,24 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 // accounts share the factors. The one of the request comes first.
 func (m *Manager) policies(ctx context.Context, s *userTx, u User) ([]Policy, error) {
 	all := []Policy{s.policy}
+	var keys []string
 	for _, member := range u.Members {
-		if member.Account == s.account {
-			continue
+		if key := accountKey(member.Account); member.Account != s.account && !slices.Contains(keys, key) {
+			keys = append(keys, key)
 		}
-		p, err := m.policy(ctx, member.Account)
-		if err != nil {
-			return nil, err
+	}
+	if len(keys) == 0 {
+		return all, nil
+	}
+	records, err := m.readAll(ctx, keys...)
+	for _, r := range records {
+		var p Policy
+		if p, err = m.policyIn(r); err != nil {
+			break
 		}
 		all = append(all, p)
 	}
-	return all, nil
+	return all, err
 }
 
 // mayRemove reports whether the policies let the user remove a factor.

@@ -82,47 +82,64 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 	if account != "" {
 		keys = append(keys, accountKey(account))
 	}
-	records, err := m.cfg.Store.Get(ctx, keys...)
+	records, err := m.readAll(ctx, keys...)
 	if err != nil {
-		return nil, unavailable("store", err)
+		return nil, err
 	}
-	s := &userTx{m: m, now: m.now(), client: c, user: user, account: account, policy: m.cfg.Policy}
-	accountRead := false
-	for _, r := range records {
-		switch {
-		case r.Key == keys[0] && s.version == "" && r.Version != "":
-			s.version = r.Version
-			err = m.cfg.Keys.decode(r, &s.userRecord)
-		case len(keys) == 2 && r.Key == keys[1] && !accountRead && r.Version != "":
-			accountRead = true
-			var a accountRecord
-			err = m.cfg.Keys.decode(r, &a)
-			if err == nil && a.Policy != nil {
-				s.policy = a.Policy.policy()
-			}
-		default:
-			err = &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
+	s := &userTx{m: m, now: m.now(), client: c, user: user, account: account, policy: m.cfg.Policy, version: records[0].Version}
+	if s.version != "" {
+		if err := m.cfg.Keys.decode(records[0], &s.userRecord); err != nil {
+			return nil, err
 		}
-		if err != nil {
+	}
+	if account != "" {
+		if s.policy, err = m.policyIn(records[1]); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// read reads one record. If there is none, the returned Record is empty.
-func (m *Manager) read(ctx context.Context, key string) (found Record, err error) {
-	records, err := m.cfg.Store.Get(ctx, key)
-	if err != nil {
-		return Record{}, unavailable("store", err)
+// policyIn returns the policy in an account's record.
+func (m *Manager) policyIn(r Record) (Policy, error) {
+	if r.Version == "" {
+		return m.cfg.Policy, nil
 	}
+	var a accountRecord
+	if err := m.cfg.Keys.decode(r, &a); err != nil {
+		return Policy{}, err
+	}
+	if a.Policy == nil {
+		return m.cfg.Policy, nil
+	}
+	return a.Policy.policy(), nil
+}
+
+// readAll reads records and returns them in the order of the keys. For a key
+// without a record, the returned Record is empty.
+func (m *Manager) readAll(ctx context.Context, keys ...string) ([]Record, error) {
+	records, err := m.cfg.Store.Get(ctx, keys...)
+	if err != nil {
+		return nil, unavailable("store", err)
+	}
+	found := make([]Record, len(keys))
 	for _, r := range records {
-		if r.Key != key || found.Version != "" || r.Version == "" {
-			return Record{}, &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
+		i := slices.Index(keys, r.Key)
+		if i < 0 || found[i].Version != "" || r.Version == "" {
+			return nil, &RecordError{r.Key, "was returned by Get unrequested, twice or without a version"}
 		}
-		found = r
+		found[i] = r
 	}
 	return found, nil
+}
+
+// read reads one record. If there is none, the returned Record is empty.
+func (m *Manager) read(ctx context.Context, key string) (Record, error) {
+	records, err := m.readAll(ctx, key)
+	if err != nil {
+		return Record{}, err
+	}
+	return records[0], nil
 }
 
 // get reads one record into v and returns it.
