@@ -114,7 +114,7 @@ func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, input string,
 		return Result{}, err
 	}
 	// A session has one pending enrollment, and its code is used up.
-	proof := string(seal.KeyedHash([]byte(t.sessionID), "enrollment", input))
+	proof := string(seal.KeyedHash([]byte(t.sessionID), "enrollment", input, browserHash(c.Client.Browser)))
 	id := t.sessionID[:min(len(t.sessionID), spentIDLen)]
 	var login Result
 	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {

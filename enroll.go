@@ -192,12 +192,12 @@ func (s *userTx) mayEnroll(t ticket, u User, e EnrollRequest) error {
 // just given another proof: a recovery code in this session, or any method on
 // the way to a required enrollment.
 func (s *userTx) mayReenroll(t ticket) bool {
-	at, ok := t.provenAt(RecoveryCode)
-	ok = ok && at > s.CodesReplaced // new codes end what the old ones opened
-	if !ok && t.purpose == forEnroll && len(t.proven) > 0 {
-		at, ok = t.proven[0].at, true
-	}
-	return ok && s.isRecent(at)
+	return slices.ContainsFunc(t.proven, func(p provenMethod) bool {
+		if p.method == RecoveryCode {
+			return s.isRecent(p.at) && p.at > s.CodesReplaced // new codes end what the old ones opened
+		}
+		return s.isRecent(p.at) && t.purpose == forEnroll
+	})
 }
 
 // PendingEnrollment returns the pending enrollment of the caller's session, to

@@ -82,7 +82,7 @@ func (s *userTx) initOrCheckStamp(u User) (changed bool, err error) {
 	s.newEpoch("")
 	s.ease()
 	if !first {
-		s.emit(Event{Type: event.Credentials, Detail: "noticed at login", Notice: true})
+		s.emit(Event{Type: event.Credentials, Reason: "noticed at login", Notice: true})
 	}
 	return true, nil
 }
