@@ -17,8 +17,9 @@ import (
 // [Manager.SaveCodes] must follow. Otherwise the new factor becomes active, and
 // the result is [NextDone] with a session that replaces the caller's. It is
 // NextChallenge or NextEnroll instead if the policy still requires something.
-// All other sessions of the user are invalidated, and so are all pending
-// logins, fresh proofs and known browsers, except the browser of this request.
+// All other sessions of the user are invalidated, and so are all pending logins
+// and fresh proofs. Browsers are no longer remembered, but remain known. The
+// browser of this request becomes known.
 //
 // Errors:
 //   - [ErrInvalidCode] for a wrong code; see [AttemptsLeft] and [ClockOffset]

@@ -79,9 +79,12 @@ type Enrollment struct {
 // recovery code used in this session, and the proof that led to a required
 // enrollment.
 //
-// If the user has no factor, the first factor must be less than 15 minutes old
-// and must not be [ByToken]. Otherwise an attacker with an older session could
-// enroll an authenticator of their own.
+// If the user has no factor, the session must have a first factor of the user's
+// own ([Manager.CheckPerson]) that is less than 15 minutes old. Otherwise an
+// attacker with an older session could enroll an authenticator of their own.
+// After a reset, and in a session that began through the identity provider of a
+// single account, the user must open an email link instead, which
+// [Manager.StepUp] for ActionFactors asks for. An API token is never enough.
 //
 // Errors:
 //   - [*DeniedError] if the session or a proof is missing or too old

@@ -128,8 +128,9 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 // Remove removes a factor of the caller's user. It needs a fresh proof for
 // [ActionFactors]. If the rule for that action is single-use, the call uses up
 // the proof. All other sessions of the user are invalidated, and so are all
-// pending logins, fresh proofs and known browsers. If it was the last factor,
-// the recovery codes are deleted as well.
+// pending logins and fresh proofs. Browsers are no longer remembered. If it was
+// the last factor, the recovery codes are deleted as well, and all browsers
+// become unknown.
 //
 // Errors: [ErrNotEnrolled] if the user has no factor with this ID,
 // [ErrNotAllowed] if the policy of any of the user's accounts forbids it (see

@@ -75,8 +75,9 @@ func (u *ManagedUser) CredentialsChanged(ctx context.Context) error {
 }
 
 // Revoke invalidates all sessions of the user, including the actor's, and all
-// pending logins, pending enrollments, known browsers and fresh proofs. Factors
-// and recovery codes remain. Call it if the user's credentials may have been
+// pending logins, pending enrollments and fresh proofs. No browser is remembered
+// afterwards. Factors and recovery codes remain, and browsers remain known, so
+// that an attacker cannot lock the owner out of them. Call it if the user's credentials may have been
 // stolen, or to sign the user out everywhere. The user is notified by mail.
 //
 // The actor and the errors are those of [ManagedUser.CredentialsChanged].

@@ -82,7 +82,7 @@ const maxCodes = 20
 
 // NoRecoveryCodes, as [RecoveryConfig.Codes], turns recovery codes off. A user
 // who loses every factor is then locked out until the host calls
-// [ManagedUser.Delete].
+// [ManagedUser.Reset].
 const NoRecoveryCodes = -1
 
 const (

@@ -73,7 +73,7 @@ type Policy struct {
 // accepts. [Manager.Remove] permits it only with TurnOffByUser, and only if the
 // policies of all of the user's accounts permit it. If a policy is Required and
 // its Methods do not include EmailLink, the user can replace that factor but
-// not remove it. For admins and support, the host calls [ManagedUser.Delete].
+// not remove it. For admins and support, the host calls [ManagedUser.Reset].
 type TurnOff string
 
 // The roles that may turn off a user's second factor. The library treats admins
@@ -255,8 +255,9 @@ func (p Policy) Rule(action string) ActionRule {
 // generating, enrolling, changing or removing factors or recovery codes. If
 // [Policy.Actions] has no rule for it, a proof by TOTP or SMS is valid for 15
 // minutes. The Methods of a rule for it must be empty or include TOTP, and may
-// include SMS. A user without a factor must instead have given a first factor,
-// other than an API token, within the last 15 minutes.
+// include SMS. A user without a factor must instead have given a first factor of
+// their own within the last 15 minutes, or have opened an email link; see
+// [Manager.Enroll].
 const ActionFactors = "factors"
 
 // policyJSON is a [Policy] in JSON: as hosts configure it, and in events.

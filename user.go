@@ -77,8 +77,8 @@ type User struct {
 	// SecurityStamp is a value that changes whenever the password or email
 	// address changes, for example a counter, or a hash of the address and the
 	// stored password hash. At the next login after a change, all earlier
-	// sessions, pending logins, fresh proofs and known browsers become invalid,
-	// even if the host forgot to call [ManagedUser.CredentialsChanged]. If it is
+	// sessions, pending logins and fresh proofs become invalid, and browsers are
+	// no longer remembered, even if the host forgot to call [ManagedUser.CredentialsChanged]. If it is
 	// always empty, changes are not detected.
 	SecurityStamp string
 	// Disabled users cannot sign in, prove a factor or change factors. Their

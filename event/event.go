@@ -29,12 +29,12 @@ const (
 	CodesViewed       = "codes_viewed"       // recovery codes were shown again
 	RecoveryUsed      = "recovery_used"      // a recovery code was used up, and Left is the number of unused ones
 	BrowserTrusted    = "browser_trusted"    // a browser became a remembered browser
-	BrowserRevoked    = "browser_revoked"    // one or all known browsers were revoked
+	BrowserRevoked    = "browser_revoked"    // one or all known browsers were made unknown, or are no longer remembered
 	BrowserReplay     = "browser_replay"     // an outdated browser token was used, so a copy of it exists
 	StepUp            = "step_up"            // a fresh proof for one action was given
 	ActionUsed        = "action_used"        // a single-use proof for an action was used up
 	Policy            = "policy"             // an account's policy was changed
-	Revoked           = "revoked"            // all of a user's sessions, browsers and proofs for actions were revoked
+	Revoked           = "revoked"            // all of a user's sessions and proofs for actions ended, and no browser is remembered
 	Reset             = "reset"              // all factors were removed for a user who lost them; the next one needs an email link
 	Erased            = "erased"             // all second-factor state of a user was deleted
 	Credentials       = "credentials"        // the host reported a changed first factor

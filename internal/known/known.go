@@ -93,9 +93,9 @@ func (c Cookie) With(user, family, token string) Cookie {
 	return c
 }
 
-// Next returns the token that replaces another. Who has the one before and the
-// salt can derive it again, and a record that has only the salt and hashes
-// cannot.
+// Next returns the token that replaces another. A server that is shown the
+// one before can derive it again with the salt. A record alone cannot, because
+// it has only the salt and hashes.
 func Next(token, salt string) string {
 	return string(seal.KeyedHash([]byte(token), "next token", salt))
 }
