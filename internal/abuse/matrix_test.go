@@ -63,7 +63,7 @@ func seenFrom(account, first int) int {
 	return 4
 }
 
-var matrixStates = []string{"no factor", "authenticator", "reset", "reset in person"}
+var matrixStates = []string{"no factor", "authenticator", "reset", "reset in person", "no factor, no address"}
 
 var matrixPolicies = []twofa.Policy{
 	twofa.PolicyOptional(),
@@ -166,12 +166,15 @@ func addCell(t *testing.T, cells []cell, c cell) []cell {
 func matrixCell(t *testing.T, first, account, policy, state int) (answers []string) {
 	w := newWorld(t)
 	p := w.person("ada")
-	if state > 0 {
+	switch state {
+	case 1, 2, 3:
 		p.uri = w.enrolled("ada").uri
 		w.clock.Add(time.Minute)
-	}
-	if state > 1 {
-		require.NoError(t, w.User(twofa.AsStaff("staff", "lost phone"), "ada").Reset(t.Context(), twofa.ResetRequest{InPerson: state == 3}))
+		if state != 1 {
+			require.NoError(t, w.User(twofa.AsStaff("staff", "lost phone"), "ada").Reset(t.Context(), twofa.ResetRequest{InPerson: state == 3}))
+		}
+	case 4:
+		w.setUser("ada", func(u *twofa.User) { u.Emails = nil })
 	}
 	home := "acme"
 	if first == 4 {
