@@ -93,7 +93,7 @@ func (f facts) needsLink(p Policy) bool {
 	case f.reset == linkSpared:
 		return false
 	}
-	return !p.EnrollWithoutLink
+	return p.Required && !p.EnrollWithoutLink
 }
 
 // hasUnknown reports whether the user has a factor of a newer release, which

@@ -97,7 +97,7 @@ func (s *userTx) authorizeChange(t ticket, mail bool) error {
 // account is not enough, nor is an API token, nor is a password after a reset.
 func (s *userTx) mayEnrollFirst(t ticket, mail bool) error {
 	linked, proven := t.provenAt(EmailLink)
-	needsLink := s.afterReset() == linkNeeded || !t.hasFirstFactor(firstFactor.ofPerson)
+	needsLink := facts{ticket: t, reset: s.afterReset()}.needsLink(s.policy)
 	switch {
 	case proven && s.isRecent(linked) && !t.onlyByToken():
 		return nil
