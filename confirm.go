@@ -115,8 +115,8 @@ func (m *Manager) advanceEnrollment(ctx context.Context, c Caller, input string,
 		return Result{}, err
 	}
 	// A session has one pending enrollment, and its code is used up.
-	proof := string(seal.KeyedHash([]byte(t.sessionID), "enrollment", input, browserHash(c.Client.Browser)))
-	id := t.sessionID[:min(len(t.sessionID), spentIDLen)]
+	proof := string(seal.KeyedHash([]byte(t.sessionID), "enrollment", browserHash(c.Client.Browser), input))
+	id := t.enrollmentID()
 	var login Result
 	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
 		if a := s.answerTo(id, proof); a != nil {

@@ -125,6 +125,7 @@ func (m *Manager) Enroll(ctx context.Context, c Caller, e EnrollRequest) (Enroll
 // newPending replaces the pending enrollment. It generates recovery codes if
 // the user has none left or asks for new ones.
 func (s *userTx) newPending(t ticket, e EnrollRequest) *pendingEnrollment {
+	s.dropAnswers(t.enrollmentID()) // a step of the new enrollment must not get the answer of the last one
 	_, recovered := t.provenAt(RecoveryCode)
 	s.Pending = &pendingEnrollment{FactorID: seal.NewID(), SessionID: t.sessionID, Browser: browserHash(s.client.Browser), Method: e.Method,
 		Name: text.Clean(e.Name, maxName), Replaces: e.Replaces, Confirmed: e.Method == RecoveryCode, Saved: true, Elevate: !recovered && s.Reset == nil,

@@ -317,6 +317,14 @@ func (a answer) failure(now unixTime) error {
 	return &codeError{left: a.Left, wait: max(0, a.Until.sub(now))}
 }
 
+// dropAnswers removes the answers under an ID, and reports whether there were
+// any.
+func (s *userTx) dropAnswers(id string) bool {
+	n := len(s.Answers)
+	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.ID == id })
+	return len(s.Answers) < n
+}
+
 func (s *userTx) keepAnswer(a answer) {
 	a.At = s.now
 	s.Answers = append(s.Answers, a)

@@ -100,6 +100,11 @@ func (t *ticket) spentID() string { return t.id[:min(len(t.id), spentIDLen)] }
 
 const spentIDLen = 12
 
+// enrollmentID returns the ID under which answers to the steps of an enrollment
+// are kept: the beginning of the ID of the session, which can have one pending
+// enrollment.
+func (t *ticket) enrollmentID() string { return t.sessionID[:min(len(t.sessionID), spentIDLen)] }
+
 // provenMethod is a method that was proven, and when.
 type provenMethod struct {
 	seal.Unknown
