@@ -224,15 +224,15 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 		return err
 	}
 	return m.update(ctx, c, t.user, noPolicy, func(s *userTx) error {
-		answers := len(s.Answers)
-		s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.ID == t.spentID() })
-		answered := len(s.Answers) < answers
+		ended := s.isSpent(t) || !s.isCurrent(t)
+		tried := s.endAnswers(t)
+		sent := slices.ContainsFunc(s.Messages, func(x message) bool { return x.Attempt == t.id })
 		switch {
-		case s.isSpent(t) && answered: // the answer must not be given again
+		case ended && tried: // the answer must not be given again
 			return keep(ErrExpired)
-		case !s.isCurrent(t) || s.isSpent(t):
+		case ended:
 			return ErrExpired
-		case !answered && t.messageID == "":
+		case !tried && !sent && t.messageID == "":
 			return errUnchanged
 		case len(s.Spent) >= maxSpent:
 			return &lockedError{hour}
@@ -317,11 +317,19 @@ func (a answer) failure(now unixTime) error {
 	return &codeError{left: a.Left, wait: max(0, a.Until.sub(now))}
 }
 
-// dropAnswers removes the answers under an ID, and reports whether there were
-// any.
-func (s *userTx) dropAnswers(id string) bool {
-	n := len(s.Answers)
+// dropAnswers removes the answers under an ID.
+func (s *userTx) dropAnswers(id string) {
 	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.ID == id })
+}
+
+// endAnswers removes the answers to the proofs of a challenge, and those to
+// earlier steps of the same login, step-up or enrollment. It reports whether
+// there were any.
+func (s *userTx) endAnswers(t ticket) bool {
+	n := len(s.Answers)
+	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool {
+		return a.ID == t.spentID() || a.ID == t.enrollmentID() || a.SessionID == t.sessionID
+	})
 	return len(s.Answers) < n
 }
 
