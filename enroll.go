@@ -228,7 +228,7 @@ func (m *Manager) PendingEnrollment(ctx context.Context, c Caller) (Enrollment, 
 // session would be enough to read its secrets.
 func (s *userTx) checkPending(t ticket) error {
 	if s.Pending == nil || s.Pending.SessionID != t.sessionID || !seal.Equal(s.Pending.Browser, browserHash(s.client.Browser)) ||
-		!s.Pending.Expires.isAhead(maxEnrollment, s.now) {
+		!s.Pending.Expires.isAhead(s.m.cfg.Lifetimes.Enrollment, s.now) {
 		return ErrExpired
 	}
 	if p := s.Pending; p.Method == TOTP && !p.App.known() || !slices.Contains([]Method{TOTP, SMS, RecoveryCode}, p.Method) {
