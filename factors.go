@@ -138,12 +138,12 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 // [ErrUnavailable].
 func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 	return m.change(ctx, c, func(s *userTx, t ticket, u User) error {
+		i := s.factorIndex(id)
+		if i < 0 { // a form sent twice must not ask for a proof again
+			return ErrNotEnrolled
+		}
 		if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil {
 			return err
-		}
-		i := s.factorIndex(id)
-		if i < 0 {
-			return ErrNotEnrolled
 		}
 		policies, err := m.policies(ctx, s, u)
 		if err != nil {
