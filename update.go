@@ -222,7 +222,8 @@ func backOff(ctx context.Context, round int) error {
 // without background work.
 func (s *userTx) prune() {
 	now := s.now
-	s.Spent = slices.DeleteFunc(s.Spent, func(x spent) bool { return !x.Expires.isAhead(maxEnrollment, now) }) // their challenges are as old
+	// On a server whose clock is behind, a challenge lives longer.
+	s.Spent = slices.DeleteFunc(s.Spent, func(x spent) bool { return !x.Expires.add(issueSlack).isAhead(maxEnrollment+issueSlack, now) })
 	s.Answers = keepLast(s.Answers, maxAnswers, func(a answer) bool { return a.At.within(a.life(), now) })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
 	s.Browsers = s.unexpired() // markKnown limits their number
