@@ -181,7 +181,7 @@ func TestRecord_StaysSmallUnderAttack(t *testing.T) {
 	thief := ada.browser("elsewhere")
 	for range 200 {
 		thief.begin()
-		_ = thief.verify(twofa.TOTP, "000000")
+		_ = thief.verify(twofa.TOTP, thief.wrongCode(twofa.TOTP))
 		_ = thief.Cancel(t.Context(), thief.client, thief.login.Challenge)
 	}
 	require.Less(t, len(w.record("ada"))-quiet, 900, "of 32 challenges, 28 bytes each")

@@ -108,7 +108,7 @@ func TestAbuse_F06_EnrollmentOfAnotherSession(t *testing.T) {
 }
 
 func TestAbuse_F07_LifetimeOfAnEnrollment(t *testing.T) {
-	for after, want := range map[time.Duration]error{10*time.Minute - time.Second: nil, 10 * time.Minute: twofa.ErrExpired, time.Hour: twofa.ErrExpired} {
+	for after, want := range map[time.Duration]error{30*time.Minute - time.Second: nil, 30 * time.Minute: twofa.ErrExpired, time.Hour: twofa.ErrExpired} {
 		w := newWorld(t)
 		ada := w.enrolled("ada")
 		require.NoError(t, ada.stepUp(twofa.ActionFactors))
@@ -169,19 +169,35 @@ func TestAbuse_F09_FreshProofBeforeAFactor(t *testing.T) {
 	denied(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})), twofa.ReasonSignedOut)
 	ada.begin()
 	ada.enroll()
-	needsProof := []string{"Enroll", "RegenerateCodes", "RecoveryCodes", "Rename", "Remove"}
-	for _, request := range needsProof {
-		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonMissing)
+	id := ada.factor(0)
+	needsProof := map[string]func(p *person) error{
+		"Enroll":          func(p *person) error { return callerRequests["Enroll"](p, p.caller()) },
+		"RegenerateCodes": func(p *person) error { return callerRequests["RegenerateCodes"](p, p.caller()) },
+		"RecoveryCodes":   func(p *person) error { return callerRequests["RecoveryCodes"](p, p.caller()) },
+		"Rename":          func(p *person) error { return p.Rename(t.Context(), p.caller(), id, "mine") },
+		"Remove":          func(p *person) error { return p.Remove(t.Context(), p.caller(), id) },
+	}
+	w.clock.Add(15*time.Minute - 31*time.Second) // the enrollment was a proof
+	require.NoError(t, needsProof["Enroll"](ada))
+	stolen := *ada
+	stolen.client.Browser = twofa.NewSecret("has a copy of the session")
+	for name, request := range needsProof {
+		denied(t, request(&stolen), twofa.ReasonMissing, name)
+	}
+	w.clock.Add(31 * time.Second)
+	for name, request := range needsProof {
+		denied(t, request(ada), twofa.ReasonMissing, name)
 	}
 	require.NoError(t, ada.stepUp("contacts.export"))
-	for _, request := range needsProof {
-		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonMissing)
+	require.NoError(t, needsProof["Enroll"](ada), "a proof for an action counts as well")
+	w.clock.Add(15 * time.Minute)
+	for name, request := range needsProof {
+		denied(t, request(ada), twofa.ReasonMissing, name)
 	}
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	require.NoError(t, callerRequests["Enroll"](ada, ada.caller()))
 	w.clock.Add(15 * time.Minute)
-	for _, request := range needsProof {
-		denied(t, callerRequests[request](ada, ada.caller()), twofa.ReasonStale)
+	for name, request := range needsProof {
+		denied(t, request(ada), twofa.ReasonStale, name)
 	}
 }
 
@@ -381,6 +397,10 @@ func TestAbuse_G01_G06_LastFactor(t *testing.T) {
 			ada.enroll()
 			require.NoError(t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), c.policy, ""))
 			id := ada.factor(0)
+			stolen := *ada
+			stolen.client.Browser = twofa.NewSecret("has a copy of the session")
+			denied(t, stolen.Remove(t.Context(), stolen.caller(), id), twofa.ReasonMissing)
+			w.clock.Add(15 * time.Minute)
 			denied(t, ada.Remove(t.Context(), ada.caller(), id), twofa.ReasonMissing)
 			require.NoError(t, ada.stepUp(twofa.ActionFactors))
 			require.ErrorIs(t, ada.Remove(t.Context(), ada.caller(), id), c.want)

@@ -227,7 +227,7 @@ func TestAbuse_R08_ClockSetBack(t *testing.T) {
 		ada := w.enrolled("ada").browser("laptop")
 		ada.begin()
 		for range 5 {
-			_ = ada.verify(twofa.TOTP, "000000")
+			_ = ada.verify(twofa.TOTP, ada.wrongCode(twofa.TOTP))
 		}
 		w.clock.Add(-10 * time.Minute)
 		ada.begin()
@@ -298,7 +298,7 @@ func TestAbuse_R08_ServersWithDifferentClocks(t *testing.T) {
 			thief := ada.browser("cellar")
 			thief.begin()
 			for range 5 {
-				_ = thief.verify(twofa.TOTP, "000000")
+				_ = thief.verify(twofa.TOTP, thief.wrongCode(twofa.TOTP))
 			}
 			away = there(*ada.browser("attic"))
 			away.begin()
@@ -316,13 +316,28 @@ func TestAbuse_R09_CallCancelledBeforeChangesNothing(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	code := ada.code()
-	_, err := w.Verify(gone, ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	_, err := w.Send(gone, ada.client, ada.login.Challenge, twofa.EmailLink)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, twofa.ErrUnavailable)
 	require.ErrorIs(t, w.Check(gone, ada.caller()), context.Canceled)
 	require.ErrorIs(t, w.User(twofa.AsHost("test"), "ada").Revoke(gone), context.Canceled)
 	require.Equal(t, before, string(w.record("ada")))
 	require.NoError(t, ada.verify(twofa.TOTP, code))
+}
+
+// A wrong guess counts even if the client has left before.
+func TestAbuse_R09_GuessOfACancelledCallCounts(t *testing.T) {
+	w := newWorld(t)
+	eve := w.enrolled("ada").stranger()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	eve.begin()
+	for range 5 {
+		_, err := w.Verify(gone, eve.caller(), eve.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: eve.wrongCode(twofa.TOTP)})
+		require.ErrorIs(t, err, twofa.ErrInvalidCode)
+	}
+	eve.clock.Add(30 * time.Second)
+	require.ErrorIs(t, eve.verify(twofa.TOTP, eve.now()), twofa.ErrLocked)
 }
 
 // If every write of a record conflicts, the call ends in bounded time.
@@ -333,10 +348,17 @@ func TestAbuse_R10_RecordThatIsAlwaysBusy(t *testing.T) {
 	swaps := 0
 	store.Refuse = func(twofa.Record) error { swaps++; return twofa.ErrConflict }
 	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrUnavailable)
-	require.Less(t, swaps, 50)
+	require.Equal(t, 96, swaps, "the owner, in a known browser, tries longer")
+	store.Refuse = nil
+	eve := ada.stranger()
+	eve.begin()
+	swaps = 0
+	store.Refuse = func(twofa.Record) error { swaps++; return twofa.ErrConflict }
+	require.ErrorIs(t, eve.verify(twofa.TOTP, ada.now()), twofa.ErrUnavailable)
+	require.Equal(t, 24, swaps)
 	gone, cancel := context.WithCancel(t.Context())
 	store.Refuse = func(twofa.Record) error { cancel(); return twofa.ErrConflict }
-	_, err := w.Verify(gone, ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+	err := w.User(twofa.AsHost("test"), "ada").Revoke(gone)
 	require.ErrorIs(t, err, context.Canceled, "it ends at once if the caller has left")
 }
 

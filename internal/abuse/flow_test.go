@@ -20,7 +20,7 @@ func TestS1_S2_EnrollThenSignInByCodeOrRecoveryCode(t *testing.T) {
 	again := ada.browser("laptop")
 	require.Equal(t, twofa.NextChallenge, again.begin())
 	require.Equal(t, []twofa.Method{twofa.TOTP, twofa.RecoveryCode}, again.login.Methods)
-	require.ErrorIs(t, again.verify(twofa.TOTP, "000000"), twofa.ErrInvalidCode)
+	require.ErrorIs(t, again.verify(twofa.TOTP, again.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
 	require.NoError(t, again.verify(twofa.TOTP, again.code()))
 	require.NoError(t, again.Check(t.Context(), again.caller()))
 
@@ -55,6 +55,7 @@ func TestS1_CodesFirst(t *testing.T) {
 func TestS3_ViewAndRegenerate(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable = true })
 	ada := w.enrolled("ada")
+	w.clock.Add(15 * time.Minute)
 	_, err := ada.RecoveryCodes(t.Context(), ada.caller())
 	denied(t, err, twofa.ReasonMissing)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))

@@ -26,6 +26,7 @@ func TestDescribeChallengeWithAnErrorIsEmpty(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	ada.begin()
+	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
 	require.NoError(t, ada.Cancel(t.Context(), ada.client, ada.login.Challenge))
 	login, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
 	require.ErrorIs(t, err, twofa.ErrExpired)

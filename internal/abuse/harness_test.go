@@ -94,6 +94,18 @@ func (w *world) types() (list []string) {
 	return list
 }
 
+// count returns how many events of a type a session has.
+func (w *world) count(kind, session string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.events {
+		if e.Type == kind && e.Session == session {
+			n++
+		}
+	}
+	return n
+}
+
 // person is a user with a browser, a host session and, after enrollment, an
 // app.
 type person struct {
@@ -199,6 +211,16 @@ func (p *person) stepUp(action string) error {
 	return p.verify(twofa.TOTP, p.code())
 }
 
+// sessionID returns the ID of the session.
+func (p *person) sessionID() string { return p.idOf(p.session) }
+
+func (w *world) idOf(s twofa.Session) string {
+	w.t.Helper()
+	d, err := w.DescribeSession(s)
+	require.NoError(w.t, err)
+	return d.ID
+}
+
 func (p *person) token() string {
 	p.t.Helper()
 	u, err := url.Parse(p.out.Link(p.t, p.id+"@example.com"))
@@ -215,9 +237,9 @@ func notSignedIn(t testing.TB, err error) {
 	require.Contains(t, []twofa.Reason{twofa.ReasonSignedOut, twofa.ReasonUnreadable}, d.Reason)
 }
 
-func denied(t testing.TB, err error, reason twofa.Reason) {
+func denied(t testing.TB, err error, reason twofa.Reason, what ...any) {
 	t.Helper()
 	var d *twofa.DeniedError
-	require.ErrorAs(t, err, &d)
-	require.Equal(t, reason, d.Reason)
+	require.ErrorAs(t, err, &d, what...)
+	require.Equal(t, reason, d.Reason, what...)
 }

@@ -79,6 +79,11 @@ func TestAbuse_I05_LinkWorksOnce(t *testing.T) {
 	ada, token := w.linked("ada")
 	used := ada.login
 	require.NoError(t, ada.verify(twofa.EmailLink, token))
+	session := ada.sessionID()
+	ada.login = used
+	require.NoError(t, ada.verify(twofa.EmailLink, token), "a form that was sent twice")
+	require.Equal(t, session, ada.sessionID())
+	w.clock.Add(10 * time.Second)
 	ada.login = used
 	require.ErrorIs(t, ada.verify(twofa.EmailLink, token), twofa.ErrExpired)
 	ada.begin()

@@ -226,9 +226,10 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, thief.begin(), "nor remembered")
 
 	for request, want := range map[string]twofa.Reason{"RegenerateCodes": twofa.ReasonMissing, "RecoveryCodes": twofa.ReasonMissing,
-		"Rename": twofa.ReasonMissing, "Remove": twofa.ReasonMissing, "CheckAction": twofa.ReasonMissing, "UseAction": twofa.ReasonMissing} {
+		"Rename": twofa.ReasonMissing, "CheckAction": twofa.ReasonMissing, "UseAction": twofa.ReasonMissing} {
 		denied(t, callerRequests[request](thief, thief.caller()), want)
 	}
+	denied(t, thief.Remove(t.Context(), thief.caller(), thief.factor(0)), twofa.ReasonMissing)
 	for _, action := range []string{"contacts.export", twofa.ActionFactors} {
 		require.NoError(t, thief.took(thief.StepUp(t.Context(), thief.caller(), action, "")))
 		require.Equal(t, []twofa.Method{twofa.TOTP}, thief.login.Methods)

@@ -68,7 +68,7 @@ func exported(t testing.TB) map[string]any {
 		"NoticeEmail": twofa.NoticeEmail{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
 		"Proof":        twofa.Proof{Method: twofa.TOTP, Code: hush},
 		"ProvenMethod": twofa.ProvenMethod{}, "Reason": twofa.ReasonMissing,
-		"Record": twofa.Record{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "SendRequest": twofa.SendRequest{},
+		"Record": twofa.Record{}, "ResetRequest": twofa.ResetRequest{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "SendRequest": twofa.SendRequest{},
 		"TOTPConfig":  twofa.TOTPConfig{},
 		"CodeText":    twofa.CodeText{Code: secret},
 		"TextMessage": twofa.TextMessage{To: "+41791234567", Body: hush},
@@ -502,12 +502,12 @@ func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 		}
 	}
 	ok := func(err error) { t.Helper(); require.NoError(t, err) }
-	require.Equal(t, []string{event.Login, event.CodesGenerated, event.Enrolled}, w.types())
+	require.Equal(t, []string{event.Login, event.EnrollmentStarted, event.CodesGenerated, event.Enrolled}, w.types())
 
 	other := ada.browser("laptop")
 	other.begin()
 	var code string
-	expect("failure", []string{event.Failed}, func() { _ = other.verify(twofa.TOTP, "000000") })
+	expect("failure", []string{event.Failed}, func() { _ = other.verify(twofa.TOTP, other.wrongCode(twofa.TOTP)) })
 	expect("login, and a browser remembered", []string{event.Login, event.BrowserTrusted}, func() {
 		code = other.code()
 		ok(other.took(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code, Remember: true})))
@@ -517,26 +517,28 @@ func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 	third.begin()
 	expect("reuse", []string{event.Reused}, func() { _ = third.verify(twofa.TOTP, code) })
 	for range 3 {
-		_ = third.verify(twofa.TOTP, "000000")
+		_ = third.verify(twofa.TOTP, third.wrongCode(twofa.TOTP))
 	}
-	expect("lock", []string{event.Locked}, func() { _ = third.verify(twofa.TOTP, "000000") })
-	expect("nothing while locked", nil, func() { _ = third.verify(twofa.TOTP, "000000") })
+	expect("lock", []string{event.Locked}, func() { _ = third.verify(twofa.TOTP, third.wrongCode(twofa.TOTP)) })
+	expect("nothing while locked", nil, func() { _ = third.verify(twofa.TOTP, third.wrongCode(twofa.TOTP)) })
+	w.clock.Add(time.Hour)
 	expect("step-up", []string{event.StepUp}, func() { ok(ada.stepUp(twofa.ActionFactors)) })
 	f, err := ada.Factors(t.Context(), ada.caller())
 	ok(err)
 	expect("another name", []string{event.Renamed}, func() { ok(ada.Rename(t.Context(), ada.caller(), f.List[0].ID, "mine")) })
-	expect("new codes", []string{event.CodesGenerated}, func() {
+	expect("new codes", []string{event.EnrollmentStarted, event.CodesGenerated}, func() {
 		e, err := ada.RegenerateCodes(t.Context(), ada.caller())
 		ok(err)
 		ada.keep(e)
 		ok(ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 	})
 	expect("browser revoked", []string{event.BrowserRevoked}, func() { ok(ada.ForgetBrowsers(t.Context(), ada.caller())) })
-	expect("replaced", []string{event.Replaced}, func() {
+	w.clock.Add(30 * time.Second)
+	expect("replaced", []string{event.EnrollmentStarted, event.Replaced}, func() {
 		e, err := ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{Replaces: f.List[0].ID})
 		ok(err)
 		ada.uri = e.URI.Reveal()
-		ok(ada.took(ada.Confirm(t.Context(), ada.caller(), ada.code())))
+		ok(ada.took(ada.Confirm(t.Context(), ada.caller(), ada.now())))
 	})
 	expect("proof and action", []string{event.StepUp, event.ActionUsed}, func() {
 		ok(ada.stepUp(export))

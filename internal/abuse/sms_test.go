@@ -75,7 +75,7 @@ func TestAbuse_J03_FiveWrongGuessesInvalidateTheCode(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, code := w.texted("ada")
 	for i := range 5 {
-		err := ada.verify(twofa.SMS, not(code))
+		err := ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS))
 		require.ErrorIs(t, err, twofa.ErrInvalidCode)
 		left, _ := twofa.AttemptsLeft(err)
 		require.Equal(t, 4-i, left)
@@ -86,7 +86,7 @@ func TestAbuse_J03_FiveWrongGuessesInvalidateTheCode(t *testing.T) {
 	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode, "the lock has ended, and the code is invalid (J-15)")
 	w.clock.Add(3 * time.Minute)
 	require.NoError(t, ada.send(twofa.SMS))
-	require.ErrorIs(t, ada.verify(twofa.SMS, not(w.out.TextCode(t, adasPhone))), twofa.ErrInvalidCode)
+	require.ErrorIs(t, ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
 	require.ErrorIs(t, ada.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked, "the count continues with a new code")
 }
 
@@ -388,7 +388,7 @@ func TestAbuse_J03_FiftyWrongCodesAtOnceGiveFiveResults(t *testing.T) {
 	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada, code := w.texted("ada")
 		got := burst(50, func(m *twofa.Manager, _ int) error {
-			_, err := m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: not(code)})
+			_, err := m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: ada.wrongCode(twofa.SMS)})
 			return err
 		})
 		require.Equal(t, tally{wrong: 5, locked: 45}, got)
@@ -430,7 +430,7 @@ func TestAbuse_J16_StrangerDoesNotInvalidateTheOwnersCode(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, thief.begin())
 	require.NoError(t, thief.send(twofa.SMS))
 	for range 5 {
-		require.ErrorIs(t, thief.verify(twofa.SMS, not(w.out.TextCode(t, adasPhone))), twofa.ErrInvalidCode)
+		require.ErrorIs(t, thief.verify(twofa.SMS, thief.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
 	}
 	require.ErrorIs(t, thief.verify(twofa.SMS, w.out.TextCode(t, adasPhone)), twofa.ErrLocked)
 	require.NoError(t, ada.verify(twofa.SMS, code))
@@ -440,7 +440,7 @@ func TestAbuse_J15_CodeFromBeforeTheLockIsInvalid(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, code := w.texted("ada")
 	for range 5 {
-		require.ErrorIs(t, ada.verify(twofa.SMS, not(code)), twofa.ErrInvalidCode)
+		require.ErrorIs(t, ada.verify(twofa.SMS, ada.wrongCode(twofa.SMS)), twofa.ErrInvalidCode)
 	}
 	w.clock.Add(time.Minute) // the lock has ended, but the code would not have expired
 	require.ErrorIs(t, ada.verify(twofa.SMS, code), twofa.ErrInvalidCode)

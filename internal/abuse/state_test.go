@@ -87,7 +87,7 @@ func TestAbuse_E01_EnrollmentChallengeOpensOnlyEnrollment(t *testing.T) {
 			require.Error(t, open(ada, ada.caller()), name)
 		}
 	}
-	require.ErrorIs(t, ada.verify(twofa.TOTP, "000000"), twofa.ErrExpired)
+	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.wrongCode(twofa.TOTP)), twofa.ErrExpired)
 	require.ErrorIs(t, ada.send(twofa.EmailLink), twofa.ErrExpired)
 }
 
@@ -152,6 +152,7 @@ func TestAbuse_E05_ChallengeCancelledOnAServerWithAFastClock(t *testing.T) {
 	w.cfg.Now = func() time.Time { return w.clock.Now().Add(45 * time.Second) }
 	ahead := w.again()
 	login := ada.another()
+	require.ErrorIs(t, login.verify(twofa.TOTP, login.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
 	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
 	w.clock.Add(10*time.Minute - 40*time.Second)
 	ada.stranger().on(ahead).misses(1, twofa.TOTP)
@@ -301,6 +302,7 @@ func TestAbuse_E14_AfterLogout(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	login := ada.another()
+	require.ErrorIs(t, login.verify(twofa.TOTP, login.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
 	require.NoError(t, w.Cancel(t.Context(), login.client, login.login.Challenge))
 	require.ErrorIs(t, login.verify(twofa.TOTP, login.code()), twofa.ErrExpired)
 	require.ErrorIs(t, w.Cancel(t.Context(), login.client, login.login.Challenge), twofa.ErrExpired)
@@ -406,7 +408,7 @@ func TestAbuse_E16_NoResultWithAnError(t *testing.T) {
 // A proof is valid for one action, on one resource, in one account, by one
 // session.
 func TestAbuse_E17_GrantInAnotherPlace(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, eachTime)
 	ada := w.person("ada")
 	ada.account = "acme"
 	ada.begin()

@@ -26,7 +26,12 @@ func TestAbuse_L01_LoginIsNoStepUp(t *testing.T) {
 	ada := w.enrolled("ada").browser("laptop")
 	ada.begin()
 	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
-	denied(t, ada.use(export, ""), twofa.ReasonMissing)
+	denied(t, ada.use(export, ""), twofa.ReasonMissing, "each time")
+	require.NoError(t, ada.use("reports", ""), "within ten minutes")
+	elsewhere := ada.caller()
+	elsewhere.Client.Browser = twofa.NewSecret("has a copy of the session")
+	denied(t, ada.UseAction(t.Context(), elsewhere, "reports", ""), twofa.ReasonMissing)
+	w.clock.Add(10 * time.Minute)
 	denied(t, ada.CheckAction(t.Context(), ada.caller(), "reports", ""), twofa.ReasonMissing)
 }
 
@@ -77,7 +82,7 @@ func TestAbuse_L03_ProofIsForOneActionAndResource(t *testing.T) {
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), export, "list 7")))
 	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
-	for _, c := range [][2]string{{export, ""}, {export, "list 8"}, {export, "list 7 "}, {export + " list 7", ""}, {"reports", "list 7"}, {twofa.ActionFactors, ""}} {
+	for _, c := range [][2]string{{export, ""}, {export, "list 8"}, {export, "list 7 "}, {export + " list 7", ""}} {
 		denied(t, ada.use(c[0], c[1]), twofa.ReasonMissing)
 	}
 	require.NoError(t, ada.use(export, "list 7"))
@@ -156,7 +161,7 @@ func TestAbuse_L07_LockedFactorGivesNoProof(t *testing.T) {
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), export, "")))
 	for range 5 {
-		require.ErrorIs(t, ada.verify(twofa.TOTP, "000000"), twofa.ErrInvalidCode)
+		require.ErrorIs(t, ada.verify(twofa.TOTP, ada.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
 	}
 	require.ErrorIs(t, ada.verify(twofa.TOTP, ada.now()), twofa.ErrLocked)
 	denied(t, ada.use(export, ""), twofa.ReasonMissing)
@@ -166,12 +171,13 @@ func TestAbuse_L07_LockedFactorGivesNoProof(t *testing.T) {
 func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 	for _, c := range []struct {
 		name   string
+		proves bool // whether the change is a proof
 		change func(*testing.T, *person)
 	}{
-		{"a changed password", func(t *testing.T, p *person) {
+		{"a changed password", false, func(t *testing.T, p *person) {
 			require.NoError(t, p.User(twofa.AsUser(p.caller(), ""), "ada").CredentialsChanged(t.Context()))
 		}},
-		{"a replaced factor", func(t *testing.T, p *person) {
+		{"a replaced factor", true, func(t *testing.T, p *person) {
 			require.NoError(t, p.stepUp(twofa.ActionFactors))
 			f, err := p.Factors(t.Context(), p.caller())
 			require.NoError(t, err)
@@ -180,10 +186,10 @@ func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 			p.uri = e.URI.Reveal()
 			require.NoError(t, p.took(p.Confirm(t.Context(), p.caller(), p.code())))
 		}},
-		{"signing out everywhere", func(t *testing.T, p *person) {
+		{"signing out everywhere", false, func(t *testing.T, p *person) {
 			require.NoError(t, p.User(twofa.AsUser(p.caller(), ""), "ada").Revoke(t.Context()))
 		}},
-		{"erasing", func(t *testing.T, p *person) {
+		{"erasing", false, func(t *testing.T, p *person) {
 			require.NoError(t, p.User(twofa.AsHost("test"), "ada").Delete(t.Context()))
 		}},
 	} {
@@ -194,6 +200,10 @@ func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 			require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), export, "")))
 			open, browser := ada.login, ada.client.Browser
 			c.change(t, ada)
+			if c.proves {
+				require.NoError(t, ada.use("reports", ""), "the change was a proof of its own")
+				ada.clock.Add(10 * time.Minute)
+			}
 			require.Error(t, ada.use("reports", ""))
 			ada.login, ada.client.Browser = open, browser
 			require.ErrorIs(t, ada.verify(twofa.TOTP, ada.code()), twofa.ErrExpired, "a step-up in progress ends, too")
@@ -205,10 +215,12 @@ func TestAbuse_L08_ProofIsGoneAfter(t *testing.T) {
 func TestAbuse_L08_NewLoginHasNoProof(t *testing.T) {
 	w := newWorld(t, stepping)
 	ada := w.enrolled("ada")
-	require.NoError(t, ada.stepUp("reports"))
+	require.NoError(t, ada.stepUp(export))
+	w.clock.Add(10 * time.Minute)
 	ada.begin()
 	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
-	denied(t, ada.use("reports", ""), twofa.ReasonMissing)
+	denied(t, ada.use(export, ""), twofa.ReasonMissing)
+	require.NoError(t, ada.use("reports", ""), "the login is a proof itself")
 }
 
 func TestAbuse_L13_SingleUseProofWorksOnce(t *testing.T) {

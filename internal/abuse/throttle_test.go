@@ -3,6 +3,8 @@ package abuse
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,21 +13,30 @@ import (
 	"github.com/twofa-go/twofa/event"
 )
 
+// guesses counts the results of wrongCode, of which each is another.
+var guesses atomic.Int64
+
 // wrongCode returns a well-formed code that is wrong, whatever was computed or
-// sent.
+// sent. It returns another code each time, because the same one gets the same
+// answer for ten seconds.
 func (p *person) wrongCode(m twofa.Method) string {
+	n := int(guesses.Add(1)) % 80_000
 	switch m {
 	case twofa.TOTP:
-		return notNow(p, 0)
+		if p.uri == "" { // no code is right
+			return strconv.Itoa(100_000 + n)
+		}
+		return notNow(p, n)
 	case twofa.RecoveryCode:
-		return "0000-0000-0000-0000-0000-0000"
+		return fmt.Sprintf("0000-0000-0000-0000-%04d-%04d", n/10_000, n%10_000)
 	}
+	code := fmt.Sprintf("%06d", n)
 	for _, sent := range p.out.Texts() {
-		if code := sent.Body[:6]; code == "000000" {
-			return "000001"
+		if sent.Body[:6] == code {
+			return p.wrongCode(m)
 		}
 	}
-	return "000000"
+	return code
 }
 
 // miss begins a login and answers it with a wrong code.
@@ -223,7 +234,7 @@ func TestAbuse_C09_SwitchingBetweenMethods(t *testing.T) {
 }
 
 func TestAbuse_C10_EveryProofIsCountedTogether(t *testing.T) {
-	ada := newWorld(t).enrolled("ada")
+	ada := newWorld(t, eachTime).enrolled("ada")
 	ada.clock.Add(30 * time.Second)
 	own := surfaces[1:] // the first one is another browser's, which is counted separately
 	for i := range 5 {
