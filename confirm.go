@@ -3,6 +3,7 @@ package twofa
 import (
 	"cmp"
 	"context"
+	"strconv"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -211,9 +212,16 @@ func (s *userTx) resultOfActivation(u User, t ticket, m Method, elevate bool) (R
 		login.Session = s.issueSession(t)
 	}
 	if login.Next == NextDone {
-		login.Browser = s.markKnown(m, false, cmp.Or(t.id, seal.NewID()))
+		login.Browser = s.markKnown(m, false, cmp.Or(t.id, s.activationSeed(t)))
 	}
 	return login, nil
+}
+
+// activationSeed returns a secret for the browser of an enrollment that has no
+// challenge. It is the same if the answer is given again, also if the host
+// already has the new session. Nobody can compute it from a record.
+func (s *userTx) activationSeed(t ticket) string {
+	return string(seal.KeyedHash(s.m.cfg.Keys.all()[0].Lookup, "activation", t.sessionID, s.cookie().Secret, strconv.FormatInt(int64(s.now), 10)))
 }
 
 // installFactor adds the new factor, or replaces the one that it was enrolled

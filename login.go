@@ -162,7 +162,7 @@ func (m *Manager) Verify(ctx context.Context, c Caller, ch Challenge, p Proof) (
 	ctx, cancel := uncancelable(ctx)
 	defer cancel()
 	// The challenges from before and after a Send have the same ID.
-	hash := string(seal.KeyedHash([]byte(t.id), "proof", string(p.Method), p.Code, t.messageID))
+	hash := string(seal.KeyedHash([]byte(t.id), "proof", string(p.Method), p.Code, t.messageID, browserHash(c.Client.Browser)))
 	var login Result
 	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
 		if t.purpose == forAction && !(session.sessionID == t.sessionID && s.isCurrent(session)) {
