@@ -235,8 +235,8 @@ func (s *userTx) prune() {
 	}
 	s.pruneCodes(s.m.cfg.Recovery.Viewable)
 	for bucket, sent := range s.SendTimes {
-		sent.Times = recentTimes(sent.Times, now, day)
-		if s.SendTimes[bucket] = sent; len(sent.Times) == 0 && sent.IsEmpty() {
+		sent.Times, sent.Returned = recentTimes(sent.Times, now, day), recentTimes(sent.Returned, now, day)
+		if s.SendTimes[bucket] = sent; len(sent.Times)+len(sent.Returned) == 0 && sent.IsEmpty() {
 			delete(s.SendTimes, bucket)
 		}
 	}
