@@ -53,6 +53,7 @@ func TestAbuse_K06_RememberedBrowserIsNotFreshProof(t *testing.T) {
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	b.enter("ada", phone, "remember", "yes")
+	h.clock.pass(staleProof)
 	require.Equal(t, "home page", b.login("ada").Body)
 	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it is you")
 	b.get("/2fa/")

@@ -14,13 +14,22 @@ func TestAbuse_G01_RemovalNeedsFreshProof(t *testing.T) {
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]
-	r := b.request("POST", "/2fa/factors/remove", "csrf_token="+b.csrf+"&id="+id)
-	r.Header.Set("Accept", "application/json")
-	require.Equal(t, 401, b.do(r).StatusCode, "a session is no fresh proof")
+	remove := func(b *browser) int {
+		b.get("/2fa/")
+		r := b.request("POST", "/2fa/factors/remove", "csrf_token="+b.csrf+"&id="+id)
+		r.Header.Set("Accept", "application/json")
+		return b.do(r).StatusCode
+	}
+	thief := h.browser()
+	thief.setCookie(sessionCookie, b.cookie(sessionCookie))
+	require.Equal(t, 401, remove(thief), "the proof does not count in another browser")
+	h.clock.pass(staleProof)
+	require.Equal(t, 401, remove(b), "a session is no fresh proof")
 	b.enter("ada", phone)
+	h.clock.pass(staleProof)
 	b.get("/2fa/")
 	page := b.follow(b.post("/2fa/factors/remove", "id", id))
-	require.Contains(t, page.Body, "Confirm it is you", "a new login is no fresh proof")
+	require.Contains(t, page.Body, "Confirm it is you", "the proof of the login is too old")
 	b.prove(phone)
 	page = b.follow(b.post("/2fa/factors/remove", "id", id))
 	require.Contains(t, page.Body, "Nothing is set up yet")

@@ -42,6 +42,7 @@ func TestAbuse_L02_ProofExpires(t *testing.T) {
 	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
+	h.clock.pass(staleProof)
 	b.follow(b.get("/report"))
 	require.Equal(t, secretExport, b.prove(phone).Body)
 	require.Equal(t, secretExport, b.get("/report").Body, "the proof can be used again")
@@ -55,6 +56,7 @@ func TestAbuse_L03_ProofBelongsToItsSession(t *testing.T) {
 	b, other := h.browser(), h.browser()
 	phone, _ := b.enroll("ada")
 	other.enter("ada", phone)
+	h.clock.pass(staleProof)
 	b.follow(b.get("/report"))
 	b.prove(phone)
 	require.Equal(t, 401, other.api("GET", "/report").StatusCode)
@@ -65,6 +67,7 @@ func TestAbuse_L04_L05_ClaimsByClient(t *testing.T) {
 	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	b.enroll("ada")
+	h.clock.pass(staleProof)
 	b.follow(b.get("/report"))
 	for _, method := range []string{"passkey", "totp", "recovery", "browser", ""} {
 		require.GreaterOrEqual(t, b.post("/2fa/verify", "method", method).StatusCode, 400, method)
@@ -92,9 +95,10 @@ func TestAbuse_L07_LockedFactor(t *testing.T) {
 	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
+	h.clock.pass(staleProof)
 	b.follow(b.get("/report"))
-	for range 5 {
-		b.post("/2fa/verify", "method", "totp", "code", phone.wrong())
+	for _, wrong := range phone.wrongs(5) {
+		b.post("/2fa/verify", "method", "totp", "code", wrong)
 	}
 	page := b.post("/2fa/verify", "method", "totp", "code", phone.code())
 	require.Equal(t, 429, page.StatusCode)
@@ -104,30 +108,35 @@ func TestAbuse_L07_LockedFactor(t *testing.T) {
 
 func TestAbuse_L08_ProofEndsWithSession(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		end  func(*host, *browser, app)
+		name  string
+		after int // status of the action that accepts earlier proofs
+		end   func(*host, *browser, app)
 	}{
-		{"sign out", func(h *host, b *browser, _ app) { b.get("/2fa/"); b.post("/2fa/revoke") }},
-		{"password", func(h *host, b *browser, _ app) { h.stamps.Store("ada", "2"); b.login("ada") }},
-		{"credentials", func(h *host, _ *browser, _ app) {
+		{"sign out", 401, func(h *host, b *browser, _ app) { b.get("/2fa/"); b.post("/2fa/revoke") }},
+		{"password", 401, func(h *host, b *browser, _ app) { h.stamps.Store("ada", "2"); b.login("ada") }},
+		{"credentials", 401, func(h *host, _ *browser, _ app) {
 			require.NoError(h, h.m.User(twofa.AsHost("test"), "ada").CredentialsChanged(h.Context()))
 		}},
-		{"factor", func(h *host, b *browser, phone app) {
+		{"factor", 200, func(h *host, b *browser, phone app) {
 			b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/setup?start=1"))
 			b.prove(phone)
 			page := b.follow(b.post("/2fa/setup", "method", "totp"))
 			b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()))
 			require.True(h, b.signedIn(), "this session stays valid")
-		}},
+		}}, // the proof that the change consists of counts
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, stepUpPolicy)
 			b := h.browser()
 			phone, _ := b.enroll("ada")
+			h.clock.pass(staleProof)
 			b.follow(b.get("/report"))
 			require.Equal(t, secretExport, b.prove(phone).Body)
+			b.follow(b.get("/2fa/confirm?action=contacts.export&next=/contacts"))
+			require.Equal(t, "contacts page", b.prove(phone).Body)
 			c.end(h, b, phone)
-			require.Equal(t, 401, b.api("GET", "/report").StatusCode)
+			require.Equal(t, 401, b.api("POST", "/contacts/export").StatusCode, "a proof from before is gone")
+			require.Equal(t, c.after, b.api("GET", "/report").StatusCode)
 		})
 	}
 }
@@ -136,6 +145,7 @@ func TestAbuse_L10_NextOnAnotherSite(t *testing.T) {
 	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
+	h.clock.pass(staleProof)
 	b.get("/2fa/confirm?action=report&next=" + url.QueryEscape("//evil.example/"))
 	b.get("/2fa/challenge")
 	a := b.post("/2fa/verify", "method", "totp", "code", phone.next())
@@ -148,6 +158,7 @@ func TestAbuse_L11_POSTIsNotRepeated(t *testing.T) {
 	h := newHost(t, stepUpPolicy)
 	b := h.browser()
 	phone, _ := b.enroll("ada")
+	h.clock.pass(staleProof)
 	r := b.request("POST", "/report", "delete=everything")
 	r.Header.Set("Referer", h.srv.URL+"/contacts?page=2")
 	page := b.follow(b.do(r))

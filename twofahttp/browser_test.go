@@ -150,10 +150,21 @@ func (a app) next() string {
 	return a.code()
 }
 
-func (a app) wrong() string {
+func (a app) wrong() string { return a.wrongs(1)[0] }
+
+// wrongs returns n different wrong codes. The same one would get the same answer
+// again for ten seconds.
+func (a app) wrongs(n int) (list []string) {
 	code := a.code()
-	return string('0'+(code[0]-'0'+5)%10) + code[1:]
+	for i := range n {
+		list = append(list, string('0'+(code[0]-'0'+byte(1+i%9))%10)+string('0'+(code[1]-'0'+byte(i/9))%10)+code[2:])
+	}
+	return list
 }
+
+// staleProof is how long it takes until the proof of a login or an enrollment
+// counts for no action any more.
+const staleProof = 15 * time.Minute
 
 func codesOn(page string) (codes []string) {
 	for _, m := range codesPattern.FindAllStringSubmatch(page, -1) {

@@ -80,16 +80,21 @@ func (x *exchange) policy(account string) (twofa.Policy, error) {
 	return info.Policy, err
 }
 
-// challengeView reports on the page what failed, or that the login could not
-// send anything yet. It never tells the user to wait for a message of an earlier
+// challengeView reports on the page what failed, or why nothing could be sent
+// before the page was shown. It never tells the user to wait for a message of an earlier
 // challenge, because such a message is not valid for this one.
 func (x *exchange) challengeView(f flow, d challengeData, failed error) view {
 	v := view{page: "challenge", data: d, err: failed}
 	if e, ok := errors.AsType[tooSoonError](failed); ok {
 		v.err = tooSoonError{e.wait, d.Sent == ""}
 	}
-	if wait := f.retryAt.Sub(x.cfg.Now()); failed == nil && wait > 0 && d.Sent == "" && sendable(twofa.Method(d.Method)) {
+	if failed != nil || d.Sent != "" || !sendable(twofa.Method(d.Method)) {
+		return v
+	}
+	if wait := f.retryAt.Sub(x.cfg.Now()); wait > 0 {
 		v.alert = alertOf(tooSoonError{wait, true})
+	} else if f.failed == "undeliverable" { // anyone can change the cookie, but it only selects a sentence
+		v.alert = alertOf(twofa.ErrUndeliverable)
 	}
 	return v
 }
@@ -159,12 +164,12 @@ func (x *exchange) postSend() (view, error) {
 	method := twofa.Method(x.form.Get("method"))
 	result, err := x.sendTo(f.challenge, method)
 	switch {
-	case errors.Is(err, twofa.ErrLocked), errors.As(err, new(limitError)):
+	case errors.Is(err, twofa.ErrLocked), errors.Is(err, twofa.ErrUndeliverable), errors.As(err, new(limitError)):
 		return x.showChallenge(f, method, asSendTooSoon(err))
 	case err != nil:
 		return view{}, x.dropExpiredChallenge(f, err)
 	}
-	f.challenge, f.sent, f.retryAt = result.Challenge, method, time.Time{}
+	f.challenge, f.sent, f.retryAt, f.failed = result.Challenge, method, time.Time{}, ""
 	x.setFlow(challengeCookie, f)
 	return redirectTo(x.path("challenge"))
 }
@@ -200,7 +205,9 @@ func (x *exchange) postCancel() (view, error) {
 
 // statusData is the answer to the waiting page.
 type statusData struct {
-	State string `json:"state"` // "waiting", "done" or "over"
+	// State is "waiting", "over", or "done" if the login or step-up is complete
+	// or continues with enrollment.
+	State string `json:"state"`
 }
 
 // getStatus reports to the waiting page whether the link has been opened, which
@@ -218,6 +225,9 @@ func (x *exchange) pollState() (string, error) {
 		}
 	}
 	err := x.m.Check(x.ctx(), x.caller())
+	if c, f := x.enrollmentCaller(); f.kind == kindEnroll && err != nil {
+		_, err = x.m.Factors(x.ctx(), c)
+	}
 	if err == nil {
 		return "done", nil
 	}

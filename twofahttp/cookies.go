@@ -53,9 +53,12 @@ const maxBrowserCookie = 512
 
 const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
+// A cookie lives as long as what is in it can: a link for up to an hour, and an
+// enrollment for two hours if each step renews it. The sealed challenge may
+// expire earlier.
 const (
-	challengeAge  = 10 * time.Minute
-	enrollmentAge = 15 * time.Minute
+	challengeAge  = time.Hour
+	enrollmentAge = 2 * time.Hour
 	bouncedAge    = time.Minute
 	browserAge    = 90 * 24 * time.Hour
 )

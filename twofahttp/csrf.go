@@ -9,6 +9,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+
+	"github.com/twofa-go/twofa/internal/known"
 )
 
 const (
@@ -60,13 +62,14 @@ func parseForm(body string) (url.Values, error) {
 }
 
 // csrfToken returns the token that each form must contain. It is a hash keyed
-// with the browser's own token, which is random, cannot be read by scripts or
-// other sites, and cannot be set by a subdomain. It needs no key of the server
-// and reveals nothing about the browser's token. It is needed in addition to
-// http.CrossOriginProtection, which lets requests without Origin and
-// Sec-Fetch-Site pass.
+// with the browser's secret, which is random, cannot be read by scripts or other
+// sites, and cannot be set by a subdomain. The secret never changes, unlike the
+// rest of the cookie, so a login in one tab does not invalidate the forms in
+// others. The token needs no key of the server and reveals nothing about the
+// secret. It is needed in addition to http.CrossOriginProtection, which lets
+// requests without Origin and Sec-Fetch-Site pass.
 func (x *exchange) csrfToken() string {
-	mac := hmac.New(sha256.New, []byte(x.browserToken()))
+	mac := hmac.New(sha256.New, []byte(known.Parse(x.browserToken()).Secret))
 	mac.Write([]byte("twofahttp form"))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -144,6 +144,8 @@ func (x *exchange) postEnrollment() (view, error) {
 	switch {
 	case req.Method == twofa.SMS && errors.Is(err, twofa.ErrNotAllowed):
 		return x.showEnrollmentStart(again, errPhone)
+	case errors.Is(err, twofa.ErrUndeliverable):
+		return x.showEnrollmentStart(again, err)
 	case errors.Is(err, twofa.ErrLocked):
 		return x.showEnrollmentStart(again, asSendTooSoon(err))
 	case err != nil:
@@ -152,10 +154,11 @@ func (x *exchange) postEnrollment() (view, error) {
 	if f.kind != kindEnroll {
 		f = flow{kind: kindPhone}
 	}
-	if !started.Challenge.IsZero() {
-		f.challenge, f.sent = started.Challenge, twofa.SMS
-		x.setFlow(enrollmentCookie, f)
+	f.sent = ""
+	if req.Method == twofa.SMS {
+		f.sent = twofa.SMS
 	}
+	x.keepEnrollment(f, started.Challenge)
 	return redirectTo(x.path("setup"))
 }
 
@@ -189,28 +192,33 @@ func (x *exchange) postEnrollmentSaved() (view, error) {
 		return x.showEnrollment(errNotSaved)
 	}
 	c, f := x.enrollmentCaller()
-	e, err := x.m.PendingEnrollment(x.ctx(), c)
-	if err != nil {
-		return view{}, x.dropExpiredEnrollment(c, err)
-	}
 	result, err := x.m.SaveCodes(x.ctx(), c)
 	if err != nil {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	if e.Method == twofa.RecoveryCode { // only codes were generated
+	if result.Next == twofa.NextDone && result.Session.Reveal() == c.Session.Reveal() {
+		result.Session = twofa.Session{} // only codes were generated
 		return x.continueEnrollment(result, f, "codes_saved")
 	}
 	return x.continueEnrollment(result, f, "set_up")
+}
+
+// keepEnrollment stores the challenge for the next step, which may be another
+// one after each step. Without a challenge, the session is enough.
+func (x *exchange) keepEnrollment(f flow, next twofa.Challenge) {
+	if next.IsZero() {
+		x.clearFlow(enrollmentCookie)
+		return
+	}
+	f.challenge = next
+	x.setFlow(enrollmentCookie, f)
 }
 
 // continueEnrollment redirects to the remaining step. After the last one it
 // redirects to the settings, or continues the login that required enrollment.
 func (x *exchange) continueEnrollment(result twofa.Result, f flow, doneCode string) (view, error) {
 	if result.Next == twofa.NextEnroll {
-		if f.kind == kindEnroll && !result.Challenge.IsZero() {
-			f.challenge = result.Challenge
-			x.setFlow(enrollmentCookie, f)
-		}
+		x.keepEnrollment(f, result.Challenge)
 		return redirectTo(x.path("setup"))
 	}
 	if f.kind != kindEnroll {

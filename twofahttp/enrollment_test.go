@@ -21,7 +21,7 @@ func TestEnrollment_Voluntary(t *testing.T) { // S1, starting with the app
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "name", "Work phone"))
 	require.Contains(t, page.Body, "Step 1 of 2")
 	require.Contains(t, page.Body, "<svg")
-	require.Contains(t, page.Body, `href="otpauth://totp/Acme:ada%40example.com?secret=`)
+	require.Contains(t, page.Body, `href="otpauth://totp/Acme:ada%40example.com%20%28Work%20phone%29?secret=`)
 	require.Empty(t, codesOn(page.Body), "the codes come after the app")
 	phone := h.scan(page.Body)
 
@@ -110,10 +110,11 @@ func TestEnrollment_EndsAfterFiveWrongCodes(t *testing.T) {
 	b.login("ada")
 	b.get("/2fa/setup?start=1")
 	phone := h.scan(b.follow(b.post("/2fa/setup", "method", "totp")).Body)
-	for range 4 {
-		require.Contains(t, b.post("/2fa/setup/confirm", "code", phone.wrong()).Body, "That code did not work")
+	wrongs := phone.wrongs(5)
+	for _, wrong := range wrongs[:4] {
+		require.Contains(t, b.post("/2fa/setup/confirm", "code", wrong).Body, "That code did not work")
 	}
-	page := b.post("/2fa/setup/confirm", "code", phone.wrong())
+	page := b.post("/2fa/setup/confirm", "code", wrongs[4])
 	require.Contains(t, page.Body, "Start again with a new QR code")
 	require.Equal(t, 410, b.post("/2fa/setup/confirm", "code", phone.code()).StatusCode)
 }

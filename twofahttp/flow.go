@@ -29,7 +29,8 @@ type flow struct {
 	action    string
 	resource  string
 	sent      twofa.Method // method of the last message
-	retryAt   time.Time    // time before which the login cannot send a message
+	retryAt   time.Time    // time before which no message can be sent
+	failed    string       // code of the alert that says why no message was sent
 }
 
 func (x *exchange) flow(name string) flow {
@@ -43,12 +44,12 @@ func (x *exchange) flow(name string) flow {
 	}
 	retryAt, _ := strconv.ParseInt(q.Get("w"), 10, 64)
 	return flow{kind: q.Get("k"), retryAt: time.Unix(retryAt, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
-		next: SafeRedirect(q.Get("n"), x.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s"))}
+		next: SafeRedirect(q.Get("n"), x.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s")), failed: q.Get("f")}
 }
 
 func (x *exchange) setFlow(name string, f flow) {
 	q := url.Values{"k": {f.kind}, "c": {f.challenge.Reveal()}}
-	for key, value := range map[string]string{"a": f.account, "n": f.next, "t": f.action, "r": f.resource, "s": string(f.sent)} {
+	for key, value := range map[string]string{"a": f.account, "n": f.next, "t": f.action, "r": f.resource, "s": string(f.sent), "f": f.failed} {
 		if value != "" {
 			q.Set(key, value)
 		}

@@ -76,6 +76,7 @@ func TestProblem_NamesThePage(t *testing.T) {
 		h := newHost(t, stepUpPolicy)
 		b := h.browser()
 		phone, _ := b.enroll("ada")
+		h.clock.pass(staleProof)
 		page := pageOf(t, b.api("POST", "/report"))
 		require.Equal(t, "/2fa/confirm?action=report&resource=", page)
 		b.follow(b.get(page + "&next=/contacts"))

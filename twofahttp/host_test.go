@@ -260,6 +260,9 @@ func (h *host) routes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		first := twofa.FirstFactor{UserID: r.PostFormValue("user"), Account: r.PostFormValue("account"), By: twofa.ByPassword}
+		if provider := r.PostFormValue("sso"); provider != "" {
+			first.By, first.ProviderOf = twofa.BySSO, provider
+		}
 		h.web.FirstFactor(w, r, first, r.PostFormValue("next"))
 	})
 	say := func(text string) http.Handler {

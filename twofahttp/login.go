@@ -39,7 +39,7 @@ func (x *exchange) begin(first twofa.FirstFactor, next string) (view, error) {
 	}
 	f := flow{account: first.Account, next: next}
 	if result.Next == twofa.NextChallenge && sendable(result.Methods[0]) {
-		result = x.sendAtLogin(result, &f)
+		result = x.sendAtOnce(result, &f)
 	}
 	return x.proceed(result, f)
 }
@@ -55,9 +55,9 @@ func (x *exchange) endOtherUser(user string) error {
 	return x.signOut()
 }
 
-// sendAtLogin sends the link or code at once, because the user has just typed
-// the password. If sending fails, the next page says so and has a button.
-func (x *exchange) sendAtLogin(result twofa.Result, f *flow) twofa.Result {
+// sendAtOnce sends the link or code before the page that asks for it is shown.
+// If sending fails, that page says so and has a button.
+func (x *exchange) sendAtOnce(result twofa.Result, f *flow) twofa.Result {
 	method := result.Methods[0]
 	sent, err := x.sendTo(result.Challenge, method)
 	if err == nil {
@@ -68,6 +68,7 @@ func (x *exchange) sendAtLogin(result twofa.Result, f *flow) twofa.Result {
 	if wait := twofa.RetryAfter(err); wait > 0 {
 		f.retryAt = x.cfg.Now().Add(wait)
 	}
+	f.failed = problemOf(err).Code
 	return result
 }
 

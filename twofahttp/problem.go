@@ -56,6 +56,8 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusNotFound, Code: "not_enrolled", Title: "There is nothing of that kind"}
 	case errors.Is(err, twofa.ErrNotAllowed):
 		return problem{Status: http.StatusForbidden, Code: "not_allowed", Title: "Not allowed"}
+	case errors.Is(err, twofa.ErrUndeliverable):
+		return problem{Status: http.StatusUnprocessableEntity, Code: "undeliverable", Title: "The number or address cannot receive messages"}
 	case errors.Is(err, twofa.ErrUnavailable):
 		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Temporarily unavailable", Wait: 5 * time.Second}
 	}
@@ -126,10 +128,11 @@ type messageData struct {
 	Title  string // English
 	Action string // title of the action that needs a fresh proof
 	Back   string // address at which to try again
+	Login  string // address of the host's login page, from which the user comes back
 }
 
 func (x *exchange) messageData(p problem) messageData {
-	d := messageData{Code: p.Code, Title: p.Title, Back: cmp.Or(x.retryURL, x.currentURL())}
+	d := messageData{Code: p.Code, Title: p.Title, Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
 	if p.Denied != nil {
 		d.Action = x.actionTitle(p.Denied.Action)
 	}

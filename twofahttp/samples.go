@@ -29,7 +29,7 @@ func sampleData() map[string][]any {
 			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x"})
 	}
 	for _, code := range problemCodes {
-		pages["message"] = append(pages["message"], messageData{Code: code, Back: "/", Action: "x"})
+		pages["message"] = append(pages["message"], messageData{Code: code, Back: "/", Login: "/login", Action: "x"})
 	}
 	return pages
 }
@@ -37,8 +37,9 @@ func sampleData() map[string][]any {
 // problemCodes and alertCodes list the codes for which the pages have a text.
 var (
 	problemCodes = []string{"expired", "locked", "limited", "unavailable", "not_allowed", "not_enrolled", "not_found", "signed_out", "second_factor_required",
-		"first_factor_expired", "session_unreadable", "sign_in_here", "support_required", "mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cross_site", "method", "post_only",
+		"first_factor_expired", "session_unreadable", "sign_in_here", "support_required", "undeliverable",
+		"mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cross_site", "method", "post_only",
 		"media_type", "bad_form", "too_large", "misplaced", "internal"}
-	alertCodes = []string{"invalid_code", "malformed_code", "locked", "too_soon", "not_sent", "limited", "enrollment_over", "phone_refused", "not_saved",
+	alertCodes = []string{"invalid_code", "malformed_code", "locked", "too_soon", "not_sent", "limited", "enrollment_over", "phone_refused", "undeliverable", "not_saved",
 		"set_up", "codes_saved", "renamed", "removed", "forgotten"}
 )

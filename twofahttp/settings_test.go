@@ -15,6 +15,8 @@ func TestSettings_RecoveryCodes(t *testing.T) { // S3
 	b := h.browser()
 	phone, old := b.enroll("ada")
 	b.get("/2fa/")
+	require.Equal(t, old, codesOn(b.post("/2fa/codes").Body), "the code of the enrollment is a fresh proof")
+	h.clock.pass(staleProof)
 	page := b.follow(b.post("/2fa/codes"))
 	require.Contains(t, page.Body, "Confirm it is you", "showing them needs a fresh proof")
 	page = b.prove(phone)
@@ -55,6 +57,7 @@ func TestSettings_TurnOff(t *testing.T) { // S11
 			h := newHost(t, c.policy)
 			b := h.browser()
 			phone, _ := b.enroll("ada")
+			h.clock.pass(staleProof)
 			b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/"))
 			page := b.prove(phone)
 			if !c.off {
@@ -83,6 +86,7 @@ func TestSettings_ReplaceApp(t *testing.T) { // S14
 	old := h.scan(page.Body)
 	b.follow(b.post("/2fa/setup/confirm", "code", old.code()))
 
+	h.clock.pass(staleProof)
 	page = b.get("/2fa/")
 	id := idPattern.FindStringSubmatch(page.Body)[1]
 	page = b.get("/2fa/setup?start=1&replaces=" + id)
@@ -138,6 +142,7 @@ func TestSettings_RenameAndForget(t *testing.T) {
 	h := newHost(t, twofa.Policy{Remember: 30 * 24 * time.Hour})
 	b := h.browser()
 	phone, _ := b.enroll("ada")
+	h.clock.pass(staleProof)
 	b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/"))
 	page := b.prove(phone)
 	require.Contains(t, page.Body, "Firefox on Linux")

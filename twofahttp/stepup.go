@@ -69,8 +69,9 @@ func (x *exchange) checkSafeMethod(account, action string) (view, error) {
 }
 
 // getConfirm starts a step-up and redirects to the page that asks for the
-// proof. It writes nothing to the store, so a request from another site leaves
-// only a challenge that nobody answers.
+// proof. A link is sent at once if the user can prove nothing stronger. Otherwise
+// it writes nothing to the store. A request from another site sends nothing and
+// leaves only a challenge that nobody answers.
 func (x *exchange) getConfirm() (view, error) {
 	q := x.r.URL.Query()
 	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource")}
@@ -85,6 +86,13 @@ func (x *exchange) getConfirm() (view, error) {
 	if result.Next == twofa.NextDone {
 		return redirectTo(f.next)
 	}
+	if result.Methods[0] == twofa.EmailLink && x.isOwnRequest() {
+		if old := x.flow(challengeCookie); x.isWaiting(old, f) {
+			f.sent, result.Challenge = old.sent, old.challenge // the page was loaded again
+		} else {
+			result = x.sendAtOnce(result, &f)
+		}
+	}
 	f.challenge = result.Challenge
 	x.setFlow(challengeCookie, f)
 	to := x.path("challenge")
@@ -92,4 +100,21 @@ func (x *exchange) getConfirm() (view, error) {
 		to += "?method=" + url.QueryEscape(m)
 	}
 	return redirectTo(to)
+}
+
+// isOwnRequest reports whether the browser does not say that the request comes
+// from another site.
+func (x *exchange) isOwnRequest() bool {
+	site := x.r.Header.Get("Sec-Fetch-Site")
+	return site != "cross-site" && site != "same-site"
+}
+
+// isWaiting reports whether a link was already sent for the same step-up and can
+// still be opened.
+func (x *exchange) isWaiting(old, f flow) bool {
+	if old.kind != kindAction || old.sent != twofa.EmailLink || old.action != f.action || old.resource != f.resource || old.account != f.account {
+		return false
+	}
+	_, err := x.m.DescribeChallenge(x.ctx(), x.client(), old.challenge)
+	return err == nil
 }

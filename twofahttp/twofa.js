@@ -36,13 +36,15 @@ document.querySelectorAll('[data-copy]').forEach((button) => {
 const waiting = document.querySelector('[data-poll]');
 if (waiting) {
   waiting.querySelector('[hidden]').hidden = false;
+  let over = 0; // seen twice, because the answer in the other tab may be on its way
   const look = async () => {
     try {
       const answer = await fetch(waiting.dataset.poll, { headers: { Accept: 'application/json' }, cache: 'no-store' });
       if (answer.ok) {
         const { state } = await answer.json();
         if (state === 'done') return location.replace(waiting.dataset.next);
-        if (state === 'over') return location.replace(waiting.dataset.self);
+        over = state === 'over' ? over + 1 : 0;
+        if (over > 1) return location.replace(waiting.dataset.self);
       }
     } catch { /* offline: look again */ }
     setTimeout(look, 3000);
