@@ -114,6 +114,7 @@ func New(cfg Config) (*Server, error) {
 		routes:      routeMap(),
 		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),
 		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
+		repeats:     newRepeats(),
 		crossOrigin: http.NewCrossOriginProtection(),
 	}, nil
 }

@@ -26,8 +26,12 @@ const maxCookie = 3900
 // setCookie is the only place that sets a cookie. SameSite is Lax, because the
 // cookies must be sent when a link in webmail is clicked.
 func (x *exchange) setCookie(name, value string, age time.Duration) {
-	http.SetCookie(x.w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
-		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	http.SetCookie(x.w, c)
+	if x.repeat != nil {
+		x.repeat.cookies = append(x.repeat.cookies, c)
+	}
 }
 
 // browserToken returns the token of this browser, after creating one if there is

@@ -20,6 +20,7 @@ type exchange struct {
 	browser  twofa.Secret // token from the browser's cookie, or a new one
 	form     url.Values   // fields of a POST after readForm, one value each
 	retryURL string       // address at which to try again; empty means currentURL
+	repeat   *repeat      // what the request has done so far; nil for a request that changes nothing
 }
 
 func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
@@ -53,14 +54,27 @@ func (x *exchange) recoverPanic() {
 	}
 }
 
-func (x *exchange) ctx() context.Context   { return x.r.Context() }
-func (x *exchange) session() twofa.Session { return x.cfg.Sessions.Session(x.r) }
+func (x *exchange) ctx() context.Context { return x.r.Context() }
+
+// session returns the session in the host's. If this form was sent twice, the
+// first answer may have ended the host's session and started another one that
+// the browser did not know yet.
+func (x *exchange) session() twofa.Session {
+	session := x.cfg.Sessions.Session(x.r)
+	if session.IsZero() && x.repeat != nil {
+		return x.repeat.session
+	}
+	return session
+}
 
 // signOut ends the session of the host, and what belongs to ours.
 func (x *exchange) signOut() error {
 	c := x.caller()
 	if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
 		return err
+	}
+	if x.repeat != nil {
+		x.repeat.signedOut = true
 	}
 	if err := x.m.SignedOut(x.ctx(), c); err != nil {
 		x.log(err) // the user is signed out even so

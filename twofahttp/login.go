@@ -20,12 +20,14 @@ func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.Fir
 	x.run(func() (view, error) {
 		x.warnOfPlainHTTP()
 		x.retryURL = x.loginURL(SafeRedirect(next, ""))
-		x.browserToken()
-		f.Client, f.Session = x.client(), x.session()
-		if err := x.endOtherUser(f.UserID); err != nil {
-			return view{}, err
-		}
-		return x.begin(f, next)
+		return x.once(func() (view, error) {
+			x.browserToken()
+			f.Client, f.Session = x.client(), x.cfg.Sessions.Session(x.r)
+			if err := x.endOtherUser(f.UserID); err != nil {
+				return view{}, err
+			}
+			return x.begin(f, next)
+		}, "first factor", f.UserID, f.Account, string(f.By), f.ProviderOf, f.SecurityStamp, next)
 	})
 }
 
@@ -100,6 +102,9 @@ func (x *exchange) signIn(result twofa.Result) error {
 	if !result.Session.IsZero() {
 		if err := x.cfg.Sessions.SignIn(x.w, x.r, result.Session); err != nil {
 			return err
+		}
+		if x.repeat != nil {
+			x.repeat.session = result.Session
 		}
 	}
 	// The cookie is set only if the token is new. Of two concurrent responses,

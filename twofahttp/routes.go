@@ -78,6 +78,7 @@ func (x *exchange) dispatch() (view, error) {
 		if err := x.readForm(); err != nil {
 			return view{}, err
 		}
+		return x.once(func() (view, error) { return handle(x) }, "form", path, x.form.Encode())
 	}
 	return handle(x)
 }

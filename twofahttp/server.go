@@ -24,6 +24,12 @@
 //
 // The address /2fa/ itself is the settings page. Link to it from your own pages.
 //
+// A form that a browser sends twice within ten seconds, as by a double click,
+// ends where the first one did. The codes and links of a login also do so if the
+// second one reaches another server. For all other forms, what was done is kept
+// in the memory of one process, so prefer a load balancer that keeps a browser on
+// one server.
+//
 // The pages work without JavaScript. All cookies are Secure and have the __Host-
 // prefix, so the application must be served over https. Browsers except Safari
 // also accept them from http://localhost.
@@ -61,6 +67,7 @@ type Server struct {
 	templates       templates
 	routes          map[string]map[string]handler // by path below Config.Prefix and method
 	attempts, sends limiter
+	repeats         repeats
 	crossOrigin     *http.CrossOriginProtection
 	warnPlainHTTP   sync.Once
 }
