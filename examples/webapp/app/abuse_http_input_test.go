@@ -50,22 +50,25 @@ func TestAbuse_C05_HeadersThatNameAnotherAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
+	token := b.csrf("/2fa/challenge")
+	fixed := func(body string) func() string { return func() string { return body } }
 	s.advance(time.Minute) // restores the attempts that the enrollment took from the address
 	for _, c := range []struct {
-		name, path, kind, body string
-		after                  int    // number of guesses after which it must be refused
-		says                   string // text of the refusal
-		anywhere               bool   // whether other addresses are refused as well
+		name, path, kind string
+		body             func() string
+		after            int    // number of guesses after which it must be refused
+		says             string // text of the refusal
+		anywhere         bool   // whether other addresses are refused as well
 	}{
-		{"the account's codes", "/2fa/verify", formType, b.verifyForm("totp", s.wrongCode(jon)), 5, "", true},
-		{"codes from one address", "/2fa/verify", formType, b.verifyForm("recovery", noCode), 30, "from your network", false},
-		{"codes of programs", "/api/login/verify", jsonType, object("challenge", "x", "method", "email", "code", noToken), 10, "", false},
-		{"emails", "/forgot", formType, form("csrf_token", b.csrf("/login"), "email", ida), 10, "", false}, // same limit as passwords
+		{"the account's codes", "/2fa/verify", formType, func() string { return form("csrf_token", token, "method", "totp", "code", s.wrongCode(jon)) }, 5, "", true},
+		{"codes from one address", "/2fa/verify", formType, fixed(form("csrf_token", token, "method", "recovery", "code", noCode)), 30, "from your network", false},
+		{"codes of programs", "/api/login/verify", jsonType, fixed(object("challenge", "x", "method", "email", "code", noToken)), 10, "", false},
+		{"emails", "/forgot", formType, fixed(form("csrf_token", b.csrf("/login"), "email", ida)), 10, "", false}, // same limit as passwords
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			refused := func(i int) bool {
 				ip := fmt.Sprintf("198.51.100.%d", i)
-				got := b.do("POST", c.path, c.body, "Content-Type", c.kind, "X-Forwarded-For", ip, "X-Real-IP", ip,
+				got := b.do("POST", c.path, c.body(), "Content-Type", c.kind, "X-Forwarded-For", ip, "X-Real-IP", ip,
 					"Forwarded", "for="+ip, "True-Client-IP", ip, "CF-Connecting-IP", ip)
 				return got.status == http.StatusTooManyRequests && strings.Contains(got.body, c.says)
 			}
@@ -97,6 +100,7 @@ func TestAbuse_C12_ResendWhileLocked(t *testing.T) {
 	wrong := another(s.textedCode("+12025550101"))
 	for range 5 {
 		require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "sms", "code", wrong).status)
+		wrong = another(wrong)
 	}
 	pending, sent := s.challenge(eva), len(s.outbox())
 	token := b.csrf("/2fa/challenge")

@@ -194,6 +194,7 @@ func TestAbuse_G09_PhoneNumberDuringChange(t *testing.T) {
 	b := s.browser()
 	b.enrollPhone(eva, "202 555 0101")
 	change := []string{"method", "sms", "phone", after, "replaces", idAfter(b.get("/2fa/").body, "replaces=")}
+	s.advance(staleProof)
 	require.Contains(t, b.post("/2fa/setup?start=1", "/2fa/setup", change...).location, "/2fa/confirm?action=factors", "a session is not enough")
 	require.Equal(t, "/2fa/challenge", b.get("/2fa/confirm?action=factors").location)
 	s.advance(6 * time.Minute)
@@ -320,6 +321,7 @@ func TestAbuse_E13_WeakerMethodIsNotOffered(t *testing.T) {
 	require.Equal(t, "/contacts", b.prove(finn).location)
 
 	b.post("/contacts", "/switch", "account", "summit") // accepts only an app
+	s.advance(staleProof)
 	require.Equal(t, "/2fa/challenge", b.get("/2fa/confirm?action=contacts.export").location)
 	refused(b, "export")
 	require.NotEqual(t, http.StatusOK, b.post("/contacts", "/contacts/export").status)

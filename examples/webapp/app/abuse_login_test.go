@@ -77,18 +77,18 @@ func (s *site) rows(query string, args ...any) (n int) {
 }
 
 // wrongCode returns a code that is wrong now and in the periods before and
-// after.
+// after. Each call returns another one, because the same code would get the same
+// answer again for ten seconds.
 func (s *site) wrongCode(email string) string {
 	var near []string
 	for _, d := range []time.Duration{-30 * time.Second, 0, 30 * time.Second} {
 		near = append(near, twofatest.Code(s.t, s.uris[email], s.clock().Add(d)))
 	}
-	for _, guess := range []string{"000000", "111111", "222222"} {
-		if !slices.Contains(near, guess) {
+	for {
+		if guess := fmt.Sprintf("%06d", s.guesses.Add(1)); !slices.Contains(near, guess) {
 			return guess
 		}
 	}
-	return "333333"
 }
 
 // verifyForm returns the body of the form with a code.
@@ -101,13 +101,37 @@ func TestAbuse_B02_ParallelVerify(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.half(jon)
-	before := s.rows(`SELECT count(*) FROM signins`)
+	_, err := s.db.ExecContext(t.Context(), `DELETE FROM signins`) // of the enrollment
+	require.NoError(t, err)
 	body := b.verifyForm("totp", s.code(jon))
+	pending := b.cookie(challengeCookie)
 	answers := together(t, 50, func(i int) (answer, error) {
 		return b.send("POST", "/2fa/verify", body, "Content-Type", formType, "Test-Address", fmt.Sprintf("198.51.100.%d", i))
 	})
-	require.Equal(t, 1, count(answers, http.StatusSeeOther))
-	require.Equal(t, before+1, s.rows(`SELECT count(*) FROM signins`))
+	s.sameSession(answers)
+	s.advance(11 * time.Second)
+	b.setCookie(pending)
+	require.Equal(t, http.StatusGone, b.do("POST", "/2fa/verify", body, "Content-Type", formType).status, "used up")
+}
+
+// sameSession checks that all answers to one form lead in, with one proof and
+// one session of package twofa.
+func (s *site) sameSession(answers []answer) {
+	s.t.Helper()
+	require.Equal(s.t, len(answers), count(answers, http.StatusSeeOther))
+	rows, err := s.db.QueryContext(s.t.Context(), `SELECT twofa FROM signins`)
+	require.NoError(s.t, err)
+	defer rows.Close()
+	ids := map[string]bool{}
+	for rows.Next() {
+		var session string
+		require.NoError(s.t, rows.Scan(&session))
+		d, err := s.app.Manager().DescribeSession(twofa.ParseSession(session))
+		require.NoError(s.t, err)
+		ids[d.ID] = true
+	}
+	require.NoError(s.t, rows.Err())
+	require.Len(s.t, ids, 1)
 }
 
 func TestAbuse_B04_ParallelLinkConfirmations(t *testing.T) {
@@ -121,8 +145,7 @@ func TestAbuse_B04_ParallelLinkConfirmations(t *testing.T) {
 	answers := together(t, 20, func(i int) (answer, error) {
 		return b.send("POST", "/2fa/link", body, "Content-Type", formType, "Test-Address", fmt.Sprintf("198.51.100.%d", i))
 	})
-	require.Equal(t, 1, count(answers, http.StatusSeeOther))
-	require.Equal(t, 1, s.rows(`SELECT count(*) FROM signins`))
+	s.sameSession(answers)
 }
 
 func TestAbuse_B07_BurstOverManyLogins(t *testing.T) {
@@ -180,9 +203,9 @@ func TestAbuse_C07_FailuresOfOneUserDoNotAffectAnother(t *testing.T) {
 	attacker := s.half(jon)
 	attacker.address = "203.0.113.66"
 	s.half(ida)
-	wrong := form("csrf_token", attacker.csrf("/2fa/challenge"), "method", "totp", "code", s.wrongCode(jon))
+	token := attacker.csrf("/2fa/challenge")
 	for range 200 {
-		attacker.do("POST", "/2fa/verify", wrong, "Content-Type", formType)
+		attacker.do("POST", "/2fa/verify", form("csrf_token", token, "method", "totp", "code", s.wrongCode(jon)), "Content-Type", formType)
 	}
 	b := s.browser()
 	b.address = "198.51.100.7"
@@ -494,8 +517,10 @@ func TestAbuse_E14_Logout(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	pending := s.half(jon)
+	require.Equal(t, http.StatusUnprocessableEntity, pending.post("/2fa/challenge", "/2fa/verify", "method", "totp", "code", s.wrongCode(jon)).status)
 	challenge, session := pending.cookie(challengeCookie), pending.cookie(sessionCookie)
 	pending.post("/2fa/challenge", "/2fa/cancel")
+	require.Empty(t, pending.cookie(challengeCookie))
 	pending.setCookie(challenge)
 	pending.setCookie(session)
 	require.Equal(t, http.StatusGone, pending.send2FA("/2fa/verify", "method", "totp", "code", s.code(jon)).status, "a canceled login is over")

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type site struct {
 	app *app.App
 	db  *sql.DB
 	log *syncBuffer
+
+	guesses atomic.Int32 // wrong codes
 
 	mu   sync.Mutex
 	now  time.Time
@@ -236,7 +239,8 @@ func (b *browser) send2FA(path string, fields ...string) answer {
 	b.t.Helper()
 	_, token, ok := strings.Cut(b.cookie(browserCookie), "=")
 	require.True(b.t, ok, "the browser has no cookie for the token yet")
-	mac := hmac.New(sha256.New, []byte(token))
+	secret, _, _ := strings.Cut(token, ".") // the rest of the cookie changes
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("twofahttp form"))
 	return b.do("POST", path, form(append(fields, "csrf_token", base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))...),
 		"Content-Type", formType, "Origin", b.srv.URL, "Sec-Fetch-Site", "same-origin")
@@ -341,9 +345,14 @@ func (b *browser) scan(email string) {
 	b.uris[email] = html.UnescapeString(uri)
 }
 
-// stepUp gives a fresh proof for an action.
+// staleProof is how long it takes until the proof of a login or an enrollment
+// counts for no action any more.
+const staleProof = 15 * time.Minute
+
+// stepUp gives a fresh proof for an action, after earlier ones no longer count.
 func (b *browser) stepUp(email, action string) {
 	b.t.Helper()
+	b.advance(staleProof)
 	require.Equal(b.t, "/2fa/challenge", b.get("/2fa/confirm?action="+action).location)
 	require.Equal(b.t, http.StatusSeeOther, b.prove(email).status)
 }

@@ -122,6 +122,7 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 	jon.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status,
 		"the old codes are invalid")
+	s.advance(11 * time.Second) // before, the same code gets the same answer
 	require.Equal(t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", fresh[0]).status)
 
 	hidden := newSite(t, func(c *app.Config) { c.ViewableCodes = false })
@@ -290,6 +291,7 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 			jon := s.as(c.email)
 			jon.enrollApp(c.email)
 			require.NoError(t, s.app.Manager().Account(twofa.AsHost("test"), "brook").SetPolicy(t.Context(), c.policy, ""))
+			s.advance(staleProof)
 			id := idAfter(jon.get("/2fa/").body, "replaces=")
 			require.Contains(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "a fresh code is needed")
 			jon.stepUp(c.email, twofa.ActionFactors)
