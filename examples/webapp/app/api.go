@@ -149,6 +149,9 @@ func (a *App) apiLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.twofa.SignedOut(r.Context(), a.web.Caller(r)); err != nil {
+		return halfDone(err)
+	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

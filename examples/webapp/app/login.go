@@ -83,11 +83,12 @@ func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, 
 }
 
 func (a *App) logout(w http.ResponseWriter, r *http.Request) error {
-	if err := a.twofa.SignedOut(r.Context(), a.web.Caller(r)); err != nil {
-		return err
-	}
+	caller := a.web.Caller(r)
 	if err := a.forgetBrowser(r.Context()); err != nil {
 		return err
+	}
+	if err := a.twofa.SignedOut(r.Context(), caller); err != nil {
+		return halfDone(err)
 	}
 	a.flash(r, "You are signed out.")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

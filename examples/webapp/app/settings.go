@@ -115,18 +115,46 @@ func (a *App) changePassword(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *App) revokeSession(w http.ResponseWriter, r *http.Request) error {
-	err := oneRow(a.db.ExecContext(r.Context(), `DELETE FROM signins WHERE id = $1 AND user_id = $2`,
-		r.PathValue("id"), visitorOf(r).User.ID))
+	n, err := a.endSignins(r.Context(), `id = $1 AND user_id = $2`, r.PathValue("id"), visitorOf(r).User.ID)
 	if err != nil {
-		return hideMissing(err)
+		return err
+	}
+	if n == 0 {
+		return errNotFound
 	}
 	return a.toSettings(w, r, "That session has ended.")
 }
 
+// endSignins deletes sign-ins and ends what package twofa keeps for them, such
+// as fresh proofs and started enrollments. It returns their number.
+func (a *App) endSignins(ctx context.Context, where string, args ...any) (n int, err error) {
+	rows, err := a.db.QueryContext(ctx, `DELETE FROM signins WHERE `+where+` RETURNING twofa`, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var ended []twofa.Session
+	for rows.Next() {
+		var session string
+		if err := rows.Scan(&session); err != nil {
+			return 0, halfDone(err)
+		}
+		ended = append(ended, twofa.ParseSession(session))
+	}
+	if err := rows.Err(); err != nil {
+		return 0, halfDone(err)
+	}
+	for _, session := range ended {
+		if err := a.twofa.SignedOut(ctx, twofa.Caller{Session: session}); err != nil {
+			return 0, halfDone(err)
+		}
+	}
+	return len(ended), nil
+}
+
 func (a *App) revokeOthers(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r)
-	_, err := a.db.ExecContext(r.Context(), `DELETE FROM signins WHERE user_id = $1 AND id <> $2`, v.User.ID, v.Signin)
-	if err != nil {
+	if _, err := a.endSignins(r.Context(), `user_id = $1 AND id <> $2`, v.User.ID, v.Signin); err != nil {
 		return err
 	}
 	return a.toSettings(w, r, "You are signed out everywhere else.")

@@ -145,8 +145,16 @@ func (s webSessions) CommitCtx(ctx context.Context, token string, b []byte, expi
 	return err
 }
 
+// repeatFor is how long a form that is sent again finds the web session of
+// before.
+const repeatFor = 10 * time.Second
+
+// DeleteCtx keeps a web session for a moment after its ID was renewed, so that
+// a form that is sent twice, as by a double click, passes checkForm both times.
+// Nobody is signed in by it any more, because the row in signins is gone.
 func (s webSessions) DeleteCtx(ctx context.Context, token string) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM web_sessions WHERE token = $1`, token)
+	_, err := s.db.ExecContext(ctx, `UPDATE web_sessions SET expiry = $1 WHERE token = $2 AND expiry > $1`,
+		time.Now().Add(repeatFor).Unix(), token)
 	return err
 }
 
