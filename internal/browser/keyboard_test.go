@@ -71,9 +71,9 @@ func TestPages_KeyboardOnly(t *testing.T) {
 	b.enter()
 
 	// The error is in the description of the focused field and in the title.
-	b.reads("That code did not work")
+	b.reads("That is not a complete code")
 	require.Equal(t, "Recovery code", b.focused())
-	require.Contains(t, eval[string](b, `document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText`), "That code did not work")
+	require.Contains(t, eval[string](b, `document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText`), "That is not a complete code")
 	require.Contains(t, eval[string](b, `document.title`), "Error: ")
 	require.Equal(t, "Continue", b.tabKey())
 	require.Equal(t, "Code from your authenticator app", b.tabKey())
