@@ -163,7 +163,7 @@ func (a app) wrongs(n int) (list []string) {
 }
 
 // staleProof is how long it takes until the proof of a login or an enrollment
-// counts for no action any more.
+// no longer counts for any action.
 const staleProof = 15 * time.Minute
 
 func codesOn(page string) (codes []string) {

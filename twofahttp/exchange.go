@@ -20,7 +20,7 @@ type exchange struct {
 	browser  twofa.Secret // token from the browser's cookie, or a new one
 	form     url.Values   // fields of a POST after readForm, one value each
 	retryURL string       // address at which to try again; empty means currentURL
-	repeat   *repeat      // what the request has done so far; nil for a request that changes nothing
+	repeat   *repeat      // effects so far, of a form that may be sent again; otherwise nil
 }
 
 func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {

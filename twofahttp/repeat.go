@@ -76,7 +76,7 @@ func (s *repeats) makeRoom(now time.Time) {
 	}
 }
 
-// leave ends the wait for an entry. A form that has failed is handled anew when
+// leave ends the wait for an entry. A form that has failed is handled again when
 // it is sent again.
 func (s *repeats) leave(key repeatKey, p *repeat) {
 	if p.redirect == "" {

@@ -288,7 +288,7 @@ func enrollPhone(h *host) {
 	h.clock.pass(time.Hour)
 }
 
-// What a form did is not repeated for anybody else, later, or after a logout.
+// The answer to a form is not repeated for anybody else, later, or after a logout.
 func TestForms_SentTwice_Refused(t *testing.T) {
 	start := func(t *testing.T) (*host, *browser, form) {
 		h := newHost(t, twofa.PolicyOptional())

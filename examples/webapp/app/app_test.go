@@ -346,7 +346,7 @@ func (b *browser) scan(email string) {
 }
 
 // staleProof is how long it takes until the proof of a login or an enrollment
-// counts for no action any more.
+// no longer counts for any action.
 const staleProof = 15 * time.Minute
 
 // stepUp gives a fresh proof for an action, after earlier ones no longer count.
