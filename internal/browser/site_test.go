@@ -71,7 +71,7 @@ func newSite(t *testing.T, flags ...string) *site {
 
 // newSiteWithClock serves the same product from this process. Its clock moves
 // only when the test moves it, so that a test can do things minutes apart.
-func newSiteWithClock(t *testing.T) (*site, *twofatest.Clock) {
+func newSiteWithClock(t *testing.T, around ...func(http.Handler) http.Handler) (*site, *twofatest.Clock) {
 	t.Helper()
 	_ = chromium(t)
 	clock := twofatest.NewClock(time.Now())
@@ -85,6 +85,9 @@ func newSiteWithClock(t *testing.T) (*site, *twofatest.Clock) {
 		Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	srv.Config.Handler = a
+	for _, wrap := range around {
+		srv.Config.Handler = wrap(srv.Config.Handler)
+	}
 	srv.Start()
 	t.Cleanup(func() {
 		srv.Close()

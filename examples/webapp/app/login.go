@@ -31,6 +31,7 @@ func demoTeams() []demoTeam {
 
 type loginForm struct {
 	Email, Problem, DemoPassword string
+	Again                        bool // the account does not accept the first factors of the visitor's session
 	Demo                         []demoTeam
 }
 
@@ -41,7 +42,12 @@ func (a *App) loginPage(w http.ResponseWriter, r *http.Request) error {
 	if next := r.URL.Query().Get("next"); next != "" {
 		a.sessions.Put(r.Context(), keyReturn, next)
 	}
-	return a.showLogin(w, r, http.StatusOK, loginForm{})
+	denied, _ := errors.AsType[*twofa.DeniedError](a.twofa.Check(r.Context(), a.web.Caller(r)))
+	form := loginForm{}
+	if v := visitorOf(r); v != nil && denied != nil && denied.Reason == twofa.ReasonSignInHere {
+		form.Again, form.Email = true, v.User.Email
+	}
+	return a.showLogin(w, r, http.StatusOK, form)
 }
 
 func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form loginForm) error {
