@@ -146,6 +146,9 @@ func (x *exchange) prove(f flow, p twofa.Proof) (view, error) {
 		return view{}, err
 	}
 	result, err := x.m.Verify(x.ctx(), x.caller(), f.challenge, p)
+	if errors.Is(err, twofa.ErrNotEnrolled) {
+		err = twofa.ErrNotAllowed // an attacker who has the password must not learn which factors exist
+	}
 	if err != nil {
 		return view{}, x.dropExpiredChallenge(f, err)
 	}

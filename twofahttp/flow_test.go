@@ -261,3 +261,24 @@ func TestForms_SurviveLoginInAnotherTab(t *testing.T) {
 	b.csrf = open
 	require.Equal(t, 303, b.post("/2fa/browsers/forget-all").StatusCode)
 }
+
+// An attacker who has the password does not learn which factors the user has.
+func TestVerify_DoesNotTellWhichFactorsExist(t *testing.T) {
+	answers := map[bool]answer{}
+	for _, phone := range []bool{true, false} {
+		h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}})
+		b := h.browser()
+		b.enroll("ada")
+		if phone {
+			b.follow(b.post("/2fa/setup", "method", "sms", "phone", "+41791234567"))
+			b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code()))
+		}
+		h.clock.pass(time.Hour)
+		c := h.browser()
+		c.login("ada")
+		answers[phone] = c.post("/2fa/verify", "method", "sms", "code", "000000")
+	}
+	require.Equal(t, 403, answers[true].StatusCode)
+	require.Equal(t, answers[true].StatusCode, answers[false].StatusCode)
+	require.Equal(t, answers[true].Body, answers[false].Body)
+}
