@@ -38,6 +38,7 @@ type options struct {
 	smtp, from                    string
 	twilio, demo, viewableCodes   bool
 	recoveryCodes                 int
+	reset, staff                  string
 }
 
 func main() {
@@ -52,6 +53,8 @@ func main() {
 	flag.IntVar(&o.recoveryCodes, "recovery-codes", 10, "`number` of recovery codes in a set, 1 to 20")
 	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "store recovery codes encrypted, so that users can view them again after a fresh proof")
 	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show email and text messages at /dev/outbox instead of sending them")
+	flag.StringVar(&o.reset, "reset", "", "email `address` of a user who has lost all factors: remove them, tell the user by email, and exit; verify first who is asking")
+	flag.StringVar(&o.staff, "staff", "", "your `name`, which the event of -reset contains")
 	flag.Parse()
 	o.smtp = cmp.Or(o.smtp, os.Getenv("SMTP_URL"))
 
@@ -65,6 +68,9 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, o options, out io.Writer) error {
+	if o.reset != "" {
+		return o.resetFactors(ctx, out)
+	}
 	ln, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		return err
@@ -90,6 +96,29 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		printDemo(out, o.baseURL)
 	}
 	return serve(ctx, ln, a, logger)
+}
+
+// resetFactors does the work of -reset.
+func (o options) resetFactors(ctx context.Context, out io.Writer) error {
+	if o.staff == "" {
+		return errors.New("-staff: required with -reset")
+	}
+	o.baseURL = cmp.Or(o.baseURL, "http://"+o.addr)
+	cfg, err := o.config(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	defer cfg.DB.Close()
+	a, err := app.New(cfg)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if err := a.ResetFactors(ctx, o.reset, o.staff, "lost all factors"); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "The factors of %s are removed. Before the next enrollment, the user must open a mailed link.\n", o.reset)
+	return nil
 }
 
 // address returns the URL at which browsers on this machine reach ln. It has

@@ -128,3 +128,15 @@ func TestDatabase_UnknownScheme(t *testing.T) {
 		require.NoError(t, cfg.DB.Close())
 	}
 }
+
+func TestReset(t *testing.T) {
+	t.Setenv("TWOFA_KEYS", "")
+	o := options{addr: "localhost:8080", demo: true, data: t.TempDir(), reset: "jon@brook.example"}
+	var out strings.Builder
+	require.EqualError(t, run(t.Context(), o, &out), "-staff: required with -reset")
+	o.staff = "sam"
+	require.NoError(t, run(t.Context(), o, &out))
+	require.Contains(t, out.String(), "The factors of jon@brook.example are removed.")
+	o.reset = "nobody@brook.example"
+	require.ErrorContains(t, run(t.Context(), o, &out), "there is no user with the address")
+}
