@@ -1,8 +1,10 @@
 package twofahttp
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +17,9 @@ import (
 const repeatFor = 10 * time.Second
 
 const maxRepeats = 20_000
+
+// formTimeout is how long a form may take, even if the client has hung up.
+const formTimeout = 25 * time.Second
 
 // repeats keeps what the last forms did, in the memory of this process. A double
 // click, a password manager or a bad connection sends a form twice. The browser
@@ -92,6 +97,12 @@ func (s *repeats) leave(key repeatKey, p *repeat) {
 // once handles a form, unless the browser has sent the same one a moment ago.
 // It then ends where that one did. parts are what the form asks for.
 func (x *exchange) once(handle func() (view, error), parts ...string) (view, error) {
+	// A browser that sends a form again hangs up on the first request, which must
+	// not stop halfway.
+	original := x.r
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx()), formTimeout)
+	defer func() { cancel(); x.r = original }()
+	x.r = x.r.WithContext(ctx)
 	cookies := strings.Join(x.r.Header.Values("Cookie"), "; ")
 	if cookies == "" {
 		return handle() // nothing tells the browser from others
@@ -109,8 +120,8 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 	}
 	select {
 	case <-p.done:
-	case <-x.ctx().Done():
-		return view{}, x.ctx().Err()
+	case <-original.Context().Done():
+		return view{}, fmt.Errorf("%w: %w", twofa.ErrUnavailable, original.Context().Err())
 	}
 	if p.redirect == "" || !p.session.IsZero() {
 		x.repeat = &repeat{session: p.session}

@@ -1,7 +1,9 @@
 package twofahttp_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -339,4 +341,40 @@ func TestForms_SentTwice_Refused(t *testing.T) {
 		require.Equal(t, 410, old.post(f.path, f.pairs...).StatusCode)
 		require.False(t, old.signedIn())
 	})
+}
+
+// impatient fails if the request has been canceled.
+type impatient struct{ *outbox }
+
+func (i impatient) SendMail(ctx context.Context, m twofa.Email) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return i.outbox.SendMail(ctx, m)
+}
+
+// A browser that sends a form again hangs up on the first request. The link that
+// the first one counted must leave even so.
+func TestForms_FirstRequestIsCanceled(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink(), func(c *twofa.Config, _ *twofahttp.Config) { c.Mail.Mailer = impatient{c.SMS.Sender.(*outbox)} })
+	b := h.browser()
+	b.get("/login")
+	second := b.copy()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := b.request("POST", "/login", "user=ada").WithContext(ctx)
+	r.Header.Set("Cookie", sessionCookie+"="+b.cookie(sessionCookie))
+	h.web.FirstFactor(httptest.NewRecorder(), r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "")
+	require.Equal(t, 1, h.outbox.links())
+	r = b.request("POST", "/login", "user=ada")
+	r.Header.Set("Cookie", sessionCookie+"="+b.cookie(sessionCookie))
+	w := httptest.NewRecorder()
+	h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "")
+	require.Equal(t, "/2fa/challenge", w.Header().Get("Location"))
+	for _, c := range w.Result().Cookies() {
+		second.setCookie(c.Name, c.Value)
+	}
+	second.get(h.mailed())
+	second.post("/2fa/link", "token", tokenOf(h.mailed()))
+	require.True(t, second.signedIn())
 }

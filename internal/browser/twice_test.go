@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +15,7 @@ import (
 
 // slow delays requests that change something, as a bad connection does: by 125
 // ms on the way to the product and by 125 ms on the way back. A request that has
-// left arrives even if the browser no longer waits for the answer.
+// left arrives even if the browser has hung up.
 func slow(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -27,7 +26,7 @@ func slow(next http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		arrived := r.Clone(context.WithoutCancel(r.Context()))
+		arrived := r.Clone(r.Context())
 		arrived.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
 		arrived.Form, arrived.PostForm = nil, nil
 		answer := httptest.NewRecorder()
