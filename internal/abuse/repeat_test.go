@@ -300,3 +300,33 @@ func TestRepeat_CodeInTheWrongPageAndThenInTheRightOne(t *testing.T) {
 	require.ErrorIs(t, before.verify(twofa.SMS, code), twofa.ErrInvalidCode)
 	require.NoError(t, ada.verify(twofa.SMS, code))
 }
+
+// A challenge that is bound to no browser gets its answer again only from the
+// browser that gave the proof.
+func TestAbuse_E07_RepeatedProofWithoutABoundBrowser(t *testing.T) {
+	w := newWorld(t)
+	app := w.enrolled("ada").browser("app")
+	app.client.Browser = twofa.Secret{}
+	require.Equal(t, twofa.NextChallenge, app.begin())
+	code, form := app.code(), *app
+	app.client.Browser = twofa.NewSecret("the first cookie of this browser")
+	require.NoError(t, app.verify(twofa.TOTP, code))
+	stolen := form
+	stolen.client.Browser = twofa.NewSecret("elsewhere")
+	require.ErrorIs(t, stolen.verify(twofa.TOTP, code), twofa.ErrExpired)
+	form.client.Browser = twofa.NewSecret("the first cookie of this browser")
+	require.NoError(t, form.verify(twofa.TOTP, code))
+	require.Equal(t, app.sessionID(), form.sessionID())
+}
+
+// Cancel also uses up a required enrollment in which a code was tried.
+func TestAbuse_E14_CanceledEnrollment(t *testing.T) {
+	w := newWorld(t, requiring)
+	ada := pendingPage(w, true)
+	require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
+	require.ErrorIs(t, ada.confirm(ada.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
+	require.NoError(t, w.Cancel(t.Context(), ada.client, ada.login.Challenge))
+	denied(t, ada.confirm(ada.now()), twofa.ReasonSignedOut)
+	require.Equal(t, twofa.NextEnroll, ada.begin(), "nothing was enrolled")
+	ada.enroll()
+}
