@@ -54,14 +54,6 @@ func (w *world) texted(id string) (p *person, code string) {
 	return p, w.out.TextCode(w.t, adasPhone)
 }
 
-// not returns another code.
-func not(code string) string {
-	if code == "123456" {
-		return "654321"
-	}
-	return "123456"
-}
-
 func TestAbuse_J02_CodeExpires(t *testing.T) {
 	diesAt(t, 5*time.Minute, twofa.ErrInvalidCode, func(t *testing.T, after time.Duration) error {
 		w := newWorld(t, byText)
