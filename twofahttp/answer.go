@@ -141,8 +141,11 @@ func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
 		v.alert = alertOf(v.err)
 	}
-	return pageData{Issuer: x.cfg.Issuer, Base: x.cfg.Prefix, Home: x.cfg.HomeURL, Login: x.cfg.LoginURL,
-		CSRF: x.csrfToken(), Alert: v.alert, Data: v.data}
+	d := pageData{Issuer: x.cfg.Issuer, Base: x.cfg.Prefix, Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Alert: v.alert, Data: v.data}
+	if v.page != "bounce" { // it must set no cookie
+		d.CSRF = x.csrfToken()
+	}
+	return d
 }
 
 // setSecurityHeaders protects every response, including errors and redirects.

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/twofa-go/twofa/internal/known"
 )
@@ -39,6 +40,10 @@ func (x *exchange) readForm() error {
 	form, err := parseForm(string(body))
 	if err != nil {
 		return err
+	}
+	if strings.TrimPrefix(x.r.URL.Path, x.cfg.Prefix) == bouncedPath { // checked there
+		x.form = form
+		return nil
 	}
 	if x.browser.IsZero() || !hmac.Equal([]byte(form.Get("csrf_token")), []byte(x.csrfToken())) {
 		return errFormToken

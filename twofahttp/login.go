@@ -15,20 +15,31 @@ import (
 // the user in and redirects to next, which must be a local path, or redirects to the page
 // that asks for what is missing. It sends the response, so nothing may have
 // been written to w before. If it refuses the user, the log has the reason.
+//
+// If the page of an identity provider on another site has posted the login
+// (SAML, form_post), it answers with a page that posts the first factor again to
+// [Server.Handler], where the cookies of this browser arrive.
 func (s *Server) FirstFactor(w http.ResponseWriter, r *http.Request, f twofa.FirstFactor, next string) {
 	x := s.newExchange(w, r)
 	x.run(func() (view, error) {
 		x.warnOfPlainHTTP()
-		x.retryURL = x.loginURL(SafeRedirect(next, ""))
-		return x.once(func() (view, error) {
-			x.browserToken()
-			f.Client, f.Session = x.client(), x.cfg.Sessions.Session(x.r)
-			if err := x.endOtherUser(f.UserID); err != nil {
-				return view{}, err
-			}
-			return x.begin(f, next)
-		}, "first factor", f.UserID, f.Account, string(f.By), f.ProviderOf, f.SecurityStamp, next)
+		if x.isForeignPost() {
+			return x.bounce(f, next)
+		}
+		return x.firstFactor(f, next)
 	})
+}
+
+func (x *exchange) firstFactor(f twofa.FirstFactor, next string) (view, error) {
+	x.retryURL = x.loginURL(SafeRedirect(next, ""))
+	return x.once(func() (view, error) {
+		x.browserToken()
+		f.Client, f.Session = x.client(), x.cfg.Sessions.Session(x.r)
+		if err := x.endOtherUser(f.UserID); err != nil {
+			return view{}, err
+		}
+		return x.begin(f, next)
+	}, "first factor", f.UserID, f.Account, string(f.By), f.ProviderOf, f.SecurityStamp, next)
 }
 
 func (x *exchange) begin(first twofa.FirstFactor, next string) (view, error) {

@@ -26,8 +26,9 @@ const formTimeout = 25 * time.Second
 // then drops the first answer with its cookies and shows only the second, which
 // must therefore end where the first did.
 type repeats struct {
-	mu   *sync.Mutex
-	last map[repeatKey]*repeat
+	mu    *sync.Mutex
+	last  map[repeatKey]*repeat
+	swept *time.Time
 }
 
 // repeatKey is a hash of everything in a request that decides on its answer,
@@ -46,7 +47,7 @@ type repeat struct {
 	signedOut bool
 }
 
-func newRepeats() repeats { return repeats{&sync.Mutex{}, map[repeatKey]*repeat{}} }
+func newRepeats() repeats { return repeats{&sync.Mutex{}, map[repeatKey]*repeat{}, &time.Time{}} }
 
 // join returns the entry of a form. The caller must handle the form if it is the
 // first, and wait for the entry otherwise.
@@ -62,16 +63,21 @@ func (s *repeats) join(key repeatKey, now time.Time) (p *repeat, first bool) {
 	return p, true
 }
 
-// makeRoom drops what is too old, and then any, until half of the room is free.
-// A form whose entry is dropped is handled like any other.
+// makeRoom drops what is too old, every repeatFor, because it may contain
+// sessions. If there is no room even so, it drops any until half of the room is
+// free. A form whose entry is dropped is handled like any other.
 func (s *repeats) makeRoom(now time.Time) {
-	if len(s.last) < maxRepeats {
+	if now.Sub(*s.swept).Abs() < repeatFor && len(s.last) < maxRepeats {
 		return
 	}
+	*s.swept = now
 	for key, p := range s.last {
 		if now.Sub(p.at).Abs() >= repeatFor {
 			delete(s.last, key)
 		}
+	}
+	if len(s.last) < maxRepeats {
+		return
 	}
 	for key := range s.last {
 		if len(s.last) <= maxRepeats/2 {

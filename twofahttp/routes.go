@@ -42,10 +42,13 @@ func routeTable() []route {
 		{"POST", "browsers/forget-all", (*exchange).postBrowserForgetAll},
 		{"POST", "revoke", (*exchange).postRevoke},
 		{"POST", "signin", (*exchange).postSignIn},
+		{"POST", bouncedPath, (*exchange).postBounced},
 		{"GET", "style.css", (*exchange).getStylesheet},
 		{"GET", "twofa.js", (*exchange).getScript},
 	}
 }
+
+const bouncedPath = "login"
 
 // routeMap returns the handlers by path and method.
 func routeMap() map[string]map[string]handler {

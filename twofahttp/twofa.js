@@ -32,6 +32,10 @@ document.querySelectorAll('[data-copy]').forEach((button) => {
   });
 });
 
+// A login that another site has posted goes on by itself.
+const onward = document.querySelector('form[data-submit]');
+if (onward) onward.requestSubmit();
+
 // The page that waits for a mailed link goes on once it was opened in this browser.
 const waiting = document.querySelector('[data-poll]');
 if (waiting) {
