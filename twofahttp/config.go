@@ -71,9 +71,15 @@ type Config struct {
 	// address can sign in. The Manager's limits for each user apply as well.
 	AttemptsPerMinute, SendsPerHour int
 	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is used.
-	// If empty, the address of the connection is used. A prefix that is too wide
-	// lets clients choose their own address and so evade the limits.
+	// If empty, the address of the connection is used, except on a Unix socket,
+	// to which only a proxy on the same machine connects. A prefix that is too
+	// wide lets clients choose their own address and so evade the limits. A
+	// proxy that is not listed is logged once.
 	TrustedProxies []netip.Prefix
+	// ClientIP, if not nil, returns the address of the client instead, for
+	// gateways that send it in another way. If it returns the zero Addr, the
+	// limits by address do not apply to the request.
+	ClientIP func(*http.Request) netip.Addr
 
 	// Logger receives the causes of errors, which pages do not show. If nil, it
 	// defaults to slog.Default().

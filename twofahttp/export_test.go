@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"net/http"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -52,11 +53,17 @@ func NewLimiter(n int, per time.Duration) Limiter { return Limiter{newLimiter(n,
 
 // Take takes one token.
 func (l Limiter) Take(addr netip.Addr, now time.Time) time.Duration {
-	return l.l.take(networkOf(addr), now)
+	return l.l.take(origin{addr: networkOf(addr)}, now)
 }
 
 // GiveBack gives back one token.
-func (l Limiter) GiveBack(addr netip.Addr) { l.l.giveBack(networkOf(addr)) }
+func (l Limiter) GiveBack(addr netip.Addr) { l.l.giveBack(origin{addr: networkOf(addr)}) }
+
+// TakeAttempt counts an attempt of a request.
+func (s *Server) TakeAttempt(r *http.Request) error {
+	_, err := s.newExchange(nil, r).takeAttempt()
+	return err
+}
 
 // Len returns the number of addresses in memory.
 func (l Limiter) Len() int { return len(l.l.buckets) }

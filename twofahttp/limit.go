@@ -1,18 +1,17 @@
 package twofahttp
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/twofa-go/twofa"
 )
 
-// limiter has a token bucket for each address. A full bucket equals none, so
+// limiter has a token bucket for each origin. A full bucket equals none, so
 // full buckets are dropped first to bound its memory.
 type limiter struct {
 	mu      *sync.Mutex
-	buckets map[netip.Addr]bucket
+	buckets map[origin]bucket
 	size    float64       // tokens in a full bucket
 	refill  time.Duration // time in which one token is added
 }
@@ -25,14 +24,14 @@ type bucket struct {
 const maxBuckets = 20_000
 
 func newLimiter(n int, per time.Duration) limiter {
-	return limiter{&sync.Mutex{}, map[netip.Addr]bucket{}, float64(n), per / time.Duration(n)}
+	return limiter{&sync.Mutex{}, map[origin]bucket{}, float64(n), per / time.Duration(n)}
 }
 
 // take takes one token and returns 0, or returns the wait until there is one.
-func (l *limiter) take(addr netip.Addr, now time.Time) time.Duration {
+func (l *limiter) take(from origin, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, ok := l.buckets[addr]
+	b, ok := l.buckets[from]
 	if !ok {
 		l.makeRoom(now)
 		b = bucket{l.size, now}
@@ -42,17 +41,17 @@ func (l *limiter) take(addr netip.Addr, now time.Time) time.Duration {
 		return time.Duration((1 - b.tokens) * float64(l.refill))
 	}
 	b.tokens--
-	l.buckets[addr] = b
+	l.buckets[from] = b
 	return 0
 }
 
 // giveBack returns a token after a success.
-func (l *limiter) giveBack(addr netip.Addr) {
+func (l *limiter) giveBack(from origin) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b, ok := l.buckets[addr]; ok {
+	if b, ok := l.buckets[from]; ok {
 		b.tokens = min(b.tokens+1, l.size)
-		l.buckets[addr] = b
+		l.buckets[from] = b
 	}
 }
 
@@ -69,16 +68,16 @@ func (l *limiter) makeRoom(now time.Time) {
 	if len(l.buckets) < maxBuckets {
 		return
 	}
-	for addr, b := range l.buckets {
+	for from, b := range l.buckets {
 		if l.refilled(b, now).tokens >= l.size {
-			delete(l.buckets, addr)
+			delete(l.buckets, from)
 		}
 	}
-	for addr := range l.buckets {
+	for from := range l.buckets {
 		if len(l.buckets) <= maxBuckets/2 {
 			return
 		}
-		delete(l.buckets, addr)
+		delete(l.buckets, from)
 	}
 }
 
@@ -91,18 +90,55 @@ func (x *exchange) takeSend() error {
 	return err
 }
 
+// take counts a request against its origin. A request from a proxy that is not
+// listed is counted by the address that the proxy claims, so that one person does
+// not lock out everybody behind it, and against a wide limit of the proxy's own
+// address, because a client can claim any. A request without any address is not
+// counted: one bucket would be everybody's.
 func (x *exchange) take(l *limiter) (giveBack func(), err error) {
-	addr := networkOf(x.clientIP(x.r))
-	if wait := l.take(addr, x.cfg.Now()); wait > 0 {
+	from, now := x.bucketOf(), x.cfg.Now()
+	switch {
+	case !from.addr.IsValid():
+		x.warnOfAddress("requests have no address; set twofahttp.Config.ClientIP")
+		return func() {}, nil
+	case from.claimed.IsValid():
+		x.warnOfAddress("a proxy is not in twofahttp.Config.TrustedProxies; list it, or set Config.ClientIP", "address", from.addr)
+		wide := l.wide()
+		if wait := wide.take(origin{from.addr, from.addr}, now); wait > 0 {
+			return nil, limitError{wait}
+		}
+	}
+	if wait := l.take(from, now); wait > 0 {
 		return nil, limitError{wait}
 	}
-	return func() { l.giveBack(addr) }, nil
+	return func() { l.giveBack(from) }, nil
+}
+
+// bucketOf returns the origin that the request is counted as.
+func (x *exchange) bucketOf() origin {
+	from := x.originOf(x.r)
+	return origin{networkOf(from.addr), networkOf(from.claimed)}
+}
+
+// wide returns the limiter with the same buckets for the address of a whole
+// proxy.
+func (l *limiter) wide() *limiter {
+	return &limiter{l.mu, l.buckets, l.size * proxyFactor, l.refill / proxyFactor}
+}
+
+// proxyFactor is how many times as much a proxy that is not listed may send as
+// one client.
+const proxyFactor = 50
+
+// warnOfAddress logs once that limits by address do not work as they should.
+func (x *exchange) warnOfAddress(text string, args ...any) {
+	x.warnAddress.Do(func() { x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: limits by address: "+text, args...) })
 }
 
 // giveBackSend gives back the message that led to a proof.
 func (x *exchange) giveBackSend(m twofa.Method) {
 	if sendable(m) {
-		x.sends.giveBack(networkOf(x.clientIP(x.r)))
+		x.sends.giveBack(x.bucketOf())
 	}
 }
 

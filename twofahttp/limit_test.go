@@ -1,8 +1,10 @@
 package twofahttp_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +33,15 @@ func TestClient_IPBehindProxies(t *testing.T) {
 		{"IPv6 with a zone", "[fe80::1%eth0]:1000", "fe80::1", nil},
 		{"IPv4 in IPv6", "[::ffff:203.0.113.7]:1000", "203.0.113.7", nil},
 		{"no address", "@", "", nil},
+		{"Unix socket", "@", "198.51.100.1", []string{"198.51.100.1"}},
+		{"Unix socket without a name", "", "198.51.100.1", []string{"1.1.1.1, 198.51.100.1"}},
+		{"with a port", "10.0.0.1:1000", "203.0.113.9", []string{"203.0.113.9:51008"}},
+		{"IPv6 with a port", "10.0.0.1:1000", "2001:db8::7", []string{"[2001:db8::7]:443"}},
+		{"IPv6 in brackets", "10.0.0.1:1000", "2001:db8::7", []string{"[2001:db8::7]"}},
+		{"quoted", "10.0.0.1:1000", "2001:db8::7", []string{`"[2001:db8::7]:443"`}},
+		{"spaces and tabs", "10.0.0.1:1000", "203.0.113.9", []string{"1.1.1.1 ,\t203.0.113.9 "}},
+		{"IPv4 in IPv6 behind a proxy", "[fd00::1]:1000", "203.0.113.9", []string{"::ffff:203.0.113.9"}},
+		{"unknown", "10.0.0.1:1000", "10.0.0.1", []string{"198.51.100.1, unknown"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
@@ -65,4 +76,74 @@ func TestLimits_MemoryIsBounded(t *testing.T) {
 		l.Take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 	}
 	require.LessOrEqual(t, l.Len(), 20_000)
+}
+
+// Whatever stands in front of the app, one person must not lock out everybody.
+func TestLimits_NeverOneBucketForEverybody(t *testing.T) {
+	for name, c := range map[string]struct {
+		remote string
+		other  string // X-Forwarded-For of everybody else
+		warns  string
+	}{
+		"a proxy that is not listed":      {"192.0.2.1:1000", "198.51.100.2", "TrustedProxies"},
+		"a Unix socket":                   {"@", "198.51.100.2", ""},
+		"a Unix socket without addresses": {"@", "", "ClientIP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, twofa.PolicyOptional())
+			attempt := func(forwarded string) error {
+				r := httptest.NewRequestWithContext(t.Context(), "POST", "/2fa/verify", nil)
+				r.RemoteAddr = c.remote
+				if forwarded != "" {
+					r.Header.Set("X-Forwarded-For", forwarded)
+				}
+				return h.web.TakeAttempt(r)
+			}
+			mallory := "198.51.100.1"
+			if c.other == "" {
+				mallory = ""
+			}
+			refused := 0
+			for range 100 {
+				if attempt(mallory) != nil {
+					refused++
+				}
+			}
+			if c.other != "" {
+				require.Equal(t, 70, refused)
+			}
+			require.NoError(t, attempt(c.other))
+			if c.warns == "" {
+				require.NotContains(t, h.logs.String(), "limits by address")
+			} else {
+				require.Equal(t, 1, strings.Count(h.logs.String(), "limits by address"))
+				require.Contains(t, h.logs.String(), c.warns)
+			}
+		})
+	}
+}
+
+// Whoever claims addresses meets the wide limit of the proxy's own address.
+func TestLimits_ClaimedAddressesHaveAnEnd(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	allowed := 0
+	for i := range 3000 {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/2fa/verify", nil)
+		r.RemoteAddr = "192.0.2.1:1000"
+		r.Header.Set("X-Forwarded-For", netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}).String())
+		if h.web.TakeAttempt(r) == nil {
+			allowed++
+		}
+	}
+	require.Equal(t, 30*50, allowed)
+}
+
+func TestClient_IPOfTheHost(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.ClientIP = func(r *http.Request) netip.Addr { a, _ := netip.ParseAddr(r.Header.Get("Fly-Client-IP")); return a }
+	})
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	require.Empty(t, h.web.Client(r).IP)
+	r.Header.Set("Fly-Client-IP", "203.0.113.7")
+	require.Equal(t, "203.0.113.7", h.web.Client(r).IP)
 }

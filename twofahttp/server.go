@@ -70,6 +70,7 @@ type Server struct {
 	repeats         repeats
 	crossOrigin     *http.CrossOriginProtection
 	warnPlainHTTP   sync.Once
+	warnAddress     sync.Once
 }
 
 // Handler returns the handler of all pages. Mount it at Config.Prefix and not
