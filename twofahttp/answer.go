@@ -95,6 +95,9 @@ func (x *exchange) respond(v view, err error) {
 func (x *exchange) write(v view) error {
 	h := x.w.Header()
 	setSecurityHeaders(h)
+	if v.page == "setup" || v.page == "codes" {
+		h.Set("Cross-Origin-Opener-Policy", "same-origin") // these show secrets, so no other window may hold a reference
+	}
 	if v.redirect != "" {
 		http.Redirect(x.w, x.r, v.redirect, http.StatusSeeOther)
 		return nil
@@ -151,11 +154,16 @@ func (x *exchange) pageData(v view) pageData {
 // setSecurityHeaders protects every response, including errors and redirects.
 // Because of no-referrer, browsers send "Origin: null" with the forms of these
 // pages. Such forms pass http.CrossOriginProtection by their Sec-Fetch-Site.
+//
+// There is no form-action, because Chromium and WebKit also apply it to the
+// redirects that follow a form: the right code would do nothing if the page that
+// the user wanted redirects to another origin, as one of OAuth does. There is no
+// Cross-Origin-Opener-Policy either, except on pages with secrets, because it
+// would cut a login popup off from the page that opened it.
 func setSecurityHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
-		"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), otp-credentials=(self), clipboard-write=(self)")
 	h.Set("Referrer-Policy", "no-referrer")

@@ -24,20 +24,13 @@ const (
 // field, and have the form token of this browser. The form never includes the
 // query.
 func (x *exchange) readForm() error {
-	if err := x.crossOrigin.Check(x.r); err != nil {
+	if err := x.crossOrigin.Check(x.r); err != nil && !x.hasNoOrigin() {
 		return errCrossSite
 	}
 	if mediaType, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return errMediaType
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
-	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return errTooLarge
-		}
-		return errBadForm
-	}
-	form, err := parseForm(string(body))
+	form, err := x.bodyForm()
 	if err != nil {
 		return err
 	}
@@ -52,10 +45,39 @@ func (x *exchange) readForm() error {
 	return nil
 }
 
+// hasNoOrigin reports whether a browser without Fetch Metadata sent the form of a
+// page with the Referrer-Policy no-referrer, like ours. Then the form token
+// decides.
+func (x *exchange) hasNoOrigin() bool {
+	return x.r.Header.Get("Origin") == "null" && x.r.Header.Get("Sec-Fetch-Site") == ""
+}
+
+// bodyForm returns the fields of the body. A middleware may have read it before.
+func (x *exchange) bodyForm() (url.Values, error) {
+	if x.r.PostForm != nil {
+		return checkForm(x.r.PostForm)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	if err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, errTooLarge
+		}
+		return nil, errBadForm
+	}
+	return parseForm(string(body))
+}
+
 // parseForm parses a body with at most one value for each field.
 func parseForm(body string) (url.Values, error) {
 	form, err := url.ParseQuery(body)
-	if err != nil || len(form) > maxFields {
+	if err != nil {
+		return nil, errBadForm
+	}
+	return checkForm(form)
+}
+
+func checkForm(form url.Values) (url.Values, error) {
+	if len(form) > maxFields {
 		return nil, errBadForm
 	}
 	for _, values := range form {

@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"encoding/base64"
 	"errors"
 	"html/template"
 	"net/url"
@@ -25,7 +26,7 @@ type enrollmentData struct {
 	Region   string // region that was chosen with a number that cannot be texted
 
 	// Steps "scan" and "phone".
-	QR    template.HTML
+	QR    template.URL // the QR code as an SVG image
 	URI   template.URL // opens the app on the same device
 	Key   string
 	Phone string // masked; in step "start" as the user typed it
@@ -90,7 +91,9 @@ func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
 			return d, err
 		}
 		d.Step, d.Key = "scan", e.Key.Reveal()
-		d.QR, d.URI = template.HTML(svg), template.URL(e.URI.Reveal()) // safe: the library builds both from escaped parts
+		// An image, because extensions recolor SVG elements until scanners fail.
+		d.QR = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg)))
+		d.URI = template.URL(e.URI.Reveal()) // safe: the library builds it from escaped parts
 	}
 	return d, nil
 }
