@@ -112,8 +112,11 @@ func (x *exchange) nextURL() string {
 // currentURL returns the address to which the user can come back: that of the
 // page itself or, for a POST, that of the page with the form.
 func (x *exchange) currentURL() string {
-	if isSafeMethod(x.r.Method) {
+	if isSafeMethod(x.r.Method) && !x.isHTMX() {
 		return SafeRedirect(x.r.URL.RequestURI(), x.cfg.HomeURL)
+	}
+	if from, err := url.Parse(x.r.Header.Get("HX-Current-URL")); err == nil && x.isHTMX() && from.Host == x.r.Host {
+		return SafeRedirect(from.RequestURI(), x.cfg.HomeURL)
 	}
 	if from, err := url.Parse(x.r.Referer()); err == nil && from.Host != "" && from.Host == x.r.Host {
 		return SafeRedirect(from.RequestURI(), x.cfg.HomeURL)
@@ -125,6 +128,13 @@ func isSafeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// wantsPage reports whether the request comes from a browser and not from a
-// program.
-func (x *exchange) wantsPage() bool { return strings.Contains(x.r.Header.Get("Accept"), "text/html") }
+// wantsPage reports whether the request is for a page: it accepts HTML, and the
+// browser does not say that a script fetches it.
+func (x *exchange) wantsPage() bool {
+	mode := x.r.Header.Get("Sec-Fetch-Mode")
+	return strings.Contains(x.r.Header.Get("Accept"), "text/html") && (mode == "" || mode == "navigate") && !x.isHTMX()
+}
+
+// isHTMX reports whether the htmx library fetches the request. It would put a
+// page of ours inside a page of the host.
+func (x *exchange) isHTMX() bool { return x.r.Header.Get("HX-Request") == "true" }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -111,6 +112,7 @@ func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Seco
 func (x *exchange) errorView(err error) view {
 	err = x.refineDenied(err)
 	if !x.wantsPage() {
+		x.redirectHTMX(err)
 		return view{err: err, data: x.problemDocument(problemOf(err))}
 	}
 	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
@@ -120,6 +122,32 @@ func (x *exchange) errorView(err error) view {
 		}
 	}
 	return view{page: "message", err: err, data: x.messageData(problemOf(err))}
+}
+
+// redirectHTMX tells htmx to open the page on which the user can give what is
+// missing, and then to come back.
+func (x *exchange) redirectHTMX(err error) {
+	denied, ok := errors.AsType[*twofa.DeniedError](err)
+	if !ok || !x.isHTMX() {
+		return
+	}
+	to := x.remedyURL(denied)
+	switch {
+	case to == "":
+		return
+	case to == x.cfg.LoginURL:
+		to = x.loginURL(x.currentURL())
+	default:
+		u, err := url.Parse(to)
+		if err != nil {
+			return
+		}
+		q := u.Query()
+		q.Set("next", x.currentURL())
+		u.RawQuery = q.Encode()
+		to = u.String()
+	}
+	x.w.Header().Set("HX-Redirect", to)
 }
 
 // messageData is the data of the page "message".
