@@ -128,7 +128,7 @@ func (l *limiter) wide() *limiter {
 
 // proxyFactor is how many times as much a proxy that is not listed may send as
 // one client.
-const proxyFactor = 50
+const proxyFactor = 10
 
 // warnOfAddress logs once that limits by address do not work as they should.
 func (x *exchange) warnOfAddress(text string, args ...any) {

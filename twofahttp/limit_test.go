@@ -135,7 +135,7 @@ func TestLimits_ClaimedAddressesHaveAnEnd(t *testing.T) {
 			allowed++
 		}
 	}
-	require.Equal(t, 30*50, allowed)
+	require.Equal(t, 30*10, allowed)
 }
 
 func TestClient_IPOfTheHost(t *testing.T) {

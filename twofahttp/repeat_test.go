@@ -157,7 +157,7 @@ func TestForms_SentTwice(t *testing.T) {
 		{name: "setup", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			return b, post("/2fa/setup", "method", "totp", "name", "Tablet")
-		}, ends: "/2fa/setup", page: "<svg"},
+		}, ends: "/2fa/setup", page: "data:image/svg"},
 		{name: "setup of a phone", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			return b, post("/2fa/setup", "method", "sms", "phone", "+41791234567")
@@ -207,7 +207,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b.login("ada")
 			b.follow(b.post("/2fa/setup", "method", "totp"))
 			return b, post("/2fa/setup/saved", "saved", "yes")
-		}, ends: "/2fa/setup", page: "<svg", out: true},
+		}, ends: "/2fa/setup", page: "data:image/svg", out: true},
 		{name: "rename", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]

@@ -112,7 +112,7 @@ func (p *person) add(f twofa.FirstFactor, account string) error {
 	return p.took(p.Begin(p.t.Context(), f))
 }
 
-// What a user meets in every combination of first factors, accounts, policies
+// The answers that a user meets in every combination of first factors, accounts, policies
 // and states is in docs/tenancy.md, which this test writes and compares. After a
 // change, read every line of the difference. Update the page with
 //

@@ -67,7 +67,7 @@ func (p *person) enrollAfterReset(by twofa.FirstFactorMethod) (linked bool, err 
 	return linked, nil
 }
 
-// What a user must give between a reset and the next factor.
+// A user must give a proof between a reset and the next factor.
 func TestReset_NextEnrollment(t *testing.T) {
 	optional, required := twofa.PolicyOptional(), twofa.Policy{Required: true}
 	lenient := twofa.Policy{Required: true, EnrollWithoutLink: true}
