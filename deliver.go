@@ -12,13 +12,14 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// Email is a message for a [Mailer]: a sign-in link or a notice. Printing or
-// logging it writes a placeholder, because it may contain a link.
+// Email is a message for a [Mailer]: a sign-in link or a notice. Text and HTML
+// are secret, because they may contain a link. [Secret.Reveal] returns them to
+// the code that sends the message.
 type Email struct {
 	To      string // one address without a name, from [User.Emails]
 	Subject string // one line
-	Text    string // text/plain part; lines end in "\n"
-	HTML    string // complete text/html part with the same content as Text
+	Text    Secret // text/plain part; lines end in "\n"
+	HTML    Secret // complete text/html part with the same content as Text
 }
 
 // Mailer hands messages to the host's mail system. An implementation can be
@@ -34,11 +35,11 @@ type Mailer interface {
 	SendMail(ctx context.Context, m Email) error
 }
 
-// TextMessage is a message for an [SMSSender]. Printing or logging it writes a
-// placeholder, because it may contain a code.
+// TextMessage is a message for an [SMSSender]. Body is secret, because it may
+// contain a code. [Secret.Reveal] returns it to the code that sends the message.
 type TextMessage struct {
 	To   string // number in E.164, such as "+41791234567"
-	Body string // plain text; it must be sent unchanged, because browsers read its last line (WebOTP)
+	Body Secret // plain text; it must be sent unchanged, because browsers read its last line (WebOTP)
 }
 
 // SMSSender hands text messages to a gateway. An implementation can be tested

@@ -344,5 +344,5 @@ func (s *userTx) tellOldPhone(number string) {
 		return // no longer an allowed destination; the notice by mail must do
 	}
 	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
-		text: &TextMessage{To: number, Body: text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400)}})
+		text: &TextMessage{To: number, Body: NewSecret(text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400))}})
 }

@@ -48,7 +48,7 @@ func Example_emailLink() {
 
 	// The link opens a page with a button. The button calls Verify, because mail
 	// scanners open links but press no buttons.
-	proof := twofa.Proof{Method: twofa.EmailLink, Code: inbox.token}
+	proof := twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(inbox.token)}
 	stranger := twofa.Client{Browser: twofa.NewSecret("random text of another browser")}
 	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, proof)
 	fmt.Println("refused in another browser:", errors.Is(err, twofa.ErrExpired))
@@ -70,7 +70,7 @@ type linkInbox struct{ token string }
 var linkToken = regexp.MustCompile(`token=([\w.-]+)`)
 
 func (i *linkInbox) SendMail(_ context.Context, m twofa.Email) error {
-	if found := linkToken.FindStringSubmatch(m.Text); found != nil {
+	if found := linkToken.FindStringSubmatch(m.Text.Reveal()); found != nil {
 		i.token = found[1]
 	}
 	return nil

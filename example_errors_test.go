@@ -52,15 +52,15 @@ func Example_errors() {
 	password.Client = stranger
 	login := must(m.Begin(ctx, password))
 	for _, guess := range []string{"12345", "000000", "000001", "000002", "000003", "000004", "000005"} {
-		_, err := m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: guess})
+		_, err := m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(guess)})
 		fmt.Println(errorMessage(err))
 	}
 	now = now.Add(time.Minute)
 	code, _ = totp.GenerateCode(key, now)
-	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)})
 	fmt.Println(errorMessage(err))
 	now = now.Add(10 * time.Second) // until then, the answer is the same
-	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	_, err = m.Verify(ctx, twofa.Caller{Client: stranger}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)})
 	fmt.Println(errorMessage(err))
 	// Output:
 	// That is not a code. Type all six digits.

@@ -27,7 +27,7 @@ func ExampleMailer() {
 				return "https://app.example.com/2fa/link?token=" + l.Token.Reveal()
 			},
 			LinkEmail: func(l twofa.LinkEmail) twofa.Email {
-				return twofa.Email{Subject: l.Issuer + ": Anmeldung", Text: "Zum Anmelden: " + l.URL.Reveal()}
+				return twofa.Email{Subject: l.Issuer + ": Anmeldung", Text: twofa.NewSecret("Zum Anmelden: " + l.URL.Reveal())}
 			},
 		},
 	})

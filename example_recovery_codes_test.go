@@ -51,7 +51,7 @@ func Example_recoveryCodes() {
 	signIn := func(code twofa.Secret) bool {
 		login := must(m.Begin(ctx, password))
 		_, err := m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{
-			Method: twofa.RecoveryCode, Code: strings.ToLower(code.Reveal()),
+			Method: twofa.RecoveryCode, Code: twofa.NewSecret(strings.ToLower(code.Reveal())),
 		})
 		if err != nil && !errors.Is(err, twofa.ErrInvalidCode) {
 			log.Fatal(err)
@@ -64,7 +64,7 @@ func Example_recoveryCodes() {
 	now = now.Add(time.Minute)
 	challenge := must(m.StepUp(ctx, ada, twofa.ActionFactors, "")).Challenge
 	code, _ = totp.GenerateCode(key, now)
-	must(m.Verify(ctx, ada, challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+	must(m.Verify(ctx, ada, challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}))
 	left, err := m.RecoveryCodes(ctx, ada)
 	fmt.Println("left:", len(left), err)
 

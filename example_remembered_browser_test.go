@@ -63,7 +63,7 @@ func Example_rememberedBrowser() {
 	login := must(m.Begin(ctx, password))
 	code, _ = totp.GenerateCode(key, now)
 	setCookie(must(m.Verify(ctx, twofa.Caller{Client: password.Client}, login.Challenge, twofa.Proof{
-		Method: twofa.TOTP, Code: code, Remember: true,
+		Method: twofa.TOTP, Code: twofa.NewSecret(code), Remember: true,
 	})))
 
 	// The login after that does not ask. A stolen copy of the cookie is

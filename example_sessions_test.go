@@ -48,7 +48,7 @@ func Example_sessions() {
 	now = now.Add(time.Hour)
 	login := must(m.Begin(ctx, password))
 	code, _ = totp.GenerateCode(key, now)
-	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}))
 	phone := twofa.Caller{Session: login.Session}
 
 	// The proofs of a session, for a log or for the claims of a token.

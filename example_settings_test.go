@@ -71,7 +71,7 @@ func Example_settings() {
 		now = now.Add(time.Minute) // each code works once
 		challenge := must(m.StepUp(ctx, ada, twofa.ActionFactors, "")).Challenge
 		code, _ := totp.GenerateCode(key, now)
-		must(m.Verify(ctx, ada, challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+		must(m.Verify(ctx, ada, challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}))
 	}
 
 	denied, _ := errors.AsType[*twofa.DeniedError](m.Rename(ctx, ada, phone.ID, "Old phone"))

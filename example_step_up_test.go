@@ -53,7 +53,7 @@ func Example_stepUp() {
 		now = now.Add(time.Minute) // each code works once
 		challenge := must(m.StepUp(ctx, ada, action, resource)).Challenge
 		code, _ := totp.GenerateCode(key, now)
-		must(m.Verify(ctx, ada, challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+		must(m.Verify(ctx, ada, challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}))
 	}
 
 	// One payment, one proof: of five requests, one pays.

@@ -59,7 +59,7 @@ func Example() {
 	login, err = m.Begin(ctx, password)
 	fmt.Println("next login:", login.Next, login.Methods, err)
 	code, _ = totp.GenerateCode(key, now)
-	login, err = m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	login, err = m.Verify(ctx, twofa.Caller{Client: laptop}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)})
 	fmt.Println("code:", login.Next, err)
 
 	// 4. On every request.

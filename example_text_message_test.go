@@ -64,7 +64,7 @@ func Example_textMessage() {
 	fmt.Println(login.Next, login.Methods)
 	login = must(m.Send(ctx, twofa.Client{}, login.Challenge, twofa.SMS))
 	fmt.Println("code sent to", login.Sent)
-	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.SMS, Code: phone.code}))
+	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.SMS, Code: twofa.NewSecret(phone.code)}))
 	fmt.Println(login.Next)
 	// Output:
 	// enroll
@@ -82,7 +82,7 @@ type textPhone struct{ code string }
 var textCode = regexp.MustCompile(`\b\d{6}\b`)
 
 func (p *textPhone) SendSMS(_ context.Context, m twofa.TextMessage) error {
-	p.code = textCode.FindString(m.Body)
+	p.code = textCode.FindString(m.Body.Reveal())
 	return nil
 }
 

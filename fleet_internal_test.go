@@ -172,7 +172,7 @@ func TestUnknownFields_OfACounterSurviveASuccess(t *testing.T) {
 	m := f.process()
 	login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})
 	require.NoError(t, err)
-	_, err = m.Verify(t.Context(), Caller{}, login.Challenge, Proof{Method: TOTP, Code: someApp.App.code(someApp.App.step(unixTimeOf(f.now)))})
+	_, err = m.Verify(t.Context(), Caller{}, login.Challenge, Proof{Method: TOTP, Code: NewSecret(someApp.App.code(someApp.App.step(unixTimeOf(f.now))))})
 	require.NoError(t, err)
 	after := f.record().Counters["totp"]
 	require.Zero(t, after.Fails)

@@ -162,7 +162,7 @@ func (m *Manager) Verify(ctx context.Context, c Caller, ch Challenge, p Proof) (
 	ctx, cancel := uncancelable(ctx)
 	defer cancel()
 	// The challenges from before and after a Send have the same ID.
-	hash := string(seal.KeyedHash([]byte(t.id), "proof", string(p.Method), p.Code, t.messageID, browserHash(c.Client.Browser)))
+	hash := string(seal.KeyedHash([]byte(t.id), "proof", string(p.Method), p.Code.Reveal(), t.messageID, browserHash(c.Client.Browser)))
 	var login Result
 	err = m.updateUser(ctx, c.Client, t, func(s *userTx, u User) error {
 		if t.purpose == forAction && !(session.sessionID == t.sessionID && s.isCurrent(session)) {
@@ -193,7 +193,7 @@ type Proof struct {
 	// Method must be one of [Result.Methods].
 	Method Method
 	// Code is the code as typed, or the token of an email link.
-	Code string
+	Code Secret
 	// Remember makes this browser a remembered browser if the login is
 	// complete, Method is TOTP or SMS, and [Policy.Remember] is set. If it is
 	// false, such a login makes the browser no longer remembered.
@@ -272,16 +272,17 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 		}
 		return ErrNotAllowed
 	}
-	isCode := s.canBeCode(p.Method, p.Code)
+	code := p.Code.Reveal()
+	isCode := s.canBeCode(p.Method, code)
 	switch p.Method {
 	case TOTP:
-		return s.tryCode(TOTP, isCode, func() outcome { return s.tryTOTP(p.Code) })
+		return s.tryCode(TOTP, isCode, func() outcome { return s.tryTOTP(code) })
 	case RecoveryCode:
-		return s.tryCode(RecoveryCode, isCode, func() outcome { return s.tryRecovery(p.Code) })
+		return s.tryCode(RecoveryCode, isCode, func() outcome { return s.tryRecovery(code) })
 	case SMS:
-		return s.tryCode(SMS, isCode, func() outcome { return s.tryText(t, p.Code) })
+		return s.tryCode(SMS, isCode, func() outcome { return s.tryText(t, code) })
 	case EmailLink:
-		return s.tryLink(u, t, p.Code)
+		return s.tryLink(u, t, code)
 	}
 	return ErrNotAllowed
 }

@@ -124,7 +124,7 @@ func newEmail(subject string, lines []string, link, label string) Email {
 		page.WriteString("<p>" + escaped + "</p>")
 	}
 	page.WriteString("</body></html>\n")
-	return Email{Subject: subject, Text: strings.Join(lines, "\n\n") + "\n", HTML: page.String()}
+	return Email{Subject: subject, Text: NewSecret(strings.Join(lines, "\n\n") + "\n"), HTML: NewSecret(page.String())}
 }
 
 func leftText(n int) string {

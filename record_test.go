@@ -421,7 +421,7 @@ func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 	x := message{ID: "x", Method: SMS, Attempt: "this"}
 	to.messageID = x.ID
 	out := s.composeText(&to, &x, Phone{E164: "+41791234567"}, budgetUnconfirmed)
-	code := out.text.Body[:textDigits]
+	code := out.text.Body.Reveal()[:textDigits]
 	caller := Caller{Challenge: Challenge{keys.sealTicket(to)}}
 	s.Pending = &pendingEnrollment{FactorID: "another"}
 	s.Messages = []message{x}

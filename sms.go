@@ -85,5 +85,5 @@ func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendi
 	if host := s.m.cfg.SMS.WebOTPHost; host != "" {
 		body += "\n\n@" + host + " #" + code
 	}
-	return pendingMessage{text: &TextMessage{To: phone.E164, Body: body}, number: phone, budget: b}
+	return pendingMessage{text: &TextMessage{To: phone.E164, Body: NewSecret(body)}, number: phone, budget: b}
 }

@@ -84,7 +84,7 @@ func planted(t *testing.T, c TOTPConfig, key string, at time.Time) func(code str
 		login, err := m.Begin(t.Context(), FirstFactor{UserID: "ada", By: ByPassword})
 		require.NoError(t, err)
 		require.Equal(t, NextChallenge, login.Next)
-		login, err = m.Verify(t.Context(), Caller{}, login.Challenge, Proof{Method: TOTP, Code: code})
+		login, err = m.Verify(t.Context(), Caller{}, login.Challenge, Proof{Method: TOTP, Code: NewSecret(code)})
 		require.Equal(t, err == nil, login.Next == NextDone && !login.Session.IsZero())
 		return err
 	}

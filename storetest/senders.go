@@ -106,7 +106,7 @@ var senderRules = []senderRule{
 	{"accepted", "if the call returns nil, the message was accepted unchanged; software may read its last line", func(p *senderProbe) {
 		p.send(p.message(0))
 		second := p.message(1)
-		second.Text = "Grüezi, 日本 & <b>100 %</b> = 'all'\n.\n..\nCode: 012345\n\n@acme.example #012345"
+		second.Text = twofa.NewSecret("Grüezi, 日本 & <b>100 %</b> = 'all'\n.\n..\nCode: 012345\n\n@acme.example #012345")
 		p.send(second)
 		p.wantTaken(p.message(0), second)
 	}},
@@ -191,9 +191,9 @@ func (p *senderProbe) failf(format string, args ...any) {
 
 // message returns a different message for each i.
 func (p *senderProbe) message(i int) twofa.Email {
-	m := twofa.Email{To: p.address(i), Text: fmt.Sprintf("Hello %d, your code is %06d.", i, i)}
+	m := twofa.Email{To: p.address(i), Text: twofa.NewSecret(fmt.Sprintf("Hello %d, your code is %06d.", i, i))}
 	if _, texts := p.Mailer.(mailBySMS); !texts {
-		m.Subject, m.HTML = fmt.Sprintf("Hello %d", i), "<p>"+m.Text+"</p>"
+		m.Subject, m.HTML = fmt.Sprintf("Hello %d", i), twofa.NewSecret("<p>"+m.Text.Reveal()+"</p>")
 	}
 	return m
 }
@@ -247,8 +247,8 @@ func (p *senderProbe) wantTaken(want ...twofa.Email) {
 		if i < 0 {
 			p.failf("the peer did not accept the message to %q, although sending it returned nil", w.To)
 		}
-		if got[i].Subject != w.Subject || body(got[i].Text) != body(w.Text) {
-			p.failf("the peer accepted subject %q, text %q; want %q, %q", got[i].Subject, got[i].Text, w.Subject, w.Text)
+		if got[i].Subject != w.Subject || body(got[i].Text.Reveal()) != body(w.Text.Reveal()) {
+			p.failf("the peer accepted subject %q, text %q; want %q, %q", got[i].Subject, got[i].Text.Reveal(), w.Subject, w.Text.Reveal())
 		}
 		got = slices.Delete(slices.Clone(got), i, i+1)
 	}

@@ -127,7 +127,7 @@ func (x *exchange) dropExpiredChallenge(f flow, err error) error {
 func (x *exchange) postVerify() (view, error) {
 	x.retryURL = x.path("challenge")
 	f := x.flow(challengeCookie)
-	p := twofa.Proof{Method: twofa.Method(x.form.Get("method")), Code: x.form.Get("code"), Remember: x.form.Get("remember") == "yes"}
+	p := twofa.Proof{Method: twofa.Method(x.form.Get("method")), Code: twofa.NewSecret(x.form.Get("code")), Remember: x.form.Get("remember") == "yes"}
 	if p.Method == twofa.EmailLink {
 		return view{}, errBadForm // a link is opened, not typed
 	}

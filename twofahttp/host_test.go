@@ -129,7 +129,7 @@ func (o *outbox) link() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := len(o.mails) - 1; i >= 0; i-- {
-		if l := linkPattern.FindString(o.mails[i].Text); l != "" {
+		if l := linkPattern.FindString(o.mails[i].Text.Reveal()); l != "" {
 			return l
 		}
 	}
@@ -140,7 +140,7 @@ func (o *outbox) links() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, m := range o.mails {
-		if linkPattern.MatchString(m.Text) {
+		if linkPattern.MatchString(m.Text.Reveal()) {
 			n++
 		}
 	}
@@ -150,7 +150,7 @@ func (o *outbox) links() (n int) {
 func (o *outbox) code() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return regexp.MustCompile(`\d{6}`).FindString(o.texts[len(o.texts)-1].Body)
+	return regexp.MustCompile(`\d{6}`).FindString(o.texts[len(o.texts)-1].Body.Reveal())
 }
 
 func (o *outbox) sentTexts() int { o.mu.Lock(); defer o.mu.Unlock(); return len(o.texts) }

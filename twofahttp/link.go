@@ -54,7 +54,7 @@ func (x *exchange) postLink() (view, error) {
 		return view{}, errLink
 	}
 	x.retryURL = x.path("challenge")
-	v, err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: x.form.Get("token")})
+	v, err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(x.form.Get("token"))})
 	if errors.Is(err, twofa.ErrInvalidCode) {
 		err = errLink
 	}

@@ -30,7 +30,7 @@ func Example() {
 
 	login := must(m.Begin(ctx, first))
 	clock.Add(30 * time.Second) // each code works once
-	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofatest.Code(tb, app, clock.Now())}))
+	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(twofatest.Code(tb, app, clock.Now()))}))
 	fmt.Println(login.Next)
 	// Output:
 	// ada@example.com Security notice from Acme

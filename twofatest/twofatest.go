@@ -101,7 +101,7 @@ var (
 func (o *Outbox) Link(t testing.TB, to string) string {
 	t.Helper()
 	for _, m := range slices.Backward(o.Mails()) {
-		if found := link.FindString(m.Text); m.To == to && found != "" {
+		if found := link.FindString(m.Text.Reveal()); m.To == to && found != "" {
 			return found
 		}
 	}
@@ -115,7 +115,7 @@ func (o *Outbox) Link(t testing.TB, to string) string {
 func (o *Outbox) TextCode(t testing.TB, to string) string {
 	t.Helper()
 	for _, m := range slices.Backward(o.Texts()) {
-		if found := code.FindString(m.Body); m.To == to && found != "" {
+		if found := code.FindString(m.Body.Reveal()); m.To == to && found != "" {
 			return found
 		}
 	}

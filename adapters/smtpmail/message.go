@@ -49,9 +49,9 @@ func (m *Mailer) compose(e twofa.Email) (message, error) {
 	msg.SetDate()
 	msg.SetMessageIDWithValue(rand.Text() + "@" + m.domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: keeps automatic replies away
-	msg.SetBodyString(gomail.TypeTextPlain, newlines(e.Text))
-	if e.HTML != "" {
-		msg.AddAlternativeString(gomail.TypeTextHTML, newlines(e.HTML))
+	msg.SetBodyString(gomail.TypeTextPlain, newlines(e.Text.Reveal()))
+	if !e.HTML.IsZero() {
+		msg.AddAlternativeString(gomail.TypeTextHTML, newlines(e.HTML.Reveal()))
 	}
 	var data bytes.Buffer
 	_, err = msg.WriteTo(&data)

@@ -61,8 +61,8 @@ func TestCompose(t *testing.T) {
 	e := twofa.Email{
 		To:      "jo@example.com",
 		Subject: "Anmelden bei Ácme – jetzt ✉",
-		Text:    "Grüezi\n.\n..leading dots\nhttps://acme.example/login?token=" + strings.Repeat("0123456789", 20) + "\n",
-		HTML:    `<p>Grüezi</p><a href="https://acme.example/login?token=` + strings.Repeat("0123456789", 20) + `">=3D</a>`,
+		Text:    twofa.NewSecret("Grüezi\n.\n..leading dots\nhttps://acme.example/login?token=" + strings.Repeat("0123456789", 20) + "\n"),
+		HTML:    twofa.NewSecret(`<p>Grüezi</p><a href="https://acme.example/login?token=` + strings.Repeat("0123456789", 20) + `">=3D</a>`),
 	}
 	m := composer(t)
 	msg, err := m.compose(e)
@@ -70,8 +70,8 @@ func TestCompose(t *testing.T) {
 	h, subject, text, html := read(t, msg.data)
 	require.Equal(t, []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}, slices.Sorted(maps.Keys(h)))
 	require.Equal(t, e.Subject, subject)
-	require.Equal(t, crlf(e.Text), text)
-	require.Equal(t, e.HTML, html)
+	require.Equal(t, crlf(e.Text.Reveal()), text)
+	require.Equal(t, e.HTML.Reveal(), html)
 	require.Equal(t, "auto-generated", h.Get("Auto-Submitted"))
 	require.Regexp(t, `^<[A-Z2-7]{26}@acme\.example>$`, h.Get("Message-Id"))
 	from, err := h.AddressList("From")
@@ -90,7 +90,7 @@ func TestCompose(t *testing.T) {
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
 func TestCompose_TextOnly(t *testing.T) {
-	msg, err := composer(t).compose(twofa.Email{To: "jo@example.com", Subject: "s", Text: "t"})
+	msg, err := composer(t).compose(twofa.Email{To: "jo@example.com", Subject: "s", Text: twofa.NewSecret("t")})
 	require.NoError(t, err)
 	parsed, err := mail.ReadMessage(bytes.NewReader(msg.data))
 	require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestCompose_Subjects(t *testing.T) {
 		"tags and templates":  `<script>alert(1)</script> {{.}} "quoted" \n`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			msg, err := composer(t).compose(twofa.Email{To: "jo@example.com", Subject: subject, Text: "t", HTML: "h"})
+			msg, err := composer(t).compose(twofa.Email{To: "jo@example.com", Subject: subject, Text: twofa.NewSecret("t"), HTML: twofa.NewSecret("h")})
 			require.NoError(t, err)
 			_, got, _, _ := read(t, msg.data)
 			require.Equal(t, subject, got)
@@ -138,9 +138,9 @@ var hostile = []string{
 
 func TestAbuse_I16_HeaderInjection(t *testing.T) {
 	for _, s := range hostile {
-		_, err := composer(t).compose(twofa.Email{To: s, Subject: "s", Text: "t"})
+		_, err := composer(t).compose(twofa.Email{To: s, Subject: "s", Text: twofa.NewSecret("t")})
 		require.ErrorIs(t, err, errTo, "%q", s)
-		_, err = composer(t).compose(twofa.Email{To: "a@b.example", Subject: s, Text: "t"})
+		_, err = composer(t).compose(twofa.Email{To: "a@b.example", Subject: s, Text: twofa.NewSecret("t")})
 		require.ErrorIs(t, err, errSubject, "%q", s)
 	}
 }
@@ -152,12 +152,12 @@ func TestAbuse_I16_NotOneBareAddress(t *testing.T) {
 		"@x.example:a@b.example", "a@b.example>", "a@b.example> SIZE=1", "=?utf-8?q?a?=@b.example x", strings.Repeat("a", 10_000) + "@b.example",
 		strings.Repeat("a", 250) + "@b.example", "a@b.example NOTIFY=SUCCESS",
 	} {
-		_, err := composer(t).compose(twofa.Email{To: to, Subject: "s", Text: "t"})
+		_, err := composer(t).compose(twofa.Email{To: to, Subject: "s", Text: twofa.NewSecret("t")})
 		require.ErrorIs(t, err, errTo, "%q", to)
 		require.NotContains(t, err.Error(), "b.example")
 	}
 	for _, to := range []string{"a@b.example", "a.b+c-d_e'f@b.example", `"a b"@c.example`, "jö@xn--bcher-kva.example", "a@[192.0.2.1]"} {
-		msg, err := composer(t).compose(twofa.Email{To: to, Subject: "s", Text: "t"})
+		msg, err := composer(t).compose(twofa.Email{To: to, Subject: "s", Text: twofa.NewSecret("t")})
 		require.NoError(t, err, to)
 		require.Equal(t, "<"+to+">", msg.to.String())
 	}
@@ -176,7 +176,7 @@ func FuzzCompose(f *testing.F) {
 		if html == "" {
 			html = "x"
 		}
-		msg, err := m.compose(twofa.Email{To: to, Subject: subject, Text: text, HTML: html})
+		msg, err := m.compose(twofa.Email{To: to, Subject: subject, Text: twofa.NewSecret(text), HTML: twofa.NewSecret(html)})
 		if err != nil {
 			return
 		}

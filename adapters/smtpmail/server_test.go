@@ -32,8 +32,8 @@ func email() twofa.Email {
 	return twofa.Email{
 		To:      "jo@example.com",
 		Subject: "Your sign-in link",
-		Text:    "Open " + link + "\n",
-		HTML:    `<p><a href="` + link + `">Sign in</a></p>`,
+		Text:    twofa.NewSecret("Open " + link + "\n"),
+		HTML:    twofa.NewSecret(`<p><a href="` + link + `">Sign in</a></p>`),
 	}
 }
 

@@ -29,7 +29,7 @@ func Example() {
 		panic(err)
 	}
 	// The host sets sender as SMS.Sender of twofa.Config. The library then calls:
-	err = sender.SendSMS(context.Background(), twofa.TextMessage{To: "+41791234567", Body: "Your code is 123456."})
+	err = sender.SendSMS(context.Background(), twofa.TextMessage{To: "+41791234567", Body: twofa.NewSecret("Your code is 123456.")})
 	fmt.Println(err)
 	// Output:
 	// +41791234567 Your code is 123456.

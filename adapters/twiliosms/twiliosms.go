@@ -199,7 +199,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func (s *Sender) post(ctx context.Context, m twofa.TextMessage) error {
-	form := url.Values{"To": {m.To}, "Body": {m.Body}}
+	form := url.Values{"To": {m.To}, "Body": {m.Body.Reveal()}}
 	for name, value := range s.origin {
 		form[name] = value
 	}

@@ -30,7 +30,7 @@ const (
 	token   = "the-auth-token"
 )
 
-var text = twofa.TextMessage{To: "+41791234567", Body: "Acme: 135790 is your code.\n@acme.example #135790"}
+var text = twofa.TextMessage{To: "+41791234567", Body: twofa.NewSecret("Acme: 135790 is your code.\n@acme.example #135790")}
 
 func config(base string) twiliosms.Config {
 	return twiliosms.Config{AccountSID: account, AuthToken: twofa.NewSecret(token), From: "+14155552345", BaseURL: base}
@@ -109,7 +109,7 @@ func TestSendSMS_Request(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			base, calls := gateway(t, func(w http.ResponseWriter, r *http.Request) {
 				user, pass, _ := r.BasicAuth()
-				want := url.Values{"To": {text.To}, "Body": {text.Body}}
+				want := url.Values{"To": {text.To}, "Body": {text.Body.Reveal()}}
 				for k, v := range tc.origin {
 					want[k] = v
 				}
@@ -206,7 +206,7 @@ func TestAbuse_J10_DestinationNotANumber(t *testing.T) {
 		"", "+", "41791234567", "+0791234567", "+1;ext=9", "+" + strings.Repeat("4", 40), "+4179CALLME", "whatsapp:+41791234567",
 		"+41791234567\r\nFrom: x", "+41791234567\n", "+41791234567,+41791234568", "+٤١٧٩١٢٣٤٥٦٧", " +41791234567", "messenger:1",
 	} {
-		err := s.SendSMS(t.Context(), twofa.TextMessage{To: to, Body: "x"})
+		err := s.SendSMS(t.Context(), twofa.TextMessage{To: to, Body: twofa.NewSecret("x")})
 		require.Error(t, err, to)
 		require.NotContains(t, err.Error(), "7912", to)
 	}

@@ -48,7 +48,7 @@ func TestAbuse_K13_RememberedBrowserCountsForItsMethodOnly(t *testing.T) {
 	thief.begin()
 	require.NoError(t, thief.send(twofa.SMS))
 	require.NoError(t, thief.took(thief.Verify(t.Context(), thief.caller(), thief.login.Challenge,
-		twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, adasPhone), Remember: true})))
+		twofa.Proof{Method: twofa.SMS, Code: twofa.NewSecret(w.out.TextCode(t, adasPhone)), Remember: true})))
 	require.Equal(t, twofa.NextDone, thief.begin(), "an account that accepts text messages")
 	thief.account = "acme"
 	require.Equal(t, twofa.NextChallenge, thief.begin())

@@ -24,7 +24,7 @@ func (p *person) remember() *person {
 	p.t.Helper()
 	require.Equal(p.t, twofa.NextChallenge, p.begin())
 	require.NoError(p.t, p.took(p.Verify(p.t.Context(), p.caller(), p.login.Challenge,
-		twofa.Proof{Method: twofa.TOTP, Code: p.code(), Remember: true})))
+		twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(p.code()), Remember: true})))
 	return p
 }
 

@@ -296,7 +296,7 @@ func TestAbuse_C13_OwnerGetsInDuringAFloodOfLogins(t *testing.T) {
 					continue
 				}
 				if (i+n)%8 == 0 {
-					_, _ = eve.Verify(t.Context(), twofa.Caller{Client: eve.client}, l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: fmt.Sprintf("%06d", i*1000+n%1000)})
+					_, _ = eve.Verify(t.Context(), twofa.Caller{Client: eve.client}, l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(fmt.Sprintf("%06d", i*1000+n%1000))})
 				}
 				_ = eve.Cancel(t.Context(), eve.client, l.Challenge)
 				canceled.Add(1)

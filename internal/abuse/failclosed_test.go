@@ -102,7 +102,7 @@ func TestAbuse_R01_UnavailableDirectoryIsRefused(t *testing.T) {
 			m := w.again()
 			_, err := m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client})
 			require.Error(t, err)
-			_, err = m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			_, err = m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.now())})
 			require.Error(t, err)
 		})
 	}
@@ -118,7 +118,7 @@ func TestAbuse_R02_RightCodeIsRefusedIfItsWriteFails(t *testing.T) {
 			code = ada.code()
 		}
 		store.Refuse = func(twofa.Record) error { return errFault }
-		l, err := w.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: m, Code: code})
+		l, err := w.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: m, Code: twofa.NewSecret(code)})
 		require.ErrorIs(t, err, twofa.ErrUnavailable)
 		require.Equal(t, twofa.Result{}, l)
 		store.Refuse = nil
@@ -333,7 +333,7 @@ func TestAbuse_R09_GuessOfACancelledCallCounts(t *testing.T) {
 	cancel()
 	eve.begin()
 	for range 5 {
-		_, err := w.Verify(gone, eve.caller(), eve.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: eve.wrongCode(twofa.TOTP)})
+		_, err := w.Verify(gone, eve.caller(), eve.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(eve.wrongCode(twofa.TOTP))})
 		require.ErrorIs(t, err, twofa.ErrInvalidCode)
 	}
 	eve.clock.Add(30 * time.Second)

@@ -108,7 +108,7 @@ func TestS9_TextMessageAndKnownBrowser(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, laptop.begin())
 	require.NoError(t, laptop.send(twofa.SMS))
 	require.NoError(t, laptop.took(laptop.Verify(t.Context(), laptop.caller(), laptop.login.Challenge,
-		twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, "+41791234567"), Remember: true})))
+		twofa.Proof{Method: twofa.SMS, Code: twofa.NewSecret(w.out.TextCode(t, "+41791234567")), Remember: true})))
 	require.Equal(t, twofa.NextDone, laptop.begin(), "a remembered browser is not challenged")
 	require.NoError(t, laptop.Check(t.Context(), laptop.caller()))
 	w.clock.Add(31 * 24 * time.Hour)

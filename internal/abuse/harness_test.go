@@ -157,7 +157,7 @@ func (p *person) begin() twofa.Next {
 }
 
 func (p *person) verify(m twofa.Method, code string) error {
-	return p.took(p.Verify(p.t.Context(), p.caller(), p.login.Challenge, twofa.Proof{Method: m, Code: code}))
+	return p.took(p.Verify(p.t.Context(), p.caller(), p.login.Challenge, twofa.Proof{Method: m, Code: twofa.NewSecret(code)}))
 }
 
 func (p *person) send(m twofa.Method) error {

@@ -296,7 +296,7 @@ func FuzzAbuse_D18_Token(f *testing.F) {
 		notSignedIn(t, w.Check(t.Context(), c))
 		_, err := w.Enroll(t.Context(), c, twofa.EnrollRequest{})
 		notSignedIn(t, err)
-		_, err = w.Verify(t.Context(), ada.caller(), c.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+		_, err = w.Verify(t.Context(), ada.caller(), c.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.now())})
 		require.ErrorIs(t, err, twofa.ErrExpired)
 		require.ErrorIs(t, w.Cancel(t.Context(), ada.client, c.Challenge), twofa.ErrExpired)
 	})

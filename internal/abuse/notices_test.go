@@ -32,8 +32,8 @@ func TestNotices_QuoteNothingThatLooksLikeALink(t *testing.T) {
 			w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 			w.person("ada").enrollNamed(name)
 			mail := w.out.Mails()[len(w.out.Mails())-1]
-			require.Contains(t, mail.Text, `It concerns: Authenticator app with the name "`+quoted+`".`)
-			require.NotRegexp(t, link, strings.ReplaceAll(mail.Text, quoted, ""))
+			require.Contains(t, mail.Text.Reveal(), `It concerns: Authenticator app with the name "`+quoted+`".`)
+			require.NotRegexp(t, link, strings.ReplaceAll(mail.Text.Reveal(), quoted, ""))
 			require.NotRegexp(t, link, quoted)
 		})
 	}
@@ -54,7 +54,7 @@ func TestNotices_NameTheKind(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	for _, name := range []string{"", "Authenticator app", "!?"} {
 		w.person("ada").enrollNamed(name)
-		require.Contains(t, w.out.Mails()[len(w.out.Mails())-1].Text, "It concerns: Authenticator app.", name)
+		require.Contains(t, w.out.Mails()[len(w.out.Mails())-1].Text.Reveal(), "It concerns: Authenticator app.", name)
 		require.NoError(t, w.User(twofa.AsHost("test"), "ada").Delete(t.Context()))
 	}
 }
@@ -67,7 +67,7 @@ func TestLinkMail_QuotesNoAddressThatIsNotOne(t *testing.T) {
 		ada.client.IP = ip
 		ada.begin()
 		require.NoError(t, ada.send(twofa.EmailLink))
-		text := w.out.Mails()[len(w.out.Mails())-1].Text
+		text := w.out.Mails()[len(w.out.Mails())-1].Text.Reveal()
 		require.Equal(t, shown, strings.Contains(text, ", IP address "+ip+"."), ip)
 		require.NotContains(t, text, "evil")
 		w.clock.Add(time.Hour)

@@ -125,7 +125,7 @@ func TestAbuse_H09_UseIsNotified(t *testing.T) {
 		login := ada.another()
 		require.NoError(t, login.verify(twofa.RecoveryCode, ada.codes[i]))
 		require.Len(t, w.out.Mails(), mails+1)
-		text := w.out.Mails()[mails].Text
+		text := w.out.Mails()[mails].Text.Reveal()
 		require.Contains(t, text, "A recovery code was used to sign in. "+warning)
 		require.Equal(t, warning != "", strings.Contains(text, "left"))
 		require.Equal(t, 4-i, used[i].Left)
@@ -220,7 +220,7 @@ func TestAbuse_H13_RecoverySession(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Recovery.Viewable, c.Policy = true, twofa.Policy{Remember: 24 * time.Hour} })
 	ada := w.enrolled("ada")
 	thief := ada.another()
-	l, err := thief.Verify(t.Context(), thief.caller(), thief.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0], Remember: true})
+	l, err := thief.Verify(t.Context(), thief.caller(), thief.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: twofa.NewSecret(ada.codes[0]), Remember: true})
 	require.NoError(t, thief.took(l, err))
 	require.True(t, l.Browser.IsZero(), "it makes no browser known")
 	require.Equal(t, twofa.NextChallenge, thief.begin(), "nor remembered")

@@ -243,7 +243,7 @@ func TestReset_WhatIsGoneAndWhatStays(t *testing.T) {
 	require.NoError(t, ada.reset(false))
 	to := map[string]string{}
 	for _, m := range w.out.Mails()[mails:] {
-		to[m.To] += m.Text
+		to[m.To] += m.Text.Reveal()
 	}
 	require.Len(t, to, 2)
 	last := w.events[len(w.events)-1]

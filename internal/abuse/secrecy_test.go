@@ -53,7 +53,7 @@ func exported(t testing.TB) map[string]any {
 		"Client":      client,
 		"Config":      cfg,
 		"ManagedUser": w.User(twofa.AsUser(twofa.Caller{Session: session, Challenge: challenge, Client: client}, ""), "ada"), "DeniedError": &twofa.DeniedError{}, "SessionInfo": twofa.SessionInfo{},
-		"Email":         twofa.Email{To: "ada@example.com", Subject: "s", Text: hush, HTML: hush},
+		"Email":         twofa.Email{To: "ada@example.com", Subject: "s", Text: twofa.NewSecret(hush), HTML: twofa.NewSecret(hush)},
 		"EnrollRequest": twofa.EnrollRequest{},
 		"Enrollment": twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
 			Challenge: challenge},
@@ -66,12 +66,12 @@ func exported(t testing.TB) map[string]any {
 		"LinkRequest": twofa.LinkRequest{Token: secret}, "Lifetimes": twofa.Lifetimes{}, "MailConfig": cfg.Mail, "SMSConfig": cfg.SMS, "RecoveryConfig": cfg.Recovery,
 		"Member": twofa.Member{}, "Method": twofa.TOTP, "Next": twofa.NextDone,
 		"NoticeEmail": twofa.NoticeEmail{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
-		"Proof":        twofa.Proof{Method: twofa.TOTP, Code: hush},
+		"Proof":        twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(hush)},
 		"ProvenMethod": twofa.ProvenMethod{}, "Reason": twofa.ReasonMissing,
 		"Record": twofa.Record{}, "ResetRequest": twofa.ResetRequest{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "SendRequest": twofa.SendRequest{},
 		"TOTPConfig":  twofa.TOTPConfig{},
 		"CodeText":    twofa.CodeText{Code: secret},
-		"TextMessage": twofa.TextMessage{To: "+41791234567", Body: hush},
+		"TextMessage": twofa.TextMessage{To: "+41791234567", Body: twofa.NewSecret(hush)},
 		"TurnOff":     twofa.TurnOffByUser, "User": twofa.User{},
 	}
 }
@@ -131,28 +131,24 @@ func TestSecrecy_EverySecretFieldIsFilled(t *testing.T) {
 }
 
 // prints writes a value in every way that a host might, by itself and inside
-// other values. Messages have their text in plain fields and promise only that
-// printing, logging and JSON do not show it.
+// other values.
 func prints(v any) string {
 	var b strings.Builder
-	inPlain := slices.Contains([]reflect.Type{reflect.TypeFor[twofa.Email](), reflect.TypeFor[twofa.TextMessage](), reflect.TypeFor[twofa.Proof]()}, reflect.TypeOf(v))
 	ptr := reflect.New(reflect.TypeOf(v))
 	ptr.Elem().Set(reflect.ValueOf(v))
 	p := ptr.Interface()
 	shapes := []any{v, p, &p, []any{v}, [1]any{p}, map[string]any{"k": v}, struct{ V any }{v}, &struct{ V any }{p}}
 	for _, shape := range shapes {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10.3s", "%-20v"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10.3s", "%-20v", "%p", "%T", "%c", "%U", "%e", "%b", "%o", "%w", "%z"} {
 			fmt.Fprintf(&b, verb+"\n", shape)
 		}
 		b.WriteString(fmt.Sprint(shape) + fmt.Sprintln(shape))
 		text, err := json.Marshal(shape)
 		fmt.Fprintln(&b, string(text), err)
-		if !inPlain {
-			text, err = xml.Marshal(shape)
-			fmt.Fprintln(&b, string(text), err)
-			err = gob.NewEncoder(&b).Encode(shape)
-			fmt.Fprintln(&b, err)
-		}
+		text, err = xml.Marshal(shape)
+		fmt.Fprintln(&b, string(text), err)
+		err = gob.NewEncoder(&b).Encode(shape)
+		fmt.Fprintln(&b, err)
 		opts := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
 		for _, h := range []slog.Handler{slog.NewTextHandler(&b, opts), slog.NewJSONHandler(&b, opts)} {
 			l := slog.New(h)
@@ -198,13 +194,68 @@ func TestAbuse_Q05_UnexportedFieldsPrintNoSecrets(t *testing.T) {
 		caller     twofa.Caller
 		enrollment twofa.Enrollment
 		keys       twofa.KeyRing
+		proof      twofa.Proof
+		email      twofa.Email
+		text       *twofa.TextMessage
 	}
 	in := inner{secret, &secret, []twofa.Secret{secret}, map[string]twofa.Secret{"k": secret}, challenge, session,
 		twofa.Result{Session: session, Challenge: challenge, Browser: secret}, twofa.Caller{Session: session},
-		twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret}}, keys}
+		twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret}}, keys,
+		twofa.Proof{Code: secret}, twofa.Email{Text: secret, HTML: secret}, &twofa.TextMessage{Body: secret}}
 	out := prints(in) + prints(struct{ in *inner }{&in}) + prints([]inner{in})
 	for _, form := range forms(hush) {
 		require.NotContains(t, out, form)
+	}
+}
+
+// An encoder or a template that reads fields by reflection, even unexported ones and
+// functions, does not reach a secret without calling Reveal.
+func TestAbuse_Q05_ReflectionReachesNoSecrets(t *testing.T) {
+	var b strings.Builder
+	seen := map[uintptr]bool{}
+	var walk func(v reflect.Value, depth int)
+	walk = func(v reflect.Value, depth int) {
+		if depth > 12 || !v.IsValid() {
+			return
+		}
+		switch v.Kind() {
+		case reflect.String:
+			fmt.Fprintln(&b, v.String())
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i), depth+1)
+			}
+		case reflect.Pointer, reflect.Interface:
+			if v.Kind() == reflect.Pointer && (v.IsNil() || seen[v.Pointer()]) {
+				return
+			}
+			if v.Kind() == reflect.Pointer {
+				seen[v.Pointer()] = true
+			}
+			walk(v.Elem(), depth+1)
+		case reflect.Slice, reflect.Array:
+			if v.Type().Elem().Kind() == reflect.Uint8 && v.Kind() == reflect.Slice {
+				fmt.Fprintln(&b, string(v.Bytes()))
+				return
+			}
+			for i := range v.Len() {
+				walk(v.Index(i), depth+1)
+			}
+		case reflect.Map:
+			for _, key := range v.MapKeys() {
+				walk(key, depth+1)
+				walk(v.MapIndex(key), depth+1)
+			}
+		case reflect.Func:
+			fmt.Fprintln(&b, v.CanInterface() && v.Type().NumIn() == 0)
+		}
+	}
+	for _, name := range []string{"Proof", "Email", "TextMessage", "Secret", "Session", "Challenge", "Result", "Caller", "Client", "Enrollment", "CodeText", "LinkEmail", "LinkRequest", "KeyRing"} {
+		walk(reflect.ValueOf(exported(t)[name]), 0)
+	}
+	require.NotContains(t, b.String(), "true", "a function in an exported field returns a secret")
+	for _, form := range forms(hush) {
+		require.NotContains(t, b.String(), form)
 	}
 }
 
@@ -288,10 +339,10 @@ func TestAbuse_Q01_I12_LogsEventsAndErrorsContainNoSecret(t *testing.T) {
 		require.NoError(t, took(other, l, err))
 		code := other.code()
 		note(code)
-		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "000000"}))
-		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: ada.codes[0]}))
+		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret("000000")}))
+		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.RecoveryCode, Code: twofa.NewSecret(ada.codes[0])}))
 		store.Refuse = func(twofa.Record) error { return errFault }
-		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code}))
+		_ = look(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}))
 		store.Refuse = nil
 		_ = look(w.Send(t.Context(), other.client, other.login.Challenge, twofa.SMS))
 		store.Mangle = func(r *twofa.Record) { r.Data = r.Data[:10] }
@@ -428,7 +479,7 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 		"empty":             "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := w.Verify(t.Context(), ada.caller(), twofa.ParseChallenge(text), twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			_, err := w.Verify(t.Context(), ada.caller(), twofa.ParseChallenge(text), twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.now())})
 			require.ErrorIs(t, err, twofa.ErrExpired)
 			if text != session {
 				notSignedIn(t, w.Check(t.Context(), twofa.Caller{Session: twofa.ParseSession(text), Client: ada.client}))
@@ -449,7 +500,7 @@ func TestAbuse_Q04_TokensAreNotMalleable(t *testing.T) {
 	t.Run("a step-up is no new login either", func(t *testing.T) {
 		l, err := w.StepUp(t.Context(), ada.caller(), export, "")
 		require.NoError(t, err)
-		l, err = w.Verify(t.Context(), ada.caller(), l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
+		l, err = w.Verify(t.Context(), ada.caller(), l.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.code())})
 		require.NoError(t, err)
 		before, err := w.DescribeSession(ada.session)
 		require.NoError(t, err)
@@ -510,7 +561,7 @@ func TestAbuse_Q09_EveryImportantActionIsAnEvent(t *testing.T) {
 	expect("failure", []string{event.Failed}, func() { _ = other.verify(twofa.TOTP, other.wrongCode(twofa.TOTP)) })
 	expect("login, and a browser remembered", []string{event.Login, event.BrowserTrusted}, func() {
 		code = other.code()
-		ok(other.took(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code, Remember: true})))
+		ok(other.took(w.Verify(t.Context(), other.caller(), other.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code), Remember: true})))
 	})
 	require.Equal(t, twofa.TOTP, w.events[0].Method)
 	third := ada.browser("tablet")

@@ -222,7 +222,7 @@ func TestAbuse_B02_OneChallengeOneSession(t *testing.T) {
 		var mu sync.Mutex
 		var sessions []twofa.Session
 		got := burst(50, func(m *twofa.Manager, _ int) error {
-			l, err := m.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+			l, err := m.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)})
 			mu.Lock()
 			defer mu.Unlock()
 			if !l.Session.IsZero() {
@@ -493,7 +493,7 @@ func TestAbuse_B12_BrowserIsRememberedOnce(t *testing.T) {
 		ada := w.smsUser("ada")
 		login := ada.another()
 		require.NoError(t, login.send(twofa.SMS))
-		proof := twofa.Proof{Method: twofa.SMS, Code: w.out.TextCode(t, number), Remember: true}
+		proof := twofa.Proof{Method: twofa.SMS, Code: twofa.NewSecret(w.out.TextCode(t, number)), Remember: true}
 		got := burst(10, func(m *twofa.Manager, _ int) error {
 			_, err := m.Verify(t.Context(), login.caller(), login.login.Challenge, proof)
 			return err

@@ -224,7 +224,7 @@ func TestAbuse_J07_CodeIsInvalidAfterTheNumberChanged(t *testing.T) {
 
 	last := w.out.Texts()[len(w.out.Texts())-1]
 	require.Equal(t, adasPhone, last.To, "the old number is notified, whatever was sent to it before")
-	require.Contains(t, last.Body, "another phone")
+	require.Contains(t, last.Body.Reveal(), "another phone")
 }
 
 // A code is valid only for the purpose it was sent for.
@@ -331,10 +331,10 @@ func TestAbuse_J12_NumberIsMaskedEverywhere(t *testing.T) {
 func TestAbuse_J13_TextContainsOnlyTheAppAndTheCode(t *testing.T) {
 	w := newWorld(t, byText)
 	_, code := w.texted("ada")
-	body := w.out.Texts()[1].Body
+	body := w.out.Texts()[1].Body.Reveal()
 	require.Equal(t, code+" is your Acme code, good for 5 minutes. We never ask you for it.\n\n@app.example.com #"+code, body)
 	require.NotContains(t, body, "http")
-	require.Contains(t, w.out.Texts()[0].Body, "confirms this phone for Acme", "the message for an enrollment names it as one")
+	require.Contains(t, w.out.Texts()[0].Body.Reveal(), "confirms this phone for Acme", "the message for an enrollment names it as one")
 
 	own := newWorld(t, byText, func(c *twofa.Config) {
 		c.SMS.CodeText = func(m twofa.CodeText) string {
@@ -342,7 +342,7 @@ func TestAbuse_J13_TextContainsOnlyTheAppAndTheCode(t *testing.T) {
 		}
 	})
 	own.texted("ada")
-	lines := strings.Split(own.out.Texts()[1].Body, "\n")
+	lines := strings.Split(own.out.Texts()[1].Body.Reveal(), "\n")
 	require.Len(t, lines, 3, "one line of text, an empty line, and one line that names the host")
 	require.NotContains(t, lines[0], "\x1b")
 	require.NotContains(t, lines[0], "\u202e")
@@ -380,7 +380,7 @@ func TestAbuse_J03_FiftyWrongCodesAtOnceGiveFiveResults(t *testing.T) {
 	bursts(t, byText, func(t *testing.T, w *world, burst func(int, func(*twofa.Manager, int) error) tally) {
 		ada, code := w.texted("ada")
 		got := burst(50, func(m *twofa.Manager, _ int) error {
-			_, err := m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: ada.wrongCode(twofa.SMS)})
+			_, err := m.Verify(t.Context(), ada.caller(), ada.login.Challenge, twofa.Proof{Method: twofa.SMS, Code: twofa.NewSecret(ada.wrongCode(twofa.SMS))})
 			return err
 		})
 		require.Equal(t, tally{wrong: 5, locked: 45}, got)

@@ -69,7 +69,7 @@ func TestAbuse_E01_E02_PendingLoginOpensNothing(t *testing.T) {
 			}
 		}
 	}
-	_, err := ada.Verify(t.Context(), ada.caller(), twofa.ParseChallenge(ada.session.Reveal()), twofa.Proof{Method: twofa.TOTP, Code: ada.code()})
+	_, err := ada.Verify(t.Context(), ada.caller(), twofa.ParseChallenge(ada.session.Reveal()), twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.code())})
 	require.ErrorIs(t, err, twofa.ErrExpired, "a session is not a challenge either")
 }
 
@@ -246,7 +246,7 @@ func TestAbuse_E10_SSOOfAnotherAccount(t *testing.T) {
 // What the client was told, or changes in its copy, is not state.
 func TestAbuse_E12_WrongCodeHasNoEffect(t *testing.T) {
 	login := newWorld(t).enrolled("ada").another()
-	l, err := login.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: login.wrongCode(twofa.TOTP)})
+	l, err := login.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(login.wrongCode(twofa.TOTP))})
 	require.ErrorIs(t, err, twofa.ErrInvalidCode)
 	require.Zero(t, l)
 }
@@ -366,7 +366,7 @@ func TestAbuse_E16_NoResultWithAnError(t *testing.T) {
 			return w.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword})
 		},
 		"Verify": func() (any, error) {
-			return w.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: ada.now()})
+			return w.Verify(t.Context(), login.caller(), login.login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.now())})
 		},
 		"Enroll":          func() (any, error) { return w.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{}) },
 		"RegenerateCodes": func() (any, error) { return w.RegenerateCodes(t.Context(), ada.caller()) },

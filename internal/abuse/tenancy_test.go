@@ -178,7 +178,7 @@ func TestTenancy_StepUpNeedsItsLiveSession(t *testing.T) {
 	w := newWorld(t)
 	ada := w.enrolled("ada")
 	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), export, "")))
-	proof := twofa.Proof{Method: twofa.TOTP, Code: ada.code()}
+	proof := twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(ada.code())}
 	for name, c := range map[string]twofa.Caller{"none": {Client: ada.client}, "another": {Session: w.person("ada").session, Client: ada.client}} {
 		_, err := w.Verify(t.Context(), c, ada.login.Challenge, proof)
 		require.ErrorIs(t, err, twofa.ErrExpired, name)

@@ -104,9 +104,9 @@ func (h *host) attempts(ctx context.Context, n int, users []*user, m twofa.Metho
 	for i := range list {
 		u := users[i%len(users)]
 		h.clock.Add(gap)
-		p := twofa.Proof{Method: m, Code: code}
+		p := twofa.Proof{Method: m, Code: twofa.NewSecret(code)}
 		if code == "" {
-			p.Code = twofatest.Code(h.t, u.uri, h.clock.Now())
+			p.Code = twofa.NewSecret(twofatest.Code(h.t, u.uri, h.clock.Now()))
 		}
 		list[i] = attempt{u, u.begin(ctx).Challenge, p}
 	}

@@ -71,10 +71,10 @@ func TestSMTPMail_AgainstAiosmtpd(t *testing.T) {
 	cert, told := startAiosmtpd(t)
 	m := newMailer(t, cert)
 	for name, e := range map[string]twofa.Email{
-		"plain":   {To: "jo@example.com", Subject: "Your sign-in link", Text: "Open it.\n", HTML: "<p>Open it.</p>\n"},
+		"plain":   {To: "jo@example.com", Subject: "Your sign-in link", Text: twofa.NewSecret("Open it.\n"), HTML: twofa.NewSecret("<p>Open it.</p>\n")},
 		"unicode": aMail(),
-		"long":    {To: "jo@example.com", Subject: strings.Repeat("日本語の件名 ", 20) + strings.Repeat("x", 200), Text: strings.Repeat("é", 1200) + "\n", HTML: strings.Repeat("<b>=\t</b>", 60) + "\n"},
-		"address": {To: "jö@bücher.example", Subject: "SMTPUTF8", Text: "t\n", HTML: "h\n"},
+		"long":    {To: "jo@example.com", Subject: strings.Repeat("日本語の件名 ", 20) + strings.Repeat("x", 200), Text: twofa.NewSecret(strings.Repeat("é", 1200) + "\n"), HTML: twofa.NewSecret(strings.Repeat("<b>=\t</b>", 60) + "\n")},
+		"address": {To: "jö@bücher.example", Subject: "SMTPUTF8", Text: twofa.NewSecret("t\n"), HTML: twofa.NewSecret("h\n")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, m.SendMail(t.Context(), e))
@@ -83,7 +83,7 @@ func TestSMTPMail_AgainstAiosmtpd(t *testing.T) {
 			to := strings.Replace(e.To, "bücher", "xn--bcher-kva", 1)
 			require.Equal(t, pythonMail{
 				Rcpt: []string{to}, Sender: "login@acme.example", To: to, Name: "Ácme", Login: smtpUser, TLS: true,
-				Subject: e.Subject, Text: e.Text, HTML: e.HTML, Type: "multipart/alternative", Defects: []string{},
+				Subject: e.Subject, Text: e.Text.Reveal(), HTML: e.HTML.Reveal(), Type: "multipart/alternative", Defects: []string{},
 				Headers: []string{"auto-submitted", "content-type", "date", "from", "message-id", "mime-version", "subject", "to"},
 			}, got)
 		})

@@ -87,7 +87,7 @@ func TestAbuse_B01_OneCodeConcurrently(t *testing.T) {
 		h := newHost(t, d)
 		uri, _ := h.enroll()
 		code := twofatest.Code(t, uri, h.clock.Now())
-		right, wrong := h.burst(100, h.begin, func(int) twofa.Proof { return twofa.Proof{Method: twofa.TOTP, Code: code} })
+		right, wrong := h.burst(100, h.begin, func(int) twofa.Proof { return twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)} })
 		require.Equal(t, 1, right)
 		require.LessOrEqual(t, wrong, 5+4)
 	})
@@ -98,7 +98,7 @@ func TestAbuse_B03_OneRecoveryCodeConcurrently(t *testing.T) {
 		h := newHost(t, d)
 		_, codes := h.enroll()
 		right, _ := h.burst(100, h.begin, func(int) twofa.Proof {
-			return twofa.Proof{Method: twofa.RecoveryCode, Code: codes[0].Reveal()}
+			return twofa.Proof{Method: twofa.RecoveryCode, Code: codes[0]}
 		})
 		require.Equal(t, 1, right)
 	})
@@ -132,8 +132,8 @@ func TestAbuse_B07_FiftyGuessesInFiftyLogins(t *testing.T) {
 func guesses(code string) func(int) twofa.Proof {
 	return func(i int) twofa.Proof {
 		if i == 49 {
-			return twofa.Proof{Method: twofa.TOTP, Code: code}
+			return twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}
 		}
-		return twofa.Proof{Method: twofa.TOTP, Code: fmt.Sprintf("guess%d", i)}
+		return twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(fmt.Sprintf("guess%d", i))}
 	}
 }

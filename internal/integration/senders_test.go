@@ -54,7 +54,7 @@ func TestTwilioSMS_Conformance(t *testing.T) {
 	storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
 		gw := &senderPeer[twofa.TextMessage]{over: make(chan struct{})}
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if gw.take(twofa.TextMessage{To: r.FormValue("To"), Body: r.FormValue("Body")}, r.Context()) {
+			if gw.take(twofa.TextMessage{To: r.FormValue("To"), Body: twofa.NewSecret(r.FormValue("Body"))}, r.Context()) {
 				w.WriteHeader(http.StatusCreated)
 			} else {
 				w.WriteHeader(http.StatusBadRequest)
@@ -129,8 +129,8 @@ func TestAbuse_P07_NoGoroutineIsLeft(t *testing.T) {
 func aMail() twofa.Email {
 	return twofa.Email{
 		To: "jo@example.com", Subject: "Anmelden bei Ácme – jetzt ✉",
-		Text: "Grüezi\n.\nhttps://acme.example/login?token=" + strings.Repeat("x=", 60) + "\n",
-		HTML: "<p>Grüezi</p>",
+		Text: twofa.NewSecret("Grüezi\n.\nhttps://acme.example/login?token=" + strings.Repeat("x=", 60) + "\n"),
+		HTML: twofa.NewSecret("<p>Grüezi</p>"),
 	}
 }
 
@@ -301,7 +301,7 @@ func readMail(r io.Reader) (m twofa.Email, err error) {
 		return m, err
 	}
 	parts := multipart.NewReader(msg.Body, params["boundary"])
-	for _, field := range []*string{&m.Text, &m.HTML} {
+	for _, field := range []*twofa.Secret{&m.Text, &m.HTML} {
 		part, err := parts.NextPart()
 		if err != nil {
 			return m, err
@@ -310,7 +310,7 @@ func readMail(r io.Reader) (m twofa.Email, err error) {
 		if err != nil {
 			return m, err
 		}
-		*field = string(body)
+		*field = twofa.NewSecret(string(body))
 	}
 	return m, nil
 }

@@ -43,7 +43,7 @@ func TestTwilioSMS_ConformsToTwiliosDescription(t *testing.T) {
 			sender, err := twiliosms.New(cfg)
 			require.NoError(t, err)
 			require.NoError(t, sender.SendSMS(t.Context(), twofa.TextMessage{
-				To: "+15558675310", Body: "Ácme: 012345 is your code & nothing else = 100 %\n\n@acme.example #012345",
+				To: "+15558675310", Body: twofa.NewSecret("Ácme: 012345 is your code & nothing else = 100 %\n\n@acme.example #012345"),
 			}))
 		})
 	}
@@ -52,7 +52,7 @@ func TestTwilioSMS_ConformsToTwiliosDescription(t *testing.T) {
 		cfg.BaseURL += "/elsewhere" // a path that is not in the description
 		sender, err := twiliosms.New(cfg)
 		require.NoError(t, err)
-		got, ok := errors.AsType[*twiliosms.Error](sender.SendSMS(t.Context(), twofa.TextMessage{To: "+15558675310", Body: "x"}))
+		got, ok := errors.AsType[*twiliosms.Error](sender.SendSMS(t.Context(), twofa.TextMessage{To: "+15558675310", Body: twofa.NewSecret("x")}))
 		require.True(t, ok)
 		require.Equal(t, http.StatusNotFound, got.Status)
 		require.True(t, got.Permanent)

@@ -132,13 +132,13 @@ type modelOutbox struct {
 }
 
 func (o *modelOutbox) SendMail(_ context.Context, m twofa.Email) error {
-	o.link = strings.TrimPrefix(m.Text, "https://app.example.com/")
+	o.link = strings.TrimPrefix(m.Text.Reveal(), "https://app.example.com/")
 	return o.taken()
 }
 
 func (o *modelOutbox) SendSMS(_ context.Context, m twofa.TextMessage) error {
-	if m.Body != "" {
-		o.code = m.Body
+	if !m.Body.IsZero() {
+		o.code = m.Body.Reveal()
 	}
 	return o.taken()
 }
@@ -203,7 +203,7 @@ func (r *modelRun) config() twofa.Config {
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
 		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil }),
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
-			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL.Reveal()} },
+			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL} },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
 		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},

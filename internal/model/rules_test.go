@@ -623,17 +623,17 @@ func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proo
 	switch proof.Method {
 	case twofa.EmailLink: // has 256 bits and is not counted
 		x := m.liveSent(u, p, twofa.EmailLink)
-		if x == nil || x.secret != proof.Code || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
+		if x == nil || x.secret != proof.Code.Reveal() || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
 			return saysInvalid(0)
 		}
 		u.unsend(func(o *modelSent) bool { return o == x })
 		return ""
 	case twofa.TOTP:
-		return m.attempt(u, c, proof.Method, func() bool { return m.tryTOTP(u, proof.Code) })
+		return m.attempt(u, c, proof.Method, func() bool { return m.tryTOTP(u, proof.Code.Reveal()) })
 	case twofa.SMS:
-		return m.attempt(u, c, proof.Method, func() bool { return m.tryText(u, p, proof.Code) })
+		return m.attempt(u, c, proof.Method, func() bool { return m.tryText(u, p, proof.Code.Reveal()) })
 	}
-	return m.attempt(u, c, proof.Method, func() bool { return u.redeem(proof.Code) })
+	return m.attempt(u, c, proof.Method, func() bool { return u.redeem(proof.Code.Reveal()) })
 }
 
 // Guards.

@@ -357,7 +357,7 @@ func (r *modelRun) edit() {
 	for _, h := range r.challenges {
 		if h.pass.user == id && r.rules.alive(h.pass) && r.chance(50) { // as if nothing had happened
 			method := oneOf(r, twofa.EmailLink, twofa.TOTP)
-			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method)})
+			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(h.pass, method))})
 		}
 	}
 }
@@ -396,14 +396,14 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		if sent := r.guessText(h, method); sent != nil {
 			h = sent
 		}
-		r.verify(h, d.client, twofa.Proof{Method: method, Code: "000000"})
+		r.verify(h, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret("000000")})
 		u := r.rules.user(d.user)
 		known := r.rules.known(u, d.client)
 		counter := u.counters[bucketOf(method, known)]
 		if wait := counter.until - r.rules.now; wait > 0 {
 			r.wait(wait - int64(r.rng.IntN(2)))
 			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(70) {
-				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // invalid since the lock
+				r.verify(h, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(seen[len(seen)-1])}) // invalid since the lock
 			}
 			h = r.begin(d, f)
 		}

@@ -45,13 +45,13 @@ func (r *modelRun) verifySomehow() {
 	if code == "" || r.chance(40) {
 		code = r.other(h.pass.user, method)
 	}
-	r.verify(h, r.client(h.device), twofa.Proof{Method: method, Code: code, Remember: r.chance(40)})
+	r.verify(h, r.client(h.device), twofa.Proof{Method: method, Code: twofa.NewSecret(code), Remember: r.chance(40)})
 }
 
 func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHold {
 	want, g := r.rules.verify(c, h.pass, p)
 	l, err := r.server().Verify(r.t.Context(), twofa.Caller{Client: c}, r.challenge(h), p)
-	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code+" for "+h.pass.kind+" "+h.pass.action, want, toldLogin(l, err))
+	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code.Reveal()+" for "+h.pass.kind+" "+h.pass.action, want, toldLogin(l, err))
 	return r.keep(h.device, l, g)
 }
 
@@ -194,7 +194,7 @@ func (r *modelRun) answer(h *modelHold) *modelHold {
 	if r.chance(70) {
 		r.wait(int64(r.rules.cfg.TOTP.Period / time.Second)) // the previous code may be used up
 	}
-	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method), Remember: r.chance(40)})
+	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(h.pass, method)), Remember: r.chance(40)})
 }
 
 // outlive uses a remembered browser until it is challenged again, and its token
@@ -238,7 +238,7 @@ func (r *modelRun) moveHouse() {
 	u := r.rules.dir[d.user]
 	u.Emails = []string{d.user + strconv.Itoa(r.steps) + "@example.com"}
 	r.rules.dir[d.user] = u
-	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: r.right(h.pass, twofa.EmailLink)})
+	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(r.right(h.pass, twofa.EmailLink))})
 }
 
 // crowd signs in from a dozen browsers.

@@ -77,7 +77,7 @@ func (a *App) apiProve(r *http.Request) (twofa.Result, error) {
 		return twofa.Result{}, errTooMany
 	}
 	login, err := a.twofa.Verify(r.Context(), a.web.Caller(r), twofa.ParseChallenge(in["challenge"]),
-		twofa.Proof{Method: twofa.Method(in["method"]), Code: in["code"]})
+		twofa.Proof{Method: twofa.Method(in["method"]), Code: twofa.NewSecret(in["code"])})
 	if err == nil {
 		done()
 	}

@@ -61,8 +61,8 @@ func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
 	a.mail(r.Context(), func(context.Context) (twofa.Email, error) {
 		return twofa.Email{
 			To: addr.Address, Subject: "You are invited to Acme Contacts",
-			Text: v.User.Name + " invites you to join " + v.Account.Name + " as " + string(role) + ":\n\n" +
-				a.link("invite", token) + "\n\nThe link works once, within 7 days.\n",
+			Text: twofa.NewSecret(v.User.Name + " invites you to join " + v.Account.Name + " as " + string(role) + ":\n\n" +
+				a.link("invite", token) + "\n\nThe link works once, within 7 days.\n"),
 		}, nil
 	})
 	a.flash(r, "Invitation sent to "+addr.Address+".")

@@ -41,12 +41,12 @@ var (
 
 // SendMail implements [twofa.Mailer].
 func (o *Outbox) SendMail(ctx context.Context, m twofa.Email) error {
-	return o.keep(ctx, Message{Channel: "mail", To: m.To, Subject: m.Subject, Text: m.Text})
+	return o.keep(ctx, Message{Channel: "mail", To: m.To, Subject: m.Subject, Text: m.Text.Reveal()})
 }
 
 // SendSMS implements [twofa.SMSSender].
 func (o *Outbox) SendSMS(ctx context.Context, m twofa.TextMessage) error {
-	return o.keep(ctx, Message{Channel: "sms", To: m.To, Text: m.Body})
+	return o.keep(ctx, Message{Channel: "sms", To: m.To, Text: m.Body.Reveal()})
 }
 
 func (o *Outbox) keep(ctx context.Context, m Message) error {

@@ -32,9 +32,9 @@ func (a *App) forgot(w http.ResponseWriter, r *http.Request) error {
 			return twofa.Email{}, err
 		}
 		token, err := a.db.newLink(ctx, link{Kind: linkReset, Email: u.Email, Expires: a.now().Add(resetLifetime)})
-		return twofa.Email{To: u.Email, Subject: "Reset your Acme Contacts password", Text: "Hello " + u.Name + ",\n\n" +
+		return twofa.Email{To: u.Email, Subject: "Reset your Acme Contacts password", Text: twofa.NewSecret("Hello " + u.Name + ",\n\n" +
 			"choose a new password within 30 minutes:\n\n" + a.link("reset", token) + "\n\n" +
-			"If you did not ask for this, do nothing: your password stays as it is.\n"}, err
+			"If you did not ask for this, do nothing: your password stays as it is.\n")}, err
 	})
 	a.flash(r, "If we know that address, a link is on its way to it.")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
