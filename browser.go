@@ -44,11 +44,14 @@ func (m *Manager) Browsers(ctx context.Context, c Caller) ([]Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := s.knownBrowser()
+	own := "" // an ID, because unexpired moves the browsers
+	if b := s.knownBrowser(); b != nil {
+		own = b.ID
+	}
 	var list []Browser
 	for _, b := range slices.Backward(s.unexpired()) {
 		v := Browser{ID: b.ID, Device: b.Device, First: b.First.time(), LastUsed: b.Used.time(), Method: b.Method,
-			Remembered: s.isRemembered(&b) && s.policy.remembers(b.Proven, s.now), Current: own != nil && own.ID == b.ID}
+			Remembered: s.isRemembered(&b) && s.policy.remembers(b.Proven, s.now), Current: own == b.ID}
 		if v.Remembered {
 			v.Until = b.Proven.add(s.policy.Remember).time()
 		}
