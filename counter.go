@@ -29,11 +29,12 @@ func (n counter) at(now unixTime, known bool) counter {
 	if now.sub(n.Last) >= day {
 		n.Fails, n.Until = 0, 0
 	}
-	if n.Drained > now || n.Level == 0 { // a wrong clock must not stop the drain
-		n.Drained = now
-	}
+	n.Drained = min(n.Drained, now) // a wrong clock must not stop the drain
 	days := min(int(now.sub(n.Drained)/day), n.Level)
 	n.Level, n.Drained = n.Level-days, n.Drained.add(time.Duration(days)*day)
+	if n.Level == 0 { // the days that it was empty drain nothing later
+		n.Drained = now
+	}
 	return n
 }
 
