@@ -200,7 +200,7 @@ func (s *userTx) mayReenroll(t ticket) bool {
 		if p.method == RecoveryCode {
 			return s.isRecent(p.at) && p.at > s.CodesReplaced // new codes end what the old ones opened
 		}
-		return s.isRecent(p.at) && t.purpose == forEnroll
+		return s.isRecent(p.at) && t.purpose == forEnroll && !isRememberedBrowser(p.method)
 	})
 }
 

@@ -123,6 +123,10 @@ func (p *provenMethod) Fields(c *seal.Codec) {
 // proven. It replaces no other method.
 func rememberedBrowserMethod(m Method) Method { return "browser/" + m }
 
+func isRememberedBrowser(m Method) bool {
+	return strings.HasPrefix(string(m), string(rememberedBrowserMethod("")))
+}
+
 // tokenFormat is the number of the way tokens are sealed. It is not the number
 // of records, so that a change of those ends no session.
 const tokenFormat = "token 1"
@@ -311,7 +315,7 @@ func (t ticket) amr() []string {
 		name := names[p.method]
 		switch {
 		case name != "":
-		case strings.HasPrefix(string(p.method), string(rememberedBrowserMethod(""))):
+		case isRememberedBrowser(p.method):
 			name = "x-browser"
 		default: // of a newer release
 			name = "x-" + string(p.method)
