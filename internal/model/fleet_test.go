@@ -78,6 +78,7 @@ var fleetWorlds = []struct {
 	{"optional", func(c *twofa.Config) { c.Policy = twofa.PolicyOptional(); c.Recovery.Viewable = true }},
 	{"authenticator", func(c *twofa.Config) {
 		c.Policy, c.Recovery.Viewable, c.Recovery.Codes = twofa.PolicyAuthenticator(), true, 3
+		c.Policy.EnrollWithoutLink = true
 	}},
 	{"no codes", func(c *twofa.Config) {
 		c.Policy, c.Recovery.Codes = twofa.PolicyOptional(), twofa.NoRecoveryCodes
@@ -144,7 +145,7 @@ func (f *fleet) called(said string) {
 	if among(fleetMust, said) {
 		f.met.add(said)
 	}
-	for _, id := range []string{"ada", "bob", "cyd"} {
+	for _, id := range modelUsers {
 		f.checkUser(id)
 	}
 	for _, key := range []string{"account/acme", "account/beta", "config/"} {
@@ -201,6 +202,9 @@ func (f *fleet) issued(token string, p *pass) string {
 		if isProof && !f.hasProof(p, method) {
 			continue // a newer proof replaced it
 		}
+		if first, ok := strings.CutPrefix(id, "first/"); ok && !p.has(func(x modelFirst) bool { return first == x.id() }) {
+			continue
+		}
 		require.Equal(f.t, x, extras[id], "%s of a token by %s", id, f.was.name)
 	}
 	if !f.was.next {
@@ -216,9 +220,22 @@ func (f *fleet) issued(token string, p *pass) string {
 }
 
 func (f *fleet) hasProof(p *pass, id string) bool {
-	return slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool {
-		return id == string(x.Method)+"/"+strconv.FormatInt(x.At.Unix(), 10)
+	return slices.ContainsFunc(p.proofs, func(x modelProof) bool {
+		return id == string(x.method)+"/"+strconv.FormatInt(x.at, 10)
 	})
+}
+
+func (f modelFirst) id() string {
+	return string(f.by) + "/" + f.of + "/" + strconv.FormatInt(f.at, 10)
+}
+
+// resets says that the next write may be a reset, which drops what a reset must
+// drop even if there was no factor.
+func (f *fleet) resets(user string) {
+	if seen := f.next.seen["user/"+user]; seen.extras != nil {
+		seen.reset = true
+		f.next.seen["user/"+user] = seen
+	}
 }
 
 // look shows a session to all processes. If one of them lets it in, the full one
@@ -256,8 +273,8 @@ func (f *fleet) provedPhone(p *pass) bool {
 	factors := f.rules.user(p.user).factors
 	has := func(match func(modelFactor) bool) bool { return slices.ContainsFunc(factors, match) }
 	return has(func(x modelFactor) bool { return x.kind == passkey }) && has(func(x modelFactor) bool { return x.method == twofa.SMS }) &&
-		slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool {
-			return x.Method == twofa.SMS || x.Method == byBrowser(twofa.SMS)
+		slices.ContainsFunc(p.proofs, func(x modelProof) bool {
+			return x.method == twofa.SMS || x.method == byBrowser(twofa.SMS)
 		})
 }
 
@@ -299,7 +316,7 @@ func (f *fleet) ready() {
 func (f *fleet) setUpAtNext() {
 	f.rules.at = f.full()
 	d := f.device()
-	h := f.answer(f.begin(d, twofa.FirstFactor{UserID: d.user, Account: f.account(), By: twofa.ByPassword, Client: d.client}))
+	h := f.answer(f.begin(d, twofa.FirstFactor{UserID: d.user, Account: f.account(), By: twofa.ByPassword, Client: d.client}, nil))
 	if h == nil {
 		return
 	}
@@ -333,7 +350,7 @@ func (f *fleet) turnOff() {
 	}
 	f.rules.at = f.full()
 	d := f.device()
-	h := f.answer(f.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}))
+	h := f.answer(f.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}, nil))
 	if h == nil || h.pass.kind != "session" {
 		return
 	}
@@ -383,7 +400,7 @@ func (f *fleet) set(account string, p twofa.Policy) {
 
 // cannotSet returns why the process refuses to set a policy.
 func (f *fleet) cannotSet(p twofa.Policy) string {
-	if among(p.Methods, twofa.SMS) && !f.rules.at.sms || among(p.Methods, twofa.EmailLink) && !f.rules.at.link {
+	if among(p.Methods, twofa.SMS) && !f.rules.at.sms || (among(p.Methods, twofa.EmailLink) || p.Required && !p.EnrollWithoutLink) && !f.rules.at.link {
 		return saysBadArgument
 	}
 	return ""

@@ -24,10 +24,10 @@ var (
 	modelSteps = flag.Int("model.steps", 30_000, "calls that TestModel makes in all; make more after a change of a rule, and before a release")
 )
 
-// TestModel makes random calls as three users in several browsers, under
-// changing policies, while time passes. It compares every answer with that of
-// the model. After each call it also checks a sample of all sessions and
-// challenges ever returned, including invalid ones.
+// TestModel makes random calls as five users in several browsers, two of which
+// they share, under changing policies, while time passes. It compares every
+// answer with that of the model. After each call it also checks a sample of all
+// sessions and challenges ever returned, including invalid ones.
 func TestModel(t *testing.T) {
 	seeds := []uint64{1, 2, 3, 1197237341495462055} // the last one found an expired browser that could be forgotten
 	if *modelSeed != 0 {
@@ -53,7 +53,10 @@ var modelWorlds = []struct {
 }{
 	{"optional", func(c *twofa.Config) { c.Policy = twofa.PolicyOptional(); c.Recovery.Viewable = true }},
 	{"authenticator", func(c *twofa.Config) { c.Policy = twofa.PolicyAuthenticator(); c.Recovery.Codes = 1 }},
-	{"email link", func(c *twofa.Config) { c.Policy = twofa.PolicyEmailLink(); c.Lifetimes.Session = 90 * 24 * time.Hour }},
+	{"email link", func(c *twofa.Config) {
+		c.Policy = twofa.PolicyEmailLink()
+		c.Lifetimes = twofa.Lifetimes{Session: 90 * 24 * time.Hour, Enrollment: 2 * time.Hour, Link: 5 * time.Minute}
+	}},
 	{"sms", func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Recovery.Codes = 3 }},
 	{"strict", func(c *twofa.Config) {
 		c.Policy, c.Recovery.Codes = modelPolicies()[5], twofa.NoRecoveryCodes
@@ -70,11 +73,15 @@ func modelPolicies() []twofa.Policy {
 	link, sms := twofa.PolicyEmailLink(), twofa.PolicySMS()
 	link.Fallback, link.Actions, link.Remember = link.Methods, actions, 24*time.Hour
 	sms.Fallback, sms.Actions = []twofa.Method{twofa.SMS}, actions
+	unlinked := twofa.PolicyAuthenticator()
+	unlinked.EnrollWithoutLink, unlinked.TurnOff, unlinked.Remember = true, twofa.TurnOffByUser, 30*24*time.Hour
+	unlinked.Actions = map[string]twofa.ActionRule{twofa.ActionFactors: {}, "report": {MaxAge: time.Hour}}
 	return []twofa.Policy{
 		twofa.PolicyOptional(), twofa.PolicyAuthenticator(), twofa.PolicyEmailLink(), twofa.PolicySMS(), link, sms,
 		{Methods: []twofa.Method{twofa.TOTP}, TurnOff: twofa.TurnOffBySupport, Remember: 90 * 24 * time.Hour, Actions: actions},
 		{Methods: []twofa.Method{twofa.SMS, twofa.TOTP, twofa.EmailLink}, Required: true, ExemptSSO: true,
 			Actions: map[string]twofa.ActionRule{twofa.ActionFactors: {MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}}},
+		unlinked,
 	}
 }
 
@@ -86,7 +93,8 @@ type modelRun struct {
 	rules      *model
 	fleet      *fleet     // nil if all processes agree
 	servers    []*process // on one store
-	was        *process   // the process that answered the last call
+	store      twofa.Store
+	was        *process // the process that answered the last call
 	clock      *twofatest.Clock
 	out        modelOutbox
 	devices    []*modelDevice
@@ -94,16 +102,24 @@ type modelRun struct {
 	sessions   []*modelHold
 	setups     map[string]modelCall                 // caller that began the last enrollment
 	seen       map[string]map[twofa.Method][]string // all codes and links that a user ever received
+	ids        map[int]string                       // of the sessions
+	cookies    map[string]string                    // text of the cookies, by content
+	versions   map[string]string                    // of the users' records
 	uris       map[string][]string
 	steps      int
 	trace      []modelLine
 }
 
-// modelDevice is a browser or an app of one user.
+// modelDevice is a browser or an app, as one user uses it.
 type modelDevice struct {
 	user, name string
-	client     twofa.Client
-	past       []string // tokens it had before
+	*modelJar
+}
+
+// modelJar is what a browser keeps for all its users.
+type modelJar struct {
+	client twofa.Client
+	past   []string // cookies it had before
 }
 
 // modelHold is a token and its meaning.
@@ -144,31 +160,46 @@ func (o *modelOutbox) SendSMS(_ context.Context, m twofa.TextMessage) error {
 }
 
 func (o *modelOutbox) taken() error {
-	if o.rules.down {
+	switch o.rules.down {
+	case nothingSent:
 		return errors.New("gateway is down")
+	case noRecipient:
+		return twofa.ErrUndeliverable
 	}
 	return nil
 }
 
 func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun {
 	r := &modelRun{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), clock: twofatest.NewClock(harness.Start),
-		setups: map[string]modelCall{}, seen: map[string]map[twofa.Method][]string{}, uris: map[string][]string{}}
+		setups: map[string]modelCall{}, seen: map[string]map[twofa.Method][]string{}, uris: map[string][]string{},
+		ids: map[int]string{}, cookies: map[string]string{}, versions: map[string]string{}}
 	r.rules = &model{t: t, now: harness.Start.Unix(), dir: map[string]twofa.User{}, policies: map[string]twofa.Policy{},
-		users: map[string]*modelUser{}, texts: map[string][]int64{}, app: map[appStep]string{}}
+		users: map[string]*modelUser{}, texts: map[string]modelSends{}, app: map[appStep]string{},
+		cookies: map[string]modelCookie{}, follows: map[int]int{}, born: map[string]modelEntry{}}
 	r.rules.plain = func(string) bool { return r.rules.cfg.Recovery.Viewable }
 	r.out.rules = r.rules
-	for _, id := range []string{"ada", "bob", "cyd"} {
-		r.newcomer(id)
+	shared := []*modelJar{{client: twofa.Client{Browser: twofa.NewSecret("kiosk")}}, {client: twofa.Client{Browser: twofa.NewSecret("family computer")}}}
+	for i, id := range modelUsers {
+		r.newcomer(id, i < 3)
+		for i, jar := range shared {
+			r.devices = append(r.devices, &modelDevice{id, []string{"kiosk", "family computer"}[i], jar})
+		}
 	}
 	r.rules.dir["cyd"] = twofa.User{ID: "cyd", Members: []twofa.Member{{Account: "acme"}}} // no address, no stamp
 	r.configure(edit)
 	return r
 }
 
-func (r *modelRun) newcomer(id string) {
+// modelUsers are the users. The last two have no browser of their own.
+var modelUsers = []string{"ada", "bob", "cyd", "dan", "eve"}
+
+func (r *modelRun) newcomer(id string, own bool) {
 	r.rules.dir[id] = twofa.User{ID: id, Emails: []string{id + "@example.com"}, SecurityStamp: "1", Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
 	r.seen[id] = map[twofa.Method][]string{}
 	for i, name := range []string{"laptop", "phone", "tablet", "app"} {
+		if !own {
+			break
+		}
 		c := twofa.Client{Browser: twofa.NewSecret(id + "'s " + name)}
 		if i == 2 {
 			c.HostSession = twofa.NewSecret(id + "'s host session")
@@ -176,7 +207,7 @@ func (r *modelRun) newcomer(id string) {
 		if i == 3 {
 			c.Browser = twofa.Secret{}
 		}
-		r.devices = append(r.devices, &modelDevice{user: id, name: name, client: c})
+		r.devices = append(r.devices, &modelDevice{id, name, &modelJar{client: c}})
 	}
 }
 
@@ -184,6 +215,7 @@ func (r *modelRun) configure(edit func(*twofa.Config)) {
 	cfg := r.config()
 	edit(&cfg)
 	r.rules.cfg = cfg
+	r.store = cfg.Store
 	for range 2 {
 		r.start(cfg, process{link: true, sms: true, viewable: cfg.Recovery.Viewable})
 	}
@@ -205,7 +237,7 @@ func (r *modelRun) config() twofa.Config {
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
 			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL} },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
-		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour},
+		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour, Enrollment: 30 * time.Minute, Link: 10 * time.Minute},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
 }
@@ -220,10 +252,11 @@ type modelMove struct {
 // the time, so that most calls have something to change.
 func (r *modelRun) run(steps int) {
 	moves := []modelMove{
-		{100, r.pass}, {40, r.wakeAtAnEnd}, {70, r.beginSomehow}, {110, r.verifySomehow}, {40, r.sendSomehow}, {8, r.cancelSomehow}, {15, r.resumeSomehow},
+		{100, r.pass}, {40, r.wakeAtAnEnd}, {70, r.beginSomehow}, {110, r.verifySomehow}, {40, r.sendSomehow}, {12, r.cancelSomehow}, {15, r.resumeSomehow},
 		{60, r.signIn}, {35, r.setUp}, {25, r.enrollSomehow}, {35, r.confirmSomehow}, {25, r.saveSomehow}, {8, r.regenerate},
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
 		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
+		{6, r.signOut}, {3, r.resetSomehow}, {2, r.lag}, {1, r.cancelAll}, {1, r.longSiege}, {5, r.changeMind}, {4, r.copyCookie},
 	}
 	if r.fleet != nil {
 		moves = append(moves, r.fleet.moves()...)
@@ -254,8 +287,10 @@ func (r *modelRun) agree(what, want, said string) {
 	if len(r.trace) > 400 {
 		r.trace = slices.Delete(r.trace, 0, 200)
 	}
+	wrote := r.recordsWritten()
 	if want == said || slices.Contains(strings.Split(want, "|"), said) {
-		r.was = r.rules.at
+		require.False(r.t, wrote && r.rules.still, "call %d of seed %d: %s was answered without a change, but wrote a record:\n%s", r.steps, r.seed, what, r.story(what))
+		r.was, r.rules.still = r.rules.at, false
 		if r.fleet != nil {
 			r.fleet.called(said)
 		}
@@ -263,6 +298,23 @@ func (r *modelRun) agree(what, want, said string) {
 	}
 	r.t.Fatalf("call %d of seed %d: %s\n  the model says  %s\n  the library says %s\nreplay with -run '^%s$' -model.seed %d\nwhat happened:\n%s",
 		r.steps, r.seed, what, want, said, r.t.Name(), r.seed, r.story(what))
+}
+
+// recordsWritten reports whether the last call wrote the record of a user.
+func (r *modelRun) recordsWritten() (wrote bool) {
+	for _, id := range modelUsers {
+		version := ""
+		records, err := r.store.Get(r.t.Context(), "user/"+id)
+		require.NoError(r.t, err)
+		for _, record := range records {
+			version = record.Version
+		}
+		if version != r.versions[id] {
+			r.versions[id], wrote = version, true
+			r.rules.stored(id)
+		}
+	}
+	return wrote
 }
 
 // story returns the last calls of the user for whom the answers differ.
@@ -294,12 +346,12 @@ func told(err error) string {
 		return saysDenied(d.Reason)
 	case errors.Is(err, twofa.ErrInvalidCode):
 		left, _ := twofa.AttemptsLeft(err)
-		return saysInvalid(left)
+		return saysInvalid(left, int64(twofa.RetryAfter(err)/time.Second))
 	case errors.Is(err, twofa.ErrLocked):
 		return saysLocked(int64(twofa.RetryAfter(err) / time.Second))
 	}
 	for is, words := range map[error]string{twofa.ErrExpired: saysExpired, twofa.ErrNotAllowed: saysNotAllowed,
-		twofa.ErrNotEnrolled: saysNotEnrolled, twofa.ErrUnavailable: saysUnavailable, twofa.ErrInvalid: saysBadArgument} {
+		twofa.ErrNotEnrolled: saysNotEnrolled, twofa.ErrUnavailable: saysUnavailable, twofa.ErrInvalid: saysBadArgument, twofa.ErrUndeliverable: saysUndeliverable} {
 		if errors.Is(err, is) {
 			return words
 		}
@@ -378,7 +430,7 @@ func (r *modelRun) caller() (c modelCall, ok bool) {
 		return c, false
 	}
 	c = modelCall{session: h, account: h.pass.account, client: h.device.client, challenge: r.some(r.challenges)}
-	if r.chance(10) {
+	if r.chance(15) {
 		c.account = r.account()
 	}
 	if e := r.enrolling(); e != nil && r.chance(30) {
@@ -458,12 +510,16 @@ func (c modelCall) rules() modelCaller {
 
 // keep records the tokens of an answer.
 func (r *modelRun) keep(d *modelDevice, l twofa.Result, g gift) *modelHold {
-	if g.browser != nil {
-		d.past = append(d.past[max(0, len(d.past)-5):], d.client.Browser.Reveal())
-		d.client.Browser, g.browser.token = l.Browser, l.Browser.Reveal()
+	if g.cookie != nil {
+		r.learnCookie(l.Browser.Reveal(), *g.cookie)
+		if d.client.Browser.Reveal() != l.Browser.Reveal() && r.chance(95) { // else the answer is lost
+			d.past = append(d.past[max(0, len(d.past)-5):], d.client.Browser.Reveal())
+			d.client.Browser = l.Browser
+		}
 	}
 	switch {
 	case g.session != nil:
+		r.sameSession(l.Session, g.session)
 		r.sessions = append(r.sessions, &modelHold{g.session, r.issued(l.Session.Reveal(), g.session), d})
 		r.sessions = r.sessions[max(0, len(r.sessions)-300):]
 		return r.sessions[len(r.sessions)-1]
@@ -473,6 +529,45 @@ func (r *modelRun) keep(d *modelDevice, l twofa.Result, g gift) *modelHold {
 		return r.challenges[len(r.challenges)-1]
 	}
 	return nil
+}
+
+// learnCookie records what is in a cookie. Equal cookies have equal texts.
+func (r *modelRun) learnCookie(text string, k modelCookie) {
+	content := fmt.Sprint(k)
+	if known, ok := r.cookies[content]; ok {
+		require.Equal(r.t, known, text, "call %d of seed %d: two texts of one cookie", r.steps, r.seed)
+	}
+	r.cookies[content], r.rules.cookies[text] = text, k
+}
+
+// sameSession compares a session with the model's. One session has one ID,
+// however often its answer is given.
+func (r *modelRun) sameSession(session twofa.Session, p *pass) {
+	was := *r.rules
+	was.at = r.was
+	as := was.as // the process that answered knows its own words
+	info, err := r.was.server.DescribeSession(session)
+	if p.expires <= r.rules.now || err != nil && r.fleet != nil {
+		return
+	}
+	require.NoError(r.t, err)
+	if r.ids[p.sid] == "" {
+		r.ids[p.sid] = info.ID
+	}
+	want, has := []string{r.ids[p.sid], p.user, p.account, strconv.FormatInt(p.expires, 10)}, []string{info.ID, info.User, info.Account, strconv.FormatInt(info.Expires.Unix(), 10)}
+	for _, f := range p.first {
+		want = append(want, fmt.Sprint(f.by, " of ", f.of, " at ", f.at))
+	}
+	for _, f := range info.FirstFactors {
+		has = append(has, fmt.Sprint(f.By, " of ", f.ProviderOf, " at ", f.At.Unix()))
+	}
+	for _, x := range p.proofs {
+		want = append(want, fmt.Sprint(as(x.method), " at ", x.at))
+	}
+	for _, x := range info.Proofs {
+		has = append(has, fmt.Sprint(x.Method, " at ", x.At.Unix()))
+	}
+	require.Equal(r.t, want, has, "call %d of seed %d: the session of %s\n%s", r.steps, r.seed, p.user, r.story(p.user))
 }
 
 // Time.
@@ -495,7 +590,7 @@ func (r *modelRun) wakeAtAnEnd() {
 	ends := r.rules.deadlines(user)
 	for _, h := range []*modelHold{r.some(r.challenges), r.some(r.sessions)} {
 		if h != nil && h.pass.expires > r.rules.now && r.chance(10) {
-			ends = append(ends, h.pass.expires, h.pass.at+15*aMinute)
+			ends = append(ends, h.pass.expires, h.pass.first[len(h.pass.first)-1].at+15*aMinute)
 		}
 	}
 	slices.Sort(ends)
@@ -510,10 +605,10 @@ func (r *modelRun) wakeAtAnEnd() {
 		r.wait(end - r.rules.now)
 	}
 	for _, d := range r.devices {
-		if d.user == user && len(d.past) > 0 && r.chance(30) {
+		if d.user == user && len(d.past) > 0 && r.chance(20) {
 			c := d.client
 			c.Browser = twofa.NewSecret(d.past[len(d.past)-1])
-			r.begin(d, twofa.FirstFactor{UserID: user, Account: r.account(), By: twofa.ByPassword, Client: c})
+			r.begin(d, twofa.FirstFactor{UserID: user, Account: r.account(), By: twofa.ByPassword, Client: c}, nil)
 		}
 	}
 }
@@ -564,6 +659,9 @@ func (r *modelRun) check(c modelCall) {
 		return
 	}
 	r.agree(c.who()+"check in "+c.account, r.rules.check(c.rules()), told(r.server().Check(r.t.Context(), r.real(c))))
+	if r.chance(10) {
+		r.agree(c.who()+"check person in "+c.account, r.rules.checkPerson(c.rules()), told(r.server().CheckPerson(r.t.Context(), r.real(c))))
+	}
 }
 
 func toldFactors(f twofa.Factors, err error) string {

@@ -25,6 +25,7 @@ const (
 	fieldCount     = 1028 // number of the write; its loss is an error
 	fieldKept      = 1032 // content of a factor of a new kind
 	fieldHidden    = 1036 // fieldMust of a token, while the next release holds it
+	fieldPasskey   = 1040 // a proof by passkey, while the next release holds it
 )
 
 // Kinds of factors that only the next release can check.
@@ -137,7 +138,8 @@ func elementID(kind string, fields ...uint64) func(wires) string {
 
 var (
 	shapeProof = &shape{id: func(w wires) string { return "proof/" + w.text(4) + "/" + strconv.FormatUint(w.num(8), 10) }}
-	shapeToken = &shape{id: elementID("token"), nested: map[uint64]*shape{48: shapeProof}}
+	shapeFirst = &shape{id: func(w wires) string { return elementID("first", 5, 9)(w) + "/" + strconv.FormatUint(w.num(12), 10) }}
+	shapeToken = &shape{id: elementID("token"), nested: map[uint64]*shape{32: shapeFirst, 48: shapeProof}}
 	shapeUser  = &shape{id: elementID("user"), nested: map[uint64]*shape{
 		25: {id: elementID("factor", 4), nested: map[uint64]*shape{16: {id: elementID("app", 4), omitEmpty: true}}},
 		28: {id: elementID("codes", 4)},
@@ -150,6 +152,8 @@ var (
 		48: {id: elementID("browser", 4)},
 		52: {id: elementID("message", 4)},
 		58: {id: elementID("sends", 1), pair: true},
+		80: {id: func(w wires) string { return elementID("answer", 4, 8)(w) + "/" + strconv.FormatUint(w.num(12), 10) }},
+		87: {id: elementID("reset")},
 	}}
 	shapeAccount = &shape{id: elementID("account"), nested: map[uint64]*shape{
 		5: {id: elementID("policy"), nested: map[uint64]*shape{29: {id: elementID("rule", 1), pair: true}}},
@@ -250,6 +254,7 @@ type nextSeen struct {
 	version string
 	extras  map[string]string
 	factors int
+	reset   bool // whether it may be reset next
 }
 
 // fleetKey returns a key ring for a Config, and the key in it.
@@ -322,7 +327,7 @@ func (s *nextStore) present(key string, w *wires) {
 	case shapeUser:
 		w.eachOf(25, func(f *wires) { s.presentFactor(f, 16) })
 		w.eachOf(32, func(p *wires) { s.presentFactor(p, 24) })
-		for list, field := range map[uint64]uint64{44: 20, 48: 36} {
+		for list, field := range map[uint64]uint64{44: 20, 48: 36, 80: 20} {
 			w.eachOf(list, func(g *wires) {
 				if g.text(field) == string(passkey) {
 					g.putText(field, string(twofa.TOTP))
@@ -395,7 +400,7 @@ func addWord(p *wires) { p.add(wire{number: 5, text: string(passkey), isText: tr
 func (s *nextStore) put(ctx context.Context, prev, key, version string, w wires, events ...twofa.Event) error {
 	err := s.Store.Swap(ctx, prev, s.seal(key, version, w), events...)
 	if err == nil {
-		s.seen[key] = nextSeen{version, shapeOf(key).extras(w), w.factors()}
+		s.seen[key] = nextSeen{version: version, extras: shapeOf(key).extras(w), factors: w.factors()}
 	}
 	return err
 }
@@ -420,6 +425,7 @@ func (s *nextStore) storeUser(w *wires, before wires) {
 	before.eachOf(32, func(p *wires) { learn(p, 24) })
 	before.eachOf(44, func(g *wires) { methods[grantID(*g)] = g.text(20) })
 	before.eachOf(48, func(b *wires) { methods[browserID(*b)] = b.text(36) })
+	before.eachOf(80, func(a *wires) { methods[answerID(*a)] = a.text(20) })
 
 	proven := map[uint64]bool{} // times at which a passkey was proven
 	kept := before.kept()
@@ -454,7 +460,14 @@ func (s *nextStore) storeUser(w *wires, before wires) {
 	}
 	w.eachOf(44, func(g *wires) { g.putText(20, method(grantID(*g), g.text(20), g.num(24))) })
 	w.eachOf(48, func(b *wires) { b.putText(36, method(browserID(*b), b.text(36), b.num(32))) })
+	w.eachOf(80, func(a *wires) {
+		if a.has(20) {
+			a.putText(20, method(answerID(*a), a.text(20), a.num(12)))
+		}
+	})
 }
+
+func answerID(a wires) string { return shapeUser.nested[80].id(a) }
 
 // kept returns the content of passkeys by ID.
 func (w wires) kept() map[string]string {
@@ -524,7 +537,7 @@ func (s *nextStore) verify(key string) {
 			want[id] = x
 		}
 	}
-	turnedOff := key[:5] == "user/" && seen.factors > 0 && w.factors() == 0
+	turnedOff := key[:5] == "user/" && (seen.factors > 0 && w.factors() == 0 || seen.reset)
 	for id := range want {
 		if !turnedOff {
 			break
@@ -538,7 +551,7 @@ func (s *nextStore) verify(key string) {
 	if _, had := seen.extras["digest/"+nextDigest]; had {
 		require.Contains(s.t, now, "digest/"+nextDigest, "a part of Config that only the next release has")
 	}
-	s.seen[key] = nextSeen{version, now, w.factors()}
+	s.seen[key] = nextSeen{version: version, extras: now, factors: w.factors()}
 }
 
 // refused reports whether this release must refuse a record.
@@ -616,7 +629,7 @@ func (s *nextStore) sealToken(w wires) string {
 }
 
 // presentToken turns a token into what the Manager of the next release
-// understands. A proof by passkey keeps its counter, which marks it.
+// understands.
 func (s *nextStore) presentToken(token string) string {
 	w := s.openToken(token)
 	if w.has(fieldMust) {
@@ -626,6 +639,7 @@ func (s *nextStore) presentToken(token string) string {
 	w.eachOf(48, func(p *wires) {
 		if method, ok := strings.CutSuffix(p.text(4), string(passkey)); ok {
 			p.putText(4, method+string(twofa.TOTP))
+			p.putNum(fieldPasskey, 1)
 		}
 	})
 	return s.sealToken(w)
@@ -651,9 +665,10 @@ func (s *nextStore) issueToken(token string, must bool) string {
 		if proven[fmt.Sprint(p.text(4), p.num(8))] && !p.has(fieldCount) {
 			p.putNum(fieldCount, s.serial)
 		}
-		if method, ok := strings.CutSuffix(p.text(4), string(twofa.TOTP)); ok && p.has(fieldCount) {
+		if method, ok := strings.CutSuffix(p.text(4), string(twofa.TOTP)); ok && (p.has(fieldCount) || p.has(fieldPasskey)) {
 			p.putText(4, method+string(passkey))
 		}
+		p.drop(fieldPasskey)
 	})
 	if w.has(fieldHidden) {
 		w.drop(fieldHidden)

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -14,62 +13,65 @@ import (
 // caller finds the session, or the challenge that leads to enrollment, of a
 // change.
 func (m *model) caller(c modelCaller) (u *modelUser, p *pass, why string) {
-	out := saysDenied(twofa.ReasonSignedOut)
+	if u, p, why = m.opened(c); why == "" {
+		why = m.mayShow(u, p)
+	}
+	return u, p, why
+}
+
+func (m *model) opened(c modelCaller) (u *modelUser, p *pass, why string) {
 	switch {
 	case m.opens(c.challenge, c.client, "enroll"):
 		p = c.challenge
 	case m.opens(c.session, c.client, "session"):
 		session := *c.session
-		session.account, p = c.account, &session
+		session.account, p = c.in(), &session
 	default:
 		return nil, nil, m.signedOut(c.session)
 	}
-	if why := m.lookup(p.user, p.account); why != "" {
-		return nil, nil, why
-	}
-	if why := m.load(p.user, p.account); why != "" {
-		return nil, nil, why
-	}
-	u = m.user(p.user)
-	if !u.live(p) || u.stamp != m.dir[p.user].SecurityStamp || p.kind == "enroll" && u.spent[p.attempt] {
-		return nil, nil, out
-	}
-	switch next, _ := m.owes(u, p.account, m.mailable(p.user), p); {
-	case next == nextUnavailable:
-		return nil, nil, saysUnavailable
-	case p.kind == "session" && next == twofa.NextChallenge:
-		return nil, nil, saysDenied(twofa.ReasonChallenge)
-	}
-	return u, p, ""
+	u, why = m.enter(p.user, p.account)
+	return u, p, why
 }
 
-// mayChange demands a fresh proof with a factor. For the very first factor, it
-// demands a fresh first factor.
-func (m *model) mayChange(u *modelUser, account string, p *pass) string {
-	if len(u.factors) > 0 {
-		_, why := m.granted(u, account, twofa.ActionFactors, "", p.sid)
+// mayShow refuses a caller who must prove something first.
+func (m *model) mayShow(u *modelUser, p *pass) string {
+	if why := m.current(u, p); why != "" {
 		return why
 	}
-	if m.now-p.at >= 15*aMinute || p.by == twofa.ByToken {
-		return saysDenied(twofa.ReasonSignedOut)
+	next, _ := m.owes(u, p.account, m.mailable(p.user), p)
+	if p.kind == "session" && next == twofa.NextChallenge {
+		return saysDenied(twofa.ReasonChallenge)
 	}
-	return ""
+	return refusal(next)
+}
+
+// mayChange demands a fresh proof with a factor, or what the very first factor
+// takes.
+func (m *model) mayChange(u *modelUser, p *pass, c twofa.Client) string {
+	if len(u.factors) > 0 {
+		return m.use(u, p, c, p.account, twofa.ActionFactors, "")
+	}
+	return m.mayEnrollFirst(u, p, m.mailable(p.user))
 }
 
 // mayReenroll reports whether a user who signed in with a recovery code, or
 // with a method that is no longer accepted, may enroll a new factor. The user
-// may for 15 minutes.
-func (m *model) mayReenroll(p *pass) bool {
+// may for 15 minutes, and with a recovery code until there are new ones.
+func (m *model) mayReenroll(u *modelUser, p *pass) bool {
 	for _, x := range p.proofs {
-		if m.now-x.At.Unix() < 15*aMinute && (x.Method == twofa.RecoveryCode || p.kind == "enroll" && !strings.HasPrefix(string(x.Method), "browser/")) {
+		switch {
+		case !m.justNow(x.at):
+		case x.method == twofa.RecoveryCode && x.at > u.codesReplaced:
+			return true
+		case p.kind == "enroll" && !strings.HasPrefix(string(x.method), "browser/"):
 			return true
 		}
 	}
 	return false
 }
 
-func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.EnrollRequest) string {
-	why := m.mayChange(u, account, p)
+func (m *model) mayEnroll(u *modelUser, p *pass, c twofa.Client, e twofa.EnrollRequest) string {
+	why := m.mayChange(u, p, c)
 	if e.Method == twofa.RecoveryCode {
 		switch {
 		case why != "":
@@ -81,10 +83,10 @@ func (m *model) mayEnroll(u *modelUser, account string, p *pass, e twofa.EnrollR
 		}
 		return ""
 	}
-	if why != "" && (len(u.factors) == 0 || !m.mayReenroll(p)) {
+	if why != "" && (len(u.factors) == 0 || !m.mayReenroll(u, p)) {
 		return why
 	}
-	if !among(m.policy(account).Methods, e.Method) {
+	if !among(m.policy(p.account).Methods, e.Method) {
 		return saysNotAllowed
 	}
 	same := 0
@@ -113,52 +115,82 @@ func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetu
 		return saysNotAllowed, nil, gift{}
 	}
 	u, p, why := m.caller(c)
-	if why == "" {
-		why = m.mayEnroll(u, p.account, p, e)
-	}
-	if why == "" && e.Method == twofa.SMS {
-		why = m.claim(u, "enrollment", twofa.SMS)
-	}
 	if why != "" {
 		return why, nil, gift{}
 	}
-	s := &modelSetup{modelFactor: modelFactor{method: e.Method, name: e.Name, kind: kindNamed(e.Name)}, sid: p.sid, attempt: m.id(), replaces: e.Replaces,
-		confirmed: e.Method == twofa.RecoveryCode, expires: m.now + 10*aMinute}
-	s.saved = m.cfg.Recovery.Codes < 1 || e.Method != twofa.RecoveryCode && u.left() > 0
-	u.setup = s
-	if e.Method != twofa.SMS {
-		return saysFine, s, gift{}
+	before := u.clone()
+	why = m.mayEnroll(u, p, c.client, e)
+	if why == "" && e.Method == twofa.SMS {
+		why = m.claim(u.sends, "enrollment", spacingText)
 	}
-	return m.textNumber(u, p, s, c, e.Phone)
-}
-
-func (m *model) textNumber(u *modelUser, p *pass, s *modelSetup, c modelCaller, number string) (string, *modelSetup, gift) {
-	s.what = number
-	x := &modelSent{id: m.id(), attempt: s.attempt, method: twofa.SMS, bucket: "enrollment", expires: m.now + 5*aMinute}
-	u.unsend(func(o *modelSent) bool { return o.bucket == x.bucket })
-	u.sent = append(u.sent, x)
-	q := *p
-	if q.kind == "session" {
-		q.kind, q.attempt, q.expires = "phone", m.id(), s.expires
-		q.bind(c.client)
-	}
-	q.sent = x.id
-	if why := m.deliver(number + ", unconfirmed"); why != "" {
+	if why != "" {
+		*u = before
 		return why, nil, gift{}
 	}
-	return saysFine, s, gift{challenge: &q, sent: x}
+	if e.Method == twofa.SMS {
+		return m.enrollPhone(u, p, c, e)
+	}
+	m.begins(u, p, c, e)
+	var g gift
+	if p.kind == "enroll" {
+		g.challenge = u.setup.renew(p)
+	}
+	return saysFine, u.setup, g
 }
 
-func (m *model) ownSetup(u *modelUser, p *pass) bool {
-	return u.setup != nil && u.setup.sid == p.sid && m.now < u.setup.expires
+// begins replaces the pending enrollment.
+func (m *model) begins(u *modelUser, p *pass, c modelCaller, e twofa.EnrollRequest) {
+	s := &modelSetup{modelFactor: modelFactor{method: e.Method, name: e.Name, kind: kindNamed(e.Name)}, sid: p.sid, attempt: m.id(), browser: m.cookie(c.client).secret,
+		replaces: e.Replaces, confirmed: e.Method == twofa.RecoveryCode, ends: m.now + 2*anHour}
+	s.saved = m.cfg.Recovery.Codes < 1 || e.Method != twofa.RecoveryCode && u.left() > 0
+	s.elevate = !m.proven(p, twofa.RecoveryCode) && u.reset == nil
+	u.setup = s
+	m.extend(s)
 }
 
-// openSetup returns why this process cannot continue the enrollment.
-func (m *model) openSetup(u *modelUser, p *pass) string {
-	switch {
-	case !m.ownSetup(u, p):
+// extend gives time for the next step of an enrollment.
+func (m *model) extend(s *modelSetup) {
+	s.expires = min(s.ends, m.now+inSeconds(m.cfg.Lifetimes.Enrollment))
+}
+
+// renew returns the challenge for the next step. Older ones remain valid.
+func (s *modelSetup) renew(p *pass) *pass {
+	q := *p
+	q.expires = s.expires
+	return &q
+}
+
+// enrollPhone sends a code to a new number, or another one to the same.
+func (m *model) enrollPhone(u *modelUser, p *pass, c modelCaller, e twofa.EnrollRequest) (string, *modelSetup, gift) {
+	s := u.setup
+	if s == nil || m.openSetup(u, p, c.client) != "" || s.method != twofa.SMS || s.what != e.Phone || s.replaces != e.Replaces || s.confirmed {
+		m.begins(u, p, c, e)
+		s = u.setup
+		s.what = e.Phone
+		u.unsend(func(o *modelSent) bool { return o.bucket == "enrollment" })
+	}
+	m.extend(s)
+	q := s.renew(p)
+	if q.kind == "session" {
+		q.kind, q.attempt = "phone", m.id()
+		m.bind(q, c.client)
+	}
+	x := &modelSent{id: m.id(), attempt: s.attempt, sid: p.sid, method: twofa.SMS, bucket: "enrollment", expires: m.now + 5*aMinute}
+	q.sent = x.id
+	m.addSent(u, x)
+	if why := m.deliver(u, x, e.Phone+", unconfirmed"); why != "" {
+		return why, nil, gift{}
+	}
+	return saysFine, s, gift{challenge: q, sent: x}
+}
+
+// openSetup returns why this process cannot continue the enrollment. Only the
+// session that began it can, in the same browser.
+func (m *model) openSetup(u *modelUser, p *pass, c twofa.Client) string {
+	switch s := u.setup; {
+	case s == nil || s.sid != p.sid || s.browser != m.cookie(c).secret || m.now >= s.expires:
 		return saysExpired
-	case u.setup.kind != "" && !m.at.next:
+	case s.kind != "" && !m.at.next:
 		return saysUnavailable
 	}
 	return ""
@@ -167,7 +199,7 @@ func (m *model) openSetup(u *modelUser, p *pass) string {
 func (m *model) enrollment(c modelCaller) (string, *modelSetup) {
 	u, p, why := m.caller(c)
 	if why == "" {
-		why = m.openSetup(u, p)
+		why = m.openSetup(u, p, c.client)
 	}
 	if why != "" {
 		return why, nil
@@ -176,18 +208,29 @@ func (m *model) enrollment(c modelCaller) (string, *modelSetup) {
 }
 
 func (m *model) confirm(c modelCaller, code string) (string, gift) {
-	return m.finish(c, func(u *modelUser) string {
+	return m.finish(c, "code "+code, func(u *modelUser) (string, *counted) {
 		s := u.setup
-		if s.confirmed {
-			return ""
+		digits := 6
+		if s.method == twofa.TOTP {
+			digits = m.cfg.TOTP.Digits
+		}
+		switch {
+		case s.method == twofa.RecoveryCode:
+			return saysNotAllowed, nil // there is no code
+		case s.confirmed && s.proof == code:
+			return "", nil
+		case s.confirmed || !isDigits(code, digits):
+			m.still = true
+			return saysInvalid(5-s.fails, 0), nil
 		}
 		if s.confirmed = m.confirms(u, c, code); s.confirmed {
-			return ""
+			s.proof = code
+			return "", nil
 		}
 		if s.fails++; s.fails == 5 {
 			u.setup = nil
 		}
-		return saysInvalid(5 - s.fails)
+		return saysInvalid(5-s.fails, 0), &counted{left: 5 - s.fails}
 	})
 }
 
@@ -198,49 +241,98 @@ func (m *model) confirms(u *modelUser, c modelCaller, code string) (ok bool) {
 		return ok
 	}
 	p := c.challenge
-	if !m.opens(p, c.client, "phone", "enroll") || m.user(p.user) != u || p.sid != s.sid {
+	if !m.opens(p, c.client, "phone", "enroll") || m.user(p.user) != u {
 		return false
 	}
 	x := m.liveSent(u, p, twofa.SMS)
 	if x == nil || x.attempt != s.attempt || x.secret != plainDigits(code) {
 		return false
 	}
-	u.unsend(func(o *modelSent) bool { return o == x })
+	u.unsend(func(o *modelSent) bool { return o.bucket == "enrollment" })
 	return true
 }
 
 func (m *model) saveCodes(c modelCaller) (string, gift) {
-	return m.finish(c, func(u *modelUser) string { u.setup.saved = true; return "" })
+	return m.finish(c, "saved", func(u *modelUser) (string, *counted) { u.setup.saved = true; return "", nil })
 }
 
-// finish takes one of the two steps. The second one activates the factor.
-func (m *model) finish(c modelCaller, step func(*modelUser) string) (string, gift) {
-	u, p, why := m.caller(c)
+// finish takes one of the two steps. The second one activates the factor, and
+// its answer is given again in the same browser.
+func (m *model) finish(c modelCaller, input string, step func(*modelUser) (string, *counted)) (string, gift) {
+	u, p, why := m.opened(c)
+	if why != "" {
+		return why, gift{}
+	}
+	to := "session " + strconv.Itoa(p.sid) + " in " + m.cookie(c.client).secret
+	if a := m.answerTo(u, to, input); a != nil {
+		return m.finishAgain(u, *a, p, c)
+	}
+	why = m.mayShow(u, p)
 	if why == "" {
-		why = m.openSetup(u, p)
+		why = m.openSetup(u, p, c.client)
 	}
 	if why != "" {
 		return why, gift{}
 	}
 	before := u.clone()
-	why = step(u)
-	if why != "" {
+	if why, counted := step(u); why != "" {
+		if counted != nil {
+			m.answer(u, modelAnswer{to: to, proof: input, left: counted.left, until: m.now})
+		}
 		return why, gift{}
 	}
-	if s := u.setup; !s.confirmed || !s.saved {
-		return gift{next: twofa.NextEnroll}.String() + gave(false, c.challenge != nil, false, false), gift{}
+	s := u.setup
+	if !s.confirmed || !s.saved {
+		m.extend(s)
+		g := gift{next: twofa.NextEnroll, challenge: c.challenge}
+		if p.kind == "enroll" {
+			g.challenge = s.renew(p)
+		}
+		return g.String(), g
 	}
-	g := m.activate(u, p, c)
-	if g.next == nextUnavailable {
+	a := modelAnswer{to: to, proof: input, sid: p.sid, method: s.method, elevate: s.elevate}
+	if s.kind == passkey {
+		a.method = passkey
+	}
+	why, old := m.activate(u, p)
+	var g gift
+	if why == "" {
+		g = m.afterActivation(u, p, c, a)
+		why = refusal(g.next)
+	}
+	if why != "" {
 		*u = before
-		return saysUnavailable, gift{}
+		return why, gift{}
 	}
+	if old != "" && m.at.sms { // the old number is notified if its limits allow
+		m.claimNumber(old + ", replaced")
+	}
+	m.answer(u, a)
 	return g.String(), g
 }
 
-func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
+// finishAgain gives the answer to a step again, as of then.
+func (m *model) finishAgain(u *modelUser, a modelAnswer, p *pass, c modelCaller) (string, gift) {
+	m.still = true
+	changed, why := m.stampChanged(p.user)
+	switch {
+	case why != "":
+		return why, gift{}
+	case changed:
+		return saysExpired, gift{}
+	case a.sid == 0:
+		return saysInvalid(a.left, max(0, a.until-m.now)), gift{}
+	}
+	return m.asOf(a.at, u, func() gift { return m.afterActivation(u, p, c, a) }).said()
+}
+
+// activate makes an enrollment active. It returns the number that was replaced.
+func (m *model) activate(u *modelUser, p *pass) (why, old string) {
 	s := u.setup
 	if len(s.codes) > 0 {
+		if u.codes != nil {
+			u.codesReplaced = m.now
+		}
 		u.codes = map[string]bool{}
 		for _, code := range s.codes {
 			u.codes[plainDigits(code)] = true
@@ -249,35 +341,46 @@ func (m *model) activate(u *modelUser, p *pass, c modelCaller) gift {
 	}
 	if s.method == twofa.RecoveryCode {
 		u.setup = nil
-		g := gift{next: twofa.NextDone}
-		if c.session != nil {
-			session := *c.session
-			g.session = &session
-		}
+		return "", ""
+	}
+	if len(u.factors) == 0 && !p.has(modelFirst.own) && !m.proven(p, twofa.EmailLink) {
+		return saysNotAllowed, ""
+	}
+	old = u.place(s)
+	u.clear(s.method)
+	u.reset = nil
+	m.newEpoch(u, p.sid)
+	if p.kind == "enroll" {
+		m.spend(u, p)
+	}
+	return "", old
+}
+
+// afterActivation returns the next step. The code that confirmed the factor is
+// a proof.
+func (m *model) afterActivation(u *modelUser, p *pass, c modelCaller, a modelAnswer) gift {
+	g := gift{next: twofa.NextDone}
+	if a.method == twofa.RecoveryCode {
+		g.session = copied(c.session)
 		return g
 	}
-	m.place(u, s)
-	u.clear(s.method)
-	m.newEpoch(u, p.sid)
-	method := s.method
-	if s.kind == passkey {
-		method = passkey
-	}
-	p = m.prove(p, method, m.now)
-	g := gift{next: twofa.NextDone}
+	q := *p
+	m.carry(u, &q)
+	p = m.prove(&q, modelProof{a.method, m.now, a.elevate})
+	seed := "enrollment that began epoch " + strconv.Itoa(u.epoch)
 	if p.kind == "enroll" {
-		u.spent[p.attempt] = true
-		g = m.advance(u, p.account, p)
+		g = m.advance(u, p)
+		seed = "challenge " + strconv.Itoa(p.attempt)
 	} else {
 		g.session = m.sessionOf(u, p)
 	}
 	if g.next == twofa.NextDone {
-		g.browser = m.recognize(u, c.client, p.account, method, false)
+		g.cookie = m.recognize(u, c.client, p, a.method, false, seed)
 	}
 	return g
 }
 
-func (m *model) place(u *modelUser, s *modelSetup) {
+func (u *modelUser) place(s *modelSetup) (number string) {
 	f := s.modelFactor
 	for i, old := range u.factors {
 		if old.id != s.replaces {
@@ -286,14 +389,14 @@ func (m *model) place(u *modelUser, s *modelSetup) {
 		if f.name == "" {
 			f.name = old.name
 		}
-		if old.method == twofa.SMS && m.at.sms { // the old number is notified if its limits allow
-			m.claimNumber(old.what + ", replaced")
+		if u.factors[i] = f; old.method == twofa.SMS {
+			return old.what
 		}
-		u.factors[i] = f
-		return
+		return ""
 	}
 	f.name = named(f.name, f.method)
 	u.factors = append(u.factors, f)
+	return ""
 }
 
 func named(name string, method twofa.Method) string {
@@ -306,57 +409,58 @@ func named(name string, method twofa.Method) string {
 	return "Authenticator app"
 }
 
-func (u *modelUser) clear(method twofa.Method) {
-	delete(u.counters, bucketOf(method, true))
-	delete(u.counters, bucketOf(method, false))
-}
-
-// change is the common part of Rename and Remove.
-func (m *model) change(c modelCaller, id string) (u *modelUser, p *pass, i int, why string) {
-	if u, p, why = m.caller(c); why != "" {
-		return nil, nil, 0, why
+// change runs a change of one factor, for which the caller needs a fresh proof.
+// If it is refused, the proof is not used up.
+func (m *model) change(c modelCaller, id string, f func(u *modelUser, p *pass, i int) string) string {
+	u, p, why := m.caller(c)
+	if why != "" {
+		return why
 	}
-	if why = m.mayChange(u, p.account, p); why != "" {
-		return nil, nil, 0, why
+	before := u.clone()
+	why = m.mayChange(u, p, c.client)
+	if i := slices.IndexFunc(u.factors, func(f modelFactor) bool { return f.id == id }); why == "" && i < 0 {
+		why = saysNotEnrolled
+	} else if why == "" {
+		why = f(u, p, i)
 	}
-	if i = slices.IndexFunc(u.factors, func(f modelFactor) bool { return f.id == id }); i < 0 {
-		return nil, nil, 0, saysNotEnrolled
-	}
-	return u, p, i, ""
-}
-
-func (m *model) rename(c modelCaller, id, name string) string {
-	u, _, i, why := m.change(c, id)
-	if why == "" {
-		u.factors[i].name = named(name, u.factors[i].method)
+	if why != "" {
+		*u = before
 	}
 	return orFine(why)
 }
 
-func (m *model) remove(c modelCaller, id string) string {
-	u, p, i, why := m.change(c, id)
-	if why != "" {
-		return why
-	}
-	if m.cannotReadPolicies(p) {
-		return saysRefused
-	}
-	left := slices.Delete(slices.Clone(u.factors), i, i+1)
-	for _, in := range append(slices.Clone(m.dir[p.user].Members), twofa.Member{Account: p.account}) { // each account must allow it
-		pol := m.policy(in.Account)
-		bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, m.shown(f)) })
-		needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
-		if bare && (needed || pol.TurnOff != twofa.TurnOffByUser) {
-			return saysNotAllowed
-		}
-	}
-	u.factors = left
-	m.newEpoch(u, p.sid)
-	if len(left) == 0 {
-		u.codes, u.counters = nil, map[string]modelCounter{}
-	}
-	return saysFine
+func (m *model) rename(c modelCaller, id, name string) string {
+	return m.change(c, id, func(u *modelUser, _ *pass, i int) string {
+		u.factors[i].name = named(name, u.factors[i].method)
+		return ""
+	})
 }
+
+func (m *model) remove(c modelCaller, id string) string {
+	return m.change(c, id, func(u *modelUser, p *pass, i int) string {
+		if m.cannotReadPolicies(p) {
+			return saysRefused
+		}
+		left := slices.Delete(slices.Clone(u.factors), i, i+1)
+		for _, in := range append(slices.Clone(m.dir[p.user].Members), twofa.Member{Account: p.account}) { // each account must allow it
+			pol := m.policy(in.Account)
+			bare := !slices.ContainsFunc(left, func(f modelFactor) bool { return among(pol.Methods, m.shown(f)) })
+			needed := pol.Required && !among(pol.Methods, twofa.EmailLink)
+			if bare && (needed || pol.TurnOff != twofa.TurnOffByUser) {
+				return saysNotAllowed
+			}
+		}
+		u.factors = left
+		m.newEpoch(u, p.sid)
+		if len(left) == 0 {
+			u.turnOff()
+		}
+		return ""
+	})
+}
+
+// turnOff removes what can be proven. What was counted remains.
+func (u *modelUser) turnOff() { u.factors, u.codes, u.browsers = nil, nil, nil }
 
 // cannotReadPolicies reports whether this process must refuse the policy of an
 // account of the user.
@@ -366,16 +470,21 @@ func (m *model) cannotReadPolicies(p *pass) bool {
 
 func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 	u, p, why := m.caller(c)
-	if why == "" {
-		why = m.mayChange(u, p.account, p)
+	if why != "" {
+		return why, nil
 	}
+	before := u.clone()
+	why = m.mayChange(u, p, c.client)
 	switch {
 	case why != "":
-		return why, nil
 	case u.left() == 0:
-		return saysNotEnrolled, nil
+		why = saysNotEnrolled
 	case !m.at.viewable || !m.plain(p.user):
-		return saysNotAllowed, nil
+		why = saysNotAllowed
+	}
+	if why != "" {
+		*u = before
+		return why, nil
 	}
 	return saysFine, u
 }
@@ -388,7 +497,7 @@ func (m *model) factors(c modelCaller) string {
 	if why != "" {
 		return why
 	}
-	s := strconv.Itoa(u.left()) + " of " + strconv.Itoa(len(u.codes)) + " codes, pending " + strconv.FormatBool(m.openSetup(u, p) == "")
+	s := strconv.Itoa(u.left()) + " of " + strconv.Itoa(len(u.codes)) + " codes, pending " + strconv.FormatBool(m.openSetup(u, p, c.client) == "")
 	for _, f := range u.factors {
 		s += ", " + string(m.shown(f)) + " " + f.name
 	}
@@ -400,37 +509,39 @@ func (m *model) knownBrowsers(c modelCaller) string {
 	if why != "" {
 		return why
 	}
-	own, late := m.browser(u, c.client.Browser.Reveal())
+	own := m.knownAs(u, c.client, c.session.user)
 	s := "browsers"
-	for _, b := range slices.Backward(u.browsers) {
-		if m.now >= b.expires {
-			continue
-		}
-		remembered := b.remember && m.now-b.proven < int64(m.policy(c.account).Remember/time.Second)
-		s += " " + strconv.FormatBool(remembered) + "/" + strconv.FormatBool(b == own && !late)
+	for _, b := range slices.Backward(m.unexpired(u)) {
+		remembered := b.remembered == u.epoch && m.now-b.proven < inSeconds(m.policy(c.in()).Remember)
+		s += " " + strconv.FormatBool(remembered) + "/" + strconv.FormatBool(b == own)
 	}
 	return s
 }
 
-// forget deletes the i-th newest known browser, or all of them if i is
-// negative.
+// forget makes the i-th newest known browser unknown, or all of them if i is
+// negative. Without a fresh proof, it only ends remembering.
 func (m *model) forget(c modelCaller, i int) string {
 	u, why := m.guard(c)
 	if why != "" {
 		return why
 	}
-	var kept []*modelBrowser
-	for _, b := range u.browsers {
-		if m.now < b.expires {
-			kept = append(kept, b)
-		}
-	}
-	if i >= len(kept) || i < 0 && len(kept) == 0 {
+	all := m.unexpired(u)
+	slices.Reverse(all)
+	if i >= len(all) || i < 0 && len(all) == 0 {
 		return saysNotEnrolled
 	}
-	u.browsers = nil
-	if at := len(kept) - 1 - i; i >= 0 {
-		u.browsers = slices.Delete(kept, at, at+1)
+	which := all
+	if i >= 0 {
+		which = all[i : i+1]
+	}
+	if why := m.use(u, c.session, c.client, c.in(), twofa.ActionFactors, ""); why == "" {
+		u.browsers = slices.DeleteFunc(u.browsers, func(b *modelBrowser) bool { return among(which, b) })
+		return saysFine
+	} else if !slices.ContainsFunc(which, func(b *modelBrowser) bool { return b.remembered == u.epoch }) {
+		return why
+	}
+	for _, b := range which {
+		b.remembered = 0
 	}
 	return saysFine
 }
@@ -438,8 +549,9 @@ func (m *model) forget(c modelCaller, i int) string {
 // Ends.
 
 // revoke ends everything. The host may call it for every user, with a nil
-// c.session. A user may call it only for themselves.
-func (m *model) revoke(c modelCaller, user string, host, keep bool) string {
+// c.session. A user may call it only for themselves. If a first factor was
+// changed, the session that did it survives if it has one of the person's own.
+func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 	survivor := 0
 	if host {
 		if why := m.load(user, ""); why != "" {
@@ -449,17 +561,61 @@ func (m *model) revoke(c modelCaller, user string, host, keep bool) string {
 		if m.opens(c.session, c.client, "session") && c.session.user != user {
 			return saysNotAllowed
 		}
-		c.account = "" // no policy is needed to take something away
-		if _, why := m.live(c); why != "" {
+		if !m.opens(c.session, c.client, "session") {
+			return m.signedOut(c.session)
+		}
+		if why := m.load(user, ""); why != "" { // no policy is needed to take something away
 			return why
 		}
-		if keep {
+		if !m.user(user).live(c.session) {
+			return saysDenied(twofa.ReasonSignedOut)
+		}
+		if changed && c.session.has(modelFirst.own) {
 			survivor = c.session.sid
 		}
 	}
-	if u := m.user(user); u.epoch != 0 {
-		u.stamp = m.dir[user].SecurityStamp
-		m.newEpoch(u, survivor)
+	m.setStamp(user)
+	m.newEpoch(m.user(user), survivor)
+	if changed {
+		m.ease(m.user(user))
 	}
+	return saysFine
+}
+
+// signedOutAt ends what belongs to a session.
+func (m *model) signedOutAt(session *pass) string {
+	if session == nil || session.kind != "session" || !m.reads(session) || m.now >= session.expires {
+		return saysFine
+	}
+	if why := m.load(session.user, ""); why != "" {
+		return why
+	}
+	u := m.user(session.user)
+	if !u.live(session) {
+		return saysFine
+	}
+	u.grants = slices.DeleteFunc(u.grants, func(g modelGrant) bool { return g.sid == session.sid })
+	u.answers = slices.DeleteFunc(u.answers, func(a modelAnswer) bool { return a.sid == session.sid })
+	u.unsend(func(x *modelSent) bool { return x.sid == session.sid })
+	if u.setup != nil && u.setup.sid == session.sid {
+		u.setup = nil
+	}
+	return saysFine
+}
+
+// resets removes all factors of a user. Until there is a new one, a link must
+// come first, for a day not if somebody has met the user.
+func (m *model) resets(user string, inPerson bool) string {
+	if why := m.load(user, ""); why != "" {
+		return why
+	}
+	if !inPerson && !(m.at.link && m.mailable(user)) {
+		return saysNotAllowed
+	}
+	m.setStamp(user)
+	u := m.user(user)
+	m.newEpoch(u, 0)
+	u.turnOff()
+	u.reset = &modelReset{m.now, inPerson}
 	return saysFine
 }

@@ -26,16 +26,42 @@ func lockAfter(method twofa.Method, fails int) int64 {
 	return wait
 }
 
-func switchedOff(method twofa.Method, known bool, fails int) bool {
-	return method != twofa.RecoveryCode && (fails >= 90 || known && fails >= 10)
+// counter returns a counter as it is now. In unknown browsers, failures in a
+// row are forgotten after a day without one, and the level drains by one a day.
+func (m *model) counter(u *modelUser, name string) modelCounter {
+	n := u.counters[name]
+	if strings.Contains(name, "/") {
+		return n
+	}
+	if m.now-n.last >= aDay {
+		n.fails, n.until = 0, 0
+	}
+	for n.level > 0 && m.now-n.since >= aDay {
+		n.level, n.since = n.level-1, n.since+aDay
+	}
+	return n
+}
+
+// switchedOff returns whether a method is off in unknown browsers, and for how
+// long, which is 0 if waiting does not help.
+func (m *model) switchedOff(method twofa.Method, n modelCounter) (off bool, wait int64) {
+	switch {
+	case method == twofa.RecoveryCode:
+		return false, 0
+	case n.streak >= 100:
+		return true, 0
+	case n.level >= 40:
+		return true, n.since + aDay - m.now + int64(n.level-40)*aDay
+	}
+	return false, 0
 }
 
 // waits returns how long a method is locked in this browser.
-func (m *model) waits(u *modelUser, c twofa.Client, method twofa.Method) string {
-	known := m.known(u, c)
-	n := u.counters[bucketOf(method, known)]
-	if switchedOff(method, known, n.fails) {
-		return saysLocked(0)
+func (m *model) waits(u *modelUser, c twofa.Client, user string, method twofa.Method) string {
+	name, known := m.bucket(u, c, user, method)
+	n := m.counter(u, name)
+	if off, wait := m.switchedOff(method, n); off && !known {
+		return saysLocked(wait)
 	}
 	if n.until > m.now {
 		return saysLocked(n.until - m.now)
@@ -43,27 +69,93 @@ func (m *model) waits(u *modelUser, c twofa.Client, method twofa.Method) string 
 	return ""
 }
 
-func (m *model) attempt(u *modelUser, c twofa.Client, method twofa.Method, try func() bool) string {
-	if why := m.waits(u, c, method); why != "" {
-		return why
+func triesLeft(method twofa.Method, known bool, n modelCounter) int {
+	left := 5 - n.fails
+	if !known && method != twofa.RecoveryCode {
+		left = min(left, 40-n.level, 100-n.streak)
 	}
-	known := m.known(u, c)
-	here, there := bucketOf(method, known), bucketOf(method, !known)
+	return max(0, left)
+}
+
+// counted is what a wrong code left behind.
+type counted struct {
+	left int
+	wait int64
+}
+
+// attempt tries a code. Text that cannot be one is refused before anything else
+// and is not counted.
+func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.Method, canBe bool, try func() bool) (string, *counted) {
+	name, known := m.bucket(u, c, user, method)
+	n := m.counter(u, name)
+	if !canBe {
+		m.still = true
+		return saysInvalid(triesLeft(method, known, n), 0), nil
+	}
+	if why := m.waits(u, c, user, method); why != "" {
+		return why, nil
+	}
+	all := string(method) // of all unknown browsers
 	if try() {
-		delete(u.counters, here)
-		if switchedOff(method, !known, u.counters[there].fails) {
-			delete(u.counters, there)
+		n.fails, n.until, n.last = 0, 0, 0
+		u.counters[name] = n
+		if b := m.knownAs(u, c, user); b != nil {
+			delete(u.counters, bucketIn(b, method))
 		}
-		return ""
+		n = u.counters[all]
+		n.streak = 0
+		u.counters[all] = n
+		return "", nil
 	}
-	fails := u.counters[here].fails + 1
-	n := modelCounter{fails: fails}
-	if wait := lockAfter(method, fails); wait > 0 {
+	n.fails, n.last, n.until = n.fails+1, m.now, 0
+	if wait := lockAfter(method, n.fails); wait > 0 {
 		n.until = m.now + wait
-		u.unsend(func(x *modelSent) bool { return x.bucket == here })
+		u.unsend(func(x *modelSent) bool { return x.bucket == name })
 	}
-	u.counters[here] = n
-	return saysInvalid(max(0, 5-fails))
+	if method != twofa.RecoveryCode && known {
+		other := u.counters[all]
+		other.streak++
+		u.counters[all] = other
+	} else if method != twofa.RecoveryCode {
+		if n.level == 0 {
+			n.since = m.now
+		}
+		n.level, n.streak = n.level+1, n.streak+1
+	}
+	u.counters[name] = n
+	failed := &counted{triesLeft(method, known, n), max(0, n.until-m.now)}
+	if off, wait := m.switchedOff(method, n); off && !known {
+		failed.wait = wait
+	}
+	return saysInvalid(failed.left, failed.wait), failed
+}
+
+// ease allows ten more failures after a first factor was changed, three times
+// in 30 days.
+func (m *model) ease(u *modelUser) {
+	u.eased = slices.DeleteFunc(u.eased, func(at int64) bool { return m.now-at >= 30*aDay })
+	if len(u.eased) >= 3 {
+		return
+	}
+	eased := false
+	for _, method := range []twofa.Method{twofa.TOTP, twofa.SMS} {
+		if n := m.counter(u, string(method)); n.level > 0 {
+			n.level, eased = max(0, n.level-10), true
+			u.counters[string(method)] = n
+		}
+	}
+	if eased {
+		u.eased = append(u.eased, m.now)
+	}
+}
+
+// clear forgets the failures of a method that was enrolled again.
+func (u *modelUser) clear(method twofa.Method) {
+	for name := range u.counters {
+		if of, _, _ := strings.Cut(name, "/"); of == string(method) {
+			delete(u.counters, name)
+		}
+	}
 }
 
 // The methods.
@@ -76,7 +168,7 @@ type appStep struct {
 func (m *model) appCode(uri string, step int64) string {
 	at := appStep{uri, step}
 	if m.app[at] == "" {
-		m.app[at] = twofatest.Code(m.t, uri, time.Unix(step*int64(m.cfg.TOTP.Period/time.Second), 0))
+		m.app[at] = twofatest.Code(m.t, uri, time.Unix(step*inSeconds(m.cfg.TOTP.Period), 0))
 	}
 	return m.app[at]
 }
@@ -86,6 +178,16 @@ func plainDigits(code string) string {
 	return strings.NewReplacer(" ", "", "-", "").Replace(code)
 }
 
+// isDigits reports whether text has the form of a code of n digits.
+func isDigits(code string, n int) bool {
+	plain := plainDigits(code)
+	return len(code) <= 4*n && len(plain) == n && strings.Trim(plain, "0123456789") == ""
+}
+
+func plainRecovery(code string) string {
+	return strings.NewReplacer("O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(plainDigits(code)))
+}
+
 // matching returns the step within the skew for which a code is right.
 func (m *model) matching(uri, code string) (step int64, ok bool) {
 	reach := []int64{0, -1, 1}
@@ -93,11 +195,30 @@ func (m *model) matching(uri, code string) (step int64, ok bool) {
 		reach = reach[:1]
 	}
 	for _, d := range reach {
-		if step = m.now/int64(m.cfg.TOTP.Period/time.Second) + d; m.appCode(uri, step) == plainDigits(code) {
+		if step = m.now/inSeconds(m.cfg.TOTP.Period) + d; m.appCode(uri, step) == plainDigits(code) {
 			return step, true
 		}
 	}
 	return 0, false
+}
+
+// tryProof returns why a proof is wrong, and what was counted for it.
+func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proof) (string, *counted) {
+	switch proof.Method {
+	case twofa.EmailLink: // has 256 bits and is not counted
+		x := m.liveSent(u, p, twofa.EmailLink)
+		if x == nil || x.secret != proof.Code || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
+			m.still = true
+			return saysInvalid(0, 0), nil
+		}
+		u.unsend(func(o *modelSent) bool { return o == x })
+		return "", nil
+	case twofa.TOTP:
+		return m.attempt(u, c, p.user, proof.Method, isDigits(proof.Code, m.cfg.TOTP.Digits), func() bool { return m.tryTOTP(u, proof.Code) })
+	case twofa.SMS:
+		return m.attempt(u, c, p.user, proof.Method, isDigits(proof.Code, 6), func() bool { return m.tryText(u, p, proof.Code) })
+	}
+	return m.attempt(u, c, p.user, proof.Method, isRecovery(proof.Code), func() bool { return u.redeem(proof.Code) })
 }
 
 func (m *model) tryTOTP(u *modelUser, code string) bool {
@@ -113,26 +234,27 @@ func (m *model) tryTOTP(u *modelUser, code string) bool {
 	return false
 }
 
+// tryText compares a code. All codes of a bucket share their failures.
 func (m *model) tryText(u *modelUser, p *pass, code string) bool {
 	x := m.liveSent(u, p, twofa.SMS)
-	if x == nil {
+	if x == nil || x.to != u.number() {
 		return false
 	}
 	if x.secret != plainDigits(code) {
-		if len(plainDigits(code)) == 6 {
-			x.tries++
-		}
-		if x.tries == 5 {
-			u.unsend(func(o *modelSent) bool { return o == x })
-		}
+		u.unsend(func(o *modelSent) bool {
+			if o.bucket == x.bucket {
+				o.tries++
+			}
+			return o.bucket == x.bucket && o.tries >= 5
+		})
 		return false
 	}
-	u.unsend(func(o *modelSent) bool { return o == x })
+	u.unsend(func(o *modelSent) bool { return o.bucket == x.bucket })
 	return true
 }
 
 func (u *modelUser) redeem(code string) bool {
-	code = strings.ToUpper(plainDigits(code))
+	code = plainRecovery(code)
 	if !u.codes[code] {
 		return false
 	}
@@ -144,7 +266,7 @@ func (u *modelUser) redeem(code string) bool {
 func (m *model) deadlines(user string) (l []int64) {
 	u := m.user(user)
 	for _, b := range u.browsers {
-		l = append(l, b.expires, b.rotated+30, b.proven+30*aDay, b.proven+aDay)
+		l = append(l, b.expires, b.rotated+2*aMinute, b.proven+30*aDay, b.proven+aDay)
 	}
 	for _, x := range u.sent {
 		l = append(l, x.expires)
@@ -152,13 +274,22 @@ func (m *model) deadlines(user string) (l []int64) {
 	for _, g := range u.grants {
 		l = append(l, g.at+5*aMinute, g.at+10*aMinute, g.at+15*aMinute, g.at+anHour)
 	}
-	for _, method := range []twofa.Method{twofa.TOTP, twofa.SMS, twofa.RecoveryCode} {
-		l = append(l, u.counters[bucketOf(method, true)].until, u.counters[bucketOf(method, false)].until)
+	for _, n := range u.counters {
+		l = append(l, n.until, n.last+aDay)
+		if n.level > 0 {
+			l = append(l, n.since+aDay)
+		}
+	}
+	for _, a := range u.answers {
+		l = append(l, a.at+10)
 	}
 	if u.setup != nil {
-		l = append(l, u.setup.expires)
+		l = append(l, u.setup.expires, u.setup.ends)
 	}
-	return slices.DeleteFunc(l, func(at int64) bool { return at <= m.now })
+	if u.reset != nil {
+		l = append(l, u.reset.at+aDay)
+	}
+	return slices.DeleteFunc(append(l, u.stampedAt+aMinute), func(at int64) bool { return at <= m.now })
 }
 
 // Sending.
@@ -174,62 +305,97 @@ func (m *model) liveSent(u *modelUser, p *pass, method twofa.Method) *modelSent 
 
 func (u *modelUser) unsend(which func(*modelSent) bool) { u.sent = slices.DeleteFunc(u.sent, which) }
 
-// mayGo returns the time until the next message may be sent. After a message
-// there is a pause of a minute, which grows for text messages. There are also
-// limits per hour and per day.
-func (m *model) mayGo(times []int64, method twofa.Method) (seconds int64) {
-	recent := func(span int64) (l []int64) {
-		for _, at := range times {
-			if m.now < at+span {
-				l = append(l, at)
-			}
-		}
-		return l
-	}
-	pauses, daily := []int64{60, 60, 60}, 20
+// addSent keeps a message beside the last eleven that are valid.
+func (m *model) addSent(u *modelUser, x *modelSent) {
+	u.sent = append(slices.Clone(u.sent), x)
+	u.unsend(func(o *modelSent) bool { return m.now >= o.expires })
+	u.sent = u.sent[max(0, len(u.sent)-12):]
+}
+
+// spacing is how often something may be done.
+type spacing struct {
+	pauses          []int64 // after the first, the second and each further one within an hour
+	inHour, ofADays int
+}
+
+var (
+	spacingMail   = spacing{[]int64{60, 60, 60}, 5, 20}
+	spacingText   = spacing{[]int64{60, 120, 300}, 5, 10}
+	spacingCancel = spacing{[]int64{0, 0, 0}, 20, 100}
+)
+
+func spacingOf(method twofa.Method) spacing {
 	if method == twofa.SMS {
-		pauses, daily = []int64{60, 120, 300}, 10
+		return spacingText
 	}
-	inHour, inDay := recent(anHour), recent(aDay)
+	return spacingMail
+}
+
+func (m *model) since(times []int64, span int64) (l []int64) {
+	for _, at := range times {
+		if m.now < at+span {
+			l = append(l, at)
+		}
+	}
+	return l
+}
+
+// mayGo returns the time until something may be done again.
+func (m *model) mayGo(times []int64, s spacing) (seconds int64) {
+	inHour, inDay := m.since(times, anHour), m.since(times, aDay)
 	if n := len(inHour); n > 0 {
-		seconds = inHour[n-1] + pauses[min(n, 3)-1] - m.now
+		seconds = inHour[n-1] + s.pauses[min(n, 3)-1] - m.now
 	}
-	if n := len(inHour); n >= 5 {
-		seconds = max(seconds, inHour[n-5]+anHour-m.now)
+	if n := len(inHour); n >= s.inHour {
+		seconds = max(seconds, inHour[n-s.inHour]+anHour-m.now)
 	}
-	if n := len(inDay); n >= daily {
-		seconds = max(seconds, inDay[n-daily]+aDay-m.now)
+	if n := len(inDay); n >= s.ofADays {
+		seconds = max(seconds, inDay[n-s.ofADays]+aDay-m.now)
 	}
 	return max(0, seconds)
 }
 
-func (m *model) claim(u *modelUser, name string, method twofa.Method) string {
-	if wait := m.mayGo(u.sends[name], method); wait > 0 {
+func (m *model) claim(sends map[string]modelSends, name string, s spacing) string {
+	x := sends[name]
+	if wait := m.mayGo(x.times, s); wait > 0 {
 		return saysLocked(wait)
 	}
-	u.sends[name] = append(u.sends[name], m.now)
+	x.times = append(slices.Clone(x.times), m.now)
+	sends[name] = x
 	return ""
+}
+
+// giveBack undoes a claim for a message that can never arrive, twice a day.
+func (m *model) giveBack(u *modelUser, name string) {
+	x := u.sends[name]
+	if x.returned = m.since(x.returned, aDay); len(x.returned) < 2 {
+		x.times, x.returned = slices.Clone(x.times[:len(x.times)-1]), append(x.returned, m.now)
+		u.sends[name] = x
+	}
 }
 
 // claimNumber counts a message against the limits of a number, which all users
 // share. Each purpose has its own.
-func (m *model) claimNumber(name string) string {
-	if wait := m.mayGo(m.texts[name], twofa.SMS); wait > 0 {
-		return saysLocked(wait)
-	}
-	m.texts[name] = append(m.texts[name], m.now)
-	return ""
-}
+func (m *model) claimNumber(name string) string { return m.claim(m.texts, name, spacingText) }
 
-func (m *model) deliver(number string) string {
+// deliver hands a message over. Only then are those that it replaces invalid.
+func (m *model) deliver(u *modelUser, x *modelSent, number string) string {
 	if number != "" {
 		if why := m.claimNumber(number); why != "" {
 			return why
 		}
 	}
-	if m.down {
+	switch m.down {
+	case nothingSent:
 		return saysUnavailable
+	case noRecipient:
+		m.giveBack(u, x.bucket)
+		u.unsend(func(o *modelSent) bool { return o == x })
+		return saysUndeliverable
 	}
+	u.unsend(func(o *modelSent) bool { // only the newest stays: one text message per bucket, and one message per login and browser
+		return o != x && (x.method == twofa.SMS && o.bucket == x.bucket || o.method == x.method && (o.attempt == x.attempt || o.browser != "" && o.browser == x.browser))
+	})
 	return ""
 }
 
@@ -241,31 +407,28 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	if !among(offered, method) || method != twofa.SMS && method != twofa.EmailLink {
 		return saysNotAllowed, gift{}
 	}
-	if why := m.waits(u, c, method); why != "" {
+	if why := m.waits(u, c, p.user, method); why != "" {
 		return why, gift{}
 	}
-	if why := m.claim(u, bucketOf(method, m.known(u, c)), method); why != "" {
+	name, known := m.bucket(u, c, p.user, method)
+	if why := m.claim(u.sends, name, spacingOf(method)); why != "" {
 		return why, gift{}
 	}
-	x := &modelSent{id: m.id(), attempt: p.attempt, method: method, bucket: bucketOf(method, m.known(u, c)),
-		browser: p.browser, expires: m.now + 10*aMinute}
+	x := &modelSent{id: m.id(), attempt: p.attempt, sid: p.sid, method: method, bucket: name, browser: p.browser, expires: m.now + inSeconds(m.cfg.Lifetimes.Link)}
 	number := ""
 	if method == twofa.SMS {
-		x.expires = m.now + 5*aMinute
-		number = u.number() + ", known " + strconv.FormatBool(m.known(u, c))
+		x.expires, x.to = m.now+5*aMinute, u.number()
+		number = u.number() + ", known " + strconv.FormatBool(known)
 	} else {
 		x.to = m.dir[p.user].Emails[0]
 	}
-	u.unsend(func(o *modelSent) bool { // only the newest stays: one text message per bucket, and one link per browser
-		return method == twofa.SMS && o.bucket == x.bucket || o.method == method && (o.attempt == x.attempt || o.browser != "" && o.browser == x.browser)
-	})
-	u.sent = append(u.sent, x)
-	if why := m.deliver(number); why != "" {
+	m.addSent(u, x)
+	q := *p
+	q.sent, q.expires = x.id, m.now+m.lifetime(p.kind)
+	g := gift{next: twofa.NextChallenge, methods: offered, challenge: &q, sent: x}
+	if why := m.deliver(u, x, number); why != "" {
 		return why, gift{}
 	}
-	q := *p
-	q.sent, q.expires = x.id, m.now+10*aMinute
-	g := gift{next: twofa.NextChallenge, methods: offered, challenge: &q, sent: x}
 	return g.String(), g
 }
 
@@ -278,6 +441,8 @@ func (u *modelUser) number() string {
 	return ""
 }
 
+// cancel uses up a challenge for which something was sent or tried, 20 in an
+// hour. Any other costs nothing and ends by itself.
 func (m *model) cancel(c twofa.Client, p *pass) string {
 	if !m.opens(p, c, "login", "action", "enroll") {
 		return saysExpired
@@ -286,9 +451,24 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 		return why
 	}
 	u := m.user(p.user)
-	if !u.live(p) || u.spent[p.attempt] {
+	others := slices.DeleteFunc(slices.Clone(u.answers), func(a modelAnswer) bool { return a.to == "challenge "+strconv.Itoa(p.attempt) })
+	tried := len(others) < len(u.answers)
+	switch {
+	case u.isSpent(p) && tried:
+		u.answers = others // it is not given again
 		return saysExpired
+	case !u.live(p) || u.isSpent(p):
+		return saysExpired
+	case !tried && p.sent == 0:
+		m.still = true
+		return saysFine
+	case len(u.spent) >= 32:
+		return saysLocked(anHour)
 	}
-	u.spent[p.attempt] = true
+	if why := m.claim(u.sends, "cancel", spacingCancel); why != "" {
+		return why
+	}
+	u.answers = others
+	m.spend(u, p)
 	return saysFine
 }

@@ -1,9 +1,11 @@
 package model
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,11 +22,15 @@ type model struct {
 	dir      map[string]twofa.User
 	policies map[string]twofa.Policy
 	users    map[string]*modelUser
-	texts    map[string][]int64 // times at which a number was texted
-	down     bool               // mail server and gateway accept nothing
+	cookies  map[string]modelCookie // content of the cookies that the library returned, by text
+	texts    map[string]modelSends  // times at which a number was texted
+	down     outage
 	lastID   int
-	app      map[appStep]string // codes of the apps, computed once
-	matched  twofa.Method       // kind of the factor that the last right code was for
+	follows  map[int]int           // the challenge that follows another
+	born     map[string]modelEntry // what a browser gets when it becomes known, by the proof
+	app      map[appStep]string    // codes of the apps, computed once
+	matched  twofa.Method          // kind of the factor that the last right code was for
+	still    bool                  // the last call must not have written anything
 	t        testing.TB
 
 	// at is the process that answers the next call. All agree, except in a fleet.
@@ -32,6 +38,15 @@ type model struct {
 	refused func(key string) bool  // whether this release must refuse a record; nil if there is no other
 	plain   func(user string) bool // whether the recovery codes are stored as they are
 }
+
+// outage is what is wrong with the mail server and the gateway.
+type outage int
+
+const (
+	allWell     outage = iota
+	nothingSent        // they accept nothing
+	noRecipient        // they know that the recipient can never be reached
+)
 
 // process is one of the processes that share a store.
 type process struct {
@@ -43,17 +58,22 @@ type process struct {
 
 // modelUser is the state of a user. If epoch is 0, there is none.
 type modelUser struct {
-	epoch, keep int
-	stamp       string
-	factors     []modelFactor
-	codes       map[string]bool // a set: true if the code is unused
-	setup       *modelSetup
-	counters    map[string]modelCounter
-	spent       map[int]bool
-	grants      []modelGrant
-	browsers    []*modelBrowser
-	sent        []*modelSent
-	sends       map[string][]int64
+	epoch, keep        int
+	stamp, stampBefore string
+	stampedAt          int64
+	factors            []modelFactor
+	codes              map[string]bool // a set: true if the code is unused
+	codesReplaced      int64
+	setup              *modelSetup
+	counters           map[string]modelCounter
+	eased              []int64
+	spent              map[int]int64 // used-up challenges, and until when they are remembered
+	answers            []modelAnswer
+	grants             []modelGrant
+	browsers           []*modelBrowser
+	sent               []*modelSent
+	sends              map[string]modelSends
+	reset              *modelReset
 }
 
 type modelFactor struct {
@@ -68,16 +88,34 @@ type modelFactor struct {
 type modelSetup struct {
 	modelFactor
 	sid, attempt     int
+	browser          string
 	replaces         string
 	codes            []string
 	confirmed, saved bool
+	proof            string
+	elevate          bool
 	fails            int
-	expires          int64
+	expires, ends    int64
 }
 
+// modelCounter counts failures. Level and streak are those in unknown browsers.
 type modelCounter struct {
-	fails int
-	until int64
+	fails       int
+	until, last int64
+	level       int
+	since       int64 // when the level last fell by one, or rose from zero
+	streak      int
+}
+
+// modelAnswer is what a proof was answered, for ten seconds.
+type modelAnswer struct {
+	to, proof string
+	at        int64
+	sid       int // of the session; 0 if the proof was wrong
+	method    twofa.Method
+	elevate   bool
+	left      int
+	until     int64
 }
 
 type modelGrant struct {
@@ -88,20 +126,56 @@ type modelGrant struct {
 }
 
 type modelBrowser struct {
-	token, prev              string
+	id, family, token, prev  int
 	rotated, proven, expires int64
-	remember                 bool
+	remembered               int          // epoch in which the user asked for it
+	copied                   bool         // an old cookie came back
 	method                   twofa.Method // last method proven in it
 }
 
+// modelCookie is the content of a browser's cookie: a secret, and what the
+// browser keeps for each of four users.
+type modelCookie struct {
+	secret  string
+	entries []modelEntry
+}
+
+type modelEntry struct {
+	user          string
+	family, token int
+}
+
 type modelSent struct {
-	id, attempt int
-	method      twofa.Method
-	bucket      string // failures and newer messages of this bucket invalidate it
-	secret, to  string
-	browser     string
-	tries       int
-	expires     int64
+	id, attempt, sid int
+	method           twofa.Method
+	bucket           string // failures and newer messages of this bucket invalidate it
+	secret, to       string
+	browser          string
+	tries            int
+	expires          int64
+}
+
+// modelSends is when messages were sent, and when one was given back.
+type modelSends struct{ times, returned []int64 }
+
+type modelReset struct {
+	at       int64
+	inPerson bool
+}
+
+// modelFirst is a first factor of a session.
+type modelFirst struct {
+	by twofa.FirstFactorMethod
+	of string // account whose own provider vouched
+	at int64
+}
+
+// modelProof is a proof in a session. Elevate is whether it counts for actions
+// that accept an earlier proof.
+type modelProof struct {
+	method  twofa.Method
+	at      int64
+	elevate bool
 }
 
 // pass is the content of a challenge or a session.
@@ -109,13 +183,13 @@ type pass struct {
 	kind          string // login, enroll, action, phone, session
 	attempt, sid  int
 	user, account string
+	members       []string // accounts that the session knows
 	epoch         int
-	stamp         string
-	by            twofa.FirstFactorMethod
-	sso           string
-	at, expires   int64
+	first         []modelFirst
+	started       int64
+	expires       int64
 	ends          int64 // expiry of the live session it is for
-	proofs        []twofa.ProvenMethod
+	proofs        []modelProof
 	browser, host string
 	action, what  string
 	sent          int
@@ -133,25 +207,34 @@ type modelCaller struct {
 	client             twofa.Client
 }
 
-// gift is what a right answer returns. The token of a new browser is copied
-// from the library.
+// in returns the account of a request with a session.
+func (c modelCaller) in() string {
+	if c.session == nil {
+		return c.account
+	}
+	return cmp.Or(c.account, c.session.account)
+}
+
+// gift is what a right answer returns. What a cookie or a message contains is
+// copied from the library.
 type gift struct {
 	next      twofa.Next
 	methods   []twofa.Method
 	session   *pass
 	challenge *pass
-	browser   *modelBrowser
+	cookie    *modelCookie
 	sent      *modelSent
 }
 
 const (
-	saysFine        = "fine"
-	saysExpired     = "expired"
-	saysNotAllowed  = "not allowed"
-	saysNotEnrolled = "not enrolled"
-	saysUnavailable = "unavailable"
-	saysRefused     = "record refused"
-	saysBadArgument = "invalid argument"
+	saysFine          = "fine"
+	saysExpired       = "expired"
+	saysNotAllowed    = "not allowed"
+	saysNotEnrolled   = "not enrolled"
+	saysUnavailable   = "unavailable"
+	saysUndeliverable = "undeliverable"
+	saysRefused       = "record refused"
+	saysBadArgument   = "invalid argument"
 
 	aMinute = 60
 	anHour  = 60 * aMinute
@@ -162,14 +245,16 @@ const (
 // method was proven.
 func byBrowser(method twofa.Method) twofa.Method { return "browser/" + method }
 
-func saysInvalid(left int) string                { return "invalid, " + strconv.Itoa(left) + " left" }
-func saysLocked(seconds int64) string            { return "locked for " + strconv.FormatInt(seconds, 10) }
-func saysDenied(r twofa.Reason) string           { return "denied: " + string(r) }
-func among[T comparable](l []T, x T) bool        { return slices.Contains(l, x) }
-func bucketOf(m twofa.Method, known bool) string { return string(m) + strconv.FormatBool(known) }
+func saysInvalid(left int, wait int64) string {
+	return "invalid, " + strconv.Itoa(left) + " left, wait " + strconv.FormatInt(wait, 10)
+}
+
+func saysLocked(seconds int64) string     { return "locked for " + strconv.FormatInt(seconds, 10) }
+func saysDenied(r twofa.Reason) string    { return "denied: " + string(r) }
+func among[T comparable](l []T, x T) bool { return slices.Contains(l, x) }
 
 func (g gift) String() string {
-	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.browser != nil, g.sent != nil)
+	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil)
 }
 
 func listed(methods []twofa.Method) (s string) {
@@ -193,7 +278,7 @@ func (m *model) id() int { m.lastID++; return m.lastID }
 
 func (m *model) user(id string) *modelUser {
 	if m.users[id] == nil {
-		m.users[id] = &modelUser{counters: map[string]modelCounter{}, spent: map[int]bool{}, sends: map[string][]int64{}}
+		m.users[id] = &modelUser{counters: map[string]modelCounter{}, spent: map[int]int64{}, sends: map[string]modelSends{}}
 	}
 	return m.users[id]
 }
@@ -209,33 +294,103 @@ func (m *model) policy(account string) twofa.Policy {
 	return p
 }
 
+func inSeconds(d time.Duration) int64 { return int64(d / time.Second) }
+
 // Users and memberships.
 
 func (m *model) lookup(id, account string) string {
-	u := m.dir[id]
-	member := account == "" || slices.ContainsFunc(u.Members, func(p twofa.Member) bool { return p.Account == account })
-	if u.Disabled || !member {
+	if u := m.dir[id]; u.Disabled || account != "" && !among(accountsOf(u), account) {
 		return saysNotAllowed
 	}
 	return ""
 }
 
-// newEpoch invalidates everything except one session.
+func accountsOf(u twofa.User) (l []string) {
+	for _, in := range u.Members {
+		l = append(l, in.Account)
+	}
+	return l
+}
+
+// enter reads the record and then asks the directory.
+func (m *model) enter(user, account string) (u *modelUser, why string) {
+	if why := cmp.Or(m.load(user, account), m.lookup(user, account)); why != "" {
+		return nil, why
+	}
+	return m.user(user), ""
+}
+
+// stampChanged reports whether the directory has another stamp. For a minute
+// after a change, the one from before means that the directory lags.
+func (m *model) stampChanged(user string) (changed bool, why string) {
+	u, stamp := m.user(user), m.dir[user].SecurityStamp
+	switch {
+	case stamp == u.stamp:
+		return false, ""
+	case stamp == u.stampBefore && m.now-u.stampedAt < aMinute:
+		return false, saysUnavailable
+	}
+	return true, ""
+}
+
+func (m *model) setStamp(user string) {
+	u, stamp := m.user(user), m.dir[user].SecurityStamp
+	if stamp != u.stamp {
+		u.stampBefore, u.stamp, u.stampedAt = u.stamp, stamp, m.now
+	}
+}
+
+// newEpoch invalidates everything except one session. Browsers remain known.
 func (m *model) newEpoch(u *modelUser, keep int) {
 	u.epoch, u.keep = m.id(), keep
-	u.grants, u.sent, u.setup, u.browsers = nil, nil, nil, nil
+	u.grants, u.sent, u.setup, u.answers = nil, nil, nil, nil
 }
 
 func (u *modelUser) live(p *pass) bool {
 	return u.epoch != 0 && (p.epoch == u.epoch || p.kind == "session" && u.keep != 0 && p.sid == u.keep)
 }
 
-func (p *pass) from(c twofa.Client) bool {
-	return (p.browser == "" || p.browser == c.Browser.Reveal()) && (p.host == "" || p.host == c.HostSession.Reveal())
+func (u *modelUser) isSpent(p *pass) bool { _, ok := u.spent[p.attempt]; return ok && p.attempt != 0 }
+
+// from reports whether a challenge comes from the browser that it is bound to.
+func (m *model) from(p *pass, c twofa.Client) bool {
+	return (p.browser == "" || p.browser == m.cookie(c).secret) && (p.host == "" || p.host == c.HostSession.Reveal())
 }
 
 func (m *model) opens(p *pass, c twofa.Client, kinds ...string) bool {
-	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < p.expires && p.from(c)
+	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < p.expires && (p.kind == "session" || m.from(p, c))
+}
+
+// The first factors.
+
+// lastSignIn returns when a first factor was given that counts in the account:
+// one that the provider of another account vouched for does not.
+func (p *pass) lastSignIn(account string) (at int64, ok bool) {
+	for _, f := range p.first {
+		if f.of == "" || f.of == account {
+			at, ok = max(at, f.at), true
+		}
+	}
+	return at, ok
+}
+
+func (p *pass) has(which func(modelFirst) bool) bool { return slices.ContainsFunc(p.first, which) }
+
+// own reports whether the user gave the first factor in person, and no admin of
+// one account could have.
+func (f modelFirst) own() bool {
+	return f.of == "" && f.by != twofa.ByToken
+}
+
+func (p *pass) onlyToken() bool {
+	return !p.has(func(f modelFirst) bool { return f.by != twofa.ByToken })
+}
+
+// signIn adds a first factor. Of a kind, the last one counts, and of all kinds
+// the last four.
+func (p *pass) signIn(f modelFirst) {
+	p.first = append(slices.DeleteFunc(slices.Clone(p.first), func(o modelFirst) bool { return o.by == f.by && o.of == f.of }), f)
+	p.first = p.first[max(0, len(p.first)-4):]
 }
 
 // The decision.
@@ -246,7 +401,7 @@ func (m *model) enrolled(u *modelUser, account string, mail bool) (l []twofa.Met
 			l = append(l, method)
 		}
 	}
-	if mail && (m.at.link || among(m.policy(account).Methods, twofa.EmailLink)) {
+	if mail && (m.at.link || m.policy(account).Required || u.reset != nil) {
 		l = append(l, twofa.EmailLink)
 	}
 	return l
@@ -321,16 +476,40 @@ func (m *model) load(user, account string) string {
 func (u *modelUser) clone() modelUser {
 	c := *u
 	c.factors, c.codes, c.counters, c.spent = slices.Clone(u.factors), maps.Clone(u.codes), maps.Clone(u.counters), maps.Clone(u.spent)
-	c.grants, c.browsers, c.sent, c.sends = slices.Clone(u.grants), slices.Clone(u.browsers), slices.Clone(u.sent), maps.Clone(u.sends)
-	if u.setup != nil {
-		s := *u.setup
-		c.setup = &s
+	c.grants, c.answers, c.sends, c.eased = slices.Clone(u.grants), slices.Clone(u.answers), maps.Clone(u.sends), slices.Clone(u.eased)
+	c.browsers, c.sent, c.setup = copies(u.browsers), copies(u.sent), copied(u.setup)
+	return c
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}
+
+func copies[T any](l []*T) (c []*T) {
+	for _, p := range l {
+		c = append(c, copied(p))
 	}
 	return c
 }
 
-// nextUnavailable means that only another process can check the user's factors.
-const nextUnavailable twofa.Next = saysUnavailable
+// What a policy says other than the next step.
+const (
+	nextUnavailable twofa.Next = saysUnavailable // only another process can check the user's factors
+	nextSignIn      twofa.Next = "denied: " + twofa.Next(twofa.ReasonSignInHere)
+	nextSupport     twofa.Next = "denied: " + twofa.Next(twofa.ReasonSupport)
+)
+
+// refusal returns why there is no next step, or "".
+func refusal(next twofa.Next) string {
+	if among([]twofa.Next{nextUnavailable, nextSignIn, nextSupport}, next) {
+		return string(next)
+	}
+	return ""
+}
 
 // strongest returns the strongest method of have that is accepted, and the
 // accepted ones that the policy names as fallback.
@@ -345,24 +524,25 @@ func strongest(have, accepted, fallback []twofa.Method) (l []twofa.Method) {
 }
 
 func (m *model) proven(p *pass, methods ...twofa.Method) bool {
-	return slices.ContainsFunc(p.proofs, func(x twofa.ProvenMethod) bool { return among(methods, m.as(x.Method)) })
+	return slices.ContainsFunc(p.proofs, func(x modelProof) bool { return among(methods, m.as(x.method)) })
 }
 
 func (m *model) provenAt(p *pass, method twofa.Method) (at int64, ok bool) {
 	for _, x := range p.proofs {
-		if m.as(x.Method) == method {
-			at, ok = max(at, x.At.Unix()), true
+		if m.as(x.method) == method {
+			at, ok = max(at, x.at), true
 		}
 	}
 	return at, ok
 }
 
 // proves reports whether one of the methods was proven. A recovery code counts
-// as any, and a remembered browser as the method that was proven in it.
-func (m *model) proves(p *pass, pol twofa.Policy, methods []twofa.Method) bool {
+// as any, and a remembered browser as the method that was proven in it, if it
+// was remembered at the sign-in.
+func (m *model) proves(p *pass, pol twofa.Policy, methods []twofa.Method, signedIn int64) bool {
 	remembered := slices.ContainsFunc(methods, func(method twofa.Method) bool {
 		at, ok := m.provenAt(p, byBrowser(method))
-		return ok && p.at-at < int64(pol.Remember/time.Second)
+		return ok && signedIn-at < inSeconds(pol.Remember) && at <= signedIn+aMinute
 	})
 	return remembered || m.proven(p, twofa.RecoveryCode) || m.proven(p, methods...)
 }
@@ -384,24 +564,46 @@ func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Ne
 // owesAnywhere is owes on a process that can check everything.
 func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, p *pass) (twofa.Next, []twofa.Method) {
 	pol := m.policy(account)
-	if pol.ExemptSSO && p.by == twofa.BySSO && account != "" && p.sso == account {
+	signedIn, ok := p.lastSignIn(account)
+	if !ok {
+		return nextSignIn, nil
+	}
+	if pol.ExemptSSO && account != "" && p.has(func(f modelFirst) bool { return f.of == account }) {
 		return twofa.NextDone, nil
 	}
 	if ask := strongest(have, pol.Methods, pol.Fallback); len(ask) > 0 || among(have, passkey) {
-		if m.proves(p, pol, ask) {
+		if m.proves(p, pol, ask, signedIn) {
 			return twofa.NextDone, nil
 		}
 		return twofa.NextChallenge, u.orCode(ask)
 	}
 	// The user's strongest method comes first even if it is not accepted. A
-	// mailbox comes first only if something is required.
-	if len(have) > 0 && (pol.Required || have[0] != twofa.EmailLink) && !m.proven(p, have[0], twofa.RecoveryCode) {
+	// mailbox comes first only if something is required, and must come first
+	// unless the policy or a check in person spares it.
+	link := pol.Required && m.needsLink(u, p, !pol.EnrollWithoutLink)
+	if len(have) > 0 && (link || have[0] != twofa.EmailLink) && !m.proven(p, have[0], twofa.RecoveryCode) {
 		return twofa.NextChallenge, u.orCode(have[:1])
 	}
-	if pol.Required {
+	switch {
+	case len(have) == 0 && link:
+		return nextSupport, nil
+	case pol.Required:
 		return twofa.NextEnroll, nil
 	}
 	return twofa.NextDone, nil
+}
+
+// needsLink reports whether only a link proves enough to enroll the first
+// factor: without a first factor of the person's own, after a reset, or else if
+// the policy says so.
+func (m *model) needsLink(u *modelUser, p *pass, policy bool) bool {
+	switch {
+	case !p.has(modelFirst.own):
+		return true
+	case u.reset != nil:
+		return !u.reset.inPerson || m.now-u.reset.at >= aDay
+	}
+	return policy
 }
 
 func (u *modelUser) orCode(ask []twofa.Method) []twofa.Method {
@@ -411,124 +613,295 @@ func (u *modelUser) orCode(ask []twofa.Method) []twofa.Method {
 	return ask
 }
 
-// advance returns the next step: a session, or a challenge for the rest.
-func (m *model) advance(u *modelUser, account string, p *pass) gift {
-	next, methods := m.owes(u, account, m.mailable(p.user), p)
-	q := *p
-	switch next {
-	case nextUnavailable:
-		return gift{next: next}
-	case twofa.NextDone:
-		return gift{next: next, session: m.sessionOf(u, p)}
-	case twofa.NextEnroll:
-		q.kind, q.expires = "enroll", m.now+15*aMinute
-	default:
-		q.kind, q.expires = "login", m.now+10*aMinute
+// lifetime returns how long a challenge of a kind lives.
+func (m *model) lifetime(kind string) int64 {
+	if kind == "enroll" {
+		return inSeconds(m.cfg.Lifetimes.Enrollment)
 	}
-	q.attempt, q.epoch, q.sent = m.id(), u.epoch, 0
+	return max(10*aMinute, inSeconds(m.cfg.Lifetimes.Link))
+}
+
+// advance returns the next step: a session, or a challenge for the rest.
+func (m *model) advance(u *modelUser, p *pass) gift {
+	next, methods := m.owes(u, p.account, m.mailable(p.user), p)
+	q := *p
+	switch {
+	case refusal(next) != "":
+		return gift{next: next}
+	case next == twofa.NextDone:
+		return gift{next: next, session: m.sessionOf(u, p)}
+	case next == twofa.NextEnroll:
+		q.kind = "enroll"
+	default:
+		q.kind = "login"
+	}
+	if m.follows[p.attempt] == 0 {
+		m.follows[p.attempt] = m.id()
+	}
+	q.attempt, q.epoch, q.sent, q.expires = m.follows[p.attempt], u.epoch, 0, m.now+m.lifetime(q.kind)
 	return gift{next: next, methods: methods, challenge: &q}
+}
+
+// said returns the gift, or why there is none.
+func (g gift) said() (string, gift) {
+	if why := refusal(g.next); why != "" {
+		return why, gift{}
+	}
+	return g.String(), g
 }
 
 func (m *model) sessionOf(u *modelUser, p *pass) *pass {
 	q := *p
-	q.epoch, q.browser, q.host, q.action, q.what, q.sent, q.attempt = u.epoch, "", "", "", "", 0, 0
-	if p.kind != "session" {
-		q.kind, q.expires = "session", m.now+int64(m.cfg.Lifetimes.Session/time.Second)
-	}
-	if p.ends > 0 {
+	m.carry(u, &q)
+	q.host, q.action, q.what, q.sent, q.attempt = "", "", "", 0, 0
+	switch {
+	case p.kind == "session":
+	case p.ends > 0:
 		q.expires, q.ends = p.ends, 0
+	default:
+		q.started, q.expires = m.now, m.now+inSeconds(m.cfg.Lifetimes.Session)
 	}
+	q.kind = "session"
 	return &q
 }
 
-func (p *pass) bind(c twofa.Client) { p.browser, p.host = c.Browser.Reveal(), c.HostSession.Reveal() }
-
-func (m *model) prove(p *pass, method twofa.Method, at int64) *pass {
+// challengeOf returns a challenge for a live session.
+func (m *model) challengeOf(u *modelUser, p *pass, kind string) *pass {
 	q := *p
-	q.proofs = append([]twofa.ProvenMethod{{Method: method, At: time.Unix(at, 0)}},
-		slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return m.as(x.Method) == m.as(method) })...)
+	m.carry(u, &q)
+	q.kind, q.attempt, q.ends, q.expires, q.sent = kind, m.id(), p.expires, m.now+m.lifetime(kind), 0
+	return &q
+}
+
+// carry moves a session that survived into the epoch of its user. What was
+// proven before then counts for no action.
+func (m *model) carry(u *modelUser, p *pass) {
+	if p.epoch != u.epoch {
+		p.epoch = u.epoch
+		p.lower()
+	}
+}
+
+func (p *pass) lower() {
+	p.proofs = slices.Clone(p.proofs)
+	for i := range p.proofs {
+		p.proofs[i].elevate = false
+	}
+}
+
+// bind binds a challenge to a client. Proofs from another browser count for no
+// action.
+func (m *model) bind(p *pass, c twofa.Client) {
+	if secret := m.cookie(c).secret; secret != p.browser {
+		p.lower()
+		p.browser = secret
+	}
+	p.host = c.HostSession.Reveal()
+}
+
+func (m *model) prove(p *pass, x modelProof) *pass {
+	q := *p
+	q.proofs = append([]modelProof{x},
+		slices.DeleteFunc(slices.Clone(p.proofs), func(o modelProof) bool { return m.as(o.method) == m.as(x.method) })...)
 	return &q
 }
 
 // Known and remembered browsers.
 
-// browser finds the browser of a token. The token before the last rotation is
-// valid for 30 seconds and is late afterwards.
-func (m *model) browser(u *modelUser, token string) (b *modelBrowser, late bool) {
-	for _, b := range u.browsers {
-		switch {
-		case token == "" || m.now >= b.expires:
-		case b.token == token:
-			return b, false
-		case b.prev == token:
-			return b, m.now >= b.rotated+30
+// cookie returns the content of a cookie. One that the library did not return
+// has a secret only.
+func (m *model) cookie(c twofa.Client) modelCookie {
+	text := c.Browser.Reveal()
+	if known, ok := m.cookies[text]; ok {
+		return known
+	}
+	return modelCookie{secret: text}
+}
+
+func (k modelCookie) entry(user string) (e modelEntry) {
+	for _, e := range k.entries {
+		if e.user == user {
+			return e
 		}
 	}
-	return nil, false
+	return modelEntry{}
 }
 
-func (m *model) known(u *modelUser, c twofa.Client) bool {
-	b, late := m.browser(u, c.Browser.Reveal())
-	return b != nil && !late
+// with returns the cookie with an entry, and those of the last three others.
+func (k modelCookie) with(e modelEntry) *modelCookie {
+	others := slices.DeleteFunc(slices.Clone(k.entries), func(o modelEntry) bool { return o.user == e.user })
+	return &modelCookie{k.secret, append([]modelEntry{e}, others[:min(3, len(others))]...)}
 }
 
-// recognize makes a browser known for 90 days if it can keep a token. At most
+// What a cookie says about a known browser.
+const (
+	cookieCurrent  = "current"
+	cookieReplaced = "replaced" // by one that may have been lost, less than two minutes ago
+	cookieCopied   = "copied"
+)
+
+func (m *model) browser(u *modelUser, c twofa.Client, user string) (b *modelBrowser, state string) {
+	e := m.cookie(c).entry(user)
+	for _, b := range u.browsers {
+		if e.family == 0 || b.family != e.family || m.now >= b.expires {
+			continue
+		}
+		switch {
+		case b.token == e.token:
+			return b, cookieCurrent
+		case b.prev == e.token && m.now-b.rotated < 2*aMinute:
+			return b, cookieReplaced
+		}
+		return b, cookieCopied
+	}
+	return nil, ""
+}
+
+// knownAs returns the known browser of a client, or nil. A copied cookie does
+// not make one.
+func (m *model) knownAs(u *modelUser, c twofa.Client, user string) *modelBrowser {
+	b, state := m.browser(u, c, user)
+	if state == cookieCopied {
+		return nil
+	}
+	return b
+}
+
+// bucket returns the name of a counter: that of a method in a known browser, or
+// that in all others, to which a known browser with ten failures belongs.
+func (m *model) bucket(u *modelUser, c twofa.Client, user string, method twofa.Method) (name string, known bool) {
+	if b := m.knownAs(u, c, user); b != nil && !u.exhausted(b, method) {
+		return bucketIn(b, method), true
+	}
+	return string(method), false
+}
+
+func bucketIn(b *modelBrowser, method twofa.Method) string {
+	return string(method) + "/" + strconv.Itoa(b.id)
+}
+
+func (u *modelUser) exhausted(b *modelBrowser, method twofa.Method) bool {
+	return method != twofa.RecoveryCode && u.counters[bucketIn(b, method)].fails >= 10
+}
+
+// recognize makes a browser known for 90 days if it can keep a cookie. At most
 // ten are known. If the policy remembers browsers, the last answer of the user
 // counts.
-func (m *model) recognize(u *modelUser, c twofa.Client, account string, method twofa.Method, remember bool) (fresh *modelBrowser) {
+func (m *model) recognize(u *modelUser, c twofa.Client, p *pass, method twofa.Method, remember bool, seed string) *modelCookie {
 	if c.Browser.IsZero() {
 		return nil
 	}
-	b, late := m.browser(u, c.Browser.Reveal())
-	if b != nil && b.token == c.Browser.Reveal() {
-		fresh = b
+	b, state := m.browser(u, c, p.user)
+	if b != nil && (b.copied || state == cookieCopied) { // the owner is here, so the copy is out
+		u.browsers = slices.DeleteFunc(u.browsers, func(o *modelBrowser) bool { return o == b })
+		b = nil
 	}
-	if b == nil || late {
-		fresh = &modelBrowser{token: "to be learnt"}
-		b = fresh
-		u.browsers = slices.DeleteFunc(u.browsers, func(b *modelBrowser) bool { return m.now >= b.expires })
+	if b == nil {
+		if m.born[seed].family == 0 {
+			m.born[seed] = modelEntry{p.user, m.id(), m.id()}
+		}
+		b = &modelBrowser{id: m.id(), family: m.born[seed].family, token: m.born[seed].token}
+		u.browsers = m.unexpired(u)
 		u.browsers = append(u.browsers[max(0, len(u.browsers)-9):], b)
 	}
 	b.method, b.proven, b.expires = method, m.now, m.now+90*aDay
-	if m.policy(account).Remember > 0 {
-		b.remember = remember
+	if m.policy(p.account).Remember > 0 {
+		b.remembered = 0
+		if remember {
+			b.remembered = u.epoch
+		}
 	}
-	return fresh
+	return m.cookie(c).with(modelEntry{p.user, b.family, b.token})
+}
+
+func (m *model) unexpired(u *modelUser) []*modelBrowser {
+	return slices.DeleteFunc(slices.Clone(u.browsers), func(b *modelBrowser) bool { return m.now >= b.expires })
 }
 
 // Login.
 
-func (m *model) begin(f twofa.FirstFactor) (string, gift) {
-	if why := m.lookup(f.UserID, f.Account); why != "" {
+func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
+	if !among([]twofa.FirstFactorMethod{twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken}, f.By) || f.ProviderOf != "" && f.By != twofa.BySSO {
+		return saysNotAllowed, gift{}
+	}
+	if !m.opens(session, f.Client, "session") {
+		session = nil
+	}
+	if session != nil && session.user != f.UserID {
+		if why := m.signedOutAt(session); why != saysFine {
+			return why, gift{}
+		}
+		session = nil
+	}
+	u, why := m.enter(f.UserID, f.Account)
+	if why == "" && f.SecurityStamp != "" && f.SecurityStamp != m.dir[f.UserID].SecurityStamp {
+		why = saysNotAllowed
+	}
+	changed := false
+	if why == "" {
+		changed, why = m.stampChanged(f.UserID)
+	}
+	if why != "" {
 		return why, gift{}
 	}
-	if why := m.load(f.UserID, f.Account); why != "" {
-		return why, gift{}
-	}
-	u, stamp := m.user(f.UserID), m.dir[f.UserID].SecurityStamp
-	if u.epoch == 0 || u.stamp != stamp {
+	if changed || u.epoch == 0 {
+		m.setStamp(f.UserID)
 		m.newEpoch(u, 0)
-		u.stamp = stamp
+		m.ease(u)
 	}
-	p := &pass{sid: m.id(), user: f.UserID, account: f.Account, epoch: u.epoch, stamp: stamp, by: f.By, sso: f.ProviderOf, at: m.now}
-	p.bind(f.Client)
-	b, late := m.browser(u, f.Client.Browser.Reveal())
-	if late { // a copy
-		u.browsers = slices.DeleteFunc(u.browsers, func(x *modelBrowser) bool { return x == b })
-		b = nil
+	p := &pass{sid: m.id(), started: m.now}
+	if session != nil && u.live(session) && m.from(session, f.Client) {
+		*p = *session
+		m.carry(u, p)
+		p.ends = session.expires
 	}
+	p.kind, p.attempt, p.user, p.account, p.epoch = "login", m.id(), f.UserID, f.Account, u.epoch
+	p.members = m.membersWith(f.UserID, f.Account)
+	m.bind(p, f.Client)
+	p.signIn(modelFirst{f.By, f.ProviderOf, m.now})
+	b, state := m.browser(u, f.Client, f.UserID)
 	in := f.By == twofa.ByPassword || f.By == twofa.BySSO
-	if b != nil && in && b.remember && m.now-b.proven < int64(m.policy(f.Account).Remember/time.Second) {
-		p.proofs = []twofa.ProvenMethod{{Method: byBrowser(b.method), At: time.Unix(b.proven, 0)}}
+	switch {
+	case state == cookieCopied && !b.copied:
+		b.copied, b.remembered = true, 0 // counts even if the login is refused
+	case state == cookieCopied || b == nil || u.exhausted(b, b.method):
+	case in && b.remembered == u.epoch && m.now-b.proven < inSeconds(m.policy(f.Account).Remember):
+		p = m.prove(p, modelProof{method: byBrowser(b.method), at: b.proven})
 	}
-	g := m.advance(u, f.Account, p)
-	if g.next == nextUnavailable { // a new stamp or a copied token counts nevertheless
-		return saysUnavailable, gift{}
+	g := m.advance(u, p)
+	if g.next == twofa.NextDone && b != nil && state != cookieCopied {
+		if state == cookieCurrent {
+			b.prev, b.token, b.rotated = b.token, m.id(), m.now
+		}
+		g.cookie = m.cookie(f.Client).with(modelEntry{f.UserID, b.family, b.token})
 	}
-	if g.next == twofa.NextDone && b != nil && b.token == f.Client.Browser.Reveal() {
-		b.prev, b.rotated, g.browser = b.token, m.now, b
+	return g.said()
+}
+
+// membersWith returns the accounts that a session knows its user to be in.
+func (m *model) membersWith(user, account string) []string {
+	return append(accountsOf(m.dir[user]), account)
+}
+
+// offered returns the methods that answer a challenge.
+func (m *model) offered(u *modelUser, p *pass) (offered []twofa.Method, why string) {
+	changed, why := m.stampChanged(p.user)
+	switch {
+	case why != "":
+		return nil, why
+	case changed || !u.live(p) || u.isSpent(p):
+		return nil, saysExpired
+	case p.kind == "action":
+		return m.wouldDo(u, p, p.account, p.action, m.mailable(p.user))
 	}
-	return g.String(), g
+	next, offered := m.owes(u, p.account, m.mailable(p.user), p)
+	if why := refusal(next); why != "" {
+		return nil, why
+	}
+	if next != twofa.NextChallenge {
+		return nil, saysExpired
+	}
+	return offered, ""
 }
 
 // resume opens a challenge.
@@ -536,31 +909,11 @@ func (m *model) resume(c twofa.Client, p *pass) (u *modelUser, offered []twofa.M
 	if !m.opens(p, c, "login", "action") {
 		return nil, nil, saysExpired
 	}
-	if why := m.lookup(p.user, p.account); why != "" {
+	if u, why = m.enter(p.user, p.account); why != "" {
 		return nil, nil, why
 	}
-	u = m.user(p.user)
-	if p.stamp != m.dir[p.user].SecurityStamp {
-		return nil, nil, saysExpired
-	}
-	if why := m.load(p.user, p.account); why != "" {
-		return nil, nil, why
-	}
-	if !u.live(p) || u.spent[p.attempt] {
-		return nil, nil, saysExpired
-	}
-	if p.kind == "action" {
-		offered, why = m.wouldDo(u, p.account, p.action, p.user)
-		return u, offered, why
-	}
-	next, offered := m.owes(u, p.account, m.mailable(p.user), p)
-	switch next {
-	case twofa.NextChallenge:
-		return u, offered, ""
-	case nextUnavailable:
-		return nil, nil, saysUnavailable
-	}
-	return nil, nil, saysExpired
+	offered, why = m.offered(u, p)
+	return u, offered, why
 }
 
 func (m *model) offer(c twofa.Client, p *pass) string {
@@ -571,8 +924,22 @@ func (m *model) offer(c twofa.Client, p *pass) string {
 	return gift{next: twofa.NextChallenge, methods: offered, challenge: p, sent: m.liveSent(u, p, "")}.String()
 }
 
-func (m *model) verify(c twofa.Client, p *pass, proof twofa.Proof) (string, gift) {
-	u, offered, why := m.resume(c, p)
+func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift) {
+	if !m.opens(p, c.client, "login", "action") {
+		return saysExpired, gift{}
+	}
+	u, why := m.enter(p.user, p.account)
+	if why != "" {
+		return why, gift{}
+	}
+	if p.kind == "action" && (!m.opens(c.session, c.client, "session") || c.session.sid != p.sid || !u.live(c.session)) {
+		return saysExpired, gift{}
+	}
+	to, given := "challenge "+strconv.Itoa(p.attempt), string(proof.Method)+" "+proof.Code
+	if a := m.answerTo(u, to, given); a != nil {
+		return m.verifyAgain(u, *a, c.client, p, proof)
+	}
+	offered, why := m.offered(u, p)
 	if why != "" {
 		return why, gift{}
 	}
@@ -580,36 +947,92 @@ func (m *model) verify(c twofa.Client, p *pass, proof twofa.Proof) (string, gift
 		return m.notOffered(u, p.account, proof.Method), gift{}
 	}
 	before := u.clone()
-	if why := m.tryProof(u, c, p, proof); why != "" {
+	if why, counted := m.tryProof(u, c.client, p, proof); why != "" {
+		if counted != nil {
+			m.answer(u, modelAnswer{to: to, proof: given, left: counted.left, until: m.now + counted.wait})
+		}
 		return why, gift{}
 	}
-	u.spent[p.attempt] = true
+	m.spend(u, p)
 	method := proof.Method
 	if method == twofa.TOTP && m.matched == passkey {
 		method = passkey
 	}
-	if p.kind == "action" {
+	m.answer(u, modelAnswer{to: to, proof: given, sid: p.sid, method: method})
+	switch {
+	case p.kind == "action":
 		m.grant(u, p, method)
-		if among([]twofa.Method{twofa.TOTP, twofa.SMS}, proof.Method) {
-			p = m.prove(p, method, m.now)
+	case method == twofa.RecoveryCode:
+		for _, b := range u.browsers {
+			b.remembered = 0
 		}
-		g := gift{next: twofa.NextDone, session: m.sessionOf(u, p)}
-		return g.String(), g
 	}
-	g := m.advance(u, p.account, m.prove(p, method, m.now))
-	if g.next == nextUnavailable {
+	g := m.afterProof(u, c.client, p, proof, method)
+	if refusal(g.next) != "" {
 		*u = before
-		return saysUnavailable, gift{}
 	}
-	switch proof.Method {
-	case twofa.RecoveryCode:
-		u.browsers = nil
-	case twofa.TOTP, twofa.SMS:
-		if g.next == twofa.NextDone {
-			g.browser = m.recognize(u, c, p.account, method, proof.Remember)
+	return g.said()
+}
+
+// afterProof returns the next step after a right proof.
+func (m *model) afterProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proof, method twofa.Method) gift {
+	attempt := p.attempt
+	p = m.prove(p, modelProof{method, m.now, true})
+	if p.kind == "action" {
+		return gift{next: twofa.NextDone, session: m.sessionOf(u, p)}
+	}
+	g := m.advance(u, p)
+	if g.next == twofa.NextDone && (proof.Method == twofa.TOTP || proof.Method == twofa.SMS) {
+		g.cookie = m.recognize(u, c, p, method, proof.Remember, "challenge "+strconv.Itoa(attempt))
+	}
+	return g
+}
+
+// verifyAgain gives an answer again, as of then. Nothing changes.
+func (m *model) verifyAgain(u *modelUser, a modelAnswer, c twofa.Client, p *pass, proof twofa.Proof) (string, gift) {
+	m.still = true
+	changed, why := m.stampChanged(p.user)
+	switch {
+	case why != "":
+		return why, gift{}
+	case changed || !u.live(p):
+		return saysExpired, gift{}
+	case a.sid == 0:
+		return saysInvalid(a.left, max(0, a.until-m.now)), gift{}
+	}
+	return m.asOf(a.at, u, func() gift { return m.afterProof(u, c, p, proof, a.method) }).said()
+}
+
+// asOf returns what was answered at an earlier time, and changes nothing.
+func (m *model) asOf(at int64, u *modelUser, f func() gift) gift {
+	before, now := u.clone(), m.now
+	defer func() { *u, m.now = before, now }()
+	m.now = at
+	return f()
+}
+
+func (m *model) answerTo(u *modelUser, to, proof string) *modelAnswer {
+	for _, a := range u.answers {
+		if a.to == to && a.proof == proof && m.now-a.at < 10 {
+			return &a
 		}
 	}
-	return g.String(), g
+	return nil
+}
+
+// answer keeps the last eight answers. They are kept for ten minutes, to know
+// what was tried.
+func (m *model) answer(u *modelUser, a modelAnswer) {
+	a.at = m.now
+	u.answers = slices.DeleteFunc(append(slices.Clone(u.answers), a), func(o modelAnswer) bool { return m.now-o.at >= 10*aMinute })
+	u.answers = u.answers[max(0, len(u.answers)-8):]
+}
+
+func (m *model) spend(u *modelUser, p *pass) { u.spent[p.attempt] = m.now + m.lifetime(p.kind) }
+
+// stored forgets what the library forgets whenever it writes.
+func (m *model) stored(user string) {
+	maps.DeleteFunc(m.user(user).spent, func(_ int, until int64) bool { return m.now >= until })
 }
 
 func (m *model) notOffered(u *modelUser, account string, method twofa.Method) string {
@@ -619,36 +1042,20 @@ func (m *model) notOffered(u *modelUser, account string, method twofa.Method) st
 	return saysNotEnrolled
 }
 
-func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proof) string {
-	switch proof.Method {
-	case twofa.EmailLink: // has 256 bits and is not counted
-		x := m.liveSent(u, p, twofa.EmailLink)
-		if x == nil || x.secret != proof.Code.Reveal() || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
-			return saysInvalid(0)
-		}
-		u.unsend(func(o *modelSent) bool { return o == x })
-		return ""
-	case twofa.TOTP:
-		return m.attempt(u, c, proof.Method, func() bool { return m.tryTOTP(u, proof.Code.Reveal()) })
-	case twofa.SMS:
-		return m.attempt(u, c, proof.Method, func() bool { return m.tryText(u, p, proof.Code.Reveal()) })
-	}
-	return m.attempt(u, c, proof.Method, func() bool { return u.redeem(proof.Code.Reveal()) })
-}
-
 // Guards.
 
 // alive reports whether a token is still valid for anything.
 func (m *model) alive(p *pass) bool {
 	u := m.user(p.user)
-	return m.now < p.expires && u.live(p) && !u.spent[p.attempt]
+	return m.now < p.expires && u.live(p) && !u.isSpent(p)
 }
 
+// live opens a session.
 func (m *model) live(c modelCaller) (u *modelUser, why string) {
 	if !m.opens(c.session, c.client, "session") {
 		return nil, m.signedOut(c.session)
 	}
-	if why := m.load(c.session.user, c.account); why != "" {
+	if why := m.load(c.session.user, c.in()); why != "" {
 		return nil, why
 	}
 	if u = m.user(c.session.user); !u.live(c.session) {
@@ -669,15 +1076,17 @@ func (m *model) guard(c modelCaller) (u *modelUser, why string) {
 	if u, why = m.live(c); why != "" {
 		return nil, why
 	}
-	switch next, _ := m.owes(u, c.account, true, c.session); next {
+	if c.in() != "" && !among(c.session.members, c.in()) {
+		return nil, saysDenied(twofa.ReasonChallenge)
+	}
+	next, _ := m.owes(u, c.in(), true, c.session)
+	switch next {
 	case twofa.NextChallenge:
 		return nil, saysDenied(twofa.ReasonChallenge)
 	case twofa.NextEnroll:
 		return nil, saysDenied(twofa.ReasonEnroll)
-	case nextUnavailable:
-		return nil, saysUnavailable
 	}
-	return u, ""
+	return u, refusal(next)
 }
 
 func (m *model) check(c modelCaller) string {
@@ -685,44 +1094,67 @@ func (m *model) check(c modelCaller) string {
 	return orFine(why)
 }
 
-func orFine(why string) string {
-	if why == "" {
-		return saysFine
+// checkPerson also demands a first factor of the person's own.
+func (m *model) checkPerson(c modelCaller) string {
+	if _, why := m.guard(c); why != "" {
+		return why
 	}
-	return why
+	if !c.session.has(modelFirst.own) {
+		return saysDenied(twofa.ReasonSignInHere)
+	}
+	return saysFine
 }
 
+func orFine(why string) string { return cmp.Or(why, saysFine) }
+
 func (m *model) resumeSession(c modelCaller) (string, gift) {
-	u, why := m.live(c)
+	if !m.opens(c.session, c.client, "session") {
+		return m.signedOut(c.session), gift{}
+	}
+	u, why := m.enter(c.session.user, c.in())
 	if why != "" {
 		return why, gift{}
 	}
-	if why := m.lookup(c.session.user, c.account); why != "" {
+	if why := m.current(u, c.session); why != "" {
 		return why, gift{}
 	}
-	if u.stamp != m.dir[c.session.user].SecurityStamp {
-		return saysDenied(twofa.ReasonSignedOut), gift{}
-	}
 	p := *c.session
-	p.account, p.stamp = c.account, u.stamp
-	if next, _ := m.owes(u, c.account, m.mailable(p.user), &p); next == twofa.NextEnroll { // required now
-		if len(u.factors) == 0 && (!m.justNow(p.at) || p.by == twofa.ByToken) {
+	p.account = c.in()
+	p.members = m.membersWith(p.user, p.account)
+	next, methods := m.owes(u, p.account, m.mailable(p.user), &p)
+	if next == twofa.NextEnroll { // required now
+		recent := func(f modelFirst) bool {
+			return (f.of == "" || f.of == p.account) && f.by != twofa.ByToken && m.justNow(f.at)
+		}
+		if len(u.factors) == 0 && !p.has(recent) {
 			return saysDenied(twofa.ReasonSignedOut), gift{}
 		}
-		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x twofa.ProvenMethod) bool { return !m.justNow(x.At.Unix()) })
+		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x modelProof) bool { return !m.justNow(x.at) })
+		next, methods = m.owes(u, p.account, m.mailable(p.user), &p)
 	}
-	g := m.advance(u, c.account, &p)
-	if g.next == nextUnavailable {
-		return saysUnavailable, gift{}
+	m.bind(&p, c.client)
+	g := gift{next: next, methods: methods}
+	switch next {
+	case twofa.NextDone:
+		g.session = m.sessionOf(u, &p)
+	case twofa.NextEnroll:
+		g.challenge = m.challengeOf(u, &p, "enroll")
+	case twofa.NextChallenge:
+		g.challenge = m.challengeOf(u, &p, "login")
 	}
-	if g.challenge != nil {
-		g.challenge.ends = c.session.expires
-		g.challenge.bind(c.client)
-	}
-	return g.String(), g
+	return g.said()
 }
 
 func (m *model) justNow(at int64) bool { return m.now-at < 15*aMinute }
+
+// current returns why a session or an enrollment is over.
+func (m *model) current(u *modelUser, p *pass) string {
+	changed, why := m.stampChanged(p.user)
+	if why == "" && (changed || !u.live(p) || u.isSpent(p)) {
+		why = saysDenied(twofa.ReasonSignedOut)
+	}
+	return why
+}
 
 // Step-up.
 
@@ -742,13 +1174,16 @@ func (m *model) rule(account, action string) twofa.ActionRule {
 }
 
 // wouldDo returns the methods that an action accepts from this user.
-func (m *model) wouldDo(u *modelUser, account, action, user string) ([]twofa.Method, string) {
+func (m *model) wouldDo(u *modelUser, p *pass, account, action string, mail bool) ([]twofa.Method, string) {
 	r := m.rule(account, action)
 	fallback := m.policy(account).Fallback
 	if action == twofa.ActionFactors {
 		fallback = nil
+		if len(u.factors) == 0 {
+			return m.beforeFirst(u, p, mail)
+		}
 	}
-	have := m.enrolled(u, account, m.mailable(user))
+	have := m.enrolled(u, account, mail)
 	accepted := strongest(have, r.Methods, fallback)
 	l := except(accepted, m.unchecked(u, have)...)
 	if among(r.Methods, twofa.RecoveryCode) {
@@ -763,6 +1198,39 @@ func (m *model) wouldDo(u *modelUser, account, action, user string) ([]twofa.Met
 	return nil, saysDenied(twofa.ReasonEnroll)
 }
 
+// beforeFirst returns what a user without a factor can prove before the first
+// one is enrolled.
+func (m *model) beforeFirst(u *modelUser, p *pass, mail bool) ([]twofa.Method, string) {
+	why := m.mayEnrollFirst(u, p, mail)
+	switch {
+	case why == "":
+		return nil, saysDenied(twofa.ReasonEnroll)
+	case why != saysDenied(twofa.ReasonMissing):
+		return nil, why
+	case !m.at.link:
+		return nil, saysUnavailable
+	}
+	return []twofa.Method{twofa.EmailLink}, ""
+}
+
+// mayEnrollFirst demands a fresh first factor of the person's own, or a fresh
+// link to their address. An API token proves nothing about a person.
+func (m *model) mayEnrollFirst(u *modelUser, p *pass, mail bool) string {
+	linked, ok := m.provenAt(p, twofa.EmailLink)
+	link := m.needsLink(u, p, false)
+	switch {
+	case ok && m.justNow(linked) && !p.onlyToken():
+		return ""
+	case !link && p.has(func(f modelFirst) bool { return f.own() && m.justNow(f.at) }):
+		return ""
+	case !link || p.onlyToken():
+		return saysDenied(twofa.ReasonSignedOut)
+	case !mail:
+		return saysDenied(twofa.ReasonSupport)
+	}
+	return saysDenied(twofa.ReasonMissing)
+}
+
 func (m *model) grant(u *modelUser, p *pass, method twofa.Method) {
 	g := modelGrant{p.account, p.action, p.what, p.sid, method, m.now}
 	u.grants = slices.DeleteFunc(u.grants, func(o modelGrant) bool {
@@ -772,16 +1240,20 @@ func (m *model) grant(u *modelUser, p *pass, method twofa.Method) {
 }
 
 // granted finds a proof that is valid for this account, action, resource and
-// session. After an hour the library may forget that there was one.
-func (m *model) granted(u *modelUser, account, action, resource string, sid int) (i int, why string) {
+// session, or returns -1 if an earlier proof of the session counts. After an
+// hour the library may forget that there was one.
+func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, resource string) (i int, why string) {
 	why = saysDenied(twofa.ReasonMissing)
 	r := m.rule(account, action)
-	age := int64(r.MaxAge / time.Second)
+	age := inSeconds(r.MaxAge)
+	if age > 0 && m.elevated(u, p, c, account, action, age) {
+		return -1, ""
+	}
 	if age == 0 {
 		age = 5 * aMinute
 	}
 	for i, g := range u.grants {
-		if g.account != account || g.action != action || g.resource != resource || g.sid != sid {
+		if g.account != account || g.action != action || g.resource != resource || g.sid != p.sid {
 			continue
 		}
 		if m.now-g.at < age && among(r.Methods, m.as(g.method)) {
@@ -794,37 +1266,61 @@ func (m *model) granted(u *modelUser, account, action, resource string, sid int)
 	return 0, why
 }
 
+// elevated reports whether a proof that the session gave earlier counts: in
+// this epoch, in this browser, with a method that the action would ask for.
+func (m *model) elevated(u *modelUser, p *pass, c twofa.Client, account, action string, age int64) bool {
+	if p.epoch != u.epoch || p.browser == "" || p.browser != m.cookie(c).secret {
+		return false
+	}
+	ask, _ := m.wouldDo(u, p, account, action, true)
+	return slices.ContainsFunc(p.proofs, func(x modelProof) bool { return x.elevate && m.now-x.at < age && among(ask, m.as(x.method)) })
+}
+
+// use uses up a proof that counts once.
+func (m *model) use(u *modelUser, p *pass, c twofa.Client, account, action, resource string) string {
+	i, why := m.granted(u, p, c, account, action, resource)
+	if why == "" && i >= 0 && m.rule(account, action).MaxAge == 0 {
+		u.grants = slices.Delete(u.grants, i, i+1)
+	}
+	return why
+}
+
 func (m *model) stepUp(c modelCaller, action, resource string) (string, gift) {
 	u, why := m.guard(c)
 	if why != "" {
 		return why, gift{}
 	}
-	if _, why := m.granted(u, c.account, action, resource, c.session.sid); why == "" {
+	if _, why := m.granted(u, c.session, c.client, c.in(), action, resource); why == "" {
 		return gift{next: twofa.NextDone}.String(), gift{}
 	}
-	if why := m.lookup(c.session.user, c.account); why != "" {
+	if why := m.lookup(c.session.user, c.in()); why != "" {
 		return why, gift{}
 	}
-	methods, why := m.wouldDo(u, c.account, action, c.session.user)
+	methods, why := m.wouldDo(u, c.session, c.in(), action, m.mailable(c.session.user))
 	if why != "" {
 		return why, gift{}
 	}
 	p := *c.session
-	p.kind, p.attempt, p.account, p.epoch, p.stamp = "action", m.id(), c.account, u.epoch, u.stamp
-	p.action, p.what, p.ends, p.expires = action, resource, c.session.expires, m.now+10*aMinute
-	p.bind(c.client)
-	g := gift{next: twofa.NextChallenge, methods: methods, challenge: &p}
+	p.account, p.action, p.what = c.in(), action, resource
+	m.bind(&p, c.client)
+	g := gift{next: twofa.NextChallenge, methods: methods, challenge: m.challengeOf(u, &p, "action")}
 	return g.String(), g
 }
 
 func (m *model) action(c modelCaller, action, resource string, use bool) string {
 	u, why := m.guard(c)
-	if why != "" {
-		return why
-	}
-	i, why := m.granted(u, c.account, action, resource, c.session.sid)
-	if why == "" && use && m.rule(c.account, action).MaxAge == 0 {
-		u.grants = slices.Delete(u.grants, i, i+1)
+	switch {
+	case why != "":
+	case use:
+		why = m.use(u, c.session, c.client, c.in(), action, resource)
+	default:
+		_, why = m.granted(u, c.session, c.client, c.in(), action, resource)
 	}
 	return orFine(why)
+}
+
+// isRecovery reports whether text has the form of a recovery code.
+func isRecovery(code string) bool {
+	code = plainRecovery(code)
+	return len(code) == 24 && strings.Trim(code, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
 }

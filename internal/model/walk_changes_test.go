@@ -34,11 +34,11 @@ func (r *modelRun) someFactor(c modelCall) twofa.EnrollRequest {
 }
 
 func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
-	r.rules.down = r.chance(3)
+	r.rules.down = r.outage()
 	want, s, g := r.rules.enroll(c.rules(), e)
 	got, err := r.server().Enroll(r.t.Context(), r.real(c), e)
 	r.agree(c.who()+"enroll "+string(e.Method)+" in "+c.account+" in place of '"+e.Replaces+"'", want, told(err))
-	r.rules.down = false
+	r.rules.down = allWell
 	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, although the text message was not sent
 		if r.fleet != nil {
 			r.rules.at = r.fleet.full() // others may not be able to read it
@@ -54,6 +54,7 @@ func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
 	if h := r.keep(r.deviceOf(c), twofa.Result{Challenge: got.Challenge}, g); h != nil {
 		c.challenge = h
 	}
+	require.Equal(r.t, g.challenge != nil, !got.Challenge.IsZero(), "a required enrollment and that of a phone have a challenge")
 	r.learnSent(c.user(), g)
 	r.setups[c.user()] = c
 	return true
@@ -67,6 +68,9 @@ func (r *modelRun) deviceOf(c modelCall) *modelDevice {
 }
 
 func (r *modelRun) learnSetup(user string, s *modelSetup, e twofa.Enrollment) {
+	if s.id == e.ID { // another code for the same number
+		return
+	}
 	s.id, s.codes = e.ID, revealed(e.Codes)
 	if s.method == twofa.TOTP {
 		s.what = e.URI.Reveal()
@@ -121,7 +125,7 @@ func (r *modelRun) pendingCode(c modelCall) string {
 		return r.shown(u.setup.what, 0)
 	}
 	for _, x := range u.sent {
-		if x.attempt == u.setup.attempt {
+		if x.attempt == u.setup.attempt && (c.challenge == nil || c.challenge.pass.sent == x.id || r.chance(20)) {
 			return x.secret
 		}
 	}
@@ -149,10 +153,46 @@ func (r *modelRun) confirmSomehow() {
 }
 
 func (r *modelRun) confirm(c modelCall, code string) {
-	want, g := r.rules.confirm(c.rules(), code)
-	l, err := r.server().Confirm(r.t.Context(), r.real(c), code)
-	r.agree(c.who()+"confirm "+code, want, toldLogin(l, err))
-	r.keep(r.deviceOf(c), l, g)
+	r.twice(c, func(c modelCall) {
+		want, g := r.rules.confirm(c.rules(), code)
+		l, err := r.server().Confirm(r.t.Context(), r.real(c), code)
+		r.agree(c.who()+"confirm "+code, want, toldLogin(l, err))
+		r.keepStep(c, l, g)
+	})
+}
+
+// twice takes a step of an enrollment, and sometimes again, from the same browser
+// or another one.
+func (r *modelRun) twice(c modelCall, step func(modelCall)) {
+	device, cookie := r.deviceOf(c), c.client.Browser
+	step(c)
+	for r.chance(20) {
+		if r.chance(70) {
+			r.wait(int64(r.rng.IntN(12)))
+		}
+		switch r.rng.IntN(4) {
+		case 0:
+			c.client.Browser = cookie
+		case 1:
+			c.client = r.client(device)
+		case 2:
+			if c.session != nil && r.chance(30) {
+				r.signOutOf(c.session)
+			}
+		}
+		step(c)
+	}
+}
+
+// keepStep records what a step of an enrollment returned.
+func (r *modelRun) keepStep(c modelCall, l twofa.Result, g gift) {
+	if g.next == twofa.NextEnroll && c.challenge != nil && !r.rules.opens(c.challenge.pass, c.client, "enroll") {
+		g.challenge = nil // it is the caller's
+	}
+	if h := r.keep(r.deviceOf(c), l, g); h != nil && h.pass.kind == "enroll" && r.chance(70) {
+		c.challenge = h
+		r.setups[c.user()] = c
+	}
 }
 
 func (r *modelRun) saveSomehow() {
@@ -162,10 +202,12 @@ func (r *modelRun) saveSomehow() {
 }
 
 func (r *modelRun) save(c modelCall) {
-	want, g := r.rules.saveCodes(c.rules())
-	l, err := r.server().SaveCodes(r.t.Context(), r.real(c))
-	r.agree(c.who()+"save codes", want, toldLogin(l, err))
-	r.keep(r.deviceOf(c), l, g)
+	r.twice(c, func(c modelCall) {
+		want, g := r.rules.saveCodes(c.rules())
+		l, err := r.server().SaveCodes(r.t.Context(), r.real(c))
+		r.agree(c.who()+"save codes", want, toldLogin(l, err))
+		r.keepStep(c, l, g)
+	})
 }
 
 func (r *modelRun) regenerate() {
@@ -339,25 +381,30 @@ func (r *modelRun) edit() {
 	id := r.device().user
 	u := r.rules.dir[id]
 	what := ""
-	switch r.rng.IntN(4) {
+	switch r.rng.IntN(5) {
 	case 0:
 		u.SecurityStamp, what = strconv.Itoa(r.steps), "has a new password"
 	case 1:
 		u.Emails, what = []string{id + strconv.Itoa(r.steps) + "@example.com"}, "has a new address"
 	case 2:
 		u.Members, what = []twofa.Member{{Account: oneOf(r, "acme", "beta")}}, "left an account"
+	case 3:
+		u.Emails, what = nil, "has no address"
 	default:
 		u.Disabled, what = true, "is disabled"
 	}
 	if u.Disabled && what == "is disabled" && r.rules.dir[id].Disabled || r.chance(30) {
 		u.Disabled, u.Members, what = false, []twofa.Member{{Account: "acme"}, {Account: "beta"}}, "is back"
+		if len(u.Emails) == 0 && id != "cyd" {
+			u.Emails = []string{id + "@example.com"}
+		}
 	}
 	r.rules.dir[id] = u
 	r.trace = append(r.trace, modelLine{r.rules.now, id + " " + what, ""})
 	for _, h := range r.challenges {
 		if h.pass.user == id && r.rules.alive(h.pass) && r.chance(50) { // as if nothing had happened
 			method := oneOf(r, twofa.EmailLink, twofa.TOTP)
-			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(h.pass, method))})
+			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method)})
 		}
 	}
 }
@@ -372,6 +419,55 @@ func (r *modelRun) setPolicy() {
 	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().Account(twofa.AsHost("test"), account).SetPolicy(r.t.Context(), p, "")))
 }
 
+// lag makes the directory return the stamp from before the last change.
+func (r *modelRun) lag() {
+	id := r.device().user
+	u, now := r.rules.user(id), r.rules.dir[id]
+	now.SecurityStamp = oneOf(r, u.stampBefore, u.stamp)
+	r.rules.dir[id] = now
+	r.trace = append(r.trace, modelLine{r.rules.now, id + " has the stamp '" + now.SecurityStamp + "' again", ""})
+	d := r.device()
+	for range 3 {
+		r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}, nil)
+		r.wait(20 + r.rng.Int64N(20))
+	}
+}
+
+// resetSomehow resets a user, who then enrolls again.
+func (r *modelRun) resetSomehow() {
+	id, inPerson := r.device().user, r.chance(50)
+	server := r.server()
+	want := r.rules.resets(id, inPerson)
+	if r.fleet != nil && want == saysFine && !r.rules.at.next {
+		r.fleet.resets(id)
+	}
+	r.agree(id+" reset, in person "+strconv.FormatBool(inPerson), want,
+		told(server.User(twofa.AsStaff("eve", "ticket"), id).Reset(r.t.Context(), twofa.ResetRequest{InPerson: inPerson})))
+	for _, d := range r.devices {
+		if d.user != id || r.chance(50) {
+			continue
+		}
+		by := oneOf(r, twofa.ByPassword, twofa.ByPassword, twofa.BySSO)
+		f := twofa.FirstFactor{UserID: id, Account: r.account(), By: by, Client: d.client}
+		if by == twofa.BySSO {
+			f.ProviderOf = f.Account
+		}
+		h := r.begin(d, f, nil)
+		if r.chance(30) {
+			r.wait(r.rng.Int64N(2 * aDay))
+		}
+		if h = r.answer(h); h == nil {
+			continue
+		}
+		c := modelCall{challenge: h, account: h.pass.account, client: d.client}
+		if h.pass.kind == "session" {
+			c.session, c.challenge = h, nil
+			r.prove(c, twofa.ActionFactors, "")
+		}
+		r.setUpBy(c)
+	}
+}
+
 func (r *modelRun) erase() {
 	id := r.device().user
 	delete(r.rules.users, id)
@@ -382,12 +478,28 @@ func (r *modelRun) erase() {
 // or in one of an attacker who has only the password.
 func (r *modelRun) guess() { r.guessUntil(r.device(), 1+r.rng.IntN(12)) }
 
-// siege continues until the method is disabled.
-func (r *modelRun) siege() { r.guessUntil(r.device(), 200) }
+// siege continues until the method is off.
+func (r *modelRun) siege() { r.guessUntil(r.device(), 60) }
+
+// longSiege guesses for weeks, whenever the method is on, while the owner
+// changes the password or signs in now and then.
+func (r *modelRun) longSiege() {
+	d := r.device()
+	for range 2 + r.rng.IntN(14) {
+		r.guessUntil(d, 3+r.rng.IntN(12))
+		r.wait(oneOf(r, int64(aDay), int64(aDay), 2*aDay, 5*aDay) - int64(r.rng.IntN(2)))
+		switch {
+		case r.chance(20):
+			r.restamp(d.user)
+		case r.chance(10):
+			r.signIn()
+		}
+	}
+}
 
 func (r *modelRun) guessUntil(d *modelDevice, n int) {
 	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
-	h := r.begin(d, f)
+	h := r.begin(d, f, nil)
 	method := oneOf(r, twofa.TOTP, twofa.TOTP, twofa.SMS, twofa.RecoveryCode)
 	for range n {
 		if h == nil || h.pass.kind != "login" {
@@ -396,16 +508,22 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		if sent := r.guessText(h, method); sent != nil {
 			h = sent
 		}
-		r.verify(h, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret("000000")})
+		r.verify(h, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
+		if r.chance(80) {
+			r.wait(10 + r.rng.Int64N(3)) // the next one is not a repetition
+		}
 		u := r.rules.user(d.user)
-		known := r.rules.known(u, d.client)
-		counter := u.counters[bucketOf(method, known)]
+		name, _ := r.rules.bucket(u, d.client, d.user, method)
+		counter := r.rules.counter(u, name)
+		if off, _ := r.rules.switchedOff(method, counter); off && r.chance(90) {
+			return
+		}
 		if wait := counter.until - r.rules.now; wait > 0 {
 			r.wait(wait - int64(r.rng.IntN(2)))
 			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(70) {
-				r.verify(h, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(seen[len(seen)-1])}) // invalid since the lock
+				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // invalid since the lock
 			}
-			h = r.begin(d, f)
+			h = r.begin(d, f, nil)
 		}
 	}
 }

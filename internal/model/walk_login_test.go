@@ -2,6 +2,7 @@ package model
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,16 +17,43 @@ func (r *modelRun) beginSomehow() {
 	if r.chance(25) {
 		f.By = oneOf(r, twofa.BySSO, twofa.BySSO, twofa.ByEmail, twofa.ByToken)
 	}
-	if f.By == twofa.BySSO {
-		f.ProviderOf = oneOf(r, "acme", "beta")
+	if f.By == twofa.BySSO || r.chance(1) {
+		f.ProviderOf = oneOf(r, "acme", "beta", f.Account, "")
 	}
-	r.begin(d, f)
+	if r.chance(2) {
+		f.By = "smoke signal"
+	}
+	if r.chance(20) {
+		f.SecurityStamp = oneOf(r, r.rules.dir[d.user].SecurityStamp, r.rules.dir[d.user].SecurityStamp, "stale")
+	}
+	var session *modelHold
+	if r.chance(40) {
+		session = r.sessionIn(d)
+	}
+	r.begin(d, f, session)
 }
 
-func (r *modelRun) begin(d *modelDevice, f twofa.FirstFactor) *modelHold {
-	want, g := r.rules.begin(f)
+// sessionIn returns a session of the browser, often of the same user.
+func (r *modelRun) sessionIn(d *modelDevice) *modelHold {
+	own := slices.DeleteFunc(slices.Clone(r.sessions), func(h *modelHold) bool {
+		return h.device.modelJar != d.modelJar || !r.rules.alive(h.pass)
+	})
+	if len(own) == 0 || r.chance(10) {
+		return r.some(r.sessions)
+	}
+	return own[max(0, len(own)-1-int(r.rng.ExpFloat64()))]
+}
+
+func (r *modelRun) begin(d *modelDevice, f twofa.FirstFactor, session *modelHold) *modelHold {
+	var p *pass
+	with := ""
+	if session != nil {
+		p, with = session.pass, " with session "+strconv.Itoa(session.pass.sid)+" of "+session.pass.user
+		f.Session = twofa.ParseSession(r.present(session.token))
+	}
+	want, g := r.rules.begin(f, p)
 	l, err := r.server().Begin(r.t.Context(), f)
-	r.agree(d.user+" ("+d.name+") begin by "+string(f.By)+" in "+f.Account, want, toldLogin(l, err))
+	r.agree(d.user+" ("+d.name+") begin by "+string(f.By)+" of "+f.ProviderOf+" in "+f.Account+with, want, toldLogin(l, err))
 	return r.keep(d, l, g)
 }
 
@@ -45,13 +73,72 @@ func (r *modelRun) verifySomehow() {
 	if code == "" || r.chance(40) {
 		code = r.other(h.pass.user, method)
 	}
-	r.verify(h, r.client(h.device), twofa.Proof{Method: method, Code: twofa.NewSecret(code), Remember: r.chance(40)})
+	r.verify(h, r.client(h.device), twofa.Proof{Method: method, Code: code, Remember: r.chance(40)})
 }
 
+// verify proves something, and sometimes sends the form again within or after
+// ten seconds, from the same browser or another one.
 func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHold {
-	want, g := r.rules.verify(c, h.pass, p)
-	l, err := r.server().Verify(r.t.Context(), twofa.Caller{Client: c}, r.challenge(h), p)
-	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code.Reveal()+" for "+h.pass.kind+" "+h.pass.action, want, toldLogin(l, err))
+	session := r.sessionFor(h)
+	got := r.verifyOnce(h, session, c, p)
+	for r.chance(20) {
+		if r.chance(70) {
+			r.wait(int64(r.rng.IntN(12)))
+		}
+		if r.chance(20) {
+			r.between(h, got)
+		}
+		again := c
+		if r.chance(50) {
+			again = r.client(h.device)
+		}
+		if r.chance(5) {
+			p.Remember = !p.Remember
+		}
+		if r.fleet != nil { // this release cannot know that the answer was to a passkey
+			r.rules.at = r.fleet.full()
+		}
+		if more := r.verifyOnce(h, session, again, p); more != nil {
+			got = more
+		}
+	}
+	return got
+}
+
+// between does what may happen between two arrivals of one form.
+func (r *modelRun) between(h, got *modelHold) {
+	switch r.rng.IntN(5) {
+	case 0:
+		r.cancel(h, h.device.client)
+	case 1:
+		r.signOutOf(got)
+	case 2:
+		r.restamp(h.pass.user)
+	case 3:
+		r.setPolicy()
+	default:
+		r.end("revoke", (*twofa.ManagedUser).Revoke, false)
+	}
+}
+
+// sessionFor returns the session for which a step-up is, and rarely another.
+func (r *modelRun) sessionFor(h *modelHold) *modelHold {
+	if h.pass.kind != "action" || r.chance(3) {
+		return r.some(r.sessions)
+	}
+	for _, s := range slices.Backward(r.sessions) {
+		if s.pass.sid == h.pass.sid {
+			return s
+		}
+	}
+	return nil
+}
+
+func (r *modelRun) verifyOnce(h, session *modelHold, c twofa.Client, p twofa.Proof) *modelHold {
+	call := modelCall{session: session, client: c}
+	want, g := r.rules.verify(call.rules(), h.pass, p)
+	l, err := r.server().Verify(r.t.Context(), r.real(call), r.challenge(h), p)
+	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code+" for "+h.pass.kind+" "+h.pass.action+" of "+strconv.Itoa(h.pass.attempt), want, toldLogin(l, err))
 	return r.keep(h.device, l, g)
 }
 
@@ -93,7 +180,7 @@ func (r *modelRun) shown(uri string, steps int64) string {
 // set or spelling, used before, or nonsense.
 func (r *modelRun) other(user string, method twofa.Method) string {
 	if r.chance(15) {
-		return oneOf(r, "", "000000", "12345", "１２３４５６", "zzzz-zzzz-zzzz-zzzz-zzzz-zzzz", strings.Repeat("0", 500))
+		return oneOf(r, "", "000000", "00000000", "12345", "１２３４５６", "zzzz-zzzz-zzzz-zzzz-zzzz-zzzz", strings.Repeat("0", 500), strings.Repeat(" ", 19)+"000000")
 	}
 	code := ""
 	if method == twofa.TOTP && len(r.uris[user]) > 0 {
@@ -124,13 +211,27 @@ func (r *modelRun) sendSomehow() {
 }
 
 func (r *modelRun) send(h *modelHold, c twofa.Client, method twofa.Method) *modelHold {
-	r.rules.down = r.chance(3)
+	r.rules.down = r.outage()
 	want, g := r.rules.send(c, h.pass, method)
 	l, err := r.server().Send(r.t.Context(), c, r.challenge(h), method)
 	r.agree(h.who()+"send "+string(method), want, toldLogin(l, err))
-	r.rules.down = false
+	undeliverable := r.rules.down == noRecipient
+	r.rules.down = allWell
 	r.learnSent(h.pass.user, g)
+	if undeliverable && r.chance(50) { // at once again
+		r.send(h, c, method)
+	}
 	return r.keep(h.device, l, g)
+}
+
+func (r *modelRun) outage() outage {
+	switch n := r.rng.IntN(100); {
+	case n < 3:
+		return nothingSent
+	case n < 8:
+		return noRecipient
+	}
+	return allWell
 }
 
 func (r *modelRun) learnSent(user string, g gift) {
@@ -152,8 +253,95 @@ func (r *modelRun) cancelSomehow() {
 	if h == nil {
 		return
 	}
-	c := r.client(h.device)
-	r.agree(h.who()+"cancel", r.rules.cancel(c, h.pass), told(r.server().Cancel(r.t.Context(), c, r.challenge(h))))
+	r.cancel(h, r.client(h.device))
+}
+
+func (r *modelRun) cancel(h *modelHold, c twofa.Client) {
+	r.agree(h.who()+"cancel "+strconv.Itoa(h.pass.attempt), r.rules.cancel(c, h.pass), told(r.server().Cancel(r.t.Context(), c, r.challenge(h))))
+}
+
+// cancelAll cancels logins for which a code was tried until there were too many
+// in an hour, or nearly.
+func (r *modelRun) cancelAll() {
+	d := r.device()
+	for i := range 24 {
+		h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}, nil)
+		if h == nil || h.pass.kind != "login" {
+			return
+		}
+		_, offered, _ := r.rules.resume(d.client, h.pass)
+		if len(offered) == 0 {
+			return
+		}
+		method := offered[len(offered)-1]
+		if code := r.right(h.pass, method); code != "" && r.chance(30) {
+			r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: code})
+			continue
+		}
+		r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
+		if r.cancel(h, d.client); i%5 == 0 {
+			r.wait(r.rng.Int64N(150))
+		}
+	}
+}
+
+// wrongFor returns a code that is well formed and wrong.
+func (r *modelRun) wrongFor(method twofa.Method) string {
+	if method == twofa.RecoveryCode {
+		return "0000-0000-0000-0000-0000-0000"
+	}
+	return strings.Repeat("0", r.digits(method))
+}
+
+func (r *modelRun) digits(method twofa.Method) int {
+	if method == twofa.TOTP {
+		return r.rules.cfg.TOTP.Digits
+	}
+	return 6
+}
+
+// signOut ends a session as the host does at logout.
+func (r *modelRun) signOut() { r.signOutOf(r.some(r.sessions)) }
+
+func (r *modelRun) signOutOf(h *modelHold) {
+	if h == nil || h.pass.kind != "session" {
+		return
+	}
+	c := modelCall{session: h, client: h.device.client}
+	r.agree(c.who()+"signed out", r.rules.signedOutAt(h.pass), told(r.server().SignedOut(r.t.Context(), r.real(c))))
+}
+
+// changeMind adds a first factor to a session, and then uses what was proven.
+func (r *modelRun) changeMind() {
+	h := r.some(r.sessions)
+	if h == nil {
+		return
+	}
+	f := twofa.FirstFactor{UserID: h.pass.user, Account: r.account(), By: oneOf(r, twofa.ByPassword, twofa.BySSO, twofa.ByEmail, twofa.ByToken), Client: h.device.client}
+	if f.By == twofa.BySSO {
+		f.ProviderOf = oneOf(r, "", "acme", "beta", f.Account)
+	}
+	if h = r.begin(h.device, f, h); h == nil || h.pass.kind != "session" {
+		return
+	}
+	c := modelCall{session: h, account: oneOf(r, "", "acme", "beta"), client: h.device.client}
+	r.check(c)
+	action, resource := r.someAction()
+	r.use(c, action, resource, r.chance(50))
+	r.stepUp(c, action, resource)
+}
+
+// copyCookie uses a copy of a browser's cookie after the browser was used.
+func (r *modelRun) copyCookie() {
+	d := r.device()
+	f := twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}
+	r.begin(d, f, nil)
+	if r.chance(60) {
+		r.wait(100 + r.rng.Int64N(40))
+	}
+	r.answer(r.begin(d, f, nil)) // with the cookie from before
+	f.Client = d.client
+	r.answer(r.begin(d, f, nil))
 }
 
 func (r *modelRun) resumeSomehow() {
@@ -170,7 +358,7 @@ func (r *modelRun) resumeSomehow() {
 // signIn makes a whole login.
 func (r *modelRun) signIn() {
 	d := r.device()
-	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client})
+	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}, nil)
 	if h = r.answer(h); h != nil && h.pass.kind == "enroll" && r.chance(70) {
 		r.setUpBy(modelCall{challenge: h, account: h.pass.account, client: d.client})
 	}
@@ -194,7 +382,7 @@ func (r *modelRun) answer(h *modelHold) *modelHold {
 	if r.chance(70) {
 		r.wait(int64(r.rules.cfg.TOTP.Period / time.Second)) // the previous code may be used up
 	}
-	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(h.pass, method)), Remember: r.chance(40)})
+	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method), Remember: r.chance(40)})
 }
 
 // outlive uses a remembered browser until it is challenged again, and its token
@@ -205,8 +393,8 @@ func (r *modelRun) outlive() {
 	var b *modelBrowser
 	for _, i := range r.rng.Perm(len(r.devices)) {
 		d = r.devices[i]
-		b, _ = r.rules.browser(r.rules.user(d.user), d.client.Browser.Reveal())
-		if b != nil && b.remember && b.proven+remember-aMinute > r.rules.now {
+		b = r.rules.knownAs(r.rules.user(d.user), d.client, d.user)
+		if b != nil && b.remembered == r.rules.user(d.user).epoch && b.proven+remember-aMinute > r.rules.now {
 			break
 		}
 		b = nil
@@ -216,19 +404,19 @@ func (r *modelRun) outlive() {
 	}
 	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
 	if r.chance(50) {
-		r.begin(d, f)
-		r.wait(29 + int64(r.rng.IntN(2)))
-		r.begin(d, f) // with the previous token
+		r.begin(d, f, nil)
+		r.wait(119 + int64(r.rng.IntN(2)))
+		r.begin(d, f, nil) // with the previous token
 		return
 	}
 	r.wait(b.proven + remember - int64(r.rng.IntN(2)) - r.rules.now)
-	r.begin(d, f)
+	r.begin(d, f, nil)
 }
 
 // moveHouse changes the address after a link was sent.
 func (r *modelRun) moveHouse() {
 	d := r.device()
-	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client})
+	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}, nil)
 	if h == nil || h.pass.kind != "login" {
 		return
 	}
@@ -238,7 +426,7 @@ func (r *modelRun) moveHouse() {
 	u := r.rules.dir[d.user]
 	u.Emails = []string{d.user + strconv.Itoa(r.steps) + "@example.com"}
 	r.rules.dir[d.user] = u
-	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(r.right(h.pass, twofa.EmailLink))})
+	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: r.right(h.pass, twofa.EmailLink)})
 }
 
 // crowd signs in from a dozen browsers.
@@ -246,7 +434,7 @@ func (r *modelRun) crowd() {
 	d := r.device()
 	for i := range 12 {
 		d.client.Browser, d.past = twofa.NewSecret(d.user+"'s browser "+strconv.Itoa(r.steps+i)), nil
-		r.answer(r.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}))
+		r.answer(r.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}, nil))
 	}
 	if h := r.some(r.sessions); h != nil {
 		r.browsers(modelCall{session: h, account: h.pass.account, client: h.device.client})
