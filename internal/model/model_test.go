@@ -5,10 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,13 +39,50 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		steps /= 10
 	}
+	met := &met{count: map[string]int{}}
+	t.Cleanup(func() { met.report(t, *modelSteps >= 100_000 && *modelSeed == 0 && !testing.Short(), modelMust) })
 	for _, world := range modelWorlds {
 		for _, seed := range seeds {
 			t.Run(world.name+"/"+strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				newModelRun(t, seed, world.edit).run(steps)
+				r := newModelRun(t, seed, world.edit)
+				r.rules.reach = met.add
+				r.run(steps)
 			})
 		}
+	}
+}
+
+// modelMust are rules that the walks of TestModel must reach.
+var modelMust = []string{"a browser becomes unknown", "a cookie copied for the first time", "a fifth user of one browser", "a known browser counts as unknown", "a level drains",
+	"a login ends another user's session", "a message is given back", "a proof from another browser", "a proof from before a change, or after a recovery code", "a proof that counts once",
+	"a replaced cookie in time", "a right proof is answered again: action", "a right proof is answered again: login", "a session that does not know the account",
+	"a session that does not survive", "a session with several first factors", "a sign-out within ten seconds", "a step-up without its session", "a wrong code is answered again",
+	"a wrong first code is answered again", "an activation is answered again: enroll, totp", "an activation is answered again: session, totp", "an answer that was canceled",
+	"an earlier proof counts", "an enrollment that no step renews", "another code for the same number", "canceled too often", "eased by a changed first factor",
+	"no code, while locked", "no first factor counts here", "nobody in person", "not eased a fourth time", "not given back a third time", "nothing to cancel",
+	"off at level 40", "only support can help", "remembering ended with the epoch", "reset, link needed: false, in person: true",
+	"reset, link needed: true, in person: false", "the directory lags", "the first factor needs a link", "the first factor needs a link that nobody can get"}
+
+// met counts what walks met, so that a walk that no longer leads there is
+// noticed.
+type met struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (m *met) add(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.count[what]++
+}
+
+func (m *met) report(t *testing.T, enforce bool, must []string) {
+	for _, what := range slices.Sorted(maps.Keys(m.count)) {
+		t.Logf("%7d times %s", m.count[what], what)
+	}
+	for _, what := range must {
+		require.True(t, !enforce || t.Failed() || m.count[what] > 0, "no walk met: %s", what)
 	}
 }
 
@@ -175,7 +214,7 @@ func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun 
 		ids: map[int]string{}, cookies: map[string]string{}, versions: map[string]string{}}
 	r.rules = &model{t: t, now: harness.Start.Unix(), dir: map[string]twofa.User{}, policies: map[string]twofa.Policy{},
 		users: map[string]*modelUser{}, texts: map[string]modelSends{}, app: map[appStep]string{},
-		cookies: map[string]modelCookie{}, follows: map[int]int{}, born: map[string]modelEntry{}}
+		cookies: map[string]modelCookie{}, follows: map[int]int{}, born: map[string]modelEntry{}, reach: func(string) {}}
 	r.rules.plain = func(string) bool { return r.rules.cfg.Recovery.Viewable }
 	r.out.rules = r.rules
 	shared := []*modelJar{{client: twofa.Client{Browser: twofa.NewSecret("kiosk")}}, {client: twofa.Client{Browser: twofa.NewSecret("family computer")}}}
@@ -255,8 +294,8 @@ func (r *modelRun) run(steps int) {
 		{100, r.pass}, {40, r.wakeAtAnEnd}, {70, r.beginSomehow}, {110, r.verifySomehow}, {40, r.sendSomehow}, {12, r.cancelSomehow}, {15, r.resumeSomehow},
 		{60, r.signIn}, {35, r.setUp}, {25, r.enrollSomehow}, {35, r.confirmSomehow}, {25, r.saveSomehow}, {8, r.regenerate},
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
-		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
-		{6, r.signOut}, {3, r.resetSomehow}, {2, r.lag}, {1, r.cancelAll}, {1, r.longSiege}, {5, r.changeMind}, {4, r.copyCookie},
+		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {2, r.queue}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
+		{6, r.signOut}, {3, r.resetSomehow}, {2, r.lag}, {1, r.cancelAll}, {1, r.longSiege}, {5, r.changeMind}, {6, r.joinBySSO}, {3, r.rejoin}, {4, r.copyCookie},
 	}
 	if r.fleet != nil {
 		moves = append(moves, r.fleet.moves()...)

@@ -63,6 +63,8 @@ func (m *model) mayReenroll(u *modelUser, p *pass) bool {
 		case !m.justNow(x.at):
 		case x.method == twofa.RecoveryCode && x.at > u.codesReplaced:
 			return true
+		case x.method == twofa.RecoveryCode:
+			m.reach("a recovery code from before new ones")
 		case p.kind == "enroll" && !strings.HasPrefix(string(x.method), "browser/"):
 			return true
 		}
@@ -150,7 +152,9 @@ func (m *model) begins(u *modelUser, p *pass, c modelCaller, e twofa.EnrollReque
 
 // extend gives time for the next step of an enrollment.
 func (m *model) extend(s *modelSetup) {
-	s.expires = min(s.ends, m.now+inSeconds(m.cfg.Lifetimes.Enrollment))
+	if s.expires = min(s.ends, m.now+inSeconds(m.cfg.Lifetimes.Enrollment)); s.expires == s.ends && s.ends < m.now+2*anHour {
+		m.reach("an enrollment that no step renews")
+	}
 }
 
 // renew returns the challenge for the next step. Older ones remain valid.
@@ -168,6 +172,9 @@ func (m *model) enrollPhone(u *modelUser, p *pass, c modelCaller, e twofa.Enroll
 		s = u.setup
 		s.what = e.Phone
 		u.unsend(func(o *modelSent) bool { return o.bucket == "enrollment" })
+	}
+	if s.id != "" {
+		m.reach("another code for the same number")
 	}
 	m.extend(s)
 	q := s.renew(p)
@@ -321,8 +328,10 @@ func (m *model) finishAgain(u *modelUser, a modelAnswer, p *pass, c modelCaller)
 	case changed:
 		return saysExpired, gift{}
 	case a.sid == 0:
+		m.reach("a wrong first code is answered again")
 		return saysInvalid(a.left, max(0, a.until-m.now)), gift{}
 	}
+	m.reach("an activation is answered again: " + p.kind + ", " + string(a.method))
 	return m.asOf(a.at, u, func() gift { return m.afterActivation(u, p, c, a) }).said()
 }
 
@@ -342,6 +351,9 @@ func (m *model) activate(u *modelUser, p *pass) (why, old string) {
 	if s.method == twofa.RecoveryCode {
 		u.setup = nil
 		return "", ""
+	}
+	if len(u.factors) == 0 && !p.has(modelFirst.own) {
+		m.reach("a first factor enrolled after SSO or a token, by link: " + strconv.FormatBool(m.proven(p, twofa.EmailLink)))
 	}
 	if len(u.factors) == 0 && !p.has(modelFirst.own) && !m.proven(p, twofa.EmailLink) {
 		return saysNotAllowed, ""
@@ -536,10 +548,12 @@ func (m *model) forget(c modelCaller, i int) string {
 	}
 	if why := m.use(u, c.session, c.client, c.in(), twofa.ActionFactors, ""); why == "" {
 		u.browsers = slices.DeleteFunc(u.browsers, func(b *modelBrowser) bool { return among(which, b) })
+		m.reach("a browser becomes unknown")
 		return saysFine
 	} else if !slices.ContainsFunc(which, func(b *modelBrowser) bool { return b.remembered == u.epoch }) {
 		return why
 	}
+	m.reach("a browser is only no longer remembered")
 	for _, b := range which {
 		b.remembered = 0
 	}
@@ -572,6 +586,8 @@ func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 		}
 		if changed && c.session.has(modelFirst.own) {
 			survivor = c.session.sid
+		} else if changed {
+			m.reach("a session that does not survive")
 		}
 	}
 	m.setStamp(user)
@@ -593,6 +609,9 @@ func (m *model) signedOutAt(session *pass) string {
 	u := m.user(session.user)
 	if !u.live(session) {
 		return saysFine
+	}
+	if slices.ContainsFunc(u.answers, func(a modelAnswer) bool { return a.sid == session.sid && m.now-a.at < 10 }) {
+		m.reach("a sign-out within ten seconds")
 	}
 	u.grants = slices.DeleteFunc(u.grants, func(g modelGrant) bool { return g.sid == session.sid })
 	u.answers = slices.DeleteFunc(u.answers, func(a modelAnswer) bool { return a.sid == session.sid })

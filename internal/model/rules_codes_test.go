@@ -37,6 +37,7 @@ func (m *model) counter(u *modelUser, name string) modelCounter {
 		n.fails, n.until = 0, 0
 	}
 	for n.level > 0 && m.now-n.since >= aDay {
+		m.reach("a level drains")
 		n.level, n.since = n.level-1, n.since+aDay
 	}
 	return n
@@ -49,8 +50,10 @@ func (m *model) switchedOff(method twofa.Method, n modelCounter) (off bool, wait
 	case method == twofa.RecoveryCode:
 		return false, 0
 	case n.streak >= 100:
+		m.reach("off after 100 failures")
 		return true, 0
 	case n.level >= 40:
+		m.reach("off at level 40")
 		return true, n.since + aDay - m.now + int64(n.level-40)*aDay
 	}
 	return false, 0
@@ -89,6 +92,9 @@ func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.
 	name, known := m.bucket(u, c, user, method)
 	n := m.counter(u, name)
 	if !canBe {
+		if m.waits(u, c, user, method) != "" {
+			m.reach("no code, while locked")
+		}
 		m.still = true
 		return saysInvalid(triesLeft(method, known, n), 0), nil
 	}
@@ -135,6 +141,7 @@ func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.
 func (m *model) ease(u *modelUser) {
 	u.eased = slices.DeleteFunc(u.eased, func(at int64) bool { return m.now-at >= 30*aDay })
 	if len(u.eased) >= 3 {
+		m.reach("not eased a fourth time")
 		return
 	}
 	eased := false
@@ -145,6 +152,7 @@ func (m *model) ease(u *modelUser) {
 		}
 	}
 	if eased {
+		m.reach("eased by a changed first factor")
 		u.eased = append(u.eased, m.now)
 	}
 }
@@ -309,6 +317,9 @@ func (u *modelUser) unsend(which func(*modelSent) bool) { u.sent = slices.Delete
 func (m *model) addSent(u *modelUser, x *modelSent) {
 	u.sent = append(slices.Clone(u.sent), x)
 	u.unsend(func(o *modelSent) bool { return m.now >= o.expires })
+	if len(u.sent) > 1 && x.method == twofa.SMS {
+		m.reach("a code beside another")
+	}
 	u.sent = u.sent[max(0, len(u.sent)-12):]
 }
 
@@ -368,7 +379,10 @@ func (m *model) claim(sends map[string]modelSends, name string, s spacing) strin
 // giveBack undoes a claim for a message that can never arrive, twice a day.
 func (m *model) giveBack(u *modelUser, name string) {
 	x := u.sends[name]
-	if x.returned = m.since(x.returned, aDay); len(x.returned) < 2 {
+	if x.returned = m.since(x.returned, aDay); len(x.returned) >= 2 {
+		m.reach("not given back a third time")
+	} else {
+		m.reach("a message is given back")
 		x.times, x.returned = slices.Clone(x.times[:len(x.times)-1]), append(x.returned, m.now)
 		u.sends[name] = x
 	}
@@ -455,17 +469,21 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 	tried := len(others) < len(u.answers)
 	switch {
 	case u.isSpent(p) && tried:
+		m.reach("an answer that was canceled")
 		u.answers = others // it is not given again
 		return saysExpired
 	case !u.live(p) || u.isSpent(p):
 		return saysExpired
 	case !tried && p.sent == 0:
+		m.reach("nothing to cancel")
 		m.still = true
 		return saysFine
 	case len(u.spent) >= 32:
+		m.reach("too many used-up challenges to cancel")
 		return saysLocked(anHour)
 	}
 	if why := m.claim(u.sends, "cancel", spacingCancel); why != "" {
+		m.reach("canceled too often")
 		return why
 	}
 	u.answers = others

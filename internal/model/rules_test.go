@@ -31,6 +31,7 @@ type model struct {
 	app      map[appStep]string    // codes of the apps, computed once
 	matched  twofa.Method          // kind of the factor that the last right code was for
 	still    bool                  // the last call must not have written anything
+	reach    func(rule string)     // hears of each rule that applied
 	t        testing.TB
 
 	// at is the process that answers the next call. All agree, except in a fleet.
@@ -198,6 +199,7 @@ type pass struct {
 	// whether one of them must be understood.
 	extras map[string]string
 	must   bool
+	again  bool // whether the answer with it was given before, with the same proof
 }
 
 // modelCaller is a twofa.Caller with parsed tokens.
@@ -328,6 +330,7 @@ func (m *model) stampChanged(user string) (changed bool, why string) {
 	case stamp == u.stamp:
 		return false, ""
 	case stamp == u.stampBefore && m.now-u.stampedAt < aMinute:
+		m.reach("the directory lags")
 		return false, saysUnavailable
 	}
 	return true, ""
@@ -566,7 +569,11 @@ func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, 
 	pol := m.policy(account)
 	signedIn, ok := p.lastSignIn(account)
 	if !ok {
+		m.reach("no first factor counts here")
 		return nextSignIn, nil
+	}
+	if len(p.first) > 1 {
+		m.reach("a session with several first factors")
 	}
 	if pol.ExemptSSO && account != "" && p.has(func(f modelFirst) bool { return f.of == account }) {
 		return twofa.NextDone, nil
@@ -586,6 +593,7 @@ func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, 
 	}
 	switch {
 	case len(have) == 0 && link:
+		m.reach("only support can help")
 		return nextSupport, nil
 	case pol.Required:
 		return twofa.NextEnroll, nil
@@ -601,7 +609,9 @@ func (m *model) needsLink(u *modelUser, p *pass, policy bool) bool {
 	case !p.has(modelFirst.own):
 		return true
 	case u.reset != nil:
-		return !u.reset.inPerson || m.now-u.reset.at >= aDay
+		needed := !u.reset.inPerson || m.now-u.reset.at >= aDay
+		m.reach("reset, link needed: " + strconv.FormatBool(needed) + ", in person: " + strconv.FormatBool(u.reset.inPerson))
+		return needed
 	}
 	return policy
 }
@@ -728,8 +738,11 @@ func (k modelCookie) entry(user string) (e modelEntry) {
 }
 
 // with returns the cookie with an entry, and those of the last three others.
-func (k modelCookie) with(e modelEntry) *modelCookie {
+func (m *model) with(k modelCookie, e modelEntry) *modelCookie {
 	others := slices.DeleteFunc(slices.Clone(k.entries), func(o modelEntry) bool { return o.user == e.user })
+	if len(others) > 3 {
+		m.reach("a fifth user of one browser")
+	}
 	return &modelCookie{k.secret, append([]modelEntry{e}, others[:min(3, len(others))]...)}
 }
 
@@ -750,8 +763,10 @@ func (m *model) browser(u *modelUser, c twofa.Client, user string) (b *modelBrow
 		case b.token == e.token:
 			return b, cookieCurrent
 		case b.prev == e.token && m.now-b.rotated < 2*aMinute:
+			m.reach("a replaced cookie in time")
 			return b, cookieReplaced
 		}
+		m.reach("a copied cookie")
 		return b, cookieCopied
 	}
 	return nil, ""
@@ -770,8 +785,12 @@ func (m *model) knownAs(u *modelUser, c twofa.Client, user string) *modelBrowser
 // bucket returns the name of a counter: that of a method in a known browser, or
 // that in all others, to which a known browser with ten failures belongs.
 func (m *model) bucket(u *modelUser, c twofa.Client, user string, method twofa.Method) (name string, known bool) {
-	if b := m.knownAs(u, c, user); b != nil && !u.exhausted(b, method) {
+	b := m.knownAs(u, c, user)
+	switch {
+	case b != nil && !u.exhausted(b, method):
 		return bucketIn(b, method), true
+	case b != nil:
+		m.reach("a known browser counts as unknown")
 	}
 	return string(method), false
 }
@@ -811,7 +830,7 @@ func (m *model) recognize(u *modelUser, c twofa.Client, p *pass, method twofa.Me
 			b.remembered = u.epoch
 		}
 	}
-	return m.cookie(c).with(modelEntry{p.user, b.family, b.token})
+	return m.with(m.cookie(c), modelEntry{p.user, b.family, b.token})
 }
 
 func (m *model) unexpired(u *modelUser) []*modelBrowser {
@@ -831,6 +850,7 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 		if why := m.signedOutAt(session); why != saysFine {
 			return why, gift{}
 		}
+		m.reach("a login ends another user's session")
 		session = nil
 	}
 	u, why := m.enter(f.UserID, f.Account)
@@ -863,8 +883,11 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 	in := f.By == twofa.ByPassword || f.By == twofa.BySSO
 	switch {
 	case state == cookieCopied && !b.copied:
+		m.reach("a cookie copied for the first time")
 		b.copied, b.remembered = true, 0 // counts even if the login is refused
-	case state == cookieCopied || b == nil || u.exhausted(b, b.method):
+	case state == cookieCopied || b == nil || u.exhausted(b, m.as(b.method)):
+	case b.remembered != 0 && b.remembered != u.epoch:
+		m.reach("remembering ended with the epoch")
 	case in && b.remembered == u.epoch && m.now-b.proven < inSeconds(m.policy(f.Account).Remember):
 		p = m.prove(p, modelProof{method: byBrowser(b.method), at: b.proven})
 	}
@@ -873,7 +896,7 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 		if state == cookieCurrent {
 			b.prev, b.token, b.rotated = b.token, m.id(), m.now
 		}
-		g.cookie = m.cookie(f.Client).with(modelEntry{f.UserID, b.family, b.token})
+		g.cookie = m.with(m.cookie(f.Client), modelEntry{f.UserID, b.family, b.token})
 	}
 	return g.said()
 }
@@ -933,6 +956,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 		return why, gift{}
 	}
 	if p.kind == "action" && (!m.opens(c.session, c.client, "session") || c.session.sid != p.sid || !u.live(c.session)) {
+		m.reach("a step-up without its session")
 		return saysExpired, gift{}
 	}
 	to, given := "challenge "+strconv.Itoa(p.attempt), string(proof.Method)+" "+proof.Code
@@ -998,8 +1022,10 @@ func (m *model) verifyAgain(u *modelUser, a modelAnswer, c twofa.Client, p *pass
 	case changed || !u.live(p):
 		return saysExpired, gift{}
 	case a.sid == 0:
+		m.reach("a wrong code is answered again")
 		return saysInvalid(a.left, max(0, a.until-m.now)), gift{}
 	}
+	m.reach("a right proof is answered again: " + p.kind)
 	return m.asOf(a.at, u, func() gift { return m.afterProof(u, c, p, proof, a.method) }).said()
 }
 
@@ -1008,7 +1034,13 @@ func (m *model) asOf(at int64, u *modelUser, f func() gift) gift {
 	before, now := u.clone(), m.now
 	defer func() { *u, m.now = before, now }()
 	m.now = at
-	return f()
+	g := f()
+	for _, p := range []*pass{g.session, g.challenge} {
+		if p != nil {
+			p.again = true
+		}
+	}
+	return g
 }
 
 func (m *model) answerTo(u *modelUser, to, proof string) *modelAnswer {
@@ -1077,6 +1109,7 @@ func (m *model) guard(c modelCaller) (u *modelUser, why string) {
 		return nil, why
 	}
 	if c.in() != "" && !among(c.session.members, c.in()) {
+		m.reach("a session that does not know the account")
 		return nil, saysDenied(twofa.ReasonChallenge)
 	}
 	next, _ := m.owes(u, c.in(), true, c.session)
@@ -1100,6 +1133,7 @@ func (m *model) checkPerson(c modelCaller) string {
 		return why
 	}
 	if !c.session.has(modelFirst.own) {
+		m.reach("nobody in person")
 		return saysDenied(twofa.ReasonSignInHere)
 	}
 	return saysFine
@@ -1226,8 +1260,10 @@ func (m *model) mayEnrollFirst(u *modelUser, p *pass, mail bool) string {
 	case !link || p.onlyToken():
 		return saysDenied(twofa.ReasonSignedOut)
 	case !mail:
+		m.reach("the first factor needs a link that nobody can get")
 		return saysDenied(twofa.ReasonSupport)
 	}
+	m.reach("the first factor needs a link")
 	return saysDenied(twofa.ReasonMissing)
 }
 
@@ -1247,6 +1283,7 @@ func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, 
 	r := m.rule(account, action)
 	age := inSeconds(r.MaxAge)
 	if age > 0 && m.elevated(u, p, c, account, action, age) {
+		m.reach("an earlier proof counts")
 		return -1, ""
 	}
 	if age == 0 {
@@ -1269,17 +1306,26 @@ func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, 
 // elevated reports whether a proof that the session gave earlier counts: in
 // this epoch, in this browser, with a method that the action would ask for.
 func (m *model) elevated(u *modelUser, p *pass, c twofa.Client, account, action string, age int64) bool {
-	if p.epoch != u.epoch || p.browser == "" || p.browser != m.cookie(c).secret {
-		return false
-	}
 	ask, _ := m.wouldDo(u, p, account, action, true)
-	return slices.ContainsFunc(p.proofs, func(x modelProof) bool { return x.elevate && m.now-x.at < age && among(ask, m.as(x.method)) })
+	given := func(elevate bool) bool {
+		return slices.ContainsFunc(p.proofs, func(x modelProof) bool {
+			return x.elevate == elevate && m.now-x.at < age && among(ask, m.as(x.method))
+		})
+	}
+	switch {
+	case given(false):
+		m.reach("a proof from before a change, or after a recovery code")
+	case given(true) && p.browser != m.cookie(c).secret:
+		m.reach("a proof from another browser")
+	}
+	return p.epoch == u.epoch && p.browser != "" && p.browser == m.cookie(c).secret && given(true)
 }
 
 // use uses up a proof that counts once.
 func (m *model) use(u *modelUser, p *pass, c twofa.Client, account, action, resource string) string {
 	i, why := m.granted(u, p, c, account, action, resource)
 	if why == "" && i >= 0 && m.rule(account, action).MaxAge == 0 {
+		m.reach("a proof that counts once")
 		u.grants = slices.Delete(u.grants, i, i+1)
 	}
 	return why

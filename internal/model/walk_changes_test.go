@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/stretchr/testify/require"
@@ -99,6 +100,11 @@ func (r *modelRun) setUpBy(c modelCall) {
 		return
 	}
 	c = r.setups[c.user()]
+	if s := r.rules.user(c.user()).setup; s != nil && s.method == twofa.SMS && r.chance(30) { // another code
+		r.wait(60)
+		r.enroll(c, twofa.EnrollRequest{Method: twofa.SMS, Phone: s.what, Replaces: s.replaces})
+		c = r.setups[c.user()]
+	}
 	for range oneOf(r, 0, 0, 0, 1, 2, 6) {
 		r.confirm(c, r.other(c.user(), oneOf(r, twofa.TOTP, twofa.SMS)))
 	}
@@ -357,10 +363,15 @@ func (r *modelRun) end(name string, call func(*twofa.ManagedUser, context.Contex
 	if !ok || c.session == nil {
 		return
 	}
-	user, by, host := c.user(), twofa.AsUser(r.real(c), ""), r.chance(40)
+	user := c.user()
 	if r.chance(10) {
 		user = r.device().user
 	}
+	r.endBy(c, user, r.chance(40), name, call, changed)
+}
+
+func (r *modelRun) endBy(c modelCall, user string, host bool, name string, call func(*twofa.ManagedUser, context.Context) error, changed bool) {
+	by := twofa.AsUser(r.real(c), "")
 	if host {
 		by = twofa.AsStaff("eve", "ticket")
 	}
@@ -414,23 +425,152 @@ func (r *modelRun) setPolicy() {
 		r.fleet.setPolicy()
 		return
 	}
-	account, p := oneOf(r, "acme", "beta"), oneOf(r, modelPolicies()...)
+	r.set(oneOf(r, "acme", "beta"), oneOf(r, modelPolicies()...))
+}
+
+func (r *modelRun) set(account string, p twofa.Policy) {
 	r.rules.policies[account] = p
 	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().Account(twofa.AsHost("test"), account).SetPolicy(r.t.Context(), p, "")))
 }
 
-// lag makes the directory return the stamp from before the last change.
+// lag changes a password, after which the directory returns the stamp from
+// before for a while.
 func (r *modelRun) lag() {
-	id := r.device().user
-	u, now := r.rules.user(id), r.rules.dir[id]
-	now.SecurityStamp = oneOf(r, u.stampBefore, u.stamp)
-	r.rules.dir[id] = now
-	r.trace = append(r.trace, modelLine{r.rules.now, id + " has the stamp '" + now.SecurityStamp + "' again", ""})
 	d := r.device()
+	f := twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}
+	r.begin(d, f, nil)
+	before := r.rules.dir[d.user].SecurityStamp
+	r.restamp(d.user)
+	after := r.rules.dir[d.user].SecurityStamp
+	r.answer(r.begin(d, f, nil))
+	r.setStamp(d.user, before)
 	for range 3 {
-		r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}, nil)
-		r.wait(20 + r.rng.Int64N(20))
+		r.wait(r.rng.Int64N(25))
+		f.Client = d.client
+		r.answer(r.begin(d, f, nil))
+		if h := r.some(r.challenges); h != nil {
+			r.verify(h, h.device.client, twofa.Proof{Method: twofa.TOTP, Code: r.right(h.pass, twofa.TOTP)})
+		}
+		r.resumeSomehow()
+		r.saveSomehow()
 	}
+	if r.chance(80) {
+		r.setStamp(d.user, after)
+	}
+}
+
+func (r *modelRun) setStamp(user, stamp string) {
+	u := r.rules.dir[user]
+	u.SecurityStamp = stamp
+	r.rules.dir[user] = u
+	r.trace = append(r.trace, modelLine{r.rules.now, user + " has the stamp '" + stamp + "' again", ""})
+}
+
+// joinBySSO lets a user without a factor enroll one after a login that an
+// account's own provider vouched for, or by an API token.
+func (r *modelRun) joinBySSO() {
+	d := r.device()
+	if len(r.rules.user(d.user).factors) > 0 && r.chance(50) {
+		return
+	}
+	f := twofa.FirstFactor{UserID: d.user, Account: oneOf(r, "acme", "beta"), By: twofa.BySSO, Client: d.client}
+	f.ProviderOf = f.Account
+	if r.chance(10) {
+		f.By, f.ProviderOf = twofa.ByToken, ""
+	}
+	h := r.begin(d, f, nil)
+	if h = r.answer(h); h == nil {
+		return
+	}
+	c := modelCall{challenge: h, account: h.pass.account, client: d.client}
+	if h.pass.kind == "session" {
+		c.session, c.challenge = h, nil
+		if r.chance(30) {
+			r.endBy(c, d.user, false, "credentials changed", (*twofa.ManagedUser).CredentialsChanged, true)
+		}
+		r.prove(c, twofa.ActionFactors, "")
+		if r.chance(30) {
+			r.joinInTwo(h)
+			return
+		}
+		if c.session = r.newest(h); r.chance(20) {
+			r.wait(14*aMinute + r.rng.Int64N(2*aMinute))
+		}
+	}
+	r.setUpBy(c)
+}
+
+// joinInTwo begins an enrollment after a password, and ends it with what the
+// session was before the password.
+func (r *modelRun) joinInTwo(before *modelHold) {
+	d := before.device
+	h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: before.pass.account, By: twofa.ByPassword, Client: d.client}, before)
+	if h == nil || h.pass.kind != "session" {
+		return
+	}
+	c := modelCall{session: h, account: h.pass.account, client: d.client}
+	if !r.enroll(c, twofa.EnrollRequest{Method: twofa.TOTP}) {
+		return
+	}
+	c.session = before
+	r.save(c)
+	r.confirm(c, r.pendingCode(c))
+}
+
+// rejoin signs in where the user's phone is no longer accepted, with a session
+// whose proof is old, in a browser that is remembered for a newer one.
+func (r *modelRun) rejoin() {
+	d := r.device()
+	if r.fleet != nil {
+		return
+	}
+	r.set("beta", twofa.PolicySMS())
+	r.set("acme", modelPolicies()[8]) // an authenticator is required, and browsers are remembered
+	if len(r.rules.user(d.user).factors) == 0 {
+		h := r.answer(r.begin(d, twofa.FirstFactor{UserID: d.user, Account: "beta", By: twofa.ByPassword, Client: d.client}, nil))
+		if h == nil || h.pass.kind != "enroll" {
+			return
+		}
+		phone := "+4179000001" + strconv.Itoa(r.rng.IntN(10))
+		if !r.enroll(modelCall{challenge: h, account: "beta", client: d.client}, twofa.EnrollRequest{Method: twofa.SMS, Phone: phone}) {
+			return
+		}
+		c := r.setups[d.user]
+		r.save(c)
+		r.confirm(c, r.pendingCode(c))
+	}
+	f := twofa.FirstFactor{UserID: d.user, Account: "beta", By: twofa.ByEmail, Client: d.client}
+	prove := func(session *modelHold) *modelHold {
+		f.Client = d.client
+		h := r.begin(d, f, session)
+		if h == nil || h.pass.kind != "login" {
+			return nil
+		}
+		if h = r.sendDuring(allWell, h, d.client, twofa.SMS); h == nil {
+			return nil
+		}
+		return r.verifyOnce(h, nil, d.client, twofa.Proof{Method: twofa.SMS, Code: r.right(h.pass, twofa.SMS), Remember: true})
+	}
+	old := prove(nil)
+	r.wait(oneOf[int64](r, 10*aMinute, 20*aMinute, 3*anHour))
+	if prove(nil) == nil || old == nil {
+		return
+	}
+	f.Account, f.By, f.Client = "acme", twofa.ByPassword, d.client
+	if h := r.begin(d, f, old); h != nil && h.pass.kind == "enroll" {
+		r.rules.reach("an old proof and a remembered browser lead to an enrollment")
+		r.setUpBy(modelCall{challenge: h, account: "acme", client: d.client})
+	}
+}
+
+// newest returns the newest token of a session.
+func (r *modelRun) newest(h *modelHold) *modelHold {
+	for _, s := range slices.Backward(r.sessions) {
+		if s.pass.sid == h.pass.sid {
+			return s
+		}
+	}
+	return h
 }
 
 // resetSomehow resets a user, who then enrolls again.
@@ -479,19 +619,19 @@ func (r *modelRun) erase() {
 func (r *modelRun) guess() { r.guessUntil(r.device(), 1+r.rng.IntN(12)) }
 
 // siege continues until the method is off.
-func (r *modelRun) siege() { r.guessUntil(r.device(), 60) }
+func (r *modelRun) siege() { r.guessUntil(r.stranger(r.enrolledUser()), 60) }
 
 // longSiege guesses for weeks, whenever the method is on, while the owner
 // changes the password or signs in now and then.
 func (r *modelRun) longSiege() {
-	d := r.device()
+	d := r.stranger(r.enrolledUser())
 	for range 2 + r.rng.IntN(14) {
-		r.guessUntil(d, 3+r.rng.IntN(12))
+		r.guessUntil(d, 3+r.rng.IntN(25))
 		r.wait(oneOf(r, int64(aDay), int64(aDay), 2*aDay, 5*aDay) - int64(r.rng.IntN(2)))
 		switch {
-		case r.chance(20):
+		case r.chance(30):
 			r.restamp(d.user)
-		case r.chance(10):
+		case r.chance(5):
 			r.signIn()
 		}
 	}
@@ -501,6 +641,15 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
 	h := r.begin(d, f, nil)
 	method := oneOf(r, twofa.TOTP, twofa.TOTP, twofa.SMS, twofa.RecoveryCode)
+	if h != nil {
+		if _, offered, _ := r.rules.resume(d.client, h.pass); len(offered) > 0 && r.chance(90) {
+			method = offered[0]
+		}
+	}
+	again := r.verify
+	if d.name == "stranger" { // nobody else interferes
+		again = func(h *modelHold, c twofa.Client, p twofa.Proof) *modelHold { return r.verifyOnce(h, nil, c, p) }
+	}
 	for range n {
 		if h == nil || h.pass.kind != "login" {
 			return
@@ -508,7 +657,10 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		if sent := r.guessText(h, method); sent != nil {
 			h = sent
 		}
-		r.verify(h, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
+		again(h, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
+		if r.chance(10) {
+			r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: r.other(d.user, method)})
+		}
 		if r.chance(80) {
 			r.wait(10 + r.rng.Int64N(3)) // the next one is not a repetition
 		}

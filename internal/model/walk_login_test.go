@@ -211,15 +211,19 @@ func (r *modelRun) sendSomehow() {
 }
 
 func (r *modelRun) send(h *modelHold, c twofa.Client, method twofa.Method) *modelHold {
-	r.rules.down = r.outage()
+	return r.sendDuring(r.outage(), h, c, method)
+}
+
+func (r *modelRun) sendDuring(what outage, h *modelHold, c twofa.Client, method twofa.Method) *modelHold {
+	r.rules.down = what
 	want, g := r.rules.send(c, h.pass, method)
 	l, err := r.server().Send(r.t.Context(), c, r.challenge(h), method)
 	r.agree(h.who()+"send "+string(method), want, toldLogin(l, err))
-	undeliverable := r.rules.down == noRecipient
 	r.rules.down = allWell
 	r.learnSent(h.pass.user, g)
-	if undeliverable && r.chance(50) { // at once again
-		r.send(h, c, method)
+	if what == noRecipient && r.chance(60) { // again
+		r.wait(oneOf[int64](r, 0, 1, 60))
+		r.sendDuring(what, h, c, method)
 	}
 	return r.keep(h.device, l, g)
 }
@@ -261,28 +265,47 @@ func (r *modelRun) cancel(h *modelHold, c twofa.Client) {
 }
 
 // cancelAll cancels logins for which a code was tried until there were too many
-// in an hour, or nearly.
+// in an hour, with right codes in between so that nothing is locked.
 func (r *modelRun) cancelAll() {
-	d := r.device()
-	for i := range 24 {
+	d := r.stranger(r.enrolledUser())
+	for range 20 + r.rng.IntN(25) {
 		h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}, nil)
 		if h == nil || h.pass.kind != "login" {
 			return
 		}
-		_, offered, _ := r.rules.resume(d.client, h.pass)
+		u, offered, _ := r.rules.resume(d.client, h.pass)
 		if len(offered) == 0 {
 			return
 		}
+		for _, method := range offered {
+			fails := r.rules.counter(u, string(method)).fails
+			if code := r.right(h.pass, method); code != "" && (fails == 4 || r.chance(15)) {
+				r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: code})
+				break
+			}
+		}
 		method := offered[len(offered)-1]
-		if code := r.right(h.pass, method); code != "" && r.chance(30) {
-			r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: code})
-			continue
+		if r.rules.waits(u, d.client, d.user, method) != "" && r.chance(50) {
+			r.wait(aMinute)
 		}
 		r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
-		if r.cancel(h, d.client); i%5 == 0 {
-			r.wait(r.rng.Int64N(150))
+		r.cancel(h, d.client)
+	}
+}
+
+// stranger returns a browser in which a user is not known.
+func (r *modelRun) stranger(user string) *modelDevice {
+	return &modelDevice{user, "stranger", &modelJar{client: twofa.Client{Browser: twofa.NewSecret("stranger " + strconv.Itoa(r.steps))}}}
+}
+
+// enrolledUser returns a user, with a factor if there is one.
+func (r *modelRun) enrolledUser() string {
+	for _, i := range r.rng.Perm(len(modelUsers)) {
+		if id := modelUsers[i]; len(r.rules.user(id).factors) > 0 && !r.rules.dir[id].Disabled {
+			return id
 		}
 	}
+	return "ada"
 }
 
 // wrongFor returns a code that is well formed and wrong.
@@ -427,6 +450,16 @@ func (r *modelRun) moveHouse() {
 	u.Emails = []string{d.user + strconv.Itoa(r.steps) + "@example.com"}
 	r.rules.dir[d.user] = u
 	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: r.right(h.pass, twofa.EmailLink)})
+}
+
+// queue signs in as several users in one browser.
+func (r *modelRun) queue() {
+	jar := r.device().modelJar
+	for _, i := range r.rng.Perm(len(r.devices)) {
+		if d := r.devices[i]; d.modelJar == jar {
+			r.answer(r.begin(d, twofa.FirstFactor{UserID: d.user, Account: r.account(), By: twofa.ByPassword, Client: d.client}, r.sessionIn(d)))
+		}
+	}
 }
 
 // crowd signs in from a dozen browsers.
