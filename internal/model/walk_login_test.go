@@ -95,9 +95,6 @@ func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHol
 		if r.chance(5) {
 			p.Remember = !p.Remember
 		}
-		if r.fleet != nil { // this release cannot know that the answer was to a passkey
-			r.rules.at = r.fleet.full()
-		}
 		if more := r.verifyOnce(h, session, again, p); more != nil {
 			got = more
 		}
@@ -136,6 +133,10 @@ func (r *modelRun) sessionFor(h *modelHold) *modelHold {
 
 func (r *modelRun) verifyOnce(h, session *modelHold, c twofa.Client, p twofa.Proof) *modelHold {
 	call := modelCall{session: session, client: c}
+	answers := r.rules.user(h.pass.user).answers
+	if r.fleet != nil && slices.ContainsFunc(answers, func(a modelAnswer) bool { return a.method == passkey }) {
+		r.rules.at = r.fleet.full() // this release cannot know that the answer was to a passkey
+	}
 	want, g := r.rules.verify(call.rules(), h.pass, p)
 	l, err := r.server().Verify(r.t.Context(), r.real(call), r.challenge(h), p)
 	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code+" for "+h.pass.kind+" "+h.pass.action+" of "+strconv.Itoa(h.pass.attempt), want, toldLogin(l, err))
