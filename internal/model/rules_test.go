@@ -869,26 +869,13 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 		m.newEpoch(u, 0)
 		m.ease(u)
 	}
-	p := &pass{sid: m.id(), started: m.now}
-	if session != nil && u.live(session) && m.from(session, f.Client) {
-		*p = *session
-		m.carry(u, p)
-		p.ends = session.expires
-	}
-	p.kind, p.attempt, p.user, p.account, p.epoch = "login", m.id(), f.UserID, f.Account, u.epoch
-	p.members = m.membersWith(f.UserID, f.Account)
-	m.bind(p, f.Client)
-	p.signIn(modelFirst{f.By, f.ProviderOf, m.now})
+	p := m.newLogin(u, f, session)
 	b, state := m.browser(u, f.Client, f.UserID)
-	in := f.By == twofa.ByPassword || f.By == twofa.BySSO
 	switch {
 	case state == cookieCopied && !b.copied:
 		m.reach("a cookie copied for the first time")
 		b.copied, b.remembered = true, 0 // counts even if the login is refused
-	case state == cookieCopied || b == nil || u.exhausted(b, m.as(b.method)):
-	case b.remembered != 0 && b.remembered != u.epoch:
-		m.reach("remembering ended with the epoch")
-	case in && b.remembered == u.epoch && m.now-b.proven < inSeconds(m.policy(f.Account).Remember):
+	case b != nil && state != cookieCopied && m.spares(u, b, f):
 		p = m.prove(p, modelProof{method: byBrowser(b.method), at: b.proven})
 	}
 	g := m.advance(u, p)
@@ -899,6 +886,32 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 		g.cookie = m.with(m.cookie(f.Client), modelEntry{f.UserID, b.family, b.token})
 	}
 	return g.said()
+}
+
+// newLogin returns a login, which continues a live session of the user in the
+// same browser.
+func (m *model) newLogin(u *modelUser, f twofa.FirstFactor, session *pass) *pass {
+	p := &pass{sid: m.id(), started: m.now}
+	if session != nil && u.live(session) && m.from(session, f.Client) {
+		*p = *session
+		m.carry(u, p)
+		p.ends = session.expires
+	}
+	p.kind, p.attempt, p.user, p.account, p.epoch = "login", m.id(), f.UserID, f.Account, u.epoch
+	p.members = m.membersWith(f.UserID, f.Account)
+	m.bind(p, f.Client)
+	p.signIn(modelFirst{f.By, f.ProviderOf, m.now})
+	return p
+}
+
+// spares reports whether a browser is remembered after a password or single
+// sign-on.
+func (m *model) spares(u *modelUser, b *modelBrowser, f twofa.FirstFactor) bool {
+	if b.remembered != 0 && b.remembered != u.epoch {
+		m.reach("remembering ended with the epoch")
+	}
+	return b.remembered == u.epoch && !u.exhausted(b, m.as(b.method)) && (f.By == twofa.ByPassword || f.By == twofa.BySSO) &&
+		m.now-b.proven < inSeconds(m.policy(f.Account).Remember)
 }
 
 // membersWith returns the accounts that a session knows its user to be in.
