@@ -733,9 +733,15 @@ func (r *modelRun) sameSetup(e twofa.Enrollment, s *modelSetup) {
 	}
 	require.Equal(r.t, s.codes, revealed(e.Codes))
 	require.Equal(r.t, []bool{s.confirmed, s.saved}, []bool{e.Confirmed, e.Saved})
-	if s.method == twofa.TOTP {
-		require.Equal(r.t, s.what, e.URI.Reveal())
+	if s.method != twofa.TOTP {
+		return
 	}
+	want, has := s.what, e.URI.Reveal()
+	if r.fleet != nil { // the label depends on the apps that a release knows
+		_, want, _ = strings.Cut(want, "?")
+		_, has, _ = strings.Cut(has, "?")
+	}
+	require.Equal(r.t, want, has)
 }
 
 func revealed(secrets []twofa.Secret) (l []string) {
