@@ -13,7 +13,7 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-var fleetSteps = flag.Int("fleet.steps", 100_000, "calls that TestFleet makes in all")
+var fleetSteps = flag.Int("fleet.steps", 30_000, "calls that TestFleet makes in all; make more before a release")
 
 // TestFleet makes the calls of TestModel to processes that differ: one runs the
 // next release, and others of this release lack a part of the configuration.

@@ -215,18 +215,18 @@ func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proo
 	switch proof.Method {
 	case twofa.EmailLink: // has 256 bits and is not counted
 		x := m.liveSent(u, p, twofa.EmailLink)
-		if x == nil || x.secret != proof.Code || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
+		if x == nil || x.secret != proof.Code.Reveal() || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
 			m.still = true
 			return saysInvalid(0, 0), nil
 		}
 		u.unsend(func(o *modelSent) bool { return o == x })
 		return "", nil
 	case twofa.TOTP:
-		return m.attempt(u, c, p.user, proof.Method, isDigits(proof.Code, m.cfg.TOTP.Digits), func() bool { return m.tryTOTP(u, proof.Code) })
+		return m.attempt(u, c, p.user, proof.Method, isDigits(proof.Code.Reveal(), m.cfg.TOTP.Digits), func() bool { return m.tryTOTP(u, proof.Code.Reveal()) })
 	case twofa.SMS:
-		return m.attempt(u, c, p.user, proof.Method, isDigits(proof.Code, 6), func() bool { return m.tryText(u, p, proof.Code) })
+		return m.attempt(u, c, p.user, proof.Method, isDigits(proof.Code.Reveal(), 6), func() bool { return m.tryText(u, p, proof.Code.Reveal()) })
 	}
-	return m.attempt(u, c, p.user, proof.Method, isRecovery(proof.Code), func() bool { return u.redeem(proof.Code) })
+	return m.attempt(u, c, p.user, proof.Method, isRecovery(proof.Code.Reveal()), func() bool { return u.redeem(proof.Code.Reveal()) })
 }
 
 func (m *model) tryTOTP(u *modelUser, code string) bool {

@@ -889,13 +889,14 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 }
 
 // newLogin returns a login, which continues a live session of the user in the
-// same browser.
+// same browser that outlives the login. It has a new ID.
 func (m *model) newLogin(u *modelUser, f twofa.FirstFactor, session *pass) *pass {
 	p := &pass{sid: m.id(), started: m.now}
-	if session != nil && u.live(session) && m.from(session, f.Client) {
+	if session != nil && u.live(session) && m.from(session, f.Client) && session.expires > m.now+inSeconds(10*time.Minute) {
+		sid := p.sid
 		*p = *session
 		m.carry(u, p)
-		p.ends = session.expires
+		p.sid, p.ends = sid, session.expires
 	}
 	p.kind, p.attempt, p.user, p.account, p.epoch = "login", m.id(), f.UserID, f.Account, u.epoch
 	p.members = m.membersWith(f.UserID, f.Account)
@@ -972,7 +973,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 		m.reach("a step-up without its session")
 		return saysExpired, gift{}
 	}
-	to, given := "challenge "+strconv.Itoa(p.attempt), string(proof.Method)+" "+proof.Code
+	to, given := "challenge "+strconv.Itoa(p.attempt), string(proof.Method)+" "+proof.Code.Reveal()
 	if a := m.answerTo(u, to, given); a != nil {
 		return m.verifyAgain(u, *a, c.client, p, proof)
 	}

@@ -415,7 +415,7 @@ func (r *modelRun) edit() {
 	for _, h := range r.challenges {
 		if h.pass.user == id && r.rules.alive(h.pass) && r.chance(50) { // as if nothing had happened
 			method := oneOf(r, twofa.EmailLink, twofa.TOTP)
-			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method)})
+			r.verify(h, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(h.pass, method))})
 		}
 	}
 }
@@ -449,7 +449,7 @@ func (r *modelRun) lag() {
 		f.Client = d.client
 		r.answer(r.begin(d, f, nil))
 		if h := r.some(r.challenges); h != nil {
-			r.verify(h, h.device.client, twofa.Proof{Method: twofa.TOTP, Code: r.right(h.pass, twofa.TOTP)})
+			r.verify(h, h.device.client, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(r.right(h.pass, twofa.TOTP))})
 		}
 		r.resumeSomehow()
 		r.saveSomehow()
@@ -549,7 +549,7 @@ func (r *modelRun) rejoin() {
 		if h = r.sendDuring(allWell, h, d.client, twofa.SMS); h == nil {
 			return nil
 		}
-		return r.verifyOnce(h, nil, d.client, twofa.Proof{Method: twofa.SMS, Code: r.right(h.pass, twofa.SMS), Remember: true})
+		return r.verifyOnce(h, nil, d.client, twofa.Proof{Method: twofa.SMS, Code: twofa.NewSecret(r.right(h.pass, twofa.SMS)), Remember: true})
 	}
 	old := prove(nil)
 	r.wait(oneOf[int64](r, 10*aMinute, 20*aMinute, 3*anHour))
@@ -657,9 +657,9 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		if sent := r.guessText(h, method); sent != nil {
 			h = sent
 		}
-		again(h, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
+		again(h, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.wrongFor(method))})
 		if r.chance(10) {
-			r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: r.other(d.user, method)})
+			r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.other(d.user, method))})
 		}
 		if r.chance(80) {
 			r.wait(10 + r.rng.Int64N(3)) // the next one is not a repetition
@@ -673,7 +673,7 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 		if wait := counter.until - r.rules.now; wait > 0 {
 			r.wait(wait - int64(r.rng.IntN(2)))
 			if seen := r.seen[d.user][method]; len(seen) > 0 && r.chance(70) {
-				r.verify(h, d.client, twofa.Proof{Method: method, Code: seen[len(seen)-1]}) // invalid since the lock
+				r.verify(h, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(seen[len(seen)-1])}) // invalid since the lock
 			}
 			h = r.begin(d, f, nil)
 		}

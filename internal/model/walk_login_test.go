@@ -73,7 +73,7 @@ func (r *modelRun) verifySomehow() {
 	if code == "" || r.chance(40) {
 		code = r.other(h.pass.user, method)
 	}
-	r.verify(h, r.client(h.device), twofa.Proof{Method: method, Code: code, Remember: r.chance(40)})
+	r.verify(h, r.client(h.device), twofa.Proof{Method: method, Code: twofa.NewSecret(code), Remember: r.chance(40)})
 }
 
 // verify proves something, and sometimes sends the form again within or after
@@ -139,7 +139,7 @@ func (r *modelRun) verifyOnce(h, session *modelHold, c twofa.Client, p twofa.Pro
 	}
 	want, g := r.rules.verify(call.rules(), h.pass, p)
 	l, err := r.server().Verify(r.t.Context(), r.real(call), r.challenge(h), p)
-	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code+" for "+h.pass.kind+" "+h.pass.action+" of "+strconv.Itoa(h.pass.attempt), want, toldLogin(l, err))
+	r.agree(h.who()+"verify "+string(p.Method)+" "+p.Code.Reveal()+" for "+h.pass.kind+" "+h.pass.action+" of "+strconv.Itoa(h.pass.attempt), want, toldLogin(l, err))
 	return r.keep(h.device, l, g)
 }
 
@@ -281,7 +281,7 @@ func (r *modelRun) cancelAll() {
 		for _, method := range offered {
 			fails := r.rules.counter(u, string(method)).fails
 			if code := r.right(h.pass, method); code != "" && (fails == 4 || r.chance(15)) {
-				r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: code})
+				r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(code)})
 				break
 			}
 		}
@@ -289,7 +289,7 @@ func (r *modelRun) cancelAll() {
 		if r.rules.waits(u, d.client, d.user, method) != "" && r.chance(50) {
 			r.wait(aMinute)
 		}
-		r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: r.wrongFor(method)})
+		r.verifyOnce(h, nil, d.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.wrongFor(method))})
 		r.cancel(h, d.client)
 	}
 }
@@ -406,7 +406,7 @@ func (r *modelRun) answer(h *modelHold) *modelHold {
 	if r.chance(70) {
 		r.wait(int64(r.rules.cfg.TOTP.Period / time.Second)) // the previous code may be used up
 	}
-	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: r.right(h.pass, method), Remember: r.chance(40)})
+	return r.verify(h, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(h.pass, method)), Remember: r.chance(40)})
 }
 
 // outlive uses a remembered browser until it is challenged again, and its token
@@ -450,7 +450,7 @@ func (r *modelRun) moveHouse() {
 	u := r.rules.dir[d.user]
 	u.Emails = []string{d.user + strconv.Itoa(r.steps) + "@example.com"}
 	r.rules.dir[d.user] = u
-	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: r.right(h.pass, twofa.EmailLink)})
+	r.verify(h, d.client, twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(r.right(h.pass, twofa.EmailLink))})
 }
 
 // queue signs in as several users in one browser.
