@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"context"
 	"slices"
 
 	"github.com/twofa-go/twofa/internal/seal"
@@ -23,7 +24,8 @@ const (
 type FirstFactor struct {
 	UserID string // ID of the user
 	// Account is the ID of the account that the user signs in to. If empty,
-	// [Config.Policy] applies.
+	// [Config.Policy] applies and no account's own policy does. If the user is a
+	// member of accounts, that is probably a mistake and is logged once.
 	Account string
 	// By is the way in which the first factor was verified. It is required.
 	By FirstFactorMethod
@@ -58,6 +60,13 @@ func (f *FirstFactor) validate() error {
 		return notAllowed("FirstFactor.ProviderOf: must be empty or, with BySSO, an account ID")
 	}
 	return nil
+}
+
+// warnOfNoAccount logs once that the policies of accounts are not enforced.
+func (m *Manager) warnOfNoAccount(ctx context.Context) {
+	m.noAccountWarned.Do(func() {
+		m.cfg.Logger.WarnContext(ctx, "twofa: FirstFactor.Account is empty, although the user is a member of accounts; their policies are not enforced")
+	})
 }
 
 // known reports whether this release knows the method. An unknown one may be

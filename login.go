@@ -40,6 +40,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 		if f.SecurityStamp != "" && f.SecurityStamp != u.SecurityStamp {
 			return notAllowed("FirstFactor.SecurityStamp: is no longer that of user %q", f.UserID)
 		}
+		if f.Account == "" && len(u.Members) > 0 {
+			m.warnOfNoAccount(ctx)
+		}
 		changed, err := s.initOrCheckStamp(u)
 		if err != nil {
 			return err

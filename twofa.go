@@ -88,6 +88,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -97,6 +98,7 @@ import (
 type Manager struct {
 	cfg              Config
 	differenceLogged atomic.Int64 // Unix time of the last log line of Ready
+	noAccountWarned  sync.Once
 }
 
 // Config configures a [Manager]. A field is required unless its documentation

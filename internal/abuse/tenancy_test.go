@@ -2,6 +2,8 @@ package abuse
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,4 +211,19 @@ func (s *beforeSwap) Swap(ctx context.Context, prev string, next twofa.Record, e
 		do()
 	}
 	return s.Store.Swap(ctx, prev, next, events...)
+}
+
+// A host that forgets to name the account is told once, because the policies of
+// its accounts are then not enforced.
+func TestTenancy_ForgottenAccountIsLogged(t *testing.T) {
+	var logs strings.Builder
+	w := newWorld(t, func(c *twofa.Config) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
+	ada := w.person("ada")
+	ada.account = "acme"
+	ada.begin()
+	require.Empty(t, logs.String())
+	ada.account = ""
+	ada.begin()
+	ada.begin()
+	require.Equal(t, 1, strings.Count(logs.String(), "FirstFactor.Account is empty"))
 }
