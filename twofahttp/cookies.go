@@ -19,10 +19,6 @@ const (
 	bouncedCookie    = "__Host-twofa-bounced"   // why the browser was sent to the login page a moment ago although it has a session
 )
 
-// maxCookie keeps name, value and attributes below the 4096 bytes that browsers
-// accept.
-const maxCookie = 3900
-
 // setCookie is the only place that sets a cookie. SameSite is Lax, because the
 // cookies must be sent when a link in webmail is clicked.
 func (x *exchange) setCookie(name, value string, age time.Duration) {

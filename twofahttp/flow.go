@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"encoding/base64"
 	"net/url"
 	"strconv"
 	"time"
@@ -42,6 +43,10 @@ func (x *exchange) flow(name string) flow {
 	if err != nil {
 		return flow{}
 	}
+	if c, err := x.r.Cookie(name + longNext); err == nil && q.Get("n") == "" {
+		next, _ := base64.RawURLEncoding.DecodeString(c.Value)
+		q.Set("n", string(next))
+	}
 	retryAt, _ := strconv.ParseInt(q.Get("w"), 10, 64)
 	return flow{kind: q.Get("k"), retryAt: time.Unix(retryAt, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
 		next: SafeRedirect(q.Get("n"), x.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s")), failed: q.Get("f")}
@@ -57,19 +62,29 @@ func (x *exchange) setFlow(name string, f flow) {
 	if f.retryAt.Unix() > 0 {
 		q.Set("w", strconv.FormatInt(f.retryAt.Unix(), 10))
 	}
-	if len(q.Encode()) > maxCookie {
-		q.Del("n") // the user ends on Config.HomeURL instead
-	}
 	age := challengeAge
 	if name == enrollmentCookie {
 		age = enrollmentAge
 	}
+	if len(q.Encode()) > maxFlow {
+		q.Del("n")
+		x.setCookie(name+longNext, base64.RawURLEncoding.EncodeToString([]byte(f.next)), age)
+	}
 	x.setCookie(name, q.Encode(), age)
 }
 
+// longNext is the end of the name of the cookie for a next page whose address is
+// long.
+const longNext = "-next"
+
+// maxFlow leaves room for the longest challenge.
+const maxFlow = 2000
+
 // clearFlow deletes the cookie of a flow, if there is one.
 func (x *exchange) clearFlow(name string) {
-	if _, err := x.r.Cookie(name); err == nil {
-		x.setCookie(name, "", -time.Second)
+	for _, name := range []string{name, name + longNext} {
+		if _, err := x.r.Cookie(name); err == nil {
+			x.setCookie(name, "", -time.Second)
+		}
 	}
 }

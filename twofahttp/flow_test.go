@@ -282,3 +282,19 @@ func TestVerify_DoesNotTellWhichFactorsExist(t *testing.T) {
 	require.Equal(t, answers[true].StatusCode, answers[false].StatusCode)
 	require.Equal(t, answers[true].Body, answers[false].Body)
 }
+
+// The way back survives however long the address is that browsers really send,
+// as those of SAML requests.
+func TestFlow_LongWayBack(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	phone, _ := h.browser().enroll("ada")
+	for _, n := range []int{0, 400, 600, 690} {
+		next := "/contacts?SAMLRequest=" + strings.Repeat("a%2B", n)
+		b := h.browser()
+		b.login("ada", "next", next)
+		b.get("/2fa/challenge")
+		a := b.post("/2fa/verify", "method", "totp", "code", phone.next())
+		require.Equal(t, next, a.Header.Get("Location"))
+		require.Empty(t, b.cookie("__Host-twofa-challenge-next"))
+	}
+}

@@ -5,12 +5,15 @@ import (
 	"strings"
 )
 
-const maxNext = 1024
+// maxNext is what fits into a cookie of its own. Addresses of SAML requests have
+// up to 2 KB.
+const maxNext = 2800
 
 // SafeRedirect returns next if it is a local path, and fallback otherwise. It
 // refuses addresses of other sites in every spelling that browsers understand:
-// "//evil", "/\evil", "https:evil", escaped or with control characters. Without
-// it, a login link could send users to an attacker's site (open redirect).
+// "//evil", "/\evil", "https:evil", escaped or with control characters, and
+// addresses longer than 2,800 bytes. Without it, a login link could send users to
+// an attacker's site (open redirect).
 func SafeRedirect(next, fallback string) string {
 	if isLocalPath(next) {
 		return next

@@ -13,7 +13,7 @@ import (
 var unsafeRedirects = []string{"", "//evil.com", "/\\evil.com", "\\\\evil.com", "https:evil.com", "https://evil.com", "http://evil.com", "/%09/evil.com",
 	"javascript:alert(1)", "/ok\r\nSet-Cookie:x", "/\t/evil.com", " /ok", "/ ok", "evil.com", "///evil.com", "/%2fevil.com", "/%2Fevil.com",
 	"/%5cevil.com", "/%255cevil.com", "/..//evil.com", "/a/..%2f..//evil.com", "/./evil", "/a//b", "/%00", "/%0d%0aSet-Cookie:x", "/é",
-	"/\u2028", "/%zz", "/" + strings.Repeat("a", 2000), "data:text/html,x", "/%252f%252fevil.com"}
+	"/\u2028", "/%zz", "/" + strings.Repeat("a", 2800), "data:text/html,x", "/%252f%252fevil.com"}
 
 func TestSafeRedirect(t *testing.T) {
 	for _, next := range unsafeRedirects {
