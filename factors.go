@@ -23,6 +23,10 @@ type Factors struct {
 	// CodesGenerated is the time at which the current set became valid. It is
 	// the zero Time if there is no set.
 	CodesGenerated time.Time
+	// CodesMissing reports whether the user has a factor but no unused recovery
+	// code, although [RecoveryConfig] generates them. Ask the user to generate
+	// some; see [Manager.RegenerateCodes].
+	CodesMissing bool
 	// CodesViewable reports whether [Manager.RecoveryCodes] can show the unused
 	// recovery codes.
 	CodesViewable bool
@@ -57,6 +61,10 @@ type Factor struct {
 	// LastUsed is the time of the last proof with the factor, or of its
 	// enrollment.
 	LastUsed time.Time
+	// Legacy reports whether the key of an authenticator app is shorter than 16
+	// bytes (RFC 4226, section 4, R6), because it was imported. Ask the user to
+	// replace the app.
+	Legacy bool
 	// Removable reports whether the policies of all the user's accounts let the
 	// user remove the factor. [Manager.Remove] also needs a fresh proof.
 	Removable bool
@@ -72,7 +80,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	if err != nil {
 		return Factors{}, err
 	}
-	v := Factors{CodesLeft: s.codesLeft(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, PendingEnrollment: s.checkPending(t) == nil}
+	v := Factors{CodesLeft: s.codesLeft(), CodesMissing: s.lacksCodes(), Required: s.policy.Required, TurnOff: s.policy.TurnOff, PendingEnrollment: s.checkPending(t) == nil}
 	if s.Codes != nil {
 		v.CodesTotal, v.CodesGenerated = s.Codes.Total, s.Codes.Made.time()
 		v.CodesViewable = m.cfg.Recovery.Viewable && s.Codes.viewable()
@@ -91,7 +99,8 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	}
 	for i := range s.Factors {
 		f := &s.Factors[i]
-		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: f.Added.time(), LastUsed: f.Used.time(), Removable: s.mayRemove(i, policies)}
+		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: f.Added.time(), LastUsed: f.Used.time(),
+			Legacy: f.isLegacy(), Removable: s.mayRemove(i, policies)}
 		if f.Method == SMS {
 			shown.Phone = text.MaskPhone(f.Phone)
 		}
@@ -154,10 +163,11 @@ func (m *Manager) Remove(ctx context.Context, c Caller, id string) error {
 		}
 		f := s.Factors[i]
 		s.Factors = slices.Delete(s.Factors, i, i+1)
+		s.TakenAway = s.now
 		s.newEpoch(t.sessionID)
 		s.emit(Event{Type: event.Removed, Method: f.Method, Session: t.sessionID, Detail: f.Name, Notice: true})
 		if len(s.Factors) == 0 {
-			s.turnOff()
+			s.turnOff(s.now)
 			s.emit(Event{Type: event.TurnedOff, Session: t.sessionID, Notice: true})
 		}
 		return nil

@@ -172,7 +172,7 @@ func (u *ManagedUser) Reset(ctx context.Context, r ResetRequest) error {
 		}
 		s.setStamp(now)
 		s.newEpoch("")
-		s.turnOff()
+		s.turnOff(s.now)
 		s.Reset = &resetState{At: s.now, InPerson: r.InPerson}
 		s.emit(Event{Type: event.Reset, Actor: u.by.event(), Reason: u.by.reason, Notice: true})
 		return nil

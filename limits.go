@@ -119,7 +119,12 @@ const (
 
 const maxToken = 4096 // characters
 
-const minKey = 16 // bytes (RFC 4226, section 4, R6)
+const (
+	minKey         = 16 // bytes (RFC 4226, section 4, R6)
+	minImportedKey = 10 // of another product; its factor is marked as legacy
+	maxImportedKey = 128
+	defaultPeriod  = 30 * time.Second
+)
 
 // Limits of wrong codes (docs/limits.md). NIST SP 800-63B-4, section 3.2.2,
 // allows 100 consecutive failures and asks for growing waits.

@@ -27,6 +27,7 @@ var noticeTexts = map[string]string{
 	event.Locked:         "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
 	event.Disabled:       "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
 	event.Enrolled:       "A new way to prove that it is you was set up.",
+	event.Imported:       "A way to prove that it is you was taken over from an earlier system.",
 	event.Replaced:       "A way to prove that it is you was replaced by a new one.",
 	event.Removed:        "A way to prove that it is you was removed.",
 	event.TurnedOff:      "Two-factor authentication is off.",

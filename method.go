@@ -48,6 +48,10 @@ type Result struct {
 	// Action is the step-up action that was proven. It is empty for a login or
 	// an enrollment.
 	Action string
+	// CodesMissing reports, after a completed login, that the user has a factor
+	// but no unused recovery code, for example after [ManagedUser.Import]. Ask
+	// the user to generate some; see [Manager.RegenerateCodes].
+	CodesMissing bool
 	// Browser, if not empty, replaces the text in the browser's long-lived
 	// cookie. See [Client.Browser].
 	Browser Secret

@@ -104,6 +104,8 @@ type userRecord struct {
 	Eased           []unixTime // when a changed first factor allowed more wrong codes
 	Messages        []message
 	SendTimes       map[string]sendTimes // by bucket
+	Imported        unixTime             // when factors of another product were imported
+	TakenAway       unixTime             // when a factor was last removed or reset; no import may follow
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -128,6 +130,8 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.List(c, 80, &r.Answers)
 	seal.Int(c, 84, &r.CodesReplaced)
 	seal.Optional(c, 87, &r.Reset)
+	seal.Int(c, 122, &r.Imported)
+	seal.Int(c, 126, &r.TakenAway)
 }
 
 func (r *userRecord) problem() string {
@@ -137,8 +141,10 @@ func (r *userRecord) problem() string {
 	return ""
 }
 
-// turnOff removes every way to prove anything. It keeps counters and limits.
-func (r *userRecord) turnOff() {
+// turnOff removes every way to prove anything, and records it so that no import
+// brings one back. It keeps counters and limits.
+func (r *userRecord) turnOff(now unixTime) {
+	r.TakenAway = now
 	r.Factors, r.Codes, r.Browsers = nil, nil, nil
 	r.dropAtReset()
 }
@@ -261,16 +267,6 @@ func (s *codeSet) Fields(c *seal.Codec) {
 	seal.Int(c, 16, &s.Made)
 	seal.Texts(c, 20, &s.Codes)
 }
-
-const recoveryHashLen = 16
-
-func (s *codeSet) left() int { return len(s.Hashes) / recoveryHashLen }
-
-func (s *codeSet) hash(i int) string { return s.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
-
-// viewable reports whether the codes that are left are stored next to their
-// hashes, in the same order.
-func (s *codeSet) viewable() bool { return len(s.Codes) > 0 && len(s.Codes) == s.left() }
 
 // counter counts failures of one method in one bucket. Level and Streak are
 // counted in the bucket of unknown browsers only.

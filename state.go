@@ -142,6 +142,22 @@ func (s *userTx) codesLeft() int {
 	return s.Codes.left()
 }
 
+const recoveryHashLen = 16
+
+func (s *codeSet) left() int { return len(s.Hashes) / recoveryHashLen }
+
+func (s *codeSet) hash(i int) string { return s.Hashes[i*recoveryHashLen:][:recoveryHashLen] }
+
+// viewable reports whether the codes that are left are stored next to their
+// hashes, in the same order.
+func (s *codeSet) viewable() bool { return len(s.Codes) > 0 && len(s.Codes) == s.left() }
+
+// lacksCodes reports whether the user has a factor, but no recovery code to use
+// instead.
+func (s *userTx) lacksCodes() bool {
+	return s.m.cfg.Recovery.Codes > 0 && len(s.Factors) > 0 && s.codesLeft() == 0
+}
+
 // phone returns the user's phone, or nil if there is none.
 func (s *userTx) phone() *factor {
 	for i := range s.Factors {
@@ -282,5 +298,5 @@ func nextID(id string) string {
 func (s *userTx) completeLogin(t ticket) Result {
 	s.LastLogin = s.now
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
-	return Result{Next: NextDone, Session: s.issueSession(t)}
+	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes()}
 }

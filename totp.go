@@ -46,7 +46,7 @@ type TOTPConfig struct {
 func (c *TOTPConfig) setDefaults() {
 	c.Algorithm = cmp.Or(c.Algorithm, "SHA1")
 	c.Digits = cmp.Or(c.Digits, 6)
-	c.Period = cmp.Or(c.Period, 30*time.Second)
+	c.Period = cmp.Or(c.Period, defaultPeriod)
 	c.SecretSize = cmp.Or(c.SecretSize, 20)
 }
 
@@ -55,10 +55,14 @@ func (c *TOTPConfig) validate() error {
 	_, known := algorithms[c.Algorithm]
 	p.require(known, "TOTP.Algorithm: must be SHA1, SHA256 or SHA512, is %q", c.Algorithm)
 	p.require(c.Digits >= 6 && c.Digits <= 8, "TOTP.Digits: must be 6 to 8, is %d", c.Digits)
-	p.require(c.Period >= 15*time.Second && c.Period <= 2*time.Minute && c.Period%time.Second == 0,
+	p.require(isPeriod(c.Period),
 		"TOTP.Period: must be 15s to 2m in whole seconds, is %v", c.Period)
 	p.require(c.SecretSize >= minKey && c.SecretSize <= 64, "TOTP.SecretSize: must be %d to 64, is %d", minKey, c.SecretSize)
 	return p.err()
+}
+
+func isPeriod(d time.Duration) bool {
+	return d >= 15*time.Second && d <= 2*time.Minute && d%time.Second == 0
 }
 
 func (c TOTPConfig) newParams() totpParams {
@@ -95,6 +99,18 @@ func (a *totpParams) known() bool {
 func (a totpParams) typedKey() string { return strings.TrimSpace(strings.TrimRight(a.Key, "=")) }
 
 func (a totpParams) step(now unixTime) int64 { return int64(now) / a.Period }
+
+// newestStep returns the newest step whose code is accepted at now.
+func (a totpParams) newestStep(now unixTime, strict bool) int64 {
+	if strict {
+		return a.step(now)
+	}
+	return a.step(now) + 1
+}
+
+// isLegacy reports whether the key of an authenticator app is shorter than those
+// of new ones, which only an import brings.
+func (f *factor) isLegacy() bool { return f.Method == TOTP && len(f.App.typedKey())*5/8 < minKey }
 
 // code returns the code of a time step (RFC 4226, section 5.3). It returns an
 // empty string, which no typed code equals, for what package hotp accepts and

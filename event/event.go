@@ -21,6 +21,7 @@ const (
 	Sent              = "sent"               // a link or code was counted against the limits and is sent next
 	EnrollmentStarted = "enrollment_started" // an enrollment was started, and its secrets were shown
 	Enrolled          = "enrolled"           // an authenticator or phone was added
+	Imported          = "imported"           // an authenticator or phone of another product was imported
 	Replaced          = "replaced"           // an authenticator or phone replaced another
 	Renamed           = "renamed"            // an authenticator or phone was renamed
 	Removed           = "removed"            // an authenticator or phone was removed
