@@ -240,6 +240,8 @@ func TestImport_OnlyHostAndStaff(t *testing.T) {
 		for _, id := range []string{"ada", "bob"} {
 			_, err := w.importAs(by, id, imported(key20))
 			require.ErrorIs(t, err, twofa.ErrNotAllowed, name)
+			_, err = w.User(by, id).Export(t.Context())
+			require.ErrorIs(t, err, twofa.ErrNotAllowed, name)
 		}
 	}
 	_, err := w.importAs(twofa.AsHost("x"), "nobody", imported(key20))
