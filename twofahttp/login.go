@@ -92,7 +92,11 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 		if err := x.signIn(result); err != nil {
 			return view{}, err
 		}
-		return redirectTo(SafeRedirect(f.next, x.cfg.HomeURL))
+		next := SafeRedirect(f.next, x.cfg.HomeURL)
+		if result.CodesMissing && !strings.HasPrefix(next, x.path("recovered")) { // that page reports it
+			next = x.path("codes/missing") + "?" + url.Values{"next": {next}}.Encode()
+		}
+		return redirectTo(next)
 	case twofa.NextChallenge:
 		f.kind, f.challenge = kindLogin, result.Challenge
 		x.clearFlow(enrollmentCookie)

@@ -62,6 +62,20 @@ func (x *exchange) getRecovered() (view, error) {
 	return view{page: "recovered", data: recoveredData{factors, x.nextURL()}}, nil
 }
 
+// noCodesData is the data of the page "nocodes".
+type noCodesData struct {
+	Next string
+}
+
+// getCodesMissing follows a login of a user who has a factor but no recovery
+// code, as after an import. The page offers to generate codes.
+func (x *exchange) getCodesMissing() (view, error) {
+	if err := x.m.Check(x.ctx(), x.caller()); err != nil {
+		return view{}, err
+	}
+	return view{page: "nocodes", data: noCodesData{x.nextURL()}}, nil
+}
+
 func revealAll(codes []twofa.Secret) []string {
 	texts := make([]string, len(codes))
 	for i, code := range codes {

@@ -36,6 +36,7 @@ func routeTable() []route {
 		{"GET", "setup/codes.txt", (*exchange).getEnrollmentCodes},
 		{"POST", "factors/rename", (*exchange).postFactorRename},
 		{"POST", "factors/remove", (*exchange).postFactorRemove},
+		{"GET", "codes/missing", (*exchange).getCodesMissing},
 		{"POST", "codes", (*exchange).postCodes},
 		{"POST", "codes/new", (*exchange).postNewCodes},
 		{"POST", "browsers/forget", (*exchange).postBrowserForget},

@@ -11,13 +11,14 @@ import (
 func sampleData() map[string][]any {
 	codes := []string{"XXXX", "YYYY"}
 	now := time.Unix(0, 0)
-	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10,
+	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Legacy: true, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10, CodesMissing: true,
 		CodesGenerated: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, PendingEnrollment: true, TurnOff: twofa.TurnOffByAdmin}
 	shown := []any{codesData{Issuer: "x", Codes: codes}, codesData{Codes: codes[:1]}}
 	pages := map[string][]any{
 		"codes":     shown,
 		codesFile:   shown,
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},
+		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
 		"settings":  {settingsData{}, settingsData{Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
 		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}}, enrollmentData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
