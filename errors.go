@@ -7,10 +7,8 @@ import (
 )
 
 // Errors returned by the methods of [Manager], to be tested with errors.Is. The
-// user may be told which one occurred, with one caveat: after the first factor,
-// the difference between ErrNotEnrolled and ErrNotAllowed reveals which factors
-// the user has. The error text may include the cause and belongs only in the
-// host's log. After any error, nothing was granted.
+// user may be told which one occurred. The error text may include the cause and
+// belongs only in the host's log. After any error, nothing was granted.
 var (
 	// ErrInvalidCode means that the code or link token is wrong, already used,
 	// expired, malformed or too long. These cases are not distinguished,
@@ -34,7 +32,11 @@ var (
 	// the user's credentials or factors have changed since. Start again.
 	ErrExpired = errors.New("twofa: expired, start again")
 	// ErrNotEnrolled means that the user does not have the factor, recovery
-	// code or browser that the call is about.
+	// code or browser that the call is about. It is returned only to a caller
+	// who may see the user's factors: with a session that is enough for the
+	// account, or while enrolling. At a challenge, the answer is ErrNotAllowed
+	// for every method that is not accepted. Otherwise an attacker who has the
+	// password could learn which factors the user has.
 	ErrNotEnrolled = errors.New("twofa: not enrolled")
 	// ErrNotAllowed means that the policy, the host's directory or a limit
 	// forbids the request, or that an ID in the request is malformed.

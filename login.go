@@ -143,16 +143,13 @@ func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
 //     or no longer needed, if the user's credentials have changed, or if
 //     c.Session is not the live session that the step-up is for. Start again
 //     with [Manager.Begin] or [Manager.StepUp].
-//   - [ErrNotEnrolled] if the user does not have the method.
-//   - [ErrNotAllowed] if the challenge does not accept the method, or if the
-//     user is disabled or no longer a member of the account.
+//   - [ErrNotAllowed] if the challenge does not accept the method, whether the
+//     user has it or not, or if the user is disabled or no longer a member of
+//     the account.
 //   - a [*DeniedError] if the user no longer has any method that the step-up
 //     accepts.
 //   - [ErrUnavailable] if a record, the policy or the directory cannot be read
 //     or written.
-//
-// The difference between ErrNotEnrolled and ErrNotAllowed tells a user who has
-// passed the first factor which factors exist. Show the same message for both.
 func (m *Manager) Verify(ctx context.Context, c Caller, ch Challenge, p Proof) (Result, error) {
 	t, err := m.openChallenge(c.Client, ch, forLogin, forAction)
 	if err != nil {
@@ -270,10 +267,7 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 
 func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
-		if !slices.Contains(s.facts(t, true).has, p.Method) && (p.Method != RecoveryCode || s.Codes == nil) {
-			return ErrNotEnrolled
-		}
-		return ErrNotAllowed
+		return ErrNotAllowed // the same whether the user has the method or not
 	}
 	code := p.Code.Reveal()
 	isCode := s.canBeCode(p.Method, code)

@@ -63,7 +63,7 @@ func newTextCode() string {
 func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 	f := s.phone()
 	if f == nil {
-		return pendingMessage{}, ErrNotEnrolled
+		return pendingMessage{}, ErrNotAllowed
 	}
 	phone, err := s.m.cfg.destination(f.Phone, "")
 	if err != nil {

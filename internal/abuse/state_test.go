@@ -165,7 +165,7 @@ func TestAbuse_E08_NothingEnrolled(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, ada.begin())
 	for _, m := range []twofa.Method{twofa.TOTP, twofa.SMS, twofa.RecoveryCode} {
 		for _, code := range []string{"", "000000"} {
-			require.ErrorIs(t, ada.verify(m, code), twofa.ErrNotEnrolled)
+			require.ErrorIs(t, ada.verify(m, code), twofa.ErrNotAllowed)
 		}
 	}
 }

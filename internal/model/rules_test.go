@@ -982,7 +982,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 		return why, gift{}
 	}
 	if !among(offered, proof.Method) {
-		return m.notOffered(u, p.account, proof.Method), gift{}
+		return saysNotAllowed, gift{}
 	}
 	before := u.clone()
 	if why, counted := m.tryProof(u, c.client, p, proof); why != "" {
