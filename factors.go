@@ -117,9 +117,9 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 // [ActionFactors]. If the rule for that action is single-use, the call uses up
 // the proof.
 //
-// Errors: [ErrNotEnrolled] if the user has no factor with this ID,
-// [*DeniedError], [ErrNotAllowed] if the user must not enter the account,
-// [ErrUnavailable].
+// Errors: [ErrNotEnrolled] if the user has no factor with this ID, [ErrLocked]
+// after 20 changes in an hour, [*DeniedError], [ErrNotAllowed] if the user must
+// not enter the account, [ErrUnavailable].
 func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 	return m.change(ctx, c, func(s *userTx, t ticket, u User) error {
 		if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil {
@@ -128,6 +128,9 @@ func (m *Manager) Rename(ctx context.Context, c Caller, id, name string) error {
 		i := s.factorIndex(id)
 		if i < 0 {
 			return ErrNotEnrolled
+		}
+		if err := s.reserve(changeAllowance, renameBucket); err != nil {
+			return err
 		}
 		f := &s.Factors[i]
 		f.Name = cmp.Or(text.Clean(name, maxName), defaultName(f.Method))

@@ -2,6 +2,8 @@ package twofa
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/text"
@@ -41,6 +43,42 @@ func (m *Manager) Rekey(ctx context.Context, user, account string) error {
 		return err
 	}
 	return reseal("account", account, &accountRecord{})
+}
+
+// SweepNumbers deletes those records of phone numbers that no longer count: the
+// last text message is more than a day ago. Each number that was ever texted has
+// such records, with keys that begin with "number/" in the store, and nothing else
+// deletes them. The host lists the keys, for example once a month; see [Stores].
+// Any other key is refused. A record that cannot be read is deleted as well,
+// because its key is no longer in the ring.
+//
+// SweepNumbers returns how many records it deleted. A record that is written at
+// the same moment is kept. Errors: [ErrInvalid], [ErrUnavailable].
+//
+// [Stores]: https://github.com/twofa-go/twofa/blob/main/docs/stores.md
+func (m *Manager) SweepNumbers(ctx context.Context, keys ...string) (deleted int, err error) {
+	for _, key := range keys {
+		if !strings.HasPrefix(key, "number/") {
+			return deleted, invalid("SweepNumbers: keys must begin with number/, is %q", text.Clean(key, 40))
+		}
+	}
+	for _, key := range keys {
+		old, err := m.read(ctx, key)
+		if err != nil {
+			return deleted, err
+		}
+		var n numberRecord
+		if old.Version == "" || m.cfg.Keys.decode(old, &n) == nil && n.counts(m.now()) {
+			continue
+		}
+		switch err := m.swap(ctx, old.Version, Record{Key: key}, nil); {
+		case err == nil:
+			deleted++
+		case !errors.Is(err, ErrConflict):
+			return deleted, err
+		}
+	}
+	return deleted, nil
 }
 
 // A ManagedUser is a handle with which an [Actor] acts on one user.

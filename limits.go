@@ -72,6 +72,16 @@ var cancelAllowance = allowance{[]time.Duration{0}, 20, 100}
 
 const cancelBucket = "cancel"
 
+// changeAllowance limits how often a factor can be renamed, and how often
+// recovery codes can be viewed. One proof allows either as often as the user
+// likes, and each time is an event.
+var changeAllowance = allowance{[]time.Duration{0}, 20, 100}
+
+const (
+	renameBucket = "rename"
+	viewBucket   = "view"
+)
+
 // lowOnCodes is the number of unused recovery codes at which notices start to
 // advise the user to generate new ones.
 const lowOnCodes = 3

@@ -112,17 +112,19 @@ func (s *userTx) tryRecovery(code string) outcome {
 //
 // RecoveryCodes returns [ErrNotAllowed] if the codes are not viewable, if they
 // were generated while Viewable was not set, or if the user is disabled or not
-// a member of the account. It returns [ErrNotEnrolled] if no code is left, a
-// [*DeniedError] if the session is not valid or the proof is missing, and
-// [ErrUnavailable] if a record, the policy or the directory cannot be read or
-// written.
+// a member of the account. It returns [ErrNotEnrolled] if no code is left,
+// [ErrLocked] after 20 calls in an hour, a [*DeniedError] if the session is not
+// valid or the proof is missing, and [ErrUnavailable] if a record, the policy or
+// the directory cannot be read or written.
 func (m *Manager) RecoveryCodes(ctx context.Context, c Caller) (codes []Secret, err error) {
 	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
 		if err := s.authorizeChange(t, len(u.Emails) > 0); err != nil {
 			return err
 		}
-		codes, err = s.viewCodes()
-		if err == nil {
+		if codes, err = s.viewCodes(); err == nil {
+			if err = s.reserve(changeAllowance, viewBucket); err != nil {
+				return err
+			}
 			s.emit(Event{Type: event.CodesViewed, Session: t.sessionID, Left: len(codes), Notice: true})
 		}
 		return err

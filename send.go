@@ -265,3 +265,8 @@ func (s *sendTimes) Fields(c *seal.Codec) {
 type numberRecord struct{ sendTimes }
 
 func (n *numberRecord) problem() string { return "" }
+
+// counts reports whether the record still limits anything.
+func (n *numberRecord) counts(now unixTime) bool {
+	return len(recentTimes(n.Times, now, day)) > 0 || len(recentTimes(n.Returned, now, day)) > 0 || !n.IsEmpty()
+}

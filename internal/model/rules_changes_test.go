@@ -443,6 +443,9 @@ func (m *model) change(c modelCaller, id string, f func(u *modelUser, p *pass, i
 
 func (m *model) rename(c modelCaller, id, name string) string {
 	return m.change(c, id, func(u *modelUser, _ *pass, i int) string {
+		if why := m.claim(u.sends, "rename", spacingUse); why != "" {
+			return why
+		}
 		u.factors[i].name = named(name, u.factors[i].method)
 		return ""
 	})
@@ -493,6 +496,8 @@ func (m *model) viewCodes(c modelCaller) (string, *modelUser) {
 		why = saysNotEnrolled
 	case !m.at.viewable || !m.plain(p.user):
 		why = saysNotAllowed
+	default:
+		why = m.claim(u.sends, "view", spacingUse)
 	}
 	if why != "" {
 		*u = before

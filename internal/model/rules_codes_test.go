@@ -332,7 +332,7 @@ type spacing struct {
 var (
 	spacingMail   = spacing{[]int64{60, 60, 60}, 5, 20}
 	spacingText   = spacing{[]int64{60, 120, 300}, 5, 10}
-	spacingCancel = spacing{[]int64{0, 0, 0}, 20, 100}
+	spacingUse = spacing{[]int64{0, 0, 0}, 20, 100}
 )
 
 func spacingOf(method twofa.Method) spacing {
@@ -482,7 +482,7 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 		m.reach("too many used-up challenges to cancel")
 		return saysLocked(anHour)
 	}
-	if why := m.claim(u.sends, "cancel", spacingCancel); why != "" {
+	if why := m.claim(u.sends, "cancel", spacingUse); why != "" {
 		m.reach("canceled too often")
 		return why
 	}
