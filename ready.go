@@ -2,6 +2,7 @@ package twofa
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,15 +142,36 @@ func (d *configDigest) Fields(c *seal.Codec) {
 	seal.Text(c, 8, &d.Digest)
 }
 
+// Info is what a package that serves the pages of a [Manager] must agree with.
+type Info struct {
+	Issuer string // Config.Issuer
+	// Link is the address that MailConfig.LinkURL returns for the token "token",
+	// an empty account and a zero User. It is empty if LinkURL is nil.
+	Link string
+	// Actions are the names of the actions in Config.Policy, sorted. Accounts
+	// can have policies with others.
+	Actions []string
+}
+
+// Info returns what a package that serves pages must agree with.
+func (m *Manager) Info() Info {
+	return Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions))}
+}
+
+// placeholderLink returns the address of a link with the token "token", or an
+// empty string if no links are mailed.
+func (c *MailConfig) placeholderLink() string {
+	if c.LinkURL == nil {
+		return ""
+	}
+	return c.LinkURL(LinkRequest{Token: NewSecret("token")})
+}
+
 // digests returns the fields on which all processes must agree. A function
 // counts as set or not, since functions cannot be compared.
 func (c *Config) digests() (all []configDigest) {
 	add := func(name string, value ...string) {
 		all = append(all, configDigest{Name: name, Digest: seal.Digest(append([]string{name}, value...)...)})
-	}
-	link := ""
-	if c.Mail.LinkURL != nil {
-		link = c.Mail.LinkURL(LinkRequest{Token: NewSecret("token")})
 	}
 	add("Issuer", c.Issuer)
 	add("Policy", string(seal.Encode(nil, storePolicy(c.Policy, nil))))
@@ -157,7 +179,7 @@ func (c *Config) digests() (all []configDigest) {
 	add("Recovery.Codes", strconv.Itoa(c.Recovery.Codes))
 	add("Recovery.Viewable", strconv.FormatBool(c.Recovery.Viewable))
 	add("Mail.Mailer", strconv.FormatBool(c.Mail.Mailer != nil))
-	add("Mail.LinkURL", link)
+	add("Mail.LinkURL", c.Mail.placeholderLink())
 	add("SMS.Sender", strconv.FormatBool(c.SMS.Sender != nil))
 	add("SMS.Countries", slices.Sorted(slices.Values(c.SMS.Countries))...)
 	add("Lifetimes.Session", c.Lifetimes.Session.String())

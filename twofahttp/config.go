@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,11 +25,13 @@ type Config struct {
 	Manager *twofa.Manager
 	// Sessions connects the pages to the host's session library.
 	Sessions Sessions
-	// Issuer is the name of the product on the pages.
+	// Issuer is the name of the product on the pages. If empty, it defaults to
+	// the Issuer of the Manager. Any other name is refused, because users would
+	// look for another product in their authenticator app.
 	Issuer string
 	// Prefix is the path at which [Server.Handler] is mounted, with a slash at
 	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the
-	// Manager must return addresses below it; see [LinkURL].
+	// Manager must lead to the page "link" below it; see [LinkURL].
 	Prefix string
 	// LoginURL is the host's own login page, a local path or an https address.
 	// If empty, it defaults to "/login". It must not be behind [Server.Guard].
@@ -146,6 +149,9 @@ func (c *Config) setDefaults() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Manager != nil {
+		c.Issuer = cmp.Or(c.Issuer, c.Manager.Info().Issuer)
+	}
 }
 
 func (c *Config) validate() error {
@@ -153,6 +159,11 @@ func (c *Config) validate() error {
 	f.want(c.Manager != nil, "Manager", "set", nil)
 	f.want(c.Sessions != nil, "Sessions", "set", nil)
 	f.want(c.Issuer != "", "Issuer", "the name of the product", c.Issuer)
+	if c.Manager != nil {
+		info := c.Manager.Info()
+		f.want(c.Issuer == info.Issuer, "Issuer", fmt.Sprintf("empty or %q, the Issuer of the Manager", info.Issuer), c.Issuer)
+		f.want(info.Link == "" || c.leadsHere(info.Link), "Manager", fmt.Sprintf("one whose Mail.LinkURL leads to %slink?token=…, as that of LinkURL does", c.Prefix), info.Link)
+	}
 	f.want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix", "a path with a slash at both ends", c.Prefix)
 	f.want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL", "a local path or an https address", c.LoginURL)
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
@@ -171,6 +182,14 @@ func (c *Config) validate() error {
 		f.want(page == "" || isLocalPath(page), fmt.Sprintf("Actions[%q].Page", name), "a local path", page)
 	}
 	return errors.Join(f...)
+}
+
+// leadsHere reports whether an address with the token "token" is that of the page
+// "link". Otherwise mailed links would lead nowhere, and no login by link could
+// ever end.
+func (c *Config) leadsHere(link string) bool {
+	u, err := url.Parse(link)
+	return err == nil && u.Path == c.Prefix+"link" && u.Query().Get("token") == "token"
 }
 
 func isCountryCode(code string) bool {

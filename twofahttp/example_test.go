@@ -26,7 +26,7 @@ func Example() {
 		panic(err)
 	}
 	web, err := twofahttp.New(twofahttp.Config{
-		Manager: m, Sessions: &sessions{byID: map[string]string{}}, Issuer: "Acme",
+		Manager: m, Sessions: &sessions{byID: map[string]string{}},
 		Actions: map[string]twofahttp.Action{"contacts.export": {Title: "Export contacts", Page: "/contacts"}},
 	})
 	if err != nil {

@@ -2,7 +2,7 @@
 // pages on which users give a second factor, enroll one and manage their factors,
 // and the middleware that protects all other pages until they have done so.
 //
-//	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: sessions, Issuer: "Acme"})
+//	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: sessions})
 //	mux.Handle("/2fa/", web.Handler())                              // all pages of this package
 //	mux.HandleFunc("GET /login", loginPage)                         // your own login page, not guarded
 //	mux.HandleFunc("POST /login", login)                            // its form, not guarded

@@ -30,7 +30,7 @@ func main() {
 	keys := must(twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())) // a product reads them from its secret manager
 	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
 	m := must(twofa.New(twofa.Config{Issuer: "Basic", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(user)}))
-	web := must(twofahttp.New(twofahttp.Config{Manager: m, Sessions: &sessions{}, Issuer: "Basic", Logger: slog.Default()}))
+	web := must(twofahttp.New(twofahttp.Config{Manager: m, Sessions: &sessions{}, Logger: slog.Default()}))
 
 	// Without the guard: the pages of the second factor, and the login.
 	http.Handle("/2fa/", web.Handler())

@@ -53,7 +53,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		return err
 	}
 	a.web, err = twofahttp.New(twofahttp.Config{
-		Manager: a.twofa, Sessions: hostSessions{a}, Issuer: "Acme Contacts", HomeURL: "/contacts",
+		Manager: a.twofa, Sessions: hostSessions{a}, HomeURL: "/contacts",
 		// The account whose data the request can see, from the row of the
 		// sign-in.
 		Account: func(r *http.Request) string {
