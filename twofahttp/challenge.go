@@ -77,6 +77,7 @@ func (x *exchange) rememberDays(account string, method twofa.Method) (int, error
 // policy returns the policy in force for an account.
 func (x *exchange) policy(account string) (twofa.Policy, error) {
 	info, err := x.m.Account(twofa.AsHost("page"), account).Policy(x.ctx())
+	x.checkPolicy(info.Policy)
 	return info.Policy, err
 }
 

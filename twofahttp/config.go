@@ -49,7 +49,11 @@ type Config struct {
 	// policy.
 	Account func(*http.Request) string
 	// Actions describes the step-up actions by name. An action that is not
-	// listed still needs a proof, but the page does not name it.
+	// listed still needs a proof, but the page does not name it. List all actions
+	// nevertheless, also those for which handlers call Manager.UseAction: if a
+	// policy or [Server.RequireAction] has a name that is not listed, an error is
+	// logged, because its spelling may be wrong, and the rule would then not
+	// apply.
 	Actions map[string]Action
 	// Regions are the countries that the form for a phone number offers. If
 	// empty, users must start the number with "+" and the country calling code.
@@ -117,8 +121,13 @@ func New(cfg Config) (*Server, error) {
 	if err := errors.Join(cfg.validate(), inField("Templates", err)); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
+	known := map[string]bool{}
+	for name := range cfg.Actions {
+		known[name] = true
+	}
 	return &Server{
 		cfg:         cfg,
+		actions:     actionNames{known: known, reported: map[string]bool{}},
 		templates:   templates,
 		routes:      routeMap(),
 		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),

@@ -66,3 +66,66 @@ func TestMisuse_TwoIssuers(t *testing.T) {
 	b, _, _ := h.pending("ada")
 	require.True(t, strings.Contains(b.get("/2fa/challenge").Body, "Acme"))
 }
+
+// A rule for one spelling of an action does not apply to another. An error in the
+// log names both.
+func TestMisuse_ActionsWithTwoSpellings(t *testing.T) {
+	rule := map[string]twofa.ActionRule{"contacts.exports": {}}
+	for name, c := range map[string]struct {
+		policy twofa.Policy
+		tune   func(*twofahttp.Config)
+		mount  string
+		logs   []string
+	}{
+		"all alike":               {policy: twofa.Policy{Actions: map[string]twofa.ActionRule{"contacts.export": {}, "report": {}, twofa.ActionFactors: {}}}, mount: "report"},
+		"another rule":            {policy: twofa.Policy{Actions: rule}, logs: []string{"a policy has a rule", "action=contacts.exports", "contacts.export report"}},
+		"another name when asked": {mount: "contacts.exprot", logs: []string{"RequireAction has an action", "action=contacts.exprot", "contacts.export report"}},
+		"nothing listed":          {tune: func(c *twofahttp.Config) { c.Actions = nil }, mount: "anything"},
+		"only in the policy": {policy: twofa.Policy{Actions: rule}, tune: func(c *twofahttp.Config) { c.Actions = nil }, mount: "contacts.exprot",
+			logs: []string{"RequireAction has an action", "action=contacts.exprot", "known=[contacts.exports]"}},
+		"factors are built in": {mount: twofa.ActionFactors},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.policy.Actions == nil {
+				c.policy.Actions = map[string]twofa.ActionRule{}
+			}
+			h := newHost(t, c.policy, func(_ *twofa.Config, w *twofahttp.Config) {
+				if w.Actions["report"] = (twofahttp.Action{}); c.tune != nil {
+					c.tune(w)
+				}
+			})
+			before := h.logs.String()
+			if c.mount != "" {
+				h.web.RequireAction(c.mount, nil)
+			}
+			for range 3 {
+				b, _, _ := h.pending("ada" + name)
+				b.get("/2fa/challenge")
+				name += "x"
+			}
+			logs := h.logs.String()[len(before):]
+			if c.logs == nil {
+				require.NotContains(t, logs, "spelling")
+				return
+			}
+			for _, part := range c.logs {
+				require.Contains(t, logs, part)
+			}
+			require.Equal(t, 1, strings.Count(logs, c.logs[1]), "once for each name")
+		})
+	}
+
+	h := newHost(t, twofa.PolicyOptional())
+	for _, name := range []string{"", strings.Repeat("x", 129)} {
+		require.Panics(t, func() { h.web.RequireAction(name, nil) })
+	}
+	h.web.RequireAction(strings.Repeat("x", 128), nil)
+
+	h = newHost(t, twofa.PolicyOptional())
+	err := h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.Policy{Actions: map[string]twofa.ActionRule{"contact.export": {}}}, "")
+	require.NoError(t, err)
+	h.browser().enroll("ada", "account", "acme")
+	b := h.browser()
+	b.login("ada", "account", "acme")
+	require.Contains(t, h.logs.String(), "action=contact.export", "the policy of an account is checked, too")
+}

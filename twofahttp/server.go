@@ -69,6 +69,7 @@ type Server struct {
 	attempts, sends limiter
 	repeats         repeats
 	crossOrigin     *http.CrossOriginProtection
+	actions         actionNames
 	warnPlainHTTP   sync.Once
 	warnAddress     sync.Once
 }

@@ -28,7 +28,12 @@ import (
 // Even with a proof they get 405, or a browser is redirected to Action.Page if
 // that is set. The exception is Action.Page itself, the page with the button. A
 // request from another site gets 403 and never uses up a proof.
+//
+// RequireAction panics if the name of the action is empty or longer than 128
+// bytes, because no proof could be given for it. See [Config.Actions] for names
+// that differ.
 func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
+	s.mountAction(action)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
 		if x.run(func() (view, error) { return x.checkAction(action) }) {

@@ -1,0 +1,64 @@
+package twofahttp
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/twofa-go/twofa"
+)
+
+// actionNames finds names of actions that are written in two ways. A rule of a
+// policy for "export" does not apply to an action that RequireAction calls
+// "exports", which then has the default rule, and no error shows it.
+type actionNames struct {
+	mu       sync.Mutex
+	known    map[string]bool // of Config.Actions, and passed to RequireAction
+	reported map[string]bool
+}
+
+const maxReported = 64 // names of actions that are reported, because policies may have any number
+
+// mountAction adds a name that was passed to RequireAction. It panics if no proof can
+// be given for it, and logs an error if neither Config.Actions nor the policy of
+// the Manager has it, although they have others.
+func (s *Server) mountAction(action string) {
+	if action == "" || len(action) > maxActionName {
+		panic(fmt.Sprintf("twofahttp: RequireAction: the name of an action must have 1 to %d bytes, is %q", maxActionName, action))
+	}
+	a := &s.actions
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	listed := slices.Concat(slices.Collect(maps.Keys(s.cfg.Actions)), s.cfg.Manager.Info().Actions)
+	a.known[action] = true
+	if len(listed) > 0 && action != twofa.ActionFactors && !slices.Contains(listed, action) {
+		slices.Sort(listed)
+		a.report(s.cfg.Logger, "twofahttp: RequireAction has an action that neither Config.Actions nor the policy lists; correct its spelling, or add it to Config.Actions", action, slices.Compact(listed))
+	}
+}
+
+// maxActionName is the limit of Manager.StepUp.
+const maxActionName = 128
+
+// checkPolicy logs an error for each rule of a policy that is for no action of
+// this server, once for each name.
+func (s *Server) checkPolicy(p twofa.Policy) {
+	a := &s.actions
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name := range p.Actions {
+		if name != twofa.ActionFactors && len(a.known) > 0 && !a.known[name] {
+			a.report(s.cfg.Logger, "twofahttp: a policy has a rule for an action that no page requires; correct its spelling, or add it to Config.Actions", name, slices.Sorted(maps.Keys(a.known)))
+		}
+	}
+}
+
+// report logs an error once for each name. a.mu must be locked.
+func (a *actionNames) report(logger *slog.Logger, message, action string, known []string) {
+	if !a.reported[action] && len(a.reported) < maxReported {
+		a.reported[action] = true
+		logger.Error(message, "action", action, "known", known)
+	}
+}
