@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twofa-go/twofa/internal/seal"
@@ -84,12 +85,16 @@ const (
 )
 
 func (m *Manager) logDifference(ctx context.Context, differ error) {
-	now := m.now()
-	last := m.differenceLogged.Load()
-	if last != 0 && now.sub(unixTime(last)) < time.Hour || !m.differenceLogged.CompareAndSwap(last, int64(now)) {
-		return
+	if m.firstThisHour(&m.differenceLogged) {
+		m.cfg.Logger.ErrorContext(ctx, "twofa: Config differs", "error", differ)
 	}
-	m.cfg.Logger.ErrorContext(ctx, "twofa: Config differs", "error", differ)
+}
+
+// firstThisHour reports whether a line was not logged within the last hour, and
+// sets the time at which it was.
+func (m *Manager) firstThisHour(logged *atomic.Int64) bool {
+	now, last := m.now(), logged.Load()
+	return (last == 0 || now.sub(unixTime(last)) >= time.Hour) && logged.CompareAndSwap(last, int64(now))
 }
 
 // configRecord is what all processes must agree on, under "config/".

@@ -1,8 +1,6 @@
 package twofa
 
-import (
-	"context"
-)
+import "context"
 
 // CheckAction checks whether the session may perform the action now. It does
 // what [Manager.Check] does and also requires a fresh proof, given by this
@@ -10,17 +8,42 @@ import (
 // resource (an empty resource is a value like any other). It does not use up
 // the proof.
 //
+// Use it for an action whose rule has a MaxAge, for example to read data several
+// times. For a single-use rule, call [Manager.UseAction] immediately before the
+// action, because a proof that is only checked is valid again and again for 5
+// minutes. Any account can have such a rule, so if one lets the session pass,
+// CheckAction logs an error, at most once an hour. To show a page with a button
+// for the action, call [Manager.PeekAction].
+//
 // If there is no such proof, CheckAction returns a [*DeniedError] with
 // [ReasonMissing], or with [ReasonStale] if the proof is too old or was given
 // with a method that the rule does not accept. Its other errors are those of
 // Check: a *DeniedError, [ErrNotAllowed] or [ErrUnavailable].
 func (m *Manager) CheckAction(ctx context.Context, c Caller, action, resource string) error {
+	once, err := m.peek(ctx, c, action, resource)
+	if err == nil && once && m.firstThisHour(&m.checkLogged) {
+		m.cfg.Logger.ErrorContext(ctx, "twofa: CheckAction let an action pass whose proofs are single-use; call UseAction before the action, or PeekAction to show a page", "action", action)
+	}
+	return err
+}
+
+// PeekAction is like [Manager.CheckAction], for a page that only shows whether
+// the action is possible, such as one with the button for it. The action itself
+// must call [Manager.UseAction].
+func (m *Manager) PeekAction(ctx context.Context, c Caller, action, resource string) error {
+	_, err := m.peek(ctx, c, action, resource)
+	return err
+}
+
+// peek returns nil if the session has a fresh proof for the action, and whether
+// the rule of the action is single-use.
+func (m *Manager) peek(ctx context.Context, c Caller, action, resource string) (once bool, err error) {
 	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = s.findGrant(t, action, resource)
-	return err
+	return s.policy.Rule(action).MaxAge == 0, err
 }
 
 // UseAction is like [Manager.CheckAction] but also uses up a single-use proof

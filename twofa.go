@@ -98,6 +98,7 @@ import (
 type Manager struct {
 	cfg              Config
 	differenceLogged atomic.Int64 // Unix time of the last log line of Ready
+	checkLogged      atomic.Int64 // and of CheckAction
 	noAccountWarned  sync.Once
 }
 

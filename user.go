@@ -10,7 +10,8 @@ import (
 
 // Directory looks up users of the host. A user is looked up when a login or
 // step-up starts or continues, when factors are listed or changed, and when
-// notices are mailed. Check, CheckAction and UseAction do not look up the user.
+// notices are mailed. Check, CheckAction, PeekAction and UseAction do not look
+// up the user.
 type Directory interface {
 	// Users returns the users with these IDs, in any order, without those that
 	// do not exist. It must return their current state, neither cached nor from

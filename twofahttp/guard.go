@@ -74,8 +74,8 @@ func (x *exchange) isLoginPage() bool {
 }
 
 // Error answers a request with an error from the Manager in the same way as
-// [Server.Guard]. It is for handlers that call Manager.CheckAction or
-// Manager.UseAction themselves.
+// [Server.Guard]. It is for handlers that call Manager.UseAction,
+// Manager.CheckAction or Manager.PeekAction themselves.
 func (s *Server) Error(w http.ResponseWriter, r *http.Request, err error) {
 	x := s.newExchange(w, r)
 	x.run(func() (view, error) { return view{}, err })

@@ -45,7 +45,7 @@ func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
 func (x *exchange) checkAction(action string) (view, error) {
 	c := x.caller()
 	if isSafeMethod(x.r.Method) {
-		if err := x.m.CheckAction(x.ctx(), c, action, ""); err != nil {
+		if err := x.m.PeekAction(x.ctx(), c, action, ""); err != nil {
 			return view{}, err
 		}
 		return x.checkSafeMethod(c.Account, action)

@@ -330,9 +330,9 @@ type spacing struct {
 }
 
 var (
-	spacingMail   = spacing{[]int64{60, 60, 60}, 5, 20}
-	spacingText   = spacing{[]int64{60, 120, 300}, 5, 10}
-	spacingUse = spacing{[]int64{0, 0, 0}, 20, 100}
+	spacingMail = spacing{[]int64{60, 60, 60}, 5, 20}
+	spacingText = spacing{[]int64{60, 120, 300}, 5, 10}
+	spacingUse  = spacing{[]int64{0, 0, 0}, 20, 100}
 )
 
 func spacingOf(method twofa.Method) spacing {

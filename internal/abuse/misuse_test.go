@@ -1,7 +1,9 @@
 package abuse
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +54,38 @@ func count(list []string, x string) (n int) {
 		}
 	}
 	return n
+}
+
+// A single-use proof that is only checked would be valid for five minutes. That
+// is logged with what to do, at most once an hour, and not for a page that only
+// looks.
+func TestMisuse_CheckActionOfASingleUseRule(t *testing.T) {
+	var logs bytes.Buffer
+	rules := map[string]twofa.ActionRule{"once": {}, "often": {MaxAge: 5 * time.Minute}}
+	w := newWorld(t, func(c *twofa.Config) {
+		c.Policy.Actions, c.Logger = rules, slog.New(slog.NewTextHandler(&logs, nil))
+	})
+	ada := w.enrolled("ada")
+	check := func(action string) error { return ada.CheckAction(t.Context(), ada.caller(), action, "") }
+	denied(t, check("once"), twofa.ReasonMissing)
+	require.NoError(t, ada.stepUp("often"))
+	require.NoError(t, check("often"))
+	require.NoError(t, ada.stepUp("once"))
+	require.NoError(t, ada.PeekAction(t.Context(), ada.caller(), "once", ""))
+	denied(t, ada.PeekAction(t.Context(), ada.caller(), "once", "another resource"), twofa.ReasonMissing)
+	require.Empty(t, logs.String())
+	for range 3 {
+		require.NoError(t, check("once"))
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "level=ERROR"))
+	require.Contains(t, logs.String(), "call UseAction before the action")
+	require.Contains(t, logs.String(), "action=once")
+	w.clock.Add(time.Hour)
+	require.NoError(t, ada.stepUp("once"))
+	require.NoError(t, check("once"))
+	require.Equal(t, 2, strings.Count(logs.String(), "level=ERROR"))
+	require.NoError(t, ada.UseAction(t.Context(), ada.caller(), "once", ""))
+	denied(t, ada.PeekAction(t.Context(), ada.caller(), "once", ""), twofa.ReasonMissing)
 }
 
 // Records of numbers are deleted once no message of the last day is in them, and
