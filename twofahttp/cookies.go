@@ -34,10 +34,24 @@ func (x *exchange) setCookie(name, value string, age time.Duration) {
 // none. A challenge that is bound to it cannot be used from another browser.
 func (x *exchange) browserToken() string {
 	if x.browser.IsZero() {
+		x.browser = setBefore(x.w)
+	}
+	if x.browser.IsZero() {
 		x.browser = twofa.NewSecret(rand.Text() + rand.Text())
 		x.setCookie(browserCookie, x.browser.Reveal(), browserAge)
 	}
 	return x.browser.Reveal()
+}
+
+// setBefore returns the browser token that the response sets already, because a
+// handler may ask for the client several times. The last one counts.
+func setBefore(w http.ResponseWriter) (token twofa.Secret) {
+	for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
+		if c.Name == browserCookie {
+			token = twofa.NewSecret(c.Value)
+		}
+	}
+	return token
 }
 
 func readBrowser(r *http.Request) twofa.Secret {

@@ -47,7 +47,7 @@ func TestClient_IPBehindProxies(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 			r.RemoteAddr = c.remote
 			r.Header["X-Forwarded-For"] = c.forwarded
-			require.Equal(t, c.want, h.web.Client(r).IP)
+			require.Equal(t, c.want, h.web.Client(nil, r).IP)
 		})
 	}
 }

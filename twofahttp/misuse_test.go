@@ -1,6 +1,7 @@
 package twofahttp_test
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -128,4 +129,45 @@ func TestMisuse_ActionsWithTwoSpellings(t *testing.T) {
 	b := h.browser()
 	b.login("ada", "account", "acme")
 	require.Contains(t, h.logs.String(), "action=contact.export", "the policy of an account is checked, too")
+}
+
+// A host that calls Begin itself gets a challenge that is bound to the browser,
+// even if that has no cookie yet.
+func TestMisuse_ClientOfABrowserWithoutACookie(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	phone, _ := h.browser().enroll("ada")
+	for name, header := range map[string]string{"page": "Accept: text/html", "script": "Sec-Fetch-Site: same-origin", "program": "Accept: application/json"} {
+		t.Run(name, func(t *testing.T) {
+			w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "https://app.example.com/api/login", nil)
+			key, value, _ := strings.Cut(header, ": ")
+			r.Header.Set(key, value)
+			client := h.web.Client(w, r)
+			cookies := w.Result().Cookies()
+			result, err := h.m.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: client})
+			require.NoError(t, err)
+			require.Equal(t, client.Browser.Reveal(), h.web.Client(w, r).Browser.Reveal(), "it is the same if it is asked for again")
+			if name == "program" {
+				require.Empty(t, cookies)
+				require.True(t, client.Browser.IsZero())
+				return
+			}
+			require.Len(t, cookies, 1)
+			require.True(t, cookies[0].Secure && cookies[0].HttpOnly)
+			thief := httptest.NewRequest("POST", "https://app.example.com/api/verify", nil)
+			thief.Header.Set(key, value)
+			proof := twofa.Proof{Method: twofa.TOTP, Code: phone.next()}
+			_, err = h.m.Verify(t.Context(), twofa.Caller{Client: h.web.Client(httptest.NewRecorder(), thief)}, result.Challenge, proof)
+			require.ErrorIs(t, err, twofa.ErrExpired, "another browser")
+			thief.AddCookie(cookies[0])
+			_, err = h.m.Verify(t.Context(), twofa.Caller{Client: h.web.Client(nil, thief)}, result.Challenge, proof)
+			require.NoError(t, err, "the same browser")
+		})
+	}
+	require.NotContains(t, h.logs.String(), "without a ResponseWriter")
+	r := httptest.NewRequest("POST", "https://app.example.com/login", nil)
+	r.Header.Set("Accept", "text/html")
+	for range 3 {
+		require.True(t, h.web.Client(nil, r).Browser.IsZero())
+	}
+	require.Equal(t, 1, strings.Count(h.logs.String(), "without a ResponseWriter"))
 }

@@ -72,6 +72,7 @@ type Server struct {
 	actions         actionNames
 	warnPlainHTTP   sync.Once
 	warnAddress     sync.Once
+	warnNoCookie    sync.Once
 }
 
 // Handler returns the handler of all pages. Mount it at Config.Prefix and not
@@ -85,8 +86,28 @@ func (s *Server) Handler() http.Handler {
 }
 
 // Client describes the client that sent a request: its IP address, determined with
-// Config.TrustedProxies, its user agent, and the token in its browser cookie.
-func (s *Server) Client(r *http.Request) twofa.Client { return s.newExchange(nil, r).client() }
+// Config.TrustedProxies, its user agent, and the token in its browser cookie. It
+// is for handlers that call Manager.Begin themselves.
+//
+// If a browser has no such cookie yet, Client sets one in w, so that challenges
+// are bound to the browser. A challenge that is not bound can be used in any
+// browser. A request with the header Sec-Fetch-Site, or whose Accept header
+// includes text/html, is taken to come from a browser. Other programs get no
+// cookie, because many do not return it. Call Client before anything is written
+// to w. If w is nil, no cookie is set.
+func (s *Server) Client(w http.ResponseWriter, r *http.Request) twofa.Client {
+	x := s.newExchange(w, r)
+	switch fromBrowser := r.Header.Get("Sec-Fetch-Site") != "" || x.wantsPage(); {
+	case !fromBrowser || !x.browser.IsZero():
+	case w != nil:
+		x.browserToken()
+	default:
+		s.warnNoCookie.Do(func() {
+			s.cfg.Logger.ErrorContext(r.Context(), "twofahttp: Client without a ResponseWriter, for a browser without a cookie; pass w, or challenges are valid in every browser", "path", r.URL.Path)
+		})
+	}
+	return x.client()
+}
 
 // Caller returns the caller of a request, for calls to the Manager.
 func (s *Server) Caller(r *http.Request) twofa.Caller { return s.newExchange(nil, r).caller() }

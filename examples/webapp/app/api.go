@@ -38,7 +38,7 @@ func (a *App) apiLogin(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *App) apiFirstFactor(w http.ResponseWriter, r *http.Request, first twofa.FirstFactor) error {
-	first.Client = a.web.Client(r)
+	first.Client = a.web.Client(w, r)
 	login, err := a.twofa.Begin(r.Context(), first)
 	return a.apiAnswer(w, r, login, err)
 }
@@ -53,7 +53,7 @@ func (a *App) apiSend(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := a.limit.attempt(clientIP(r), "api send "+network(clientIP(r))); !ok {
 		return errTooMany
 	}
-	login, err := a.twofa.Send(r.Context(), a.web.Client(r), twofa.ParseChallenge(in["challenge"]), twofa.Method(in["method"]))
+	login, err := a.twofa.Send(r.Context(), a.web.Client(w, r), twofa.ParseChallenge(in["challenge"]), twofa.Method(in["method"]))
 	return a.apiAnswer(w, r, login, err)
 }
 
