@@ -66,7 +66,7 @@ func Example_importFromGo() {
 	now = now.Add(6 * time.Hour)
 	login, _ := m.Begin(ctx, twofa.FirstFactor{UserID: "u1", By: twofa.ByPassword})
 	code, _ := totp.GenerateCode("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", now)
-	login, err := m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: code})
+	login, err := m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -33,8 +33,14 @@ type FirstFactor struct {
 	// provider vouched for the user. Such a login counts in that account only.
 	// In any other, the user is denied with [ReasonSignInHere], because an admin
 	// who controls the provider of one account could otherwise sign in to all
-	// accounts of its members. Leave it empty only for a provider that the host
-	// trusts for everybody, as in "Sign in with Google".
+	// accounts of its members.
+	//
+	// Leave it empty for a provider that anybody can use, as in "Sign in with
+	// Google". Such a provider is not the account's own: if ProviderOf named the
+	// account, a policy with ExemptSSO would ask nobody for a second factor, and
+	// the login would count nowhere else. Set it only if the account's admin has
+	// configured the provider, and to that account, never to the account that
+	// the request names.
 	ProviderOf string
 	// SecurityStamp is the [User.SecurityStamp] that the host read together with
 	// the password that it verified. If the user's stamp differs by now, Begin

@@ -143,7 +143,7 @@ func TestClient_IPOfTheHost(t *testing.T) {
 		c.ClientIP = func(r *http.Request) netip.Addr { a, _ := netip.ParseAddr(r.Header.Get("Fly-Client-IP")); return a }
 	})
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
-	require.Empty(t, h.web.Client(r).IP)
+	require.Empty(t, h.web.Client(nil, r).IP)
 	r.Header.Set("Fly-Client-IP", "203.0.113.7")
-	require.Equal(t, "203.0.113.7", h.web.Client(r).IP)
+	require.Equal(t, "203.0.113.7", h.web.Client(nil, r).IP)
 }

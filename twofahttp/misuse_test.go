@@ -155,7 +155,7 @@ func TestMisuse_ClientOfABrowserWithoutACookie(t *testing.T) {
 			require.True(t, cookies[0].Secure && cookies[0].HttpOnly)
 			thief := httptest.NewRequest("POST", "https://app.example.com/api/verify", nil)
 			thief.Header.Set(key, value)
-			proof := twofa.Proof{Method: twofa.TOTP, Code: phone.next()}
+			proof := twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(phone.next())}
 			_, err = h.m.Verify(t.Context(), twofa.Caller{Client: h.web.Client(httptest.NewRecorder(), thief)}, result.Challenge, proof)
 			require.ErrorIs(t, err, twofa.ErrExpired, "another browser")
 			thief.AddCookie(cookies[0])
