@@ -327,6 +327,14 @@ func TestAbuse_C09_C13_LevelTurnsTheMethodOff(t *testing.T) {
 		eve.misses(1, twofa.TOTP) // one had drained
 		require.ErrorIs(t, eve.hit(), twofa.ErrLocked)
 	})
+	t.Run("an owner who follows the notice gets in", func(t *testing.T) {
+		owner, eve := worn(t, 41)
+		require.NoError(t, owner.hit())
+		require.NoError(t, owner.User(twofa.AsUser(owner.caller(), ""), "ada").CredentialsChanged(t.Context()))
+		require.NoError(t, owner.hit(), "her browser remains known")
+		require.NoError(t, owner.browser("new laptop").hit(), "and the new password allows ten more")
+		require.Error(t, eve.Check(t.Context(), eve.caller()))
+	})
 	t.Run("a changed first factor allows ten more, three times in 30 days", func(t *testing.T) {
 		owner, eve := worn(t, 41)
 		for i := range 4 {
