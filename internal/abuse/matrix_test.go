@@ -40,7 +40,7 @@ const (
 )
 
 var dimNames = [dims][]string{
-	{"password", "link", "SSO of everybody", "SSO here", "SSO elsewhere", "API token", "own and SSO here", "own and SSO elsewhere"},
+	{"password", "link", "SSO trusted everywhere", "SSO here", "SSO elsewhere", "API token", "own and SSO here", "own and SSO elsewhere"},
 	{"optional", "required", "required, SSO exempt", "email link", "required, no link"},
 }
 
