@@ -37,7 +37,9 @@ type Config struct {
 	// If empty, it defaults to "/login". It must not be behind [Server.Guard].
 	// Its query parameter "next" has the address to return to. An attacker can
 	// choose that value, so pass it to [Server.FirstFactor] or [SafeRedirect]
-	// and never redirect to it directly.
+	// and never redirect to it directly. If the user is signed in, but not in a
+	// way that counts in the account, the parameter "reason" is "sign_in_here":
+	// show the form, say so, and do not end the session.
 	LoginURL string
 	// HomeURL is the local path to which a login without "next" redirects. If
 	// empty, it defaults to "/".

@@ -50,7 +50,7 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 			return view{}, d
 		}
 		x.setCookie(bouncedCookie, string(d.Reason), bouncedAge)
-		return redirectTo(x.loginURL(x.currentURL()))
+		return redirectTo(x.loginURLFor(d.Reason, x.currentURL()))
 	case live:
 		return x.resumeSession()
 	}
@@ -64,9 +64,11 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 	switch {
 	case d.Reason == twofa.ReasonMissing || d.Reason == twofa.ReasonStale:
 		return x.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}}.Encode()
+	case d.Reason == twofa.ReasonSignInHere:
+		return x.loginURLFor(d.Reason, "")
 	case d.Action != "":
 		return x.path("setup") + "?start=1"
-	case d.Reason == twofa.ReasonSignedOut || d.Reason == twofa.ReasonUnreadable || d.Reason == twofa.ReasonSignInHere:
+	case d.Reason == twofa.ReasonSignedOut || d.Reason == twofa.ReasonUnreadable:
 		return x.cfg.LoginURL
 	case d.Reason == twofa.ReasonSupport:
 		return ""

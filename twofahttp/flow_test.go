@@ -99,12 +99,12 @@ func TestSignInHere(t *testing.T) {
 	a := b.api("GET", "/contacts?page=2")
 	require.Equal(t, 401, a.StatusCode)
 	require.Equal(t, "sign_in_here", problemCode(t, a))
-	require.Equal(t, "/login", pageOf(t, a))
-	require.Equal(t, "/login?next=%2Fcontacts%3Fpage%3D2", b.get("/contacts?page=2").Header.Get("Location"))
+	require.Equal(t, "/login?reason=sign_in_here", pageOf(t, a))
+	require.Equal(t, "/login?next=%2Fcontacts%3Fpage%3D2&reason=sign_in_here", b.get("/contacts?page=2").Header.Get("Location"))
 	page := b.get("/contacts?page=2") // a login page that sends signed-in users home leads back
 	require.Equal(t, 401, page.StatusCode)
 	require.Contains(t, page.Body, "Sign in to this account")
-	require.Contains(t, page.Body, `href="/login?next=%2Fcontacts%3Fpage%3D2"`, "the user comes back")
+	require.Contains(t, page.Body, `href="/login?next=%2Fcontacts%3Fpage%3D2&amp;reason=sign_in_here"`, "the user comes back")
 	account = "acme"
 	require.True(t, b.signedIn(), "the session stays valid elsewhere")
 

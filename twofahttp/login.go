@@ -157,13 +157,33 @@ func (x *exchange) postSignIn() (view, error) {
 }
 
 // loginURL returns the address of the host's login page with the parameter next.
-func (x *exchange) loginURL(next string) string {
-	u, err := url.Parse(x.cfg.LoginURL)
-	if err != nil || next == "" || next == x.cfg.HomeURL {
-		return x.cfg.LoginURL
+func (x *exchange) loginURL(next string) string { return x.withNext(x.cfg.LoginURL, next) }
+
+// loginURLFor also tells the login page if the user is signed in, but not in a
+// way that counts.
+func (x *exchange) loginURLFor(reason twofa.Reason, next string) string {
+	to := x.cfg.LoginURL
+	if reason == twofa.ReasonSignInHere {
+		to = withParameter(to, "reason", string(reason))
+	}
+	return x.withNext(to, next)
+}
+
+// withNext adds the parameter next, unless users get there without it.
+func (x *exchange) withNext(to, next string) string {
+	if next == "" || next == x.cfg.HomeURL {
+		return to
+	}
+	return withParameter(to, "next", next)
+}
+
+func withParameter(to, name, value string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		return to
 	}
 	q := u.Query()
-	q.Set("next", next)
+	q.Set(name, value)
 	u.RawQuery = q.Encode()
 	return u.String()
 }

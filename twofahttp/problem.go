@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -138,14 +137,7 @@ func (x *exchange) redirectHTMX(err error) {
 	case to == x.cfg.LoginURL:
 		to = x.loginURL(x.currentURL())
 	default:
-		u, err := url.Parse(to)
-		if err != nil {
-			return
-		}
-		q := u.Query()
-		q.Set("next", x.currentURL())
-		u.RawQuery = q.Encode()
-		to = u.String()
+		to = withParameter(to, "next", x.currentURL())
 	}
 	x.w.Header().Set("HX-Redirect", to)
 }
@@ -162,7 +154,7 @@ type messageData struct {
 func (x *exchange) messageData(p problem) messageData {
 	d := messageData{Code: p.Code, Title: p.Title, Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
 	if p.Denied != nil {
-		d.Action = x.actionTitle(p.Denied.Action)
+		d.Action, d.Login = x.actionTitle(p.Denied.Action), x.loginURLFor(p.Denied.Reason, x.currentURL())
 	}
 	return d
 }

@@ -172,7 +172,7 @@ func TestScenario_S06_SSOIsNotAsked(t *testing.T) {
 	cleo := s.browser()
 	cleo.get(cleo.askProvider("harbor", "cleo"))
 	cleo.post("/contacts", "/switch", "account", "meadow")
-	require.Equal(t, "/login", cleo.get("/contacts").location)
+	require.Equal(t, "/login?reason=sign_in_here", cleo.get("/contacts").location)
 	require.Contains(t, cleo.get("/login").body, "asks you to sign in again")
 	require.Contains(t, cleo.get("/settings").body, "Sign in to this account", "no circle, whatever the login page does")
 
@@ -196,7 +196,7 @@ func TestScenario_S06_SSOChangesNoPassword(t *testing.T) {
 	cleo.get(cleo.askProvider("harbor", "cleo"))
 	require.True(t, cleo.signedIn())
 	got := cleo.post("/settings", "/settings/password", "current", app.DemoPassword, "password", "another long password")
-	require.Equal(t, "/login?next=%2Fsettings", got.location)
+	require.Equal(t, "/login?next=%2Fsettings&reason=sign_in_here", got.location)
 }
 
 // enrollPhone enrolls the phone number of a member of Meadow.
