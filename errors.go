@@ -170,7 +170,8 @@ const (
 	// user. The session remains valid elsewhere, and the host must not destroy
 	// its own. The user must sign in to this account; see
 	// [FirstFactor.ProviderOf]. The answer does not depend on whether the
-	// account exists.
+	// account exists. If Action is [ActionCredentials], the session does count in
+	// the account, but not for a change of a password or an address.
 	ReasonSignInHere Reason = "sign_in_here"
 	// ReasonSupport means that the user must enroll a factor, but cannot be
 	// mailed the link that must be opened first. Only the host's support can
@@ -196,8 +197,8 @@ type DeniedError struct {
 	Reason Reason
 	// Account is the account that the request was for. It may be empty.
 	Account string
-	// Action is the step-up action that was denied. It is empty if the session
-	// is not enough for any request.
+	// Action is the step-up action that was denied, or [ActionCredentials]. It is
+	// empty if the session is not enough for any request.
 	Action string
 	// Resource is the resource of Action. It may be empty.
 	Resource string

@@ -30,17 +30,22 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 // all others.
 //
 // If there is no such first factor, CheckPerson returns a [*DeniedError] with
-// [ReasonSignInHere]. Its other errors are those of Check.
+// [ReasonSignInHere] and [ActionCredentials]. Its other errors are those of
+// Check.
 func (m *Manager) CheckPerson(ctx context.Context, c Caller) error {
 	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
 		return err
 	}
 	if !t.hasFirstFactor(firstFactor.ofPerson) {
-		return s.denied(ReasonSignInHere)
+		return &DeniedError{Reason: ReasonSignInHere, Account: s.account, Action: ActionCredentials}
 	}
 	return nil
 }
+
+// ActionCredentials is the Action of a [DeniedError] of [Manager.CheckPerson].
+// It is the change of a password or an address. Policies have no rule for it.
+const ActionCredentials = "credentials"
 
 // Resume starts the challenge or enrollment that a session still needs in
 // c.Account. Call it when [Manager.Check] has refused a session with

@@ -114,6 +114,31 @@ func TestSignInHere(t *testing.T) {
 	require.True(t, b.signedIn(), "the password adds a first factor to the same session")
 }
 
+// A session that counts in its account is not enough to change a password if only
+// the account's own provider vouched for the user. The page says so at once.
+func TestError_OwnSignIn(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.follow(b.post("/login", "user", "ada", "account", "acme", "sso", "acme"))
+	require.True(t, b.signedIn())
+	for accept, contains := range map[string][]string{
+		"text/html":        {"Sign in with your password", "To change your password or address", `href="/login?next=%2Fsettings&amp;reason=sign_in_here"`},
+		"application/json": {`"code":"own_sign_in_required"`, `"action":"credentials"`, `"page":"/login?reason=sign_in_here"`},
+	} {
+		r := b.request("GET", "/settings", "")
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		h.web.Error(w, r, h.m.CheckPerson(t.Context(), h.web.Caller(mustRequest(b))))
+		require.Equal(t, 401, w.Code)
+		for _, text := range contains {
+			require.Contains(t, w.Body.String(), text)
+		}
+	}
+	require.True(t, b.signedIn(), "the session stays valid")
+	b.login("ada", "account", "acme")
+	require.NoError(t, h.m.CheckPerson(t.Context(), h.web.Caller(mustRequest(b))))
+}
+
 func TestSupportRequired(t *testing.T) {
 	h := newHost(t, twofa.PolicyAuthenticator(), func(c *twofa.Config, _ *twofahttp.Config) {
 		c.Directory = twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id}, nil }) // no address

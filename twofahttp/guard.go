@@ -74,8 +74,10 @@ func (x *exchange) isLoginPage() bool {
 }
 
 // Error answers a request with an error from the Manager in the same way as
-// [Server.Guard]. It is for handlers that call Manager.UseAction,
-// Manager.CheckAction or Manager.PeekAction themselves.
+// [Server.Guard]. It is for handlers that call the Manager themselves:
+// CheckAction, UseAction, PeekAction, CheckPerson. If CheckPerson refuses a
+// session without a first factor of the user's own, the answer is 401 with
+// own_sign_in_required, or a page that says so and has a link to the login page.
 func (s *Server) Error(w http.ResponseWriter, r *http.Request, err error) {
 	x := s.newExchange(w, r)
 	x.run(func() (view, error) { return view{}, err })

@@ -79,6 +79,9 @@ func problemOfDenied(d *twofa.DeniedError) problem {
 		p.WWWAuthenticate = insufficient + `, error_description="` + p.Title + `", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
 	case twofa.ReasonSignInHere:
 		p.Title = "Sign in to this account first"
+		if d.Action != "" {
+			p.Code, p.Title = "own_sign_in_required", "Sign in with a password or a link first"
+		}
 	case twofa.ReasonSupport:
 		p.Status, p.Title, p.WWWAuthenticate = http.StatusForbidden, "Only support can help", ""
 	default:

@@ -196,7 +196,9 @@ func TestScenario_S06_SSOChangesNoPassword(t *testing.T) {
 	cleo.get(cleo.askProvider("harbor", "cleo"))
 	require.True(t, cleo.signedIn())
 	got := cleo.post("/settings", "/settings/password", "current", app.DemoPassword, "password", "another long password")
-	require.Equal(t, "/login?next=%2Fsettings&reason=sign_in_here", got.location)
+	require.Equal(t, http.StatusUnauthorized, got.status)
+	require.Contains(t, got.body, "Sign in with your password")
+	require.Contains(t, got.body, "/login?next=%2Fsettings")
 }
 
 // enrollPhone enrolls the phone number of a member of Meadow.
