@@ -147,15 +147,19 @@ func (x *exchange) redirectHTMX(err error) {
 
 // messageData is the data of the page "message".
 type messageData struct {
-	Code   string
-	Title  string // English
-	Action string // title of the action that needs a fresh proof
-	Back   string // address at which to try again
-	Login  string // address of the host's login page, from which the user comes back
+	Code     string
+	Title    string // English
+	Action   string // title of the action that needs a fresh proof
+	Back     string // address at which to try again
+	Login    string // address of the host's login page, from which the user comes back
+	SignedIn bool   // whether the session is live; known only if Code is "expired"
 }
 
 func (x *exchange) messageData(p problem) messageData {
 	d := messageData{Code: p.Code, Title: p.Title, Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
+	if p.Code == "expired" {
+		d.SignedIn = x.m.Check(x.ctx(), x.caller()) == nil
+	}
 	if p.Denied != nil {
 		d.Action, d.Login = x.actionTitle(p.Denied.Action), x.loginURLFor(p.Denied.Reason, x.currentURL())
 	}

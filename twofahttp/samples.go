@@ -31,7 +31,7 @@ func sampleData() map[string][]any {
 			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x"})
 	}
 	for _, code := range problemCodes {
-		pages["message"] = append(pages["message"], messageData{Code: code, Back: "/", Login: "/login", Action: "x"})
+		pages["message"] = append(pages["message"], messageData{Code: code, Back: "/", Login: "/login", Action: "x"}, messageData{Code: code, Back: "/", Login: "/login", SignedIn: true})
 	}
 	return pages
 }

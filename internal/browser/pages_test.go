@@ -177,7 +177,7 @@ func TestPages_Challenge(t *testing.T) {
 
 	stranger := s.browser(t)
 	stranger.goTo("/2fa/challenge")
-	stranger.look("error-expired", "This took too long")
+	stranger.look("error-expired", "This is already done, or took too long")
 }
 
 func TestPages_Link(t *testing.T) {
