@@ -105,7 +105,9 @@ type Action struct {
 	// Page is the local path of the page with the button for the action. After
 	// the proof, the user returns to it and presses the button again, because a
 	// POST is never repeated automatically. If empty, the user returns to the
-	// page that sent the request if it is known, and to HomeURL otherwise.
+	// page that sent the request if it is known, and to HomeURL otherwise. If the
+	// path depends on the account, leave it empty and keep Referer within your
+	// site ("Referrer-Policy: same-origin").
 	Page string
 }
 
