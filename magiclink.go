@@ -23,12 +23,12 @@ func (s *userTx) tryLink(u User, t ticket, token string) error {
 	return nil
 }
 
-func (s *userTx) newLink(u User, x *message) pendingMessage {
+func (s *userTx) newLink(u User, t *ticket, x *message) pendingMessage {
 	token := newLinkToken()
 	x.Hash, x.To, x.Mask = seal.Digest("link", token.Reveal()), seal.Digest("address", u.Emails[0]), text.MaskEmail(u.Emails[0])
 	ttl := s.m.cfg.Lifetimes.Link
 	x.Expires = s.now.add(ttl)
-	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, URL: NewSecret(s.m.cfg.Mail.LinkURL(LinkRequest{Token: token, Account: s.account, User: u})),
+	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(s.m.cfg.Mail.LinkURL(LinkRequest{Token: token, Account: s.account, User: u})),
 		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: s.client.Device()})
 	mail.To = u.Emails[0]
 	mail.Subject = text.Clean(mail.Subject, 200)

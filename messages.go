@@ -22,27 +22,35 @@ type NoticeEmail struct {
 
 // noticeTexts are the texts of notices, by type of event.
 var noticeTexts = map[string]string{
-	event.Failed:         "A wrong code was entered by somebody who is past your password.",
-	event.Reused:         "A code that had been used before was entered again by somebody who is past your password.",
-	event.Locked:         "Several wrong codes were entered by somebody who is past your password. More attempts have to wait.",
-	event.Disabled:       "Too many wrong codes were entered. This way to sign in is switched off where they were entered, until you sign in by it from another browser, or set it up anew.",
-	event.Enrolled:       "A new way to prove that it is you was set up.",
-	event.Imported:       "A way to prove that it is you was taken over from an earlier system.",
-	event.Replaced:       "A way to prove that it is you was replaced by a new one.",
-	event.Removed:        "A way to prove that it is you was removed.",
+	event.Failed:         "A wrong code was entered by somebody who knows your password.",
+	event.Reused:         "A code that had been used before was entered again by somebody who knows your password.",
+	event.Locked:         "Several wrong codes were entered by somebody who knows your password. More attempts have to wait.",
+	event.Disabled:       "Too many wrong codes were entered. This way to sign in is off where they were entered, until you use it in another browser that you have signed in with before, or set it up again.",
 	event.TurnedOff:      "Two-factor authentication is off.",
-	event.CodesGenerated: "New recovery codes were made. Older ones no longer work.",
+	event.CodesGenerated: "New recovery codes were generated. Older ones no longer work.",
 	event.CodesViewed:    "Your recovery codes were shown.",
 	event.RecoveryUsed:   "A recovery code was used to sign in.",
 	event.BrowserReplay:  "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
-	event.Reset:          "All ways to prove that it is you were removed, because somebody asked for it on your behalf. The next time you sign in, you set up a new one.",
+	event.Reset:          "Your authenticator apps, phones and recovery codes were removed, because somebody asked for it on your behalf. Set up a new one the next time you sign in.",
 	event.Revoked:        "All sessions and remembered browsers were signed out.",
 	event.Credentials:    "Your password or address was changed.",
 }
 
+// factorTexts end the sentences that begin with a factor, by type of event.
+var factorTexts = map[string]string{
+	event.Enrolled: " was added to your login.",
+	event.Imported: " was taken over from an earlier system.",
+	event.Replaced: " was added to your login, in place of another one.",
+	event.Removed:  " was removed from your login.",
+}
+
 // englishNotice is the default of MailConfig.NoticeEmail.
 func englishNotice(n NoticeEmail) Email {
+	concerns := factorOf(n.Event)
 	what, ok := noticeTexts[n.Event.Type]
+	if end := factorTexts[n.Event.Type]; end != "" {
+		what, concerns, ok = strings.ToUpper(concerns[:1])+concerns[1:]+end, "", true
+	}
 	if !ok {
 		return Email{}
 	}
@@ -50,8 +58,8 @@ func englishNotice(n NoticeEmail) Email {
 		what += " " + leftText(n.Event.Left)
 	}
 	lines := []string{what}
-	if what := concerned(n.Event); what != "" && n.Event.Actor == (EventActor{}) {
-		lines = append(lines, "It concerns: "+what+".")
+	if concerns != "" && n.Event.Actor == (EventActor{}) {
+		lines = append(lines, "It concerns: "+concerns+".")
 	}
 	when := "This was at " + n.Event.Time.Format("2 January 2006, 15:04 UTC")
 	if n.Event.IP != "" {
@@ -63,18 +71,24 @@ func englishNotice(n NoticeEmail) Email {
 }
 
 // factorKinds are the kinds of factors that have a name.
-var factorKinds = map[Method]string{TOTP: "Authenticator app", SMS: "Phone"}
+var factorKinds = map[Method]string{TOTP: "an authenticator app", SMS: "a phone"}
 
-// concerned returns what a notice is about: the kind of the factor and its name.
+// usualNames are the names that factors have if the user chooses none.
+var usualNames = map[Method]string{TOTP: "Authenticator app", SMS: "Phone"}
+
+// factorOf returns the factor that a notice is about: its kind and its name.
 // An attacker may have chosen the name, to put a link or a text into a mail from the
 // product. Therefore at most 40 letters and digits of it are quoted, without
 // the characters that mail programs turn into a link.
-func concerned(e Event) string {
+func factorOf(e Event) string {
 	kind, name := factorKinds[e.Method], lettersAndDigits(e.Detail, 40)
+	if kind == "" && factorTexts[e.Type] != "" {
+		kind = "a factor"
+	}
 	switch {
 	case kind == "" || name == "":
 		return kind + name
-	case name == kind:
+	case name == usualNames[e.Method]:
 		return kind
 	}
 	return kind + ` with the name "` + name + `"`
@@ -131,9 +145,9 @@ func newEmail(subject string, lines []string, link, label string) Email {
 func leftText(n int) string {
 	switch {
 	case n == 0:
-		return "None is left: make new ones now."
+		return "None is left. Generate new codes now."
 	case n <= lowOnCodes:
-		return "Few are left: make new ones soon."
+		return "Few are left. Generate new codes soon."
 	}
 	return ""
 }
@@ -143,6 +157,7 @@ func leftText(n int) string {
 type LinkEmail struct {
 	Issuer string        // Config.Issuer
 	User   User          // user that the link is mailed to
+	Action string        // step-up action that the link is for; empty for a login. A client may have chosen it
 	URL    Secret        // address of the link; it must be in the message unchanged
 	Time   time.Time     // time of the request, in UTC
 	Valid  time.Duration // how long the link is valid, from Time
@@ -152,15 +167,35 @@ type LinkEmail struct {
 
 // englishLink is the default of MailConfig.LinkEmail.
 func englishLink(l LinkEmail) Email {
-	subject := "Sign in to " + l.Issuer
+	label, asked, why := "Sign in to "+l.Issuer, "a sign-in link for "+l.Issuer, "Somebody knows your password"
+	subject := label
+	if l.Action != "" {
+		action := actionName(l.Action)
+		label, asked, why = "Confirm it is you", "a link to confirm "+action+" at "+l.Issuer, "Somebody is signed in as you"
+		subject = "Confirm " + action + " at " + l.Issuer
+	}
 	return newEmail(subject, []string{
-		"Somebody, most likely you, asks for a link to prove that it is you at " + l.Issuer + ".",
-		"To go on, open it in the same browser:",
+		"You (or somebody else) asked for " + asked + ".",
+		"Open it in the same browser:",
 		l.URL.Reveal(),
-		"It works once, for " + minutes(l.Valid) + ", and only in that browser.",
-		"Asked for at " + l.Time.Format("2 January 2006, 15:04 UTC") + " by " + l.Device + fromIP(l.IP) + ".",
-		"If that was not you: do not open the link. Somebody got as far as this, so change your password at " + l.Issuer + " now.",
-	}, l.URL.Reveal(), subject)
+		"It works once, only in that browser, and expires in " + minutes(l.Valid) + ".",
+		"This was at " + l.Time.Format("2 January 2006, 15:04 UTC") + ", by " + l.Device + fromIP(l.IP) + ".",
+		"If it was not you, do not open the link. " + why + ", so change your password at " + l.Issuer + " now.",
+	}, l.URL.Reveal(), label)
+}
+
+// actionName returns the name of an action for a mail. At most 40 letters and
+// digits of it are quoted, because it may come from the address of a page that an
+// attacker has made the user open.
+func actionName(action string) string {
+	name := lettersAndDigits(action, 40)
+	if action == ActionFactors {
+		return "a change of your security settings"
+	}
+	if name == "" {
+		return "an action"
+	}
+	return `"` + name + `"`
 }
 
 // CodeText is the input of [SMSConfig.CodeText]: a code to send, or a phone
@@ -184,7 +219,7 @@ func englishText(t CodeText) string {
 		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."
 	}
 	if t.Confirm {
-		return t.Code.Reveal() + " confirms this phone for " + t.Issuer + ". It is good for " + minutes(t.Valid) + "."
+		return t.Code.Reveal() + " confirms this phone for " + t.Issuer + ". It expires in " + minutes(t.Valid) + "."
 	}
 	return t.Code.Reveal() + " is your " + t.Issuer + " code, good for " + minutes(t.Valid) + ". We never ask you for it."
 }

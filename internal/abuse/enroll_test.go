@@ -224,7 +224,7 @@ func TestAbuse_F10_G09_ChangesAreNotified(t *testing.T) {
 	ada.begin()
 	require.NoError(t, ada.send(twofa.EmailLink))
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
-	told("A new way to prove that it is you was set up.", func() { ada.enroll() })
+	told("An authenticator app was added to your login.", func() { ada.enroll() })
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	phone := func(e twofa.EnrollRequest) {
 		e.Method = twofa.SMS
@@ -233,22 +233,22 @@ func TestAbuse_F10_G09_ChangesAreNotified(t *testing.T) {
 		ada.login.Challenge = started.Challenge
 		require.NoError(t, ada.confirm(w.out.TextCode(t, e.Phone)))
 	}
-	told("It concerns: Phone.", func() { phone(twofa.EnrollRequest{Phone: number}) })
+	told("A phone was added to your login.", func() { phone(twofa.EnrollRequest{Phone: number}) })
 	w.clock.Add(time.Hour)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	texts := len(w.out.Texts())
-	told("was replaced by a new one.", func() { phone(twofa.EnrollRequest{Phone: "+41799999999", Replaces: ada.factor(1)}) })
+	told("A phone was added to your login, in place of another one.", func() { phone(twofa.EnrollRequest{Phone: "+41799999999", Replaces: ada.factor(1)}) })
 	last := w.out.Texts()[len(w.out.Texts())-1]
 	require.Len(t, w.out.Texts(), texts+2)
 	require.Equal(t, number, last.To)
 	require.Contains(t, last.Body.Reveal(), "codes now go to another phone")
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
-	told("New recovery codes were made.", func() {
+	told("New recovery codes were generated.", func() {
 		_, err := ada.RegenerateCodes(t.Context(), ada.caller())
 		require.NoError(t, err)
 		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 	})
-	told("A way to prove that it is you was removed.", func() {
+	told("A phone was removed from your login.", func() {
 		require.NoError(t, ada.Remove(t.Context(), ada.caller(), ada.factor(1)))
 	})
 }
@@ -523,9 +523,9 @@ func TestNotice_OneMailForAnEnrollment(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	ada := w.enrolled("ada")
 	require.Len(t, w.out.Mails(), 1)
-	require.Contains(t, w.out.Mails()[0].Text.Reveal(), "A new way to prove that it is you was set up.")
+	require.Contains(t, w.out.Mails()[0].Text.Reveal(), "An authenticator app was added to your login.")
 	require.NotContains(t, w.out.Mails()[0].Text.Reveal(), "\r")
 	ada.renew()
 	require.Len(t, w.out.Mails(), 2)
-	require.Contains(t, w.out.Mails()[1].Text.Reveal(), "New recovery codes were made.")
+	require.Contains(t, w.out.Mails()[1].Text.Reveal(), "New recovery codes were generated.")
 }

@@ -32,7 +32,7 @@ func TestNotices_QuoteNothingThatLooksLikeALink(t *testing.T) {
 			w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 			w.person("ada").enrollNamed(name)
 			mail := w.out.Mails()[len(w.out.Mails())-1]
-			require.Contains(t, mail.Text.Reveal(), `It concerns: Authenticator app with the name "`+quoted+`".`)
+			require.Contains(t, mail.Text.Reveal(), `An authenticator app with the name "`+quoted+`" was added to your login.`)
 			require.NotRegexp(t, link, strings.ReplaceAll(mail.Text.Reveal(), quoted, ""))
 			require.NotRegexp(t, link, quoted)
 		})
@@ -54,7 +54,7 @@ func TestNotices_NameTheKind(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	for _, name := range []string{"", "Authenticator app", "!?"} {
 		w.person("ada").enrollNamed(name)
-		require.Contains(t, w.out.Mails()[len(w.out.Mails())-1].Text.Reveal(), "It concerns: Authenticator app.", name)
+		require.Contains(t, w.out.Mails()[len(w.out.Mails())-1].Text.Reveal(), "An authenticator app was added to your login.", name)
 		require.NoError(t, w.User(twofa.AsHost("test"), "ada").Delete(t.Context()))
 	}
 }
@@ -135,4 +135,31 @@ func (m *slowMailer) SendMail(ctx context.Context, mail twofa.Email) error {
 	}
 	m.sent = append(m.sent, mail.To)
 	return nil
+}
+
+// A link for a step-up names the action. An attacker can make a user open a page
+// with any name of an action, so its mail contains no link of theirs either.
+func TestLinkMail_NamesTheAction(t *testing.T) {
+	hostile := "pay at https://evil.example/x"
+	byMail := twofa.ActionRule{Methods: []twofa.Method{twofa.EmailLink}}
+	w := newWorld(t, byLink, func(c *twofa.Config) {
+		c.Policy.Actions = map[string]twofa.ActionRule{"contacts.export": byMail, hostile: byMail, "!": byMail}
+	})
+	ada, token := w.linked("ada")
+	require.Equal(t, "Sign in to Acme", w.out.Mails()[0].Subject)
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+	for action, subject := range map[string]string{
+		"contacts.export":   `Confirm "contacts export" at Acme`,
+		hostile:             `Confirm "pay at https evil example x" at Acme`,
+		"!":                 "Confirm an action at Acme",
+		twofa.ActionFactors: "Confirm a change of your security settings at Acme",
+	} {
+		w.clock.Add(20 * time.Minute)
+		require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), action, "")))
+		require.NoError(t, ada.send(twofa.EmailLink))
+		mail := w.out.Mails()[len(w.out.Mails())-1]
+		require.Equal(t, subject, mail.Subject)
+		require.Contains(t, mail.Text.Reveal(), strings.TrimPrefix(subject, "Confirm "))
+		require.NotContains(t, mail.Text.Reveal()+mail.HTML.Reveal(), "evil.example")
+	}
 }
