@@ -22,6 +22,13 @@ func (g grant) matches(account, action, resource, sid string) bool {
 	return g.Account == account && g.Action == action && g.Resource == resource && g.SessionID == sid
 }
 
+// isFrom reports whether the client is the browser in which the proof was given.
+// A copy of the session in another browser could otherwise use what its owner
+// has just proven.
+func (g grant) isFrom(c Client) bool {
+	return g.Browser == "" || seal.Equal(g.Browser, browserHash(c.Browser))
+}
+
 // findGrant returns the index of the session's fresh grant for the action, -1 if
 // an earlier proof counts instead, or a DeniedError.
 func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
@@ -31,7 +38,7 @@ func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 	}
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
 	for i, g := range s.Grants {
-		if !g.matches(s.account, action, resource, t.sessionID) {
+		if !g.matches(s.account, action, resource, t.sessionID) || !g.isFrom(s.client) {
 			continue
 		}
 		if g.isFresh(r, s.now) {
@@ -61,7 +68,7 @@ func (s *userTx) elevatedFor(t ticket, r ActionRule, action string) bool {
 // recordGrant records a fresh proof. It replaces an older grant for the same
 // action, because two of them would allow a single-use action twice.
 func (s *userTx) recordGrant(t ticket, m Method) {
-	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now}
+	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now, Browser: t.browser}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
 		return o.matches(g.Account, g.Action, g.Resource, g.SessionID)
 	})

@@ -344,6 +344,7 @@ type grant struct {
 	SessionID string
 	Method    Method
 	At        unixTime
+	Browser   string // browserHash of the browser in which it was given; no other may use it
 }
 
 func (g *grant) Fields(c *seal.Codec) {
@@ -353,6 +354,7 @@ func (g *grant) Fields(c *seal.Codec) {
 	seal.Text(c, 16, &g.SessionID)
 	seal.Text(c, 20, &g.Method)
 	seal.Int(c, 24, &g.At)
+	seal.Text(c, 29, &g.Browser)
 }
 
 // browser is a browser in which a factor was proven. It is known: it has

@@ -5,8 +5,9 @@ import "context"
 // CheckAction checks whether the session may perform the action now. It does
 // what [Manager.Check] does and also requires a fresh proof, given by this
 // session with an accepted method, for exactly this account, action and
-// resource (an empty resource is a value like any other). It does not use up
-// the proof.
+// resource (an empty resource is a value like any other). The proof counts only
+// in the browser in which it was given ([Client.Browser]). CheckAction does not
+// use it up.
 //
 // Use it for an action whose rule has a MaxAge, for example to read data several
 // times. For a single-use rule, call [Manager.UseAction] immediately before the

@@ -307,3 +307,27 @@ func TestAbuse_L16_StepUpDoesNotExtendTheSession(t *testing.T) {
 	w.clock.Add(4 * time.Hour)
 	denied(t, ada.Check(t.Context(), ada.caller()), twofa.ReasonSignedOut)
 }
+
+// A copy of the session gains nothing from what its owner proves: neither a
+// proof that serves once, nor one that lasts, nor the owner's change of factors.
+func TestAbuse_F09_G01_ProofIsForOneBrowser(t *testing.T) {
+	w := newWorld(t, stepping)
+	ada := w.enrolled("ada")
+	w.clock.Add(time.Hour)
+	thief := *ada
+	thief.client.Browser = twofa.NewSecret("has a copy of the session")
+	for _, action := range []string{export, "reports", twofa.ActionFactors} {
+		require.NoError(t, ada.stepUp(action))
+	}
+	for name, browser := range map[string]twofa.Secret{"another browser": thief.client.Browser, "no browser": {}} {
+		thief.client.Browser = browser
+		denied(t, thief.use(export, ""), twofa.ReasonMissing, name)
+		denied(t, thief.use("reports", ""), twofa.ReasonMissing, name)
+		denied(t, failure(thief.Enroll(t.Context(), thief.caller(), twofa.EnrollRequest{})), twofa.ReasonMissing, name)
+		denied(t, failure(thief.RegenerateCodes(t.Context(), thief.caller())), twofa.ReasonMissing, name)
+		require.NoError(t, thief.Check(t.Context(), thief.caller()), "the session itself is valid")
+	}
+	for _, action := range []string{export, "reports", twofa.ActionFactors} {
+		require.NoError(t, ada.use(action, ""))
+	}
+}
