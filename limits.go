@@ -64,6 +64,9 @@ const maxPolicy = 32 << 10
 const (
 	maxSpent   = 32 // used-up challenges per user, from which on none can be canceled
 	maxAnswers = 4  // per user, that can be given again
+	// maxSpentHeld is how many challenges may be used up when a held first
+	// factor signs in. Each uses up another one, without any other proof.
+	maxSpentHeld = 256
 )
 
 // cancelAllowance limits how often a login or step-up can be canceled, because

@@ -24,8 +24,9 @@ import (
 // first factor counts in the account, or with [ReasonSupport] if the user must
 // enroll but cannot be mailed, and [ErrUnavailable] if a record, the policy or
 // the directory cannot be read or written. For a first factor of
-// [Manager.HeldFirstFactor] it returns [ErrExpired] if its login has ended. After
-// any error, f has signed nobody in.
+// [Manager.HeldFirstFactor] it returns [ErrExpired] if its login has ended, and
+// [ErrLocked] if the user has just signed in hundreds of times. After any error,
+// f has signed nobody in.
 func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 	if err := f.validate(); err != nil {
 		return Result{}, err
@@ -63,6 +64,9 @@ func (m *Manager) Begin(ctx context.Context, f FirstFactor) (Result, error) {
 		switch {
 		case login.Next == NextDone:
 			login.Browser = s.rotateToken()
+			if f.held != "" && len(s.Spent) >= maxSpentHeld {
+				return &lockedError{holdTTL} // one account's provider must not fill the record, which all accounts share
+			}
 			if f.held != "" {
 				s.spend(t)
 			}

@@ -227,3 +227,33 @@ func TestTenancy_ForgottenAccountIsLogged(t *testing.T) {
 	ada.begin()
 	require.Equal(t, 1, strings.Count(logs.String(), "FirstFactor.Account is empty"))
 }
+
+// An admin who controls the identity provider of one account signs in as one of
+// its members again and again. Their record is shared by all accounts, so it must
+// not grow until it can no longer be written.
+func TestTenancy_HeldSignInsDoNotFillTheRecord(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Link = time.Hour })
+	w.policy("acme", twofa.PolicyAuthenticator())
+	ada := w.enrolled("ada")
+	var err error
+	for range 4000 {
+		var held twofa.Secret
+		held, err = w.HoldFirstFactor(twofa.FirstFactor{UserID: "ada", Account: "acme", By: twofa.BySSO, ProviderOf: "acme"})
+		require.NoError(t, err)
+		var f twofa.FirstFactor
+		f, err = w.HeldFirstFactor(held)
+		require.NoError(t, err)
+		if _, err = w.Begin(t.Context(), f); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, twofa.ErrLocked)
+	require.Positive(t, twofa.RetryAfter(err))
+	laptop := ada.browser("laptop")
+	laptop.account = "beta"
+	laptop.begin()
+	require.NoError(t, laptop.verify(twofa.TOTP, laptop.code()), "the owner is not kept out elsewhere")
+	w.clock.Add(2 * time.Hour)
+	ada.account, ada.session = "acme", twofa.Session{}
+	require.NoError(t, ada.sso("acme"), "nor here, later")
+}
