@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ type repeats struct {
 }
 
 // repeatKey is a hash of everything in a request that decides on its answer,
-// including all cookies. Nobody else can send the same.
+// including all cookies, of which one is secret. Nobody else can send the same.
 type repeatKey [sha256.Size]byte
 
 // repeat is what a form did. A new session is not handed out again. Instead, the
@@ -110,7 +111,7 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 	defer func() { cancel(); x.r = original }()
 	x.r = x.r.WithContext(ctx)
 	cookies := strings.Join(x.r.Header.Values("Cookie"), "; ")
-	if cookies == "" {
+	if !hasSecretCookie(x.r) {
 		return handle() // nothing tells the browser from others
 	}
 	key := repeatKeyOf(append(parts, cookies, x.r.UserAgent(), x.r.Header.Get("Accept"), x.clientIP(x.r).String())...)
@@ -135,6 +136,17 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 	}
 	return x.answerAgain(p)
 }
+
+// hasSecretCookie reports whether a cookie is long enough to be random.
+// Otherwise, all cookies may be those that everybody has, such as a language.
+// Somebody else behind the same address could send them, too, and would share
+// the secret of the browser and the challenge of its login.
+func hasSecretCookie(r *http.Request) bool {
+	return slices.ContainsFunc(r.Cookies(), func(c *http.Cookie) bool { return len(c.Value) >= minSecret })
+}
+
+// minSecret is the least length of a text with 100 random bits.
+const minSecret = 20
 
 // answerAgain gives the answer of a form that signed nobody in.
 func (x *exchange) answerAgain(p *repeat) (view, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
@@ -388,4 +389,25 @@ func TestForms_FirstRequestIsCanceled(t *testing.T) {
 	second.get(h.mailed())
 	second.post("/2fa/link", "token", tokenOf(h.mailed()))
 	require.True(t, second.signedIn())
+}
+
+// Two clients behind one address, with the same browser and no cookie but one
+// that everybody has, are not one browser.
+func TestForms_LoginsOfTwoNewBrowsersAreNotOne(t *testing.T) {
+	h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true}, noMail)
+	eve, ada := h.browser(), h.browser() // eve knows ada's password
+	for _, b := range []*browser{eve, ada} {
+		b.setCookie("lang", "en")
+	}
+	eve.post("/login", "user", "ada")
+	ada.post("/login", "user", "ada")
+	ada.get("/2fa/setup")
+	for _, name := range []string{"__Host-twofa-browser", "__Host-twofa-setup"} {
+		require.NotEmpty(t, ada.cookie(name))
+		assert.NotEqual(t, eve.cookie(name), ada.cookie(name), name)
+	}
+	// Eve must not read what ada is shown.
+	codes := codesOn(ada.follow(ada.post("/2fa/setup", "method", "totp")).Body)
+	require.NotEmpty(t, codes)
+	require.Empty(t, codesOn(eve.get("/2fa/setup").Body))
 }
