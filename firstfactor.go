@@ -173,6 +173,14 @@ func (t ticket) onlyByToken() bool {
 	return !t.hasFirstFactor(func(f firstFactor) bool { return f.by != ByToken })
 }
 
+// actsFor reports whether the ticket may end what a user has in all accounts: by
+// a first factor that counts in all of them, or by a proof of the user's. The
+// providers of some accounts are not enough for the others.
+func (t ticket) actsFor(u User) bool {
+	return t.hasFirstFactor(func(f firstFactor) bool { return f.providerOf == "" }) || t.hasProven(append(strength[:], RecoveryCode)...) ||
+		!slices.ContainsFunc(u.Members, func(member Member) bool { return !t.vouchedIn(member.Account) })
+}
+
 // lastFirstFactor returns the method of the first factor given last.
 func (t ticket) lastFirstFactor() FirstFactorMethod {
 	if len(t.first) == 0 {

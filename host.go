@@ -118,7 +118,11 @@ func (u *ManagedUser) CredentialsChanged(ctx context.Context) error {
 // that an attacker cannot lock the owner out of them. Call it if the user's credentials may have been
 // stolen, or to sign the user out everywhere. The user is notified by mail.
 //
-// The actor and the errors are those of [ManagedUser.CredentialsChanged].
+// The actor and the errors are those of [ManagedUser.CredentialsChanged]. A
+// session of an [AsUser] actor that has nothing but the word of one account's
+// identity provider is denied with [ReasonSignInHere] if the user belongs to
+// other accounts, too, because an admin could otherwise keep the user out of
+// those.
 func (u *ManagedUser) Revoke(ctx context.Context) error {
 	return u.revoke(ctx, false, Event{Type: event.Revoked, Notice: true})
 }
@@ -139,6 +143,9 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 	return u.m.update(ctx, u.by.caller.Client, u.id, noPolicy, func(s *userTx) error {
 		if u.by.kind == actorUser && !s.isCurrent(t) {
 			return &DeniedError{Reason: ReasonSignedOut, Account: e.Account}
+		}
+		if u.by.kind == actorUser && !survive && !t.actsFor(now) {
+			return &DeniedError{Reason: ReasonSignInHere, Account: e.Account}
 		}
 		s.setStamp(now)
 		survivor := ""

@@ -257,3 +257,48 @@ func TestTenancy_HeldSignInsDoNotFillTheRecord(t *testing.T) {
 	ada.account, ada.session = "acme", twofa.Session{}
 	require.NoError(t, ada.sso("acme"), "nor here, later")
 }
+
+// An admin who controls the identity provider of one account can sign in there
+// as a member at any time. That must not be enough to end the member's sessions
+// and logins in other accounts, or the member could never complete a login.
+func TestTenancy_ProviderOfOneAccountRevokesNothingElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		members []string
+		before  func(*person) error
+		revokes bool
+	}{
+		"the provider alone":                    {[]string{"acme", "beta"}, nil, false},
+		"if the user belongs to this one alone": {[]string{"acme"}, nil, true},
+		"with a password":                       {[]string{"acme", "beta"}, (*person).password, true},
+		"with a proof":                          {[]string{"acme", "beta"}, func(p *person) error { return p.stepUp(export) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ada := w.person("ada")
+			ada.account = c.members[len(c.members)-1]
+			require.Equal(t, twofa.NextDone, ada.begin())
+			ada.enroll()
+			w.setUser("ada", func(u *twofa.User) {
+				u.Members = nil
+				for _, account := range c.members {
+					u.Members = append(u.Members, twofa.Member{Account: account})
+				}
+			})
+			w.policy("acme", twofa.PolicyAuthenticator())
+			eve := ada.browser("elsewhere")
+			eve.account = "acme"
+			require.NoError(t, eve.sso("acme"))
+			if c.before != nil {
+				require.NoError(t, c.before(eve))
+			}
+			err := w.User(twofa.AsUser(eve.caller(), ""), "ada").Revoke(t.Context())
+			if c.revokes {
+				require.NoError(t, err)
+				denied(t, ada.Check(t.Context(), ada.in(ada.account)), twofa.ReasonSignedOut)
+				return
+			}
+			denied(t, err, twofa.ReasonSignInHere)
+			require.NoError(t, ada.Check(t.Context(), ada.in("beta")))
+		})
+	}
+}
