@@ -81,10 +81,7 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 		if len(s.Factors) == 0 && !t.hasFirstFactor(func(f firstFactor) bool { return f.countsIn(s.account) && f.by != ByToken && s.isRecent(f.at) }) {
 			return Result{}, s.firstFactorTooOld()
 		}
-		// A stolen session must not be enough to enroll a factor, so the proof
-		// that precedes enrollment has to be recent.
-		t.proven = slices.DeleteFunc(t.proven, func(p provenMethod) bool { return !s.isRecent(p.at) })
-		if v, err = s.evaluate(t, len(u.Emails) > 0); err != nil {
+		if t, v, err = s.evaluateRecent(t, u); err != nil {
 			return Result{}, err
 		}
 	}

@@ -117,6 +117,15 @@ func (s *userTx) evaluate(t ticket, mail bool) (policyResult, error) {
 	return v, nil
 }
 
+// evaluateRecent is evaluate with the recent proofs of a ticket alone, which it
+// returns. A stolen session must not be enough to enroll a factor, so the proof
+// that precedes a required enrollment has to be recent.
+func (s *userTx) evaluateRecent(t ticket, u User) (ticket, policyResult, error) {
+	t.proven = slices.DeleteFunc(slices.Clone(t.proven), func(p provenMethod) bool { return !s.isRecent(p.at) })
+	v, err := s.evaluate(t, len(u.Emails) > 0)
+	return t, v, err
+}
+
 // checks reports whether this process can check proofs of a factor.
 func (c *Config) checks(f *factor) bool {
 	return f.Method == TOTP && f.App.known() || f.Method == SMS && f.Phone != "" && c.SMS.Sender != nil
@@ -276,6 +285,11 @@ func (s *userTx) nextStep(u User, t ticket) (Result, error) {
 	v, err := s.evaluate(t, len(u.Emails) > 0)
 	if err != nil {
 		return Result{}, err
+	}
+	if v.next == NextEnroll {
+		if t, v, err = s.evaluateRecent(t, u); err != nil {
+			return Result{}, err
+		}
 	}
 	if v.next == NextDone {
 		return s.completeLogin(t), nil

@@ -118,3 +118,42 @@ func TestAbuse_L01_L02_WhichEarlierProofsCount(t *testing.T) {
 		})
 	}
 }
+
+// A proof that was given hours ago in a session does not precede a required
+// enrollment, whether the session is resumed or another first factor is added
+// to it. Otherwise a weaker proof of a moment ago would be enough.
+func TestAbuse_F09_OldProofBeforeARequiredEnrollment(t *testing.T) {
+	for name, enter := range map[string]func(*person) error{
+		"Resume": func(p *person) error { return p.took(p.Resume(p.t.Context(), p.caller())) },
+		"Begin":  (*person).password,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c *twofa.Config) {
+				c.Policy = twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS},
+					Actions: map[string]twofa.ActionRule{"reports": {Methods: []twofa.Method{twofa.EmailLink}}}}
+			})
+			w.policy("beta", twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true})
+			ada := w.person("ada")
+			ada.begin()
+			ada.setUpPhone(adasPhone)
+			ada = ada.browser("laptop")
+			ada.begin()
+			require.NoError(t, ada.send(twofa.SMS))
+			require.NoError(t, ada.verify(twofa.SMS, ada.out.TextCode(t, adasPhone)))
+			ada.account = "beta"
+			require.NoError(t, enter(ada))
+			require.Equal(t, twofa.NextEnroll, ada.login.Next, "the phone was proven a moment ago")
+
+			w.clock.Add(15 * time.Minute)
+			ada.account = ""
+			require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "reports", "")))
+			require.NoError(t, ada.send(twofa.EmailLink))
+			require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+			ada.account = "beta"
+			require.NoError(t, enter(ada))
+			require.Equal(t, twofa.NextChallenge, ada.login.Next, "a link is not enough for a user who has a phone")
+			require.Equal(t, twofa.SMS, ada.login.Methods[0])
+			require.Error(t, failure(ada.Enroll(t.Context(), ada.caller(), twofa.EnrollRequest{})))
+		})
+	}
+}
