@@ -159,7 +159,7 @@ func (s *userTx) markKnown(m Method, remember bool, seed string) Secret {
 	b, entry, state := s.findBrowser()
 	if b != nil && (b.Copied || state == tokenCopied) { // the owner has just proven to be here
 		s.Browsers = slices.DeleteFunc(s.Browsers, func(o browser) bool { return o.ID == b.ID })
-		b = nil
+		b, state = nil, tokenUnknown
 	}
 	switch {
 	case b == nil:
