@@ -328,13 +328,14 @@ func (s *userTx) dropAnswers(id string) {
 
 // endAnswers removes the answers to the proofs of a challenge, and those to
 // earlier steps of the same login, step-up or enrollment. It reports whether
-// there were any.
-func (s *userTx) endAnswers(t ticket) bool {
-	n := len(s.Answers)
+// there were any that have not expired.
+func (s *userTx) endAnswers(t ticket) (ended bool) {
 	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool {
-		return a.ID == t.spentID() || a.ID == t.enrollmentID() || a.SessionID == t.sessionID
+		own := a.ID == t.spentID() || a.ID == t.enrollmentID() || a.SessionID == t.sessionID
+		ended = ended || own && a.At.within(a.life(), s.now)
+		return own
 	})
-	return len(s.Answers) < n
+	return ended
 }
 
 func (s *userTx) keepAnswer(a answer) {
