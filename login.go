@@ -112,7 +112,8 @@ func (m *Manager) earlierSession(ctx context.Context, f FirstFactor) (ticket, er
 // ID even so, because an attacker may have planted the earlier one.
 func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
 	t := ticket{user: f.UserID}
-	if s.isCurrent(earlier) && earlier.isFrom(f.Client) && earlier.expires > s.now.add(s.m.cfg.lifetime(forLogin)) {
+	ends := min(earlier.expires, earlier.started.add(s.m.cfg.lifetime(forSession)))
+	if s.isCurrent(earlier) && earlier.isFrom(f.Client) && ends > s.now.add(s.m.cfg.lifetime(forLogin)) {
 		t = s.carry(earlier)
 		t.ends = earlier.expires
 	}
