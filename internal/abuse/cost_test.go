@@ -2,6 +2,7 @@ package abuse
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,6 +103,23 @@ func TestCost(t *testing.T) {
 			_, err := p.DescribeSession(p.session)
 			require.NoError(t, err)
 		}, cost{0, 0}},
+		{"settings page of a member of 200 accounts", nil, func(w *world) *person {
+			w.setUser("ada", func(u *twofa.User) {
+				u.Members = nil
+				for i := range 200 {
+					u.Members = append(u.Members, twofa.Member{Account: fmt.Sprint("account ", i)})
+				}
+			})
+			require.NoError(w.t, w.Account(twofa.AsHost("test"), "account 199").SetPolicy(w.t.Context(), twofa.PolicyAuthenticator(), ""))
+			p := w.person("ada")
+			p.account = "account 0"
+			require.Equal(w.t, twofa.NextDone, p.begin())
+			return p.enroll()
+		}, func(t *testing.T, p *person) {
+			f, err := p.Factors(t.Context(), p.caller())
+			require.NoError(t, err)
+			require.False(t, f.List[0].Removable, "the last account requires a factor")
+		}, cost{2, 0}}, // the user with the account of the request, then all other accounts
 		{"SetPolicy as it is", nil, func(w *world) *person {
 			require.NoError(w.t, w.Account(twofa.AsHost("test"), "acme").SetPolicy(w.t.Context(), twofa.PolicyAuthenticator(), ""))
 			return w.person("ada")
