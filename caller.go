@@ -27,7 +27,8 @@ type Caller struct {
 	// see [SessionInfo.Account].
 	Account string
 	// Client describes the browser that the request comes from. A challenge is
-	// accepted only from the browser and host session it was issued for.
+	// accepted only from the browser and host session it was issued for, and a
+	// proof for an action only from the browser in which it was given.
 	Client Client
 }
 
