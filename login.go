@@ -117,7 +117,7 @@ func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
 		t = s.carry(earlier)
 		t.ends = earlier.expires
 	}
-	t.sessionID = seal.NewID()
+	t.sessionID, t.replaces = seal.NewID(), earlier.sessionID
 	t.purpose, t.id, t.account, t.members = forLogin, cmp.Or(f.held, seal.NewID()), f.Account, memberDigests(u, f.Account)
 	t.epoch = s.Epoch
 	t.bindTo(f.Client)

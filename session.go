@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -100,7 +99,8 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 // links and codes that were sent for a step-up, and answers that would be given
 // again (see [Manager.Verify]). The session itself is valid
 // until it expires, so the host must delete it. [Manager.Begin] calls SignedOut
-// for a session that belongs to another user.
+// for a session that belongs to another user, and a login does the same for the
+// session that it replaces.
 //
 // A session that is no longer valid is not an error. SignedOut returns
 // [ErrUnavailable] if the record cannot be read or written.
@@ -115,20 +115,6 @@ func (m *Manager) SignedOut(ctx context.Context, c Caller) error {
 		}
 		return nil
 	})
-}
-
-// endSession removes everything that belongs to a session, and reports whether
-// there was anything.
-func (s *userTx) endSession(id string) bool {
-	n := len(s.Grants) + len(s.Messages) + len(s.Answers)
-	s.Grants = slices.DeleteFunc(s.Grants, func(g grant) bool { return g.SessionID == id })
-	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.SessionID == id })
-	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.SessionID == id })
-	ended := len(s.Grants)+len(s.Messages)+len(s.Answers) < n
-	if s.Pending != nil && s.Pending.SessionID == id {
-		s.Pending, ended = nil, true
-	}
-	return ended
 }
 
 // SessionInfo is the content of a session.

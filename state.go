@@ -144,6 +144,20 @@ func (s *userTx) newEpoch(survivor string) {
 	s.Grants, s.Messages, s.Pending, s.Answers = nil, nil, nil, nil
 }
 
+// endSession removes everything that belongs to a session, and reports whether
+// there was anything.
+func (s *userTx) endSession(id string) bool {
+	n := len(s.Grants) + len(s.Messages) + len(s.Answers)
+	s.Grants = slices.DeleteFunc(s.Grants, func(g grant) bool { return g.SessionID == id })
+	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.SessionID == id })
+	s.Answers = slices.DeleteFunc(s.Answers, func(a answer) bool { return a.SessionID == id })
+	ended := len(s.Grants)+len(s.Messages)+len(s.Answers) < n
+	if s.Pending != nil && s.Pending.SessionID == id {
+		s.Pending, ended = nil, true
+	}
+	return ended
+}
+
 func (s *userTx) codesLeft() int {
 	if s.Codes == nil {
 		return 0
@@ -309,7 +323,12 @@ func nextID(id string) string {
 	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seal.KeyedHash([]byte(id), "next challenge"))
 }
 
+// completeLogin ends what belongs to the session that the login replaces, because
+// the logout of the new one could not.
 func (s *userTx) completeLogin(t ticket) Result {
+	if t.replaces != "" {
+		s.endSession(t.replaces)
+	}
 	s.LastLogin = s.now
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
 	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes()}

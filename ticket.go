@@ -68,6 +68,7 @@ type ticket struct {
 	messageID     string // ID of the message sent last
 	messageMethod Method
 	messageKey    string // key of the hash of a code sent by text message
+	replaces      string // ID of the session that the login will replace; empty if there is none
 }
 
 func (t *ticket) Fields(c *seal.Codec) {
@@ -91,6 +92,7 @@ func (t *ticket) Fields(c *seal.Codec) {
 	seal.Text(c, 72, &t.messageID)
 	seal.Text(c, 76, &t.messageMethod)
 	seal.Text(c, 80, &t.messageKey)
+	seal.Text(c, 84, &t.replaces)
 }
 
 // spentID returns the part of the ID by which a used-up challenge is

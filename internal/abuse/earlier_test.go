@@ -157,3 +157,25 @@ func TestAbuse_F09_OldProofBeforeARequiredEnrollment(t *testing.T) {
 		})
 	}
 }
+
+// A login that adds a first factor to a session replaces it. What belongs to the
+// session before must not outlive a logout, which names the new one alone.
+func TestAbuse_E14_LogoutAfterAnotherFirstFactor(t *testing.T) {
+	w := newWorld(t)
+	laptop := w.enrolled("ada").browser("laptop")
+	laptop.begin()
+	code, caller, ch := laptop.code(), laptop.caller(), laptop.login.Challenge
+	require.NoError(t, laptop.verify(twofa.TOTP, code))
+	before := *laptop
+	require.NoError(t, laptop.password())
+	require.NoError(t, laptop.SignedOut(t.Context(), laptop.caller()))
+	_, err := w.Verify(t.Context(), caller, ch, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)})
+	require.ErrorIs(t, err, twofa.ErrExpired, "the answer must not be given again")
+
+	laptop = &before
+	require.NoError(t, laptop.stepUp(export))
+	before = *laptop
+	require.NoError(t, laptop.password())
+	require.NoError(t, laptop.SignedOut(t.Context(), laptop.caller()))
+	denied(t, before.use(export, ""), twofa.ReasonMissing)
+}
