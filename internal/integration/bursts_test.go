@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestAbuse_B06_FiftyConcurrentGuesses(t *testing.T) {
 		h := newHost(t, d)
 		uri, _ := h.enroll()
 		ch := h.begin()
-		right, wrong := h.burst(50, func() twofa.Challenge { return ch }, guesses(twofatest.Code(t, uri, h.clock.Now())))
+		right, wrong := h.burst(50, func() twofa.Challenge { return ch }, h.guesses(uri))
 		require.LessOrEqual(t, right, 1)
 		require.LessOrEqual(t, right+wrong, 5)
 	})
@@ -123,17 +124,23 @@ func TestAbuse_B07_FiftyGuessesInFiftyLogins(t *testing.T) {
 	forEach(t, func(t *testing.T, d database) {
 		h := newHost(t, d)
 		uri, _ := h.enroll()
-		right, wrong := h.burst(50, h.begin, guesses(twofatest.Code(t, uri, h.clock.Now())))
+		right, wrong := h.burst(50, h.begin, h.guesses(uri))
 		require.LessOrEqual(t, right, 1)
 		require.LessOrEqual(t, wrong, 5+4*right)
 	})
 }
 
-func guesses(code string) func(int) twofa.Proof {
-	return func(i int) twofa.Proof {
-		if i == 49 {
-			return twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(code)}
+// guesses returns 49 wrong codes and, as the last, the right one.
+func (h *host) guesses(uri string) func(int) twofa.Proof {
+	now := h.clock.Now()
+	right := twofatest.Code(h.t, uri, now)
+	codes := []string{right}
+	accepted := []string{right, twofatest.Code(h.t, uri, now.Add(-30*time.Second)), twofatest.Code(h.t, uri, now.Add(30*time.Second))}
+	for n := 0; len(codes) < 50; n++ {
+		if code := fmt.Sprintf("%06d", n); !slices.Contains(accepted, code) {
+			codes = append(codes, code)
 		}
-		return twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(fmt.Sprintf("guess%d", i))}
 	}
+	slices.Reverse(codes)
+	return func(i int) twofa.Proof { return twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(codes[i])} }
 }
