@@ -204,6 +204,7 @@ func (x *exchange) postCancel() (view, error) {
 		}
 		x.clearFlow(name)
 	}
+	x.repeats.forget(x.browser)
 	return redirectTo(to)
 }
 

@@ -46,6 +46,7 @@ type repeat struct {
 	cookies   []*http.Cookie
 	session   twofa.Session // passed to Sessions.SignIn
 	signedOut bool
+	browser   twofa.Secret
 }
 
 func newRepeats() repeats { return repeats{&sync.Mutex{}, map[repeatKey]*repeat{}, &time.Time{}} }
@@ -101,6 +102,22 @@ func (s *repeats) leave(key repeatKey, p *repeat) {
 	close(p.done)
 }
 
+// forget drops what a browser did, so that a form that it sends again after a
+// Cancel does not lead back to the challenge that was canceled.
+func (s *repeats) forget(browser twofa.Secret) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, p := range s.last {
+		select {
+		case <-p.done:
+			if p.browser.Reveal() == browser.Reveal() {
+				delete(s.last, key)
+			}
+		default: // still handled, as the Cancel itself
+		}
+	}
+}
+
 // once handles a form, unless the browser has sent the same one a moment ago.
 // It then ends where that one did. parts are what the form asks for.
 func (x *exchange) once(handle func() (view, error), parts ...string) (view, error) {
@@ -121,7 +138,8 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 		x.repeat = &repeat{}
 		v, err := handle()
 		if err == nil {
-			p.redirect, p.cookies, p.session, p.signedOut = v.redirect, x.repeat.cookies, x.repeat.session, x.repeat.signedOut
+			p.redirect, p.browser, p.signedOut = v.redirect, x.browser, x.repeat.signedOut
+			p.cookies, p.session = x.repeat.cookies, x.repeat.session
 		}
 		return v, err
 	}

@@ -355,6 +355,22 @@ func TestForms_SentTwice_Refused(t *testing.T) {
 	})
 }
 
+// A login after a Cancel is another one, even if its form is the same.
+func TestForms_LoginAfterCancel(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	phone, _ := b.enroll("ada")
+	b.get("/2fa/")
+	b.post("/2fa/signin")
+	b.get("/login")
+	b.follow(b.post("/login", "user", "ada"))
+	b.post("/2fa/verify", "method", "totp", "code", "000000")
+	b.post("/2fa/cancel")
+	b.follow(b.post("/login", "user", "ada"))
+	b.follow(b.post("/2fa/verify", "method", "totp", "code", phone.next()))
+	require.True(t, b.signedIn())
+}
+
 // impatient fails if the request has been canceled.
 type impatient struct{ *outbox }
 
