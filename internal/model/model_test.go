@@ -574,7 +574,7 @@ func (r *modelRun) keep(d *modelDevice, l twofa.Result, g gift) *modelHold {
 func (r *modelRun) learnCookie(text string, k modelCookie) {
 	content := fmt.Sprint(k)
 	if known, ok := r.cookies[content]; ok {
-		require.Equal(r.t, known, text, "call %d of seed %d: two texts of one cookie", r.steps, r.seed)
+		require.Equal(r.t, known, text, "call %d of seed %d: two texts of one cookie: %s\n%s", r.steps, r.seed, content, r.story(r.trace[len(r.trace)-1].what))
 	}
 	r.cookies[content], r.rules.cookies[text] = text, k
 }

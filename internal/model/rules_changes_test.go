@@ -51,7 +51,7 @@ func (m *model) mayChange(u *modelUser, p *pass, c twofa.Client) string {
 	if len(u.factors) > 0 {
 		return m.use(u, p, c, p.account, twofa.ActionFactors, "")
 	}
-	return m.mayEnrollFirst(u, p, m.mailable(p.user))
+	return m.mayEnrollFirst(u, p, p.account, m.mailable(p.user))
 }
 
 // mayReenroll reports whether a user who signed in with a recovery code, or
@@ -140,13 +140,15 @@ func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetu
 	return saysFine, u.setup, g
 }
 
-// begins replaces the pending enrollment.
+// begins replaces the pending enrollment, and forgets what the steps of the last
+// one were answered.
 func (m *model) begins(u *modelUser, p *pass, c modelCaller, e twofa.EnrollRequest) {
 	s := &modelSetup{modelFactor: modelFactor{method: e.Method, name: e.Name, kind: kindNamed(e.Name)}, sid: p.sid, attempt: m.id(), browser: m.cookie(c.client).secret,
 		replaces: e.Replaces, confirmed: e.Method == twofa.RecoveryCode, ends: m.now + 2*anHour}
 	s.saved = m.cfg.Recovery.Codes < 1 || e.Method != twofa.RecoveryCode && u.left() > 0
 	s.elevate = !m.proven(p, twofa.RecoveryCode) && u.reset == nil
 	u.setup = s
+	u.answers = slices.DeleteFunc(slices.Clone(u.answers), func(a modelAnswer) bool { return a.to == toStep(p) })
 	m.extend(s)
 }
 
@@ -270,7 +272,8 @@ func (m *model) finish(c modelCaller, input string, step func(*modelUser) (strin
 	if why != "" {
 		return why, gift{}
 	}
-	to := "session " + strconv.Itoa(p.sid) + " in " + m.cookie(c.client).secret
+	to := toStep(p)
+	input += " in " + m.cookie(c.client).secret
 	if a := m.answerTo(u, to, input); a != nil {
 		return m.finishAgain(u, *a, p, c)
 	}
@@ -422,15 +425,21 @@ func named(name string, method twofa.Method) string {
 }
 
 // change runs a change of one factor, for which the caller needs a fresh proof.
-// If it is refused, the proof is not used up.
-func (m *model) change(c modelCaller, id string, f func(u *modelUser, p *pass, i int) string) string {
+// If it is refused, the proof is not used up. What is gone need not be proven
+// for.
+func (m *model) change(c modelCaller, id string, gone bool, f func(u *modelUser, p *pass, i int) string) string {
 	u, p, why := m.caller(c)
 	if why != "" {
 		return why
 	}
 	before := u.clone()
+	i := slices.IndexFunc(u.factors, func(f modelFactor) bool { return f.id == id })
+	if i < 0 && gone {
+		m.reach("removed already")
+		return saysNotEnrolled
+	}
 	why = m.mayChange(u, p, c.client)
-	if i := slices.IndexFunc(u.factors, func(f modelFactor) bool { return f.id == id }); why == "" && i < 0 {
+	if why == "" && i < 0 {
 		why = saysNotEnrolled
 	} else if why == "" {
 		why = f(u, p, i)
@@ -442,7 +451,7 @@ func (m *model) change(c modelCaller, id string, f func(u *modelUser, p *pass, i
 }
 
 func (m *model) rename(c modelCaller, id, name string) string {
-	return m.change(c, id, func(u *modelUser, _ *pass, i int) string {
+	return m.change(c, id, false, func(u *modelUser, _ *pass, i int) string {
 		if why := m.claim(u.sends, "rename", spacingUse); why != "" {
 			return why
 		}
@@ -452,7 +461,7 @@ func (m *model) rename(c modelCaller, id, name string) string {
 }
 
 func (m *model) remove(c modelCaller, id string) string {
-	return m.change(c, id, func(u *modelUser, p *pass, i int) string {
+	return m.change(c, id, true, func(u *modelUser, p *pass, i int) string {
 		if m.cannotReadPolicies(p) {
 			return saysRefused
 		}

@@ -456,7 +456,8 @@ func (u *modelUser) number() string {
 }
 
 // cancel uses up a challenge for which something was sent or tried, 20 in an
-// hour. Any other costs nothing and ends by itself.
+// hour. Any other costs nothing and ends by itself. No answer of the same login,
+// step-up or enrollment is given again.
 func (m *model) cancel(c twofa.Client, p *pass) string {
 	if !m.opens(p, c, "login", "action", "enroll") {
 		return saysExpired
@@ -465,16 +466,24 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 		return why
 	}
 	u := m.user(p.user)
-	others := slices.DeleteFunc(slices.Clone(u.answers), func(a modelAnswer) bool { return a.to == "challenge "+strconv.Itoa(p.attempt) })
-	tried := len(others) < len(u.answers)
-	switch {
-	case u.isSpent(p) && tried:
+	sent := p.sent != 0 || slices.ContainsFunc(u.sent, func(x *modelSent) bool { return x.attempt == p.attempt })
+	tried := false
+	var others []modelAnswer
+	for _, a := range u.answers {
+		if a.to != toChallenge(p) && a.to != toStep(p) && a.sid != p.sid {
+			others = append(others, a)
+		} else if m.isKept(a) {
+			tried = true
+		}
+	}
+	switch over := u.isSpent(p) || !u.live(p); {
+	case over && tried:
 		m.reach("an answer that was canceled")
-		u.answers = others // it is not given again
+		u.answers = others
 		return saysExpired
-	case !u.live(p) || u.isSpent(p):
+	case over:
 		return saysExpired
-	case !tried && p.sent == 0:
+	case !tried && !sent:
 		m.reach("nothing to cancel")
 		m.still = true
 		return saysFine

@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -361,7 +362,13 @@ func (m *model) from(p *pass, c twofa.Client) bool {
 }
 
 func (m *model) opens(p *pass, c twofa.Client, kinds ...string) bool {
-	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < p.expires && (p.kind == "session" || m.from(p, c))
+	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < p.expires && (p.kind != "session" || m.lives(p)) && (p.kind == "session" || m.from(p, c))
+}
+
+// lives reports whether a session has not lived for longer than this process
+// lets sessions live.
+func (m *model) lives(session *pass) bool {
+	return m.now-session.started < inSeconds(m.cfg.Lifetimes.Session)
 }
 
 // The first factors.
@@ -587,7 +594,7 @@ func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, 
 	// The user's strongest method comes first even if it is not accepted. A
 	// mailbox comes first only if something is required, and must come first
 	// unless the policy or a check in person spares it.
-	link := pol.Required && m.needsLink(u, p, !pol.EnrollWithoutLink)
+	link := pol.Required && m.needsLink(u, p, pol)
 	if len(have) > 0 && (link || have[0] != twofa.EmailLink) && !m.proven(p, have[0], twofa.RecoveryCode) {
 		return twofa.NextChallenge, u.orCode(have[:1])
 	}
@@ -603,8 +610,8 @@ func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, 
 
 // needsLink reports whether only a link proves enough to enroll the first
 // factor: without a first factor of the person's own, after a reset, or else if
-// the policy says so.
-func (m *model) needsLink(u *modelUser, p *pass, policy bool) bool {
+// the policy requires a factor and does not spare the link.
+func (m *model) needsLink(u *modelUser, p *pass, pol twofa.Policy) bool {
 	switch {
 	case !p.has(modelFirst.own):
 		return true
@@ -613,7 +620,7 @@ func (m *model) needsLink(u *modelUser, p *pass, policy bool) bool {
 		m.reach("reset, link needed: " + strconv.FormatBool(needed) + ", in person: " + strconv.FormatBool(u.reset.inPerson))
 		return needed
 	}
-	return policy
+	return pol.Required && !pol.EnrollWithoutLink
 }
 
 func (u *modelUser) orCode(ask []twofa.Method) []twofa.Method {
@@ -892,7 +899,7 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 // same browser that outlives the login. It has a new ID.
 func (m *model) newLogin(u *modelUser, f twofa.FirstFactor, session *pass) *pass {
 	p := &pass{sid: m.id(), started: m.now}
-	if session != nil && u.live(session) && m.from(session, f.Client) && session.expires > m.now+inSeconds(10*time.Minute) {
+	if session != nil && u.live(session) && m.from(session, f.Client) && session.expires > m.now+m.lifetime("login") {
 		sid := p.sid
 		*p = *session
 		m.carry(u, p)
@@ -973,7 +980,8 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 		m.reach("a step-up without its session")
 		return saysExpired, gift{}
 	}
-	to, given := "challenge "+strconv.Itoa(p.attempt), string(proof.Method)+" "+proof.Code.Reveal()
+	to := toChallenge(p)
+	given := fmt.Sprintf("%s %s for message %d in %s", proof.Method, proof.Code.Reveal(), p.sent, m.cookie(c.client).secret)
 	if a := m.answerTo(u, to, given); a != nil {
 		return m.verifyAgain(u, *a, c.client, p, proof)
 	}
@@ -1059,26 +1067,49 @@ func (m *model) asOf(at int64, u *modelUser, f func() gift) gift {
 
 func (m *model) answerTo(u *modelUser, to, proof string) *modelAnswer {
 	for _, a := range u.answers {
-		if a.to == to && a.proof == proof && m.now-a.at < 10 {
+		if a.to == to && a.proof == proof && max(m.now-a.at, a.at-m.now) < 10 { // clocks differ
 			return &a
 		}
 	}
 	return nil
 }
 
-// answer keeps the last eight answers. They are kept for ten minutes, to know
-// what was tried.
+// toChallenge and toStep name what an answer is to: a challenge, or the
+// enrollment of a session.
+func toChallenge(p *pass) string { return "challenge " + strconv.Itoa(p.attempt) }
+func toStep(p *pass) string      { return "step of session " + strconv.Itoa(p.sid) }
+
+// answer keeps an answer, beside the last three.
 func (m *model) answer(u *modelUser, a modelAnswer) {
 	a.at = m.now
-	u.answers = slices.DeleteFunc(append(slices.Clone(u.answers), a), func(o modelAnswer) bool { return m.now-o.at >= 10*aMinute })
-	u.answers = u.answers[max(0, len(u.answers)-8):]
+	u.answers = append(slices.Clone(u.answers), a)
 }
 
-func (m *model) spend(u *modelUser, p *pass) { u.spent[p.attempt] = m.now + m.lifetime(p.kind) }
+// isKept reports whether an answer is still of use. That to a wrong proof is
+// kept for as long as a challenge lives, to know that something was tried.
+func (m *model) isKept(a modelAnswer) bool {
+	if a.sid == 0 {
+		return m.now-a.at < 10*aMinute
+	}
+	return m.now-a.at < 10
+}
+
+// spend uses up a challenge. It is remembered for a minute longer than it lives,
+// because clocks differ.
+func (m *model) spend(u *modelUser, p *pass) {
+	u.spent[p.attempt] = m.now + m.lifetime(p.kind) + aMinute
+}
 
 // stored forgets what the library forgets whenever it writes.
 func (m *model) stored(user string) {
-	maps.DeleteFunc(m.user(user).spent, func(_ int, until int64) bool { return m.now >= until })
+	u := m.user(user)
+	maps.DeleteFunc(u.spent, func(_ int, until int64) bool { return m.now >= until })
+	u.unsend(func(x *modelSent) bool { return m.now >= x.expires })
+	u.answers = slices.DeleteFunc(u.answers, func(a modelAnswer) bool { return !m.isKept(a) })
+	if len(u.answers) > 4 {
+		m.reach("a fifth answer")
+		u.answers = u.answers[len(u.answers)-4:]
+	}
 }
 
 func (m *model) notOffered(u *modelUser, account string, method twofa.Method) string {
@@ -1228,7 +1259,7 @@ func (m *model) wouldDo(u *modelUser, p *pass, account, action string, mail bool
 	if action == twofa.ActionFactors {
 		fallback = nil
 		if len(u.factors) == 0 {
-			return m.beforeFirst(u, p, mail)
+			return m.beforeFirst(u, p, account, mail)
 		}
 	}
 	have := m.enrolled(u, account, mail)
@@ -1248,8 +1279,8 @@ func (m *model) wouldDo(u *modelUser, p *pass, account, action string, mail bool
 
 // beforeFirst returns what a user without a factor can prove before the first
 // one is enrolled.
-func (m *model) beforeFirst(u *modelUser, p *pass, mail bool) ([]twofa.Method, string) {
-	why := m.mayEnrollFirst(u, p, mail)
+func (m *model) beforeFirst(u *modelUser, p *pass, account string, mail bool) ([]twofa.Method, string) {
+	why := m.mayEnrollFirst(u, p, account, mail)
 	switch {
 	case why == "":
 		return nil, saysDenied(twofa.ReasonEnroll)
@@ -1263,9 +1294,9 @@ func (m *model) beforeFirst(u *modelUser, p *pass, mail bool) ([]twofa.Method, s
 
 // mayEnrollFirst demands a fresh first factor of the person's own, or a fresh
 // link to their address. An API token proves nothing about a person.
-func (m *model) mayEnrollFirst(u *modelUser, p *pass, mail bool) string {
+func (m *model) mayEnrollFirst(u *modelUser, p *pass, account string, mail bool) string {
 	linked, ok := m.provenAt(p, twofa.EmailLink)
-	link := m.needsLink(u, p, false)
+	link := m.needsLink(u, p, m.policy(account))
 	switch {
 	case ok && m.justNow(linked) && !p.onlyToken():
 		return ""
