@@ -96,7 +96,7 @@ func newFleet(r *modelRun, met *met) {
 	r.fleet = &fleet{r, next, map[string]bool{}, map[string]string{}, met}
 	r.rules.refused = next.refused
 	r.rules.plain = func(user string) bool { return r.fleet.plain[user] }
-	all := process{link: true, sms: true, viewable: cfg.Recovery.Viewable}
+	all := process{link: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
 
 	r.servers = nil
 	of := func(name string, edit func(*twofa.Config, *process)) {

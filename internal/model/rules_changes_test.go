@@ -538,7 +538,7 @@ func (m *model) knownBrowsers(c modelCaller) string {
 	own := m.knownAs(u, c.client, c.session.user)
 	s := "browsers"
 	for _, b := range slices.Backward(m.unexpired(u)) {
-		remembered := b.remembered == u.epoch && m.now-b.proven < inSeconds(m.policy(c.in()).Remember)
+		remembered := b.remembered == u.epoch && remembers(m.policy(c.in()), b.proven, m.now)
 		s += " " + strconv.FormatBool(remembered) + "/" + strconv.FormatBool(b == own)
 	}
 	return s
@@ -614,7 +614,7 @@ func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 
 // signedOutAt ends what belongs to a session.
 func (m *model) signedOutAt(session *pass) string {
-	if session == nil || session.kind != "session" || !m.reads(session) || m.now >= session.expires {
+	if session == nil || session.kind != "session" || !m.reads(session) || m.now >= m.end(session) {
 		return saysFine
 	}
 	if why := m.load(session.user, ""); why != "" {

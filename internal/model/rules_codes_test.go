@@ -28,6 +28,7 @@ func lockAfter(method twofa.Method, fails int) int64 {
 
 // counter returns a counter as it is now. In unknown browsers, failures in a
 // row are forgotten after a day without one, and the level drains by one a day.
+// It drains from now at the latest, because a clock may have been ahead.
 func (m *model) counter(u *modelUser, name string) modelCounter {
 	n := u.counters[name]
 	if strings.Contains(name, "/") {
@@ -36,6 +37,7 @@ func (m *model) counter(u *modelUser, name string) modelCounter {
 	if m.now-n.last >= aDay {
 		n.fails, n.until = 0, 0
 	}
+	n.since = min(n.since, m.now)
 	for n.level > 0 && m.now-n.since >= aDay {
 		m.reach("a level drains")
 		n.level, n.since = n.level-1, n.since+aDay
@@ -59,15 +61,29 @@ func (m *model) switchedOff(method twofa.Method, n modelCounter) (off bool, wait
 	return false, 0
 }
 
-// waits returns how long a method is locked in this browser.
+// throttled returns how long a method is locked in this browser. If that is
+// longer than it would be after a failure now, a clock was ahead, and the lock
+// is shortened for good.
+func (m *model) throttled(u *modelUser, c twofa.Client, user string, method twofa.Method) string {
+	why := m.waits(u, c, user, method)
+	name, _ := m.bucket(u, c, user, method)
+	if n := m.counter(u, name); why == saysLocked(lockAfter(method, n.fails)) && n.until-m.now > lockAfter(method, n.fails) {
+		m.reach("a lock by a clock that is ahead")
+		n.until = m.now + lockAfter(method, n.fails)
+		u.counters[name] = n
+	}
+	return why
+}
+
+// waits is throttled without a change.
 func (m *model) waits(u *modelUser, c twofa.Client, user string, method twofa.Method) string {
 	name, known := m.bucket(u, c, user, method)
 	n := m.counter(u, name)
 	if off, wait := m.switchedOff(method, n); off && !known {
 		return saysLocked(wait)
 	}
-	if n.until > m.now {
-		return saysLocked(n.until - m.now)
+	if wait := min(n.until-m.now, lockAfter(method, n.fails)); wait > 0 {
+		return saysLocked(wait)
 	}
 	return ""
 }
@@ -98,7 +114,7 @@ func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.
 		m.still = true
 		return saysInvalid(triesLeft(method, known, n), 0), nil
 	}
-	if why := m.waits(u, c, user, method); why != "" {
+	if why := m.throttled(u, c, user, method); why != "" {
 		return why, nil
 	}
 	all := string(method) // of all unknown browsers
@@ -139,8 +155,7 @@ func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.
 // ease allows ten more failures after a first factor was changed, three times
 // in 30 days.
 func (m *model) ease(u *modelUser) {
-	u.eased = slices.DeleteFunc(u.eased, func(at int64) bool { return m.now-at >= 30*aDay })
-	if len(u.eased) >= 3 {
+	if u.eased = m.since(u.eased, 30*aDay); len(u.eased) >= 3 {
 		m.reach("not eased a fourth time")
 		return
 	}
@@ -291,6 +306,9 @@ func (m *model) deadlines(user string) (l []int64) {
 	for _, a := range u.answers {
 		l = append(l, a.at+10)
 	}
+	for _, until := range u.spent {
+		l = append(l, until-aMinute) // when the challenge would have expired
+	}
 	if u.setup != nil {
 		l = append(l, u.setup.expires, u.setup.ends)
 	}
@@ -371,7 +389,7 @@ func (m *model) claim(sends map[string]modelSends, name string, s spacing) strin
 	if wait := m.mayGo(x.times, s); wait > 0 {
 		return saysLocked(wait)
 	}
-	x.times = append(slices.Clone(x.times), m.now)
+	x.times = append(m.since(x.times, aDay), m.now)
 	sends[name] = x
 	return ""
 }
@@ -421,7 +439,7 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	if !among(offered, method) || method != twofa.SMS && method != twofa.EmailLink {
 		return saysNotAllowed, gift{}
 	}
-	if why := m.waits(u, c, p.user, method); why != "" {
+	if why := m.throttled(u, c, p.user, method); why != "" {
 		return why, gift{}
 	}
 	name, known := m.bucket(u, c, p.user, method)
@@ -478,7 +496,7 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 	}
 	switch over := u.isSpent(p) || !u.live(p); {
 	case over && tried:
-		m.reach("an answer that was canceled")
+		m.reach("an answer that was canceled: " + p.kind)
 		u.answers = others
 		return saysExpired
 	case over:
@@ -494,6 +512,12 @@ func (m *model) cancel(c twofa.Client, p *pass) string {
 	if why := m.claim(u.sends, "cancel", spacingUse); why != "" {
 		m.reach("canceled too often")
 		return why
+	}
+	if p.sent == 0 && sent {
+		m.reach("canceled with the challenge from before a message")
+	}
+	if !sent && !slices.ContainsFunc(u.answers, func(a modelAnswer) bool { return a.to == toChallenge(p) }) {
+		m.reach("canceled because of an earlier step: " + p.kind)
 	}
 	u.answers = others
 	m.spend(u, p)

@@ -53,8 +53,10 @@ const (
 // process is one of the processes that share a store.
 type process struct {
 	name                string
-	next                bool // runs the next release
-	link, sms, viewable bool // what is configured
+	next                bool  // runs the next release
+	link, sms, viewable bool  // what is configured
+	skew                int64 // seconds by which its clock is ahead
+	session             int64 // seconds for which it lets sessions live
 	server              *twofa.Manager
 }
 
@@ -200,7 +202,7 @@ type pass struct {
 	// whether one of them must be understood.
 	extras map[string]string
 	must   bool
-	again  bool // whether the answer with it was given before, with the same proof
+	again  bool // whether a proof in it was given before, at the same time
 }
 
 // modelCaller is a twofa.Caller with parsed tokens.
@@ -362,13 +364,16 @@ func (m *model) from(p *pass, c twofa.Client) bool {
 }
 
 func (m *model) opens(p *pass, c twofa.Client, kinds ...string) bool {
-	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < p.expires && (p.kind != "session" || m.lives(p)) && (p.kind == "session" || m.from(p, c))
+	return p != nil && m.reads(p) && among(kinds, p.kind) && m.now < m.end(p) && (p.kind == "session" || m.from(p, c))
 }
 
-// lives reports whether a session has not lived for longer than this process
-// lets sessions live.
-func (m *model) lives(session *pass) bool {
-	return m.now-session.started < inSeconds(m.cfg.Lifetimes.Session)
+// end returns when a challenge or a session ends on this process, which lets no
+// session live for longer than it lets its own.
+func (m *model) end(p *pass) int64 {
+	if p.kind != "session" {
+		return p.expires
+	}
+	return min(p.expires, p.started+m.at.session)
 }
 
 // The first factors.
@@ -552,9 +557,15 @@ func (m *model) provenAt(p *pass, method twofa.Method) (at int64, ok bool) {
 func (m *model) proves(p *pass, pol twofa.Policy, methods []twofa.Method, signedIn int64) bool {
 	remembered := slices.ContainsFunc(methods, func(method twofa.Method) bool {
 		at, ok := m.provenAt(p, byBrowser(method))
-		return ok && signedIn-at < inSeconds(pol.Remember) && at <= signedIn+aMinute
+		return ok && remembers(pol, at, signedIn)
 	})
 	return remembered || m.proven(p, twofa.RecoveryCode) || m.proven(p, methods...)
+}
+
+// remembers reports whether a policy remembers at a time a proof from before.
+// Clocks differ by a minute at most.
+func remembers(pol twofa.Policy, proven, at int64) bool {
+	return pol.Remember > 0 && at-proven < inSeconds(pol.Remember) && proven <= at+aMinute
 }
 
 // owes returns what must still be proven in an account, of which this process
@@ -676,7 +687,7 @@ func (m *model) sessionOf(u *modelUser, p *pass) *pass {
 	case p.ends > 0:
 		q.expires, q.ends = p.ends, 0
 	default:
-		q.started, q.expires = m.now, m.now+inSeconds(m.cfg.Lifetimes.Session)
+		q.started, q.expires = m.now, m.now+m.at.session
 	}
 	q.kind = "session"
 	return &q
@@ -883,7 +894,9 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 		m.reach("a cookie copied for the first time")
 		b.copied, b.remembered = true, 0 // counts even if the login is refused
 	case b != nil && state != cookieCopied && m.spares(u, b, f):
+		before, _ := m.provenAt(p, byBrowser(m.as(b.method)))
 		p = m.prove(p, modelProof{method: byBrowser(b.method), at: b.proven})
+		p.again = before == b.proven
 	}
 	g := m.advance(u, p)
 	if g.next == twofa.NextDone && b != nil && state != cookieCopied {
@@ -899,7 +912,12 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 // same browser that outlives the login. It has a new ID.
 func (m *model) newLogin(u *modelUser, f twofa.FirstFactor, session *pass) *pass {
 	p := &pass{sid: m.id(), started: m.now}
-	if session != nil && u.live(session) && m.from(session, f.Client) && session.expires > m.now+m.lifetime("login") {
+	continues := session != nil && u.live(session) && m.from(session, f.Client)
+	if continues && m.end(session) <= m.now+m.lifetime("login") {
+		m.reach("a session that ends before the login may")
+		continues = false
+	}
+	if continues {
 		sid := p.sid
 		*p = *session
 		m.carry(u, p)
@@ -919,7 +937,7 @@ func (m *model) spares(u *modelUser, b *modelBrowser, f twofa.FirstFactor) bool 
 		m.reach("remembering ended with the epoch")
 	}
 	return b.remembered == u.epoch && !u.exhausted(b, m.as(b.method)) && (f.By == twofa.ByPassword || f.By == twofa.BySSO) &&
-		m.now-b.proven < inSeconds(m.policy(f.Account).Remember)
+		remembers(m.policy(f.Account), b.proven, m.now)
 }
 
 // membersWith returns the accounts that a session knows its user to be in.
@@ -1068,6 +1086,9 @@ func (m *model) asOf(at int64, u *modelUser, f func() gift) gift {
 func (m *model) answerTo(u *modelUser, to, proof string) *modelAnswer {
 	for _, a := range u.answers {
 		if a.to == to && a.proof == proof && max(m.now-a.at, a.at-m.now) < 10 { // clocks differ
+			if a.at > m.now {
+				m.reach("an answer by a clock that is ahead")
+			}
 			return &a
 		}
 	}
@@ -1105,6 +1126,14 @@ func (m *model) stored(user string) {
 	u := m.user(user)
 	maps.DeleteFunc(u.spent, func(_ int, until int64) bool { return m.now >= until })
 	u.unsend(func(x *modelSent) bool { return m.now >= x.expires })
+	u.grants = slices.DeleteFunc(u.grants, func(g modelGrant) bool { return m.now-g.at >= anHour })
+	u.browsers, u.eased = m.unexpired(u), m.since(u.eased, 30*aDay)
+	if u.setup != nil && m.now >= u.setup.expires {
+		u.setup = nil
+	}
+	for name, x := range u.sends {
+		u.sends[name] = modelSends{m.since(x.times, aDay), m.since(x.returned, aDay)}
+	}
 	u.answers = slices.DeleteFunc(u.answers, func(a modelAnswer) bool { return !m.isKept(a) })
 	if len(u.answers) > 4 {
 		m.reach("a fifth answer")
@@ -1124,7 +1153,7 @@ func (m *model) notOffered(u *modelUser, account string, method twofa.Method) st
 // alive reports whether a token is still valid for anything.
 func (m *model) alive(p *pass) bool {
 	u := m.user(p.user)
-	return m.now < p.expires && u.live(p) && !u.isSpent(p)
+	return m.now < m.end(p) && u.live(p) && !u.isSpent(p)
 }
 
 // live opens a session.
@@ -1315,14 +1344,13 @@ func (m *model) mayEnrollFirst(u *modelUser, p *pass, account string, mail bool)
 func (m *model) grant(u *modelUser, p *pass, method twofa.Method) {
 	g := modelGrant{p.account, p.action, p.what, p.sid, method, m.now}
 	u.grants = slices.DeleteFunc(u.grants, func(o modelGrant) bool {
-		return m.now-o.at >= anHour || o.account == g.account && o.action == g.action && o.resource == g.resource && o.sid == g.sid
+		return o.account == g.account && o.action == g.action && o.resource == g.resource && o.sid == g.sid
 	})
 	u.grants = append(u.grants[max(0, len(u.grants)-15):], g)
 }
 
 // granted finds a proof that is valid for this account, action, resource and
-// session, or returns -1 if an earlier proof of the session counts. After an
-// hour the library may forget that there was one.
+// session, or returns -1 if an earlier proof of the session counts.
 func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, resource string) (i int, why string) {
 	why = saysDenied(twofa.ReasonMissing)
 	r := m.rule(account, action)
@@ -1341,9 +1369,7 @@ func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, 
 		if m.now-g.at < age && among(r.Methods, m.as(g.method)) {
 			return i, ""
 		}
-		if why = saysDenied(twofa.ReasonStale); m.now-g.at >= anHour {
-			why += "|" + saysDenied(twofa.ReasonMissing)
-		}
+		why = saysDenied(twofa.ReasonStale)
 	}
 	return 0, why
 }

@@ -35,28 +35,34 @@ func (r *modelRun) someFactor(c modelCall) twofa.EnrollRequest {
 }
 
 func (r *modelRun) enroll(c modelCall, e twofa.EnrollRequest) bool {
+	user := c.user()
+	if c.challenge != nil && r.rules.opens(c.challenge.pass, c.client, "enroll") { // it comes before the session, which may be of another user
+		user = c.challenge.pass.user
+	}
 	r.rules.down = r.outage()
 	want, s, g := r.rules.enroll(c.rules(), e)
 	got, err := r.server().Enroll(r.t.Context(), r.real(c), e)
 	r.agree(c.who()+"enroll "+string(e.Method)+" in "+c.account+" in place of '"+e.Replaces+"'", want, told(err))
 	r.rules.down = allWell
-	if u := r.rules.user(c.user()); u.setup != nil && u.setup.id == "" && err != nil { // pending, although the text message was not sent
+	if u := r.rules.user(user); u.setup != nil && u.setup.id == "" && err != nil { // pending, although the text message was not sent
+		asked := r.was // on another, the session may have ended
 		if r.fleet != nil {
 			r.rules.at = r.fleet.full() // others may not be able to read it
+			asked = r.rules.at
 		}
-		got, err = r.server().PendingEnrollment(r.t.Context(), r.real(c))
+		got, err = asked.server.PendingEnrollment(r.t.Context(), r.real(c))
 		require.NoError(r.t, err)
-		r.learnSetup(c.user(), u.setup, got)
+		r.learnSetup(user, u.setup, got)
 	}
 	if s == nil {
 		return false
 	}
-	r.learnSetup(c.user(), s, got)
+	r.learnSetup(user, s, got)
 	if h := r.keep(r.deviceOf(c), twofa.Result{Challenge: got.Challenge}, g); h != nil {
 		c.challenge = h
 	}
 	require.Equal(r.t, g.challenge != nil, !got.Challenge.IsZero(), "a required enrollment and that of a phone have a challenge")
-	r.learnSent(c.user(), g)
+	r.learnSent(user, g)
 	r.setups[c.user()] = c
 	return true
 }
@@ -184,6 +190,10 @@ func (r *modelRun) twice(c modelCall, step func(modelCall)) {
 		case 2:
 			if c.session != nil && r.chance(30) {
 				r.signOutOf(c.session)
+			}
+		case 3:
+			if c.challenge != nil && r.chance(30) {
+				r.cancel(c.challenge, c.client)
 			}
 		}
 		step(c)

@@ -92,6 +92,9 @@ func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHol
 		if r.chance(50) {
 			again = r.client(h.device)
 		}
+		if h.pass.browser == "" && r.chance(30) { // nothing binds the challenge
+			again.Browser = r.device().client.Browser
+		}
 		if r.chance(5) {
 			p.Remember = !p.Remember
 		}
@@ -106,6 +109,9 @@ func (r *modelRun) verify(h *modelHold, c twofa.Client, p twofa.Proof) *modelHol
 func (r *modelRun) between(h, got *modelHold) {
 	switch r.rng.IntN(5) {
 	case 0:
+		if got != nil && got.pass.kind != "session" && r.chance(50) {
+			h = got // the next step of the same login
+		}
 		r.cancel(h, h.device.client)
 	case 1:
 		r.signOutOf(got)
@@ -208,7 +214,10 @@ func (r *modelRun) sendSomehow() {
 	if _, offered, _ := r.rules.resume(h.device.client, h.pass); len(offered) > 0 && r.chance(80) {
 		method = oneOf(r, offered...)
 	}
-	r.send(h, r.client(h.device), method)
+	if sent := r.send(h, r.client(h.device), method); sent != nil && r.chance(10) { // the page from before is still open
+		r.cancel(h, h.device.client)
+		r.verify(sent, h.device.client, twofa.Proof{Method: method, Code: twofa.NewSecret(r.right(sent.pass, method))})
+	}
 }
 
 func (r *modelRun) send(h *modelHold, c twofa.Client, method twofa.Method) *modelHold {
@@ -294,6 +303,62 @@ func (r *modelRun) cancelAll() {
 	}
 }
 
+// fumble enters wrong codes in several logins of one browser, and then returns to
+// one of the first.
+func (r *modelRun) fumble() {
+	d := r.device()
+	var tried []*modelHold
+	var proofs []twofa.Proof
+	for range 4 + r.rng.IntN(3) {
+		h := r.begin(d, twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}, nil)
+		if h == nil || h.pass.kind != "login" {
+			return
+		}
+		_, offered, _ := r.rules.resume(d.client, h.pass)
+		if len(offered) == 0 {
+			return
+		}
+		method := offered[len(tried)%len(offered)]
+		p := twofa.Proof{Method: method, Code: twofa.NewSecret(r.wrongFor(method))}
+		r.verifyOnce(h, nil, d.client, p)
+		tried, proofs = append(tried, h), append(proofs, p)
+	}
+	i := r.rng.IntN(3)
+	if r.chance(50) {
+		r.cancel(tried[i], d.client)
+		return
+	}
+	r.verifyOnce(tried[i], nil, d.client, proofs[i])
+}
+
+// revive uses up a challenge, and tries it again in its last seconds, when the
+// process whose clock is ahead has already forgotten others.
+func (r *modelRun) revive() {
+	d := r.device()
+	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
+	h := r.begin(d, f, nil)
+	if h == nil || h.pass.kind != "login" {
+		return
+	}
+	_, offered, why := r.rules.resume(d.client, h.pass)
+	if why != "" {
+		return
+	}
+	proof := func(h *modelHold) twofa.Proof {
+		return twofa.Proof{Method: offered[0], Code: twofa.NewSecret(r.right(h.pass, offered[0]))}
+	}
+	r.verifyOnce(h, nil, d.client, proof(h))
+	if wait := h.pass.expires - 1 - r.rng.Int64N(4) - r.rules.now; wait > 0 {
+		r.wait(wait)
+	}
+	if other := r.begin(d, f, nil); other != nil && other.pass.kind == "login" {
+		r.verifyOnce(other, nil, d.client, twofa.Proof{Method: offered[0], Code: twofa.NewSecret(r.wrongFor(offered[0]))})
+	}
+	for range 2 {
+		r.verifyOnce(h, nil, d.client, proof(h))
+	}
+}
+
 // stranger returns a browser in which a user is not known.
 func (r *modelRun) stranger(user string) *modelDevice {
 	return &modelDevice{user, "stranger", &modelJar{client: twofa.Client{Browser: twofa.NewSecret("stranger " + strconv.Itoa(r.steps))}}}
@@ -353,6 +418,25 @@ func (r *modelRun) changeMind() {
 	action, resource := r.someAction()
 	r.use(c, action, resource, r.chance(50))
 	r.stepUp(c, action, resource)
+}
+
+// outstay signs in again shortly before a session ends, and uses the session that
+// results.
+func (r *modelRun) outstay() {
+	h := r.some(r.sessions)
+	if h == nil || !r.rules.alive(h.pass) {
+		return
+	}
+	if wait := r.rules.end(h.pass) - r.rng.Int64N(15*aMinute) - r.rules.now; wait > 0 {
+		r.wait(wait)
+	}
+	h = r.begin(h.device, twofa.FirstFactor{UserID: h.pass.user, Account: h.pass.account, By: twofa.ByPassword, Client: h.device.client}, h)
+	if h = r.answer(h); h != nil && h.pass.kind == "session" {
+		for range 2 {
+			r.check(modelCall{session: h, account: h.pass.account, client: h.device.client})
+			r.wait(r.rng.Int64N(5 * aMinute))
+		}
+	}
 }
 
 // copyCookie uses a copy of a browser's cookie after the browser was used.
