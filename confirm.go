@@ -3,7 +3,6 @@ package twofa
 import (
 	"cmp"
 	"context"
-	"strconv"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -221,7 +220,7 @@ func (s *userTx) resultOfActivation(u User, t ticket, m Method, elevate bool) (R
 // challenge. It is the same if the answer is given again, also if the host
 // already has the new session. Nobody can compute it from a record.
 func (s *userTx) activationSeed(t ticket) string {
-	return string(seal.KeyedHash(s.m.cfg.Keys.all()[0].Lookup, "activation", t.sessionID, s.cookie().Secret, strconv.FormatInt(int64(s.now), 10)))
+	return string(seal.KeyedHash(s.m.cfg.Keys.all()[0].Lookup, "activation", t.sessionID, s.cookie().Secret, s.Epoch))
 }
 
 // installFactor adds the new factor, or replaces the one that it was enrolled
