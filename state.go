@@ -328,6 +328,7 @@ func nextID(id string) string {
 func (s *userTx) completeLogin(t ticket) Result {
 	if t.replaces != "" {
 		s.endSession(t.replaces)
+		t.replaces = ""
 	}
 	s.LastLogin = s.now
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
