@@ -425,8 +425,8 @@ func named(name string, method twofa.Method) string {
 }
 
 // change runs a change of one factor, for which the caller needs a fresh proof.
-// If it is refused, the proof is not used up. What is gone need not be proven
-// for.
+// If it is refused, the proof is not used up. A factor that is gone needs no
+// proof.
 func (m *model) change(c modelCaller, id string, gone bool, f func(u *modelUser, p *pass, i int) string) string {
 	u, p, why := m.caller(c)
 	if why != "" {
@@ -483,7 +483,7 @@ func (m *model) remove(c modelCaller, id string) string {
 	})
 }
 
-// turnOff removes what can be proven. What was counted remains.
+// turnOff removes all that can be proven. The counters remain.
 func (u *modelUser) turnOff() { u.factors, u.codes, u.browsers = nil, nil, nil }
 
 // cannotReadPolicies reports whether this process must refuse the policy of an
@@ -598,6 +598,10 @@ func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 		if !m.user(user).live(c.session) {
 			return saysDenied(twofa.ReasonSignedOut)
 		}
+		if !changed && !m.actsFor(c.session) {
+			m.reach("a provider of one account ends nothing in others")
+			return saysDenied(twofa.ReasonSignInHere)
+		}
 		if changed && c.session.has(modelFirst.own) {
 			survivor = c.session.sid
 		} else if changed {
@@ -610,6 +614,14 @@ func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 		m.ease(m.user(user))
 	}
 	return saysFine
+}
+
+// actsFor reports whether a session may end everything of its user. The
+// providers of some accounts may not, if the user is in others, too.
+func (m *model) actsFor(p *pass) bool {
+	vouched := func(account string) bool { return p.has(func(f modelFirst) bool { return f.of == account }) }
+	return p.has(func(f modelFirst) bool { return f.of == "" }) || m.proven(p, twofa.TOTP, twofa.SMS, twofa.EmailLink, twofa.RecoveryCode) ||
+		!slices.ContainsFunc(accountsOf(m.dir[p.user]), func(a string) bool { return !vouched(a) })
 }
 
 // signedOutAt ends what belongs to a session.
@@ -627,13 +639,17 @@ func (m *model) signedOutAt(session *pass) string {
 	if slices.ContainsFunc(u.answers, func(a modelAnswer) bool { return a.sid == session.sid && m.now-a.at < 10 }) {
 		m.reach("a sign-out within ten seconds")
 	}
-	u.grants = slices.DeleteFunc(u.grants, func(g modelGrant) bool { return g.sid == session.sid })
-	u.answers = slices.DeleteFunc(u.answers, func(a modelAnswer) bool { return a.sid == session.sid })
-	u.unsend(func(x *modelSent) bool { return x.sid == session.sid })
-	if u.setup != nil && u.setup.sid == session.sid {
+	u.endSession(session.sid)
+	return saysFine
+}
+
+func (u *modelUser) endSession(sid int) {
+	u.grants = slices.DeleteFunc(u.grants, func(g modelGrant) bool { return g.sid == sid })
+	u.answers = slices.DeleteFunc(u.answers, func(a modelAnswer) bool { return a.sid == sid })
+	u.unsend(func(x *modelSent) bool { return x.sid == sid })
+	if u.setup != nil && u.setup.sid == sid {
 		u.setup = nil
 	}
-	return saysFine
 }
 
 // resets removes all factors of a user. Until there is a new one, a link must

@@ -331,7 +331,7 @@ func (m *model) liveSent(u *modelUser, p *pass, method twofa.Method) *modelSent 
 
 func (u *modelUser) unsend(which func(*modelSent) bool) { u.sent = slices.DeleteFunc(u.sent, which) }
 
-// addSent keeps a message beside the last eleven that are valid.
+// addSent keeps a message, and of the others the last eleven that are valid.
 func (m *model) addSent(u *modelUser, x *modelSent) {
 	u.sent = append(slices.Clone(u.sent), x)
 	u.unsend(func(o *modelSent) bool { return m.now >= o.expires })

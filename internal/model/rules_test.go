@@ -28,7 +28,7 @@ type model struct {
 	down     outage
 	lastID   int
 	follows  map[int]int           // the challenge that follows another
-	born     map[string]modelEntry // what a browser gets when it becomes known, by the proof
+	born     map[string]modelEntry // family and token that a browser gets when it becomes known, by the proof
 	app      map[appStep]string    // codes of the apps, computed once
 	matched  twofa.Method          // kind of the factor that the last right code was for
 	still    bool                  // the last call must not have written anything
@@ -54,7 +54,7 @@ const (
 type process struct {
 	name                string
 	next                bool  // runs the next release
-	link, sms, viewable bool  // what is configured
+	link, sms, viewable bool  // the parts that are configured
 	skew                int64 // seconds by which its clock is ahead
 	session             int64 // seconds for which it lets sessions live
 	server              *twofa.Manager
@@ -127,6 +127,7 @@ type modelGrant struct {
 	sid                       int
 	method                    twofa.Method
 	at                        int64
+	browser                   string // secret of the browser in which it was given
 }
 
 type modelBrowser struct {
@@ -186,6 +187,7 @@ type modelProof struct {
 type pass struct {
 	kind          string // login, enroll, action, phone, session
 	attempt, sid  int
+	replaces      int // session that the login replaces
 	user, account string
 	members       []string // accounts that the session knows
 	epoch         int
@@ -220,7 +222,7 @@ func (c modelCaller) in() string {
 	return cmp.Or(c.account, c.session.account)
 }
 
-// gift is what a right answer returns. What a cookie or a message contains is
+// gift is what a right answer returns. The content of a cookie or a message is
 // copied from the library.
 type gift struct {
 	next      twofa.Next
@@ -511,7 +513,7 @@ func copies[T any](l []*T) (c []*T) {
 	return c
 }
 
-// What a policy says other than the next step.
+// Answers of a policy other than the next step.
 const (
 	nextUnavailable twofa.Next = saysUnavailable // only another process can check the user's factors
 	nextSignIn      twofa.Next = "denied: " + twofa.Next(twofa.ReasonSignInHere)
@@ -652,11 +654,18 @@ func (m *model) lifetime(kind string) int64 {
 // advance returns the next step: a session, or a challenge for the rest.
 func (m *model) advance(u *modelUser, p *pass) gift {
 	next, methods := m.owes(u, p.account, m.mailable(p.user), p)
+	if next == twofa.NextEnroll {
+		p = m.recent(p)
+		next, methods = m.owes(u, p.account, m.mailable(p.user), p)
+	}
 	q := *p
 	switch {
 	case refusal(next) != "":
 		return gift{next: next}
 	case next == twofa.NextDone:
+		if p.replaces != 0 {
+			u.endSession(p.replaces)
+		}
 		return gift{next: next, session: m.sessionOf(u, p)}
 	case next == twofa.NextEnroll:
 		q.kind = "enroll"
@@ -681,7 +690,7 @@ func (g gift) said() (string, gift) {
 func (m *model) sessionOf(u *modelUser, p *pass) *pass {
 	q := *p
 	m.carry(u, &q)
-	q.host, q.action, q.what, q.sent, q.attempt = "", "", "", 0, 0
+	q.host, q.action, q.what, q.sent, q.attempt, q.replaces = "", "", "", 0, 0, 0
 	switch {
 	case p.kind == "session":
 	case p.ends > 0:
@@ -701,8 +710,8 @@ func (m *model) challengeOf(u *modelUser, p *pass, kind string) *pass {
 	return &q
 }
 
-// carry moves a session that survived into the epoch of its user. What was
-// proven before then counts for no action.
+// carry moves a session that survived into the epoch of its user. Its earlier
+// proofs count for no action.
 func (m *model) carry(u *modelUser, p *pass) {
 	if p.epoch != u.epoch {
 		p.epoch = u.epoch
@@ -764,7 +773,7 @@ func (m *model) with(k modelCookie, e modelEntry) *modelCookie {
 	return &modelCookie{k.secret, append([]modelEntry{e}, others[:min(3, len(others))]...)}
 }
 
-// What a cookie says about a known browser.
+// Answers of a cookie about a known browser.
 const (
 	cookieCurrent  = "current"
 	cookieReplaced = "replaced" // by one that may have been lost, less than two minutes ago
@@ -926,6 +935,10 @@ func (m *model) newLogin(u *modelUser, f twofa.FirstFactor, session *pass) *pass
 	p.kind, p.attempt, p.user, p.account, p.epoch = "login", m.id(), f.UserID, f.Account, u.epoch
 	p.members = m.membersWith(f.UserID, f.Account)
 	m.bind(p, f.Client)
+	p.replaces = 0
+	if session != nil {
+		p.replaces = session.sid
+	}
 	p.signIn(modelFirst{f.By, f.ProviderOf, m.now})
 	return p
 }
@@ -1100,7 +1113,7 @@ func (m *model) answerTo(u *modelUser, to, proof string) *modelAnswer {
 func toChallenge(p *pass) string { return "challenge " + strconv.Itoa(p.attempt) }
 func toStep(p *pass) string      { return "step of session " + strconv.Itoa(p.sid) }
 
-// answer keeps an answer, beside the last three.
+// answer keeps an answer. stored drops all but the last four.
 func (m *model) answer(u *modelUser, a modelAnswer) {
 	a.at = m.now
 	u.answers = append(slices.Clone(u.answers), a)
@@ -1139,13 +1152,6 @@ func (m *model) stored(user string) {
 		m.reach("a fifth answer")
 		u.answers = u.answers[len(u.answers)-4:]
 	}
-}
-
-func (m *model) notOffered(u *modelUser, account string, method twofa.Method) string {
-	if among(m.enrolled(u, account, true), method) || method == twofa.RecoveryCode && u.codes != nil {
-		return saysNotAllowed
-	}
-	return saysNotEnrolled
 }
 
 // Guards.
@@ -1237,7 +1243,7 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 		if len(u.factors) == 0 && !p.has(recent) {
 			return saysDenied(twofa.ReasonSignedOut), gift{}
 		}
-		p.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x modelProof) bool { return !m.justNow(x.at) })
+		p = *m.recent(&p)
 		next, methods = m.owes(u, p.account, m.mailable(p.user), &p)
 	}
 	m.bind(&p, c.client)
@@ -1251,6 +1257,17 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 		g.challenge = m.challengeOf(u, &p, "login")
 	}
 	return g.said()
+}
+
+// recent returns a pass with its recent proofs alone. One of them must precede a
+// required enrollment.
+func (m *model) recent(p *pass) *pass {
+	q := *p
+	q.proofs = slices.DeleteFunc(slices.Clone(p.proofs), func(x modelProof) bool { return !m.justNow(x.at) })
+	if len(q.proofs) < len(p.proofs) {
+		m.reach("a proof too old for an enrollment")
+	}
+	return &q
 }
 
 func (m *model) justNow(at int64) bool { return m.now-at < 15*aMinute }
@@ -1342,7 +1359,7 @@ func (m *model) mayEnrollFirst(u *modelUser, p *pass, account string, mail bool)
 }
 
 func (m *model) grant(u *modelUser, p *pass, method twofa.Method) {
-	g := modelGrant{p.account, p.action, p.what, p.sid, method, m.now}
+	g := modelGrant{p.account, p.action, p.what, p.sid, method, m.now, p.browser}
 	u.grants = slices.DeleteFunc(u.grants, func(o modelGrant) bool {
 		return o.account == g.account && o.action == g.action && o.resource == g.resource && o.sid == g.sid
 	})
@@ -1364,6 +1381,10 @@ func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, 
 	}
 	for i, g := range u.grants {
 		if g.account != account || g.action != action || g.resource != resource || g.sid != p.sid {
+			continue
+		}
+		if g.browser != "" && g.browser != m.cookie(c).secret {
+			m.reach("a fresh proof from another browser")
 			continue
 		}
 		if m.now-g.at < age && among(r.Methods, m.as(g.method)) {
