@@ -49,3 +49,44 @@ func TestBrowsersListsKnownBrowsers(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1, "the other browser was last proven 90 days ago and is no longer known")
 }
+
+// After a copied cookie was noticed, a proof of the owner makes the browser known
+// and remembered under new secrets, which the owner's cookie must then have.
+func TestProofAfterACopyReturnsTheNewCookie(t *testing.T) {
+	w := newWorld(t, remembering)
+	ada := w.enrolled("ada").browser("laptop").remember()
+	thief := ada.browser("copy")
+	thief.client.Browser = ada.client.Browser
+	require.Equal(t, twofa.NextDone, ada.begin())
+	w.clock.Add(2*time.Minute + time.Second)
+	require.Equal(t, twofa.NextChallenge, thief.begin(), "the copy is noticed")
+	ada.remember()
+	require.Equal(t, twofa.NextDone, ada.begin())
+	require.Equal(t, twofa.NextChallenge, thief.begin())
+}
+
+func TestCancelIgnoresAnswersThatHaveExpired(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada").another()
+	require.NoError(t, ada.verify(twofa.TOTP, ada.code()))
+	w.clock.Add(10 * time.Second)
+	require.NoError(t, ada.took(ada.StepUp(t.Context(), ada.caller(), "contacts.export", "")))
+	require.Equal(t, twofa.NextChallenge, ada.login.Next)
+	stored := w.record("ada")
+	require.NoError(t, ada.Cancel(t.Context(), ada.client, ada.login.Challenge))
+	require.Equal(t, stored, w.record("ada"))
+}
+
+// A session that a server with shorter lifetimes would end before the login may
+// is not continued by it. The user would be signed out at once.
+func TestLoginContinuesNoSessionThatEndsBefore(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = time.Hour })
+	ada := w.enrolled("ada")
+	w.clock.Add(25 * time.Minute)
+	w.cfg.Lifetimes.Session = 30 * time.Minute
+	shorter := ada.on(w.again())
+	require.NoError(t, shorter.took(shorter.Begin(t.Context(), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword, Client: ada.client, Session: ada.session})))
+	require.NoError(t, shorter.verify(twofa.TOTP, ada.code()))
+	w.clock.Add(10 * time.Minute)
+	require.NoError(t, shorter.Check(t.Context(), shorter.caller()))
+}
