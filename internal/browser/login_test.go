@@ -79,7 +79,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	require.Equal(t, codes, jon.savedCodes())
 	jon.press("Back to security settings")
 
-	jon.press("Make new codes")
+	jon.press("Generate new codes")
 	jon.reads("Your old codes work until you press Done")
 	fresh := jon.savedCodes()
 	require.Len(t, fresh, 10)
