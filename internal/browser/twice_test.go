@@ -1,10 +1,9 @@
 package browser
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,26 +12,35 @@ import (
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
-// slow delays requests that change something, as a bad connection does: by 125
-// ms on the way to the product and by 125 ms on the way back. A request that has
-// left arrives even if the browser has hung up.
-func slow(next http.Handler) http.Handler {
+// double holds the answer to a form until the browser has sent the form again, as
+// over a bad connection. The browser then drops the first answer with its cookies
+// and shows only the second.
+type double struct {
+	mu             sync.Mutex
+	left           int // forms of the two that have not arrived
+	again, handled chan struct{}
+}
+
+func (d *double) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if err := r.ParseForm(); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		d.mu.Lock()
+		left, again, handled := d.left, d.again, d.handled
+		d.left = max(0, left-1)
+		d.mu.Unlock()
+		if left == 1 {
+			close(again)
+			<-handled
 		}
-		arrived := r.Clone(r.Context())
-		arrived.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
-		arrived.Form, arrived.PostForm = nil, nil
 		answer := httptest.NewRecorder()
-		time.Sleep(125 * time.Millisecond)
-		next.ServeHTTP(answer, arrived)
-		time.Sleep(125 * time.Millisecond)
+		next.ServeHTTP(answer, r)
+		if left == 2 {
+			close(handled)
+			<-again
+		}
 		for name, values := range answer.Header() {
 			w.Header()[name] = values
 		}
@@ -41,40 +49,42 @@ func slow(next http.Handler) http.Handler {
 	})
 }
 
-// twice sends the form of a button twice, 120 ms apart, as a double click does,
-// and waits for the page at a path.
-func (b *tab) twice(css, path string) {
+// send sends a form again and again until the browser opens the page at a path.
+func (d *double) send(b *tab, css, path string) {
 	b.t.Helper()
-	eval[bool](b, `(() => { const f = document.querySelector(`+"`"+css+"`"+`); f.requestSubmit(); setTimeout(() => f.requestSubmit(), 120); return true })()`)
+	d.mu.Lock()
+	d.left, d.again, d.handled = 2, make(chan struct{}), make(chan struct{})
+	d.mu.Unlock()
+	eval[bool](b, "(() => { const f = document.querySelector(`"+css+"`); f.requestSubmit(); setInterval(() => f.requestSubmit(), 400); return true })()")
 	b.until(`location.pathname === '` + path + `'`)
-	time.Sleep(300 * time.Millisecond) // the other answer may still come
 	b.at(path)
 }
 
 func TestForms_SentTwice(t *testing.T) {
 	t.Parallel()
-	s, clock := newSiteWithClock(t, slow)
+	d := &double{}
+	s, clock := newSiteWithClock(t, d.wrap)
 	ada := s.browser(t)
 	ada.goTo("/login")
 	ada.fill("E-mail", "ada@harbor.example")
 	ada.fill("Password", app.DemoPassword)
-	ada.twice(`form[action="/login"]`, "/2fa/challenge")
+	d.send(ada, `form[action="/login"]`, "/2fa/challenge")
 	ada.reads("Check your mail")
 	ada.goTo(s.mailedLink("ada@harbor.example"))
-	ada.twice(`form[action="/2fa/link"]`, "/contacts")
+	d.send(ada, `form[action="/2fa/link"]`, "/contacts")
 	ada.reads("Avery Sample")
 
 	jon := s.browser(t)
 	jon.goTo("/login")
 	jon.fill("E-mail", "jon@brook.example")
 	jon.fill("Password", app.DemoPassword)
-	jon.twice(`form[action="/login"]`, "/contacts")
+	d.send(jon, `form[action="/login"]`, "/contacts")
 	phone, _ := jon.setUpApp()
 	again := s.browser(t)
 	again.logIn("jon@brook.example")
 	clock.Add(30 * time.Second)
 	again.fill("Code", phone.code())
-	again.twice(`form[action="/2fa/verify"]`, "/contacts")
+	d.send(again, `form[action="/2fa/verify"]`, "/contacts")
 	again.goTo("/settings")
 	again.at("/settings")
 	again.reads("this session")
