@@ -400,7 +400,9 @@ func (w *contents) change(c *call) error {
 func keepsArguments() *faulty {
 	var next atomic.Pointer[twofa.Record]
 	return onSwap(func(c *call) error {
-		next.Store(&c.next)
+		kept := c.next
+		kept.Data = bytes.Clone(kept.Data) // the suite writes over its own
+		next.Store(&kept)
 		runtime.Gosched()
 		if mine := next.Load(); c.stored() == c.prev && mine.Key == c.next.Key {
 			return c.pass()
