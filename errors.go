@@ -41,10 +41,10 @@ var (
 	// ErrNotAllowed means that the policy, the host's directory or a limit
 	// forbids the request, or that an ID in the request is malformed.
 	ErrNotAllowed = errors.New("twofa: not allowed")
-	// ErrInvalid means that a policy is invalid, or that an ID passed to
-	// [Manager.Account], [ManagedUser.CredentialsChanged], [ManagedUser.Revoke],
-	// [ManagedUser.Delete] or [Manager.Rekey] is malformed. The error text names the
-	// field, the rule and the value.
+	// ErrInvalid means that a policy or an imported factor is invalid, or that an
+	// ID passed to [Manager.Account], [Manager.Rekey] or a method of [ManagedUser]
+	// is malformed. The error text names the field, the rule and, unless it is
+	// secret, the value.
 	ErrInvalid = errors.New("twofa: invalid")
 	// ErrUndeliverable means that a phone number or address can never receive
 	// messages. A [Mailer] or [SMSSender] returns it for a permanent refusal that

@@ -8,7 +8,7 @@
 //
 //	result, err := m.Begin(ctx, twofa.FirstFactor{UserID: "ada", Account: account, By: twofa.ByPassword, Client: client})
 //	// result.Next is NextDone, NextChallenge or NextEnroll
-//	result, err = m.Verify(ctx, twofa.Caller{Client: client}, result.Challenge, twofa.Proof{Method: twofa.TOTP, Code: "123456"})
+//	result, err = m.Verify(ctx, twofa.Caller{Client: client}, result.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret("123456")})
 //	// keep result.Session in the host's own session
 //	err = m.Check(ctx, twofa.Caller{Session: session, Account: account, Client: client}) // on every request
 //
