@@ -27,9 +27,11 @@ type browser struct {
 func (h *host) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	require.NoError(h, err)
-	transport := &http.Transport{TLSClientConfig: h.srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()}
-	transport.TLSClientConfig.NextProtos = nil
-	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	transport := &http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
+	if config := h.srv.Client().Transport.(*http.Transport).TLSClientConfig; config != nil { // nil over plain http
+		transport.TLSClientConfig = config.Clone()
+		transport.TLSClientConfig.NextProtos = nil
+	}
 	h.Cleanup(transport.CloseIdleConnections)
 	return &browser{h: h, jar: jar, header: http.Header{}, client: &http.Client{Jar: jar, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}

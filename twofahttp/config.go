@@ -138,6 +138,8 @@ func New(cfg Config) (*Server, error) {
 		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
 		repeats:     newRepeats(),
 		crossOrigin: http.NewCrossOriginProtection(),
+
+		linksElsewhere: linksElsewhere(cfg.Manager),
 	}, nil
 }
 

@@ -3,27 +3,113 @@ package twofahttp
 import (
 	"crypto/rand"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
 )
 
-// Names of the cookies. Because of the __Host- prefix, neither a subdomain nor a
-// plain http page can set them (RFC 6265bis, section 4.1.3.2). The binding of
-// challenges and the form token depend on that.
+// Names of the cookies, without the prefix that cookieName adds.
 const (
-	challengeCookie  = "__Host-twofa-challenge" // pending login or step-up
-	enrollmentCookie = "__Host-twofa-setup"     // required enrollment, or one that waits for a texted code
-	browserCookie    = "__Host-twofa-browser"   // long-lived; binds challenges and identifies a known browser
-	bouncedCookie    = "__Host-twofa-bounced"   // why the browser was sent to the login page a moment ago although it has a session
+	challengeCookie  = "twofa-challenge" // pending login or step-up
+	enrollmentCookie = "twofa-setup"     // required enrollment, or one that waits for a texted code
+	browserCookie    = "twofa-browser"   // long-lived; binds challenges and identifies a known browser
+	bouncedCookie    = "twofa-bounced"   // why the browser was sent to the login page a moment ago although it has a session
 )
+
+// cookieName returns the name under which a cookie is both set and read. Because
+// of the __Host- prefix, neither a subdomain nor a plain http page can set it (RFC
+// 6265bis, section 4.1.3.2). The binding of challenges and the form token depend
+// on that.
+func (s *Server) cookieName(r *http.Request, name string) string {
+	if s.SecureCookies(r) {
+		return "__Host-" + name
+	}
+	return name
+}
+
+// SecureCookies reports whether the cookies of this package are Secure and have
+// the __Host- prefix in the answer to r. Use the same attributes for your own
+// session cookie: Safari drops Secure cookies at http://localhost.
+//
+// They are Secure unless the request is for localhost or another loopback address
+// and came neither over TLS nor from a proxy that serves another host. A plain
+// cookie is read under the same condition only.
+func (s *Server) SecureCookies(r *http.Request) bool {
+	// The Host decides. A browser that sends a loopback address as the Host talks
+	// to its own machine, so neither a network nor another site can plant a plain
+	// cookie. After DNS rebinding, the Host is still the attacker's name. An
+	// attacker who forges the Host gets plain cookies in a program of their own.
+	// No victim's browser has them, and a public host does not read them.
+	//
+	// A proxy in front of a public site may replace the Host by the address of
+	// this server, as nginx does by default. A subdomain could plant plain cookies
+	// there. Such a proxy is recognized by the address of mailed links, by its
+	// headers and by HTTP/1.0, which no browser uses. If it has none of these, the
+	// Origin of the login form differs. The login then fails instead of being
+	// unsafe, because the page after it does not find the cookies. The address of
+	// the connection proves nothing: that of a proxy on the same machine is a
+	// loopback address, and that of a browser outside of a container is not.
+	return r.TLS != nil || s.linksElsewhere || !r.ProtoAtLeast(1, 1) || !isLoopback(r.Host) ||
+		slices.ContainsFunc(proxyHeaders, func(name string) bool {
+			return slices.ContainsFunc(r.Header.Values(name), namesAnotherHost)
+		})
+}
+
+// proxyHeaders are the headers that name the host, the scheme or the client of a
+// request before a proxy replaced them. Browsers send the Origin.
+var proxyHeaders = []string{"Forwarded", "Front-End-Https", "Origin", "X-Forwarded-For", "X-Forwarded-Host",
+	"X-Forwarded-Proto", "X-Forwarded-Protocol", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Original-Host", "X-Real-Ip", "X-Scheme", "X-Url-Scheme"}
+
+// namesAnotherHost reports whether a value of proxyHeaders names anything except
+// plain http or a loopback address.
+func namesAnotherHost(values string) bool {
+	for value := range strings.SplitSeq(values, ",") {
+		value = strings.TrimSpace(value)
+		_, host, isOrigin := strings.Cut(value, "://")
+		if !isOrigin {
+			host = value
+		}
+		if value != "" && value != "null" && value != "http" && !isLoopback(host) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLoopback reports whether browsers reach a host, with or without a port, on
+// their own machine only.
+func isLoopback(host string) bool {
+	if addr := parseHop(host); addr.IsValid() {
+		return addr.IsLoopback()
+	}
+	name, _, _ := strings.Cut(strings.ToLower(host), ":")
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// linksElsewhere reports whether mailed links lead to a host that is not on the
+// machine of the browser, so that the site is not, either.
+func linksElsewhere(m *twofa.Manager) bool {
+	u, err := url.Parse(m.Info().Link)
+	return err != nil || u.Host != "" && !isLoopback(u.Host)
+}
+
+// readCookie returns the value of a cookie, or "".
+func (x *exchange) readCookie(name string) string {
+	c, err := x.r.Cookie(x.cookieName(x.r, name))
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
 
 // setCookie is the only place that sets a cookie. SameSite is Lax, because the
 // cookies must be sent when a link in webmail is clicked.
 func (x *exchange) setCookie(name, value string, age time.Duration) {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
-		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: x.cookieName(x.r, name), Value: value, Path: "/", MaxAge: int(age / time.Second),
+		Secure: x.SecureCookies(x.r), HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	http.SetCookie(x.w, c)
 	if x.repeat != nil {
 		x.repeat.cookies = append(x.repeat.cookies, c)
@@ -34,7 +120,7 @@ func (x *exchange) setCookie(name, value string, age time.Duration) {
 // none. A challenge that is bound to it cannot be used from another browser.
 func (x *exchange) browserToken() string {
 	if x.browser.IsZero() {
-		x.browser = setBefore(x.w)
+		x.browser = x.setBefore()
 	}
 	if x.browser.IsZero() {
 		x.browser = twofa.NewSecret(rand.Text() + rand.Text())
@@ -45,21 +131,21 @@ func (x *exchange) browserToken() string {
 
 // setBefore returns the browser token that the response sets already, because a
 // handler may ask for the client several times. The last one counts.
-func setBefore(w http.ResponseWriter) (token twofa.Secret) {
-	for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
-		if c.Name == browserCookie {
+func (x *exchange) setBefore() (token twofa.Secret) {
+	for _, c := range (&http.Response{Header: x.w.Header()}).Cookies() {
+		if c.Name == x.cookieName(x.r, browserCookie) {
 			token = twofa.NewSecret(c.Value)
 		}
 	}
 	return token
 }
 
-func readBrowser(r *http.Request) twofa.Secret {
-	c, err := r.Cookie(browserCookie)
-	if err != nil || len(c.Value) < 32 || len(c.Value) > maxBrowserCookie || strings.Trim(c.Value, tokenAlphabet) != "" {
+func (x *exchange) readBrowser() twofa.Secret {
+	value := x.readCookie(browserCookie)
+	if len(value) < 32 || len(value) > maxBrowserCookie || strings.Trim(value, tokenAlphabet) != "" {
 		return twofa.Secret{}
 	}
-	return twofa.NewSecret(c.Value)
+	return twofa.NewSecret(value)
 }
 
 // maxBrowserCookie is enough for a secret and an entry for each of four users.

@@ -46,7 +46,7 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 		// The session is not ended, because another server may read it, or
 		// because it is valid in another account. A login page that sends
 		// signed-in users home leads back here, where a page explains.
-		if c, err := x.r.Cookie(bouncedCookie); err == nil && c.Value == string(d.Reason) {
+		if x.readCookie(bouncedCookie) == string(d.Reason) {
 			return view{}, d
 		}
 		x.setCookie(bouncedCookie, string(d.Reason), bouncedAge)

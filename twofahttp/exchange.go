@@ -24,7 +24,9 @@ type exchange struct {
 }
 
 func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
-	return &exchange{Server: s, m: s.cfg.Manager, w: w, r: r, browser: readBrowser(r)}
+	x := &exchange{Server: s, m: s.cfg.Manager, w: w, r: r}
+	x.browser = x.readBrowser()
+	return x
 }
 
 // run sends the view that handle returns, or the answer to its error or panic.
@@ -49,7 +51,7 @@ func (x *exchange) recoverPanic() {
 	default:
 		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		x.w.Header().Del("Set-Cookie") // an unfinished sign-in must not take effect
-		x.browser = readBrowser(x.r)
+		x.browser = x.readBrowser()
 		x.respond(view{}, errInternal)
 	}
 }

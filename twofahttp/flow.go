@@ -35,16 +35,12 @@ type flow struct {
 }
 
 func (x *exchange) flow(name string) flow {
-	c, err := x.r.Cookie(name)
-	if err != nil {
+	q, err := url.ParseQuery(x.readCookie(name))
+	if err != nil || len(q) == 0 {
 		return flow{}
 	}
-	q, err := url.ParseQuery(c.Value)
-	if err != nil {
-		return flow{}
-	}
-	if c, err := x.r.Cookie(name + longNext); err == nil && q.Get("n") == "" {
-		next, _ := base64.RawURLEncoding.DecodeString(c.Value)
+	if long := x.readCookie(name + longNext); long != "" && q.Get("n") == "" {
+		next, _ := base64.RawURLEncoding.DecodeString(long)
 		q.Set("n", string(next))
 	}
 	retryAt, _ := strconv.ParseInt(q.Get("w"), 10, 64)
@@ -83,7 +79,7 @@ const maxFlow = 2000
 // clearFlow deletes the cookie of a flow, if there is one.
 func (x *exchange) clearFlow(name string) {
 	for _, name := range []string{name, name + longNext} {
-		if _, err := x.r.Cookie(name); err == nil {
+		if x.readCookie(name) != "" {
 			x.setCookie(name, "", -time.Second)
 		}
 	}

@@ -159,12 +159,22 @@ func (o *outbox) sentTexts() int { o.mu.Lock(); defer o.mu.Unlock(); return len(
 type sessions struct {
 	mu   sync.Mutex
 	byID map[string]string
+
+	secure func(*http.Request) bool // if nil, the cookie is Secure
 }
 
 const sessionCookie = "__Host-app"
 
+func (s *sessions) cookie(r *http.Request) *http.Cookie {
+	c := &http.Cookie{Name: sessionCookie, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if s.secure != nil && !s.secure(r) {
+		c.Name, c.Secure = "app", false
+	}
+	return c
+}
+
 func (s *sessions) Session(r *http.Request) twofa.Session {
-	c, err := r.Cookie(sessionCookie)
+	c, err := r.Cookie(s.cookie(r).Name)
 	if err != nil {
 		return twofa.Session{}
 	}
@@ -174,14 +184,15 @@ func (s *sessions) Session(r *http.Request) twofa.Session {
 }
 
 func (s *sessions) start(w http.ResponseWriter, r *http.Request, text string) {
-	id := rand.Text()
+	cookie := s.cookie(r)
+	cookie.Value = rand.Text()
 	s.mu.Lock()
-	if c, err := r.Cookie(sessionCookie); err == nil {
+	if c, err := r.Cookie(cookie.Name); err == nil {
 		delete(s.byID, c.Value)
 	}
-	s.byID[id] = text
+	s.byID[cookie.Value] = text
 	s.mu.Unlock()
-	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, cookie)
 }
 
 func (s *sessions) SignIn(w http.ResponseWriter, r *http.Request, session twofa.Session) error {
@@ -253,7 +264,7 @@ func (h *host) user(_ context.Context, id string) (twofa.User, error) {
 func (h *host) routes(mux *http.ServeMux) {
 	mux.Handle("/2fa/", h.web.Handler())
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := r.Cookie(sessionCookie); err != nil {
+		if _, err := r.Cookie(h.sessions.cookie(r).Name); err != nil {
 			h.sessions.start(w, r, "")
 		}
 		_, _ = io.WriteString(w, "login page")

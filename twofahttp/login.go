@@ -3,7 +3,6 @@ package twofahttp
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -189,19 +188,22 @@ func withParameter(to, name, value string) string {
 }
 
 // warnOfPlainHTTP logs once why no login lasts: browsers drop the cookies of
-// this package if they were not set over https. It looks at the Origin header,
-// which is reliable behind any proxy because the browser sets it.
+// this package if they were not set over https, and do not find those that were
+// set for another Host. It looks at the Origin header, which is reliable behind
+// any proxy because the browser sets it.
 func (x *exchange) warnOfPlainHTTP() {
 	u, err := url.Parse(x.r.Header.Get("Origin"))
-	if err != nil || u.Scheme != "http" || u.Host != x.r.Host || isLoopback(u.Hostname()) {
+	if err != nil || isLoopback(u.Host) {
 		return
 	}
-	x.warnPlainHTTP.Do(func() {
-		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: browsers drop Secure cookies over plain http; serve over https, or from http://localhost", "host", u.Host)
-	})
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (err == nil && addr.IsLoopback())
+	switch {
+	case u.Scheme == "http" && u.Host == x.r.Host:
+		x.warnPlainHTTP.Do(func() {
+			x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: browsers drop Secure cookies over plain http; serve over https, or from http://localhost", "host", u.Host)
+		})
+	case u.Host != "" && x.r.Header.Get("Sec-Fetch-Site") == "same-origin" && isLoopback(x.r.Host):
+		x.warnPlainHTTP.Do(func() {
+			x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: a proxy replaces the Host header; configure it to pass the browser's on", "host", x.r.Host, "origin", u.Host)
+		})
+	}
 }

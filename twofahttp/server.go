@@ -31,8 +31,10 @@
 // one server.
 //
 // The pages work without JavaScript. All cookies are Secure and have the __Host-
-// prefix, so the application must be served over https. Browsers except Safari
-// also accept them from http://localhost.
+// prefix, so the application must be served over https, and a proxy must pass on
+// the browser's Host header. The exception is for development: at
+// http://localhost, cookies are plain, because Safari drops Secure cookies there.
+// See [Server.SecureCookies].
 package twofahttp
 
 import (
@@ -70,6 +72,7 @@ type Server struct {
 	repeats         repeats
 	crossOrigin     *http.CrossOriginProtection
 	actions         actionNames
+	linksElsewhere  bool // mailed links do not lead to a loopback address
 	warnPlainHTTP   sync.Once
 	warnAddress     sync.Once
 	warnNoCookie    sync.Once

@@ -2,8 +2,8 @@
 // application, in one file. For a product with accounts, a database, mail and
 // an API, see examples/webapp.
 //
-// Run it with "go run ./examples/basic" and open http://localhost:8080 in
-// Firefox or Chromium. Any name signs in. Everything is lost when it exits.
+// Run it with "go run ./examples/basic" and open http://localhost:8080. Any name
+// signs in. Everything is lost when it exits.
 package main
 
 import (
@@ -25,12 +25,14 @@ import (
 const page = `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Basic</title>`
 
 func main() {
-	addr := flag.String("addr", "localhost:8080", "`host:port` to listen on; browsers send Secure cookies only to https and, except Safari, to http://localhost")
+	addr := flag.String("addr", "localhost:8080", "`host:port` to listen on; except at localhost, browsers keep the cookies only over https")
 	flag.Parse()
 	keys := must(twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())) // a product reads them from its secret manager
 	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
 	m := must(twofa.New(twofa.Config{Issuer: "Basic", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(user)}))
-	web := must(twofahttp.New(twofahttp.Config{Manager: m, Sessions: &sessions{}, Logger: slog.Default()}))
+	sessions := &sessions{}
+	web := must(twofahttp.New(twofahttp.Config{Manager: m, Sessions: sessions, Logger: slog.Default()}))
+	sessions.secure = web.SecureCookies
 
 	// Without the guard: the pages of the second factor, and the login.
 	http.Handle("/2fa/", web.Handler())
@@ -53,29 +55,40 @@ func main() {
 
 // sessions are the sessions of a product: a cookie contains the ID of a
 // session.
-type sessions struct{ byID sync.Map }
+type sessions struct {
+	byID   sync.Map
+	secure func(*http.Request) bool // whether the browser keeps Secure cookies
+}
 
 func (s *sessions) Session(r *http.Request) twofa.Session {
-	kept, _ := s.byID.Load(id(r))
+	kept, _ := s.byID.Load(s.id(r))
 	session, _ := kept.(twofa.Session)
 	return session
 }
 
 func (s *sessions) SignIn(w http.ResponseWriter, r *http.Request, session twofa.Session) error {
-	c := &http.Cookie{Name: "__Host-session", Value: rand.Text(), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	s.byID.Delete(id(r))
+	c := s.cookie(r)
+	c.Value = rand.Text()
+	s.byID.Delete(s.id(r))
 	s.byID.Store(c.Value, session) // under a new ID each time, against session fixation
 	http.SetCookie(w, c)
 	return nil
 }
 
 func (s *sessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
-	s.byID.Delete(id(r)) // the cookie is worth nothing from now on
+	s.byID.Delete(s.id(r)) // the cookie is worth nothing from now on
 	return nil
 }
 
-func id(r *http.Request) string {
-	if c, err := r.Cookie("__Host-session"); err == nil {
+func (s *sessions) cookie(r *http.Request) *http.Cookie {
+	if !s.secure(r) { // Safari drops Secure cookies at http://localhost
+		return &http.Cookie{Name: "session", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	}
+	return &http.Cookie{Name: "__Host-session", Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+}
+
+func (s *sessions) id(r *http.Request) string {
+	if c, err := r.Cookie(s.cookie(r).Name); err == nil {
 		return c.Value
 	}
 	return ""

@@ -3,9 +3,7 @@
 // flags, opens the database and the keys, and serves the product. Package app
 // is the product.
 //
-// Run it with "go run ./examples/webapp" and open the address that it prints in
-// Firefox or Chromium. Safari drops Secure cookies on http://localhost, so it
-// needs https there.
+// Run it with "go run ./examples/webapp" and open the address that it prints.
 package main
 
 import (

@@ -19,9 +19,19 @@ func newSessions(db *sql.DB) *scs.SessionManager {
 	m.HashTokenInStore = true
 	m.Lifetime = 24 * time.Hour
 	m.Cookie.Name = "__Host-session"
-	m.Cookie.Secure = true // Firefox and Chromium accept it from http://localhost, Safari does not
+	m.Cookie.Secure = true
 	m.Cookie.Persist = false
 	return m
+}
+
+// sessionsOf returns the session manager with the cookie that the browser of a
+// request keeps. Safari drops Secure cookies at http://localhost.
+func (a *App) sessionsOf(r *http.Request) *scs.SessionManager {
+	m := *a.sessions
+	if !a.web.SecureCookies(r) {
+		m.Cookie.Name, m.Cookie.Secure = "session", false
+	}
+	return &m
 }
 
 // session loads the web session of a page, and stores it before the response is
@@ -35,7 +45,7 @@ func (a *App) session(changes bool, next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Cookie")
 		var token string
-		if c, err := r.Cookie(a.sessions.Cookie.Name); err == nil {
+		if c, err := r.Cookie(a.sessionsOf(r).Cookie.Name); err == nil {
 			token = c.Value
 		}
 		ctx, err := a.sessions.Load(r.Context(), token)
@@ -43,7 +53,7 @@ func (a *App) session(changes bool, next page) page {
 			return fmt.Errorf("web session: %w", err)
 		}
 		answer := &sessionWriter{ResponseWriter: w, header: w.Header().Clone()}
-		answer.keep = func() error { return a.keepSession(ctx, answer) }
+		answer.keep = func() error { return a.keepSession(r.WithContext(ctx), answer) }
 		err = next(answer, r.WithContext(ctx))
 		if e, ok := errors.AsType[*httpError](err); ok && e.status < http.StatusInternalServerError {
 			a.fail(answer, r, e) // a response like any other, so its session is stored
@@ -59,7 +69,8 @@ func (a *App) session(changes bool, next page) page {
 	}
 }
 
-func (a *App) keepSession(ctx context.Context, w http.ResponseWriter) error {
+func (a *App) keepSession(r *http.Request, w http.ResponseWriter) error {
+	ctx := r.Context()
 	if a.sessions.Status(ctx) != scs.Modified {
 		return nil
 	}
@@ -67,7 +78,7 @@ func (a *App) keepSession(ctx context.Context, w http.ResponseWriter) error {
 	if err != nil {
 		return fmt.Errorf("web session: %w", err)
 	}
-	a.sessions.WriteSessionCookie(ctx, w, token, expiry)
+	a.sessionsOf(r).WriteSessionCookie(ctx, w, token, expiry)
 	return nil
 }
 

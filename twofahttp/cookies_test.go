@@ -1,0 +1,169 @@
+package twofahttp_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
+)
+
+// atLocalhost serves the application over plain http at http://localhost, where
+// mailed links lead, too.
+func atLocalhost(t *testing.T, policy twofa.Policy) *host {
+	h := newHost(t, policy, func(c *twofa.Config, _ *twofahttp.Config) {
+		c.Mail.LinkURL = twofahttp.LinkURL("http://localhost:8080/2fa/")
+	})
+	h.sessions.secure = h.web.SecureCookies
+	plain := httptest.NewServer(h.srv.Config.Handler)
+	t.Cleanup(plain.Close)
+	h.srv.Close()
+	h.srv = plain
+	h.srv.URL = strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)
+	return h
+}
+
+// The cookie jar of net/http does what Safari does: it returns no Secure cookie
+// to http://localhost.
+func TestBrowserWithoutSecureCookiesAtLocalhost(t *testing.T) {
+	h := atLocalhost(t, twofa.PolicyOptional())
+	b := h.browser()
+	phone, _ := b.enroll("ada")
+	b = h.browser()
+	require.Contains(t, b.login("ada").Body, "Enter your code")
+	b.prove(phone)
+	require.True(t, b.signedIn())
+	require.NotEmpty(t, b.cookie("twofa-browser"))
+	b.get("/2fa/setup?start=1")
+	require.Equal(t, "/2fa/setup", b.post("/2fa/setup", "method", "totp").Header.Get("Location"), "a step-up and the forms of settings work, too")
+}
+
+// secureCase is a request and whether its cookies must be Secure.
+type secureCase struct {
+	name   string
+	host   string
+	proto  int // minor version of HTTP
+	header []string
+	tls    bool
+	secure bool
+}
+
+var secureCases = []secureCase{
+	{"localhost", "localhost:8080", 1, nil, false, false},
+	{"without a port", "localhost", 1, nil, false, false},
+	{"capitals", "LOCALHOST:8080", 1, nil, false, false},
+	{"a subdomain of localhost", "acme.localhost:8080", 1, nil, false, false},
+	{"IPv4", "127.8.9.1:8080", 1, nil, false, false},
+	{"IPv6", "[::1]:8080", 1, nil, false, false},
+	{"a proxy for development", "localhost:5173", 1, []string{"X-Forwarded-For", "::1, 127.0.0.1:5", "X-Forwarded-Proto", "http", "X-Forwarded-Host", "localhost:5173", "Origin", "http://localhost:5173"}, false, false},
+	{"a page with no-referrer", "localhost:8080", 1, []string{"Origin", "null"}, false, false},
+
+	{"a public host", "app.example.com", 1, nil, false, true},
+	{"a public host on port 80", "app.example.com:80", 1, []string{"X-Forwarded-Host", "localhost"}, false, true},
+	{"a name that was rebound to this machine", "rebind.example:8080", 1, nil, false, true},
+	{"a name that looks like it", "localhost.example.com", 1, nil, false, true},
+	{"another name that looks like it", "notlocalhost", 1, nil, false, true},
+	{"an address in a name", "127.0.0.1.example.com", 1, nil, false, true},
+	{"a local network", "192.168.1.5:8080", 1, nil, false, true},
+	{"any address", "0.0.0.0:8080", 1, nil, false, true},
+	{"no host", "", 1, nil, false, true},
+	{"TLS", "localhost:8443", 1, nil, true, true},
+	{"TLS at a proxy", "localhost", 1, []string{"X-Forwarded-Proto", "https"}, false, true},
+	{"TLS at one of two proxies", "localhost", 1, []string{"X-Forwarded-Proto", "http, https"}, false, true},
+	{"TLS at a proxy, by RFC 7239", "localhost", 1, []string{"Forwarded", "for=127.0.0.1;proto=https"}, false, true},
+	{"TLS at a proxy, in another spelling", "localhost", 1, []string{"X-Forwarded-Ssl", "on"}, false, true},
+	{"nginx with its defaults", "127.0.0.1:8080", 0, nil, false, true},
+	{"a proxy that replaces the host", "localhost:8080", 1, []string{"X-Forwarded-Host", "app.example.com"}, false, true},
+	{"a proxy that names the client", "localhost:8080", 1, []string{"X-Forwarded-For", "203.0.113.9"}, false, true},
+	{"a proxy that only passes a form on", "localhost:8080", 1, []string{"Origin", "https://app.example.com"}, false, true},
+}
+
+func (c secureCase) request() *http.Request {
+	r := httptest.NewRequest("POST", "/login", nil)
+	r.Host, r.ProtoMinor = c.host, c.proto
+	for i := 0; i < len(c.header); i += 2 {
+		r.Header.Set(c.header[i], c.header[i+1])
+	}
+	if c.tls {
+		r.TLS = &tls.ConnectionState{}
+	}
+	return r
+}
+
+func TestAbuse_I19_K09_P02_P08_PlainCookiesOnlyOnLoopback(t *testing.T) {
+	h := atLocalhost(t, twofa.PolicyOptional())
+	for _, c := range secureCases {
+		t.Run(c.name, func(t *testing.T) {
+			w, r := httptest.NewRecorder(), c.request()
+			require.Equal(t, c.secure, h.web.SecureCookies(r))
+			h.web.Client(w, browserRequest(r))
+			require.Len(t, w.Result().Cookies(), 1)
+			cookie := w.Result().Cookies()[0]
+			require.Equal(t, c.secure, cookie.Secure)
+			require.Equal(t, c.secure, strings.HasPrefix(cookie.Name, "__Host-"))
+			require.True(t, cookie.HttpOnly && cookie.Path == "/" && cookie.Domain == "" && cookie.SameSite == http.SameSiteLaxMode)
+
+			for _, name := range []string{"twofa-browser", "__Host-twofa-browser"} { // a cookie of the other name is not read
+				r := browserRequest(c.request())
+				r.AddCookie(&http.Cookie{Name: name, Value: cookie.Value})
+				w := httptest.NewRecorder()
+				read := h.web.Client(w, r).Browser.Reveal() == cookie.Value
+				require.Equal(t, name == cookie.Name, read, name)
+				require.Equal(t, read, len(w.Result().Cookies()) == 0, name)
+			}
+		})
+	}
+}
+
+func browserRequest(r *http.Request) *http.Request {
+	r.Header.Set("Accept", "text/html")
+	return r
+}
+
+// If mailed links lead to a public site, a request for localhost comes from a
+// proxy that replaces the Host.
+func TestAbuse_P08_NoPlainCookiesIfLinksLeadElsewhere(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	r := httptest.NewRequest("GET", "http://localhost/", nil)
+	require.True(t, h.web.SecureCookies(r), "links lead to app.example.com")
+	h = newHost(t, twofa.PolicyOptional(), noMail)
+	require.False(t, h.web.SecureCookies(r))
+}
+
+// A subdomain can plant plain cookies at a public site. An attacker can also get
+// one from the server itself, with a forged Host. Neither counts there.
+func TestAbuse_E07_PlantedPlainCookies(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), noMail)
+	mallory, _, _ := h.pending("mallory")
+	victim := h.browser()
+	u, _ := url.Parse(h.srv.URL)
+	for _, name := range []string{"twofa-browser", "twofa-challenge"} {
+		value := mallory.cookie("__Host-" + name)
+		require.NotEmpty(t, value)
+		victim.jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
+	}
+	require.Contains(t, mallory.get("/2fa/challenge").Body, "Enter your code")
+	require.NotContains(t, victim.get("/2fa/challenge").Body, "Enter your code")
+	require.NotEqual(t, mallory.cookie("__Host-twofa-browser"), victim.cookie("__Host-twofa-browser"))
+
+	w := httptest.NewRecorder()
+	planted := h.web.Client(w, browserRequest(httptest.NewRequest("GET", "http://localhost/login", nil)))
+	r := browserRequest(httptest.NewRequest("GET", "http://app.example.com/login", nil))
+	r.AddCookie(w.Result().Cookies()[0])
+	require.NotEqual(t, planted.Browser.Reveal(), h.web.Client(httptest.NewRecorder(), r).Browser.Reveal())
+}
+
+func TestWarnsOfAProxyThatReplacesTheHost(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), noMail)
+	r := httptest.NewRequest("POST", "http://127.0.0.1:8080/login", nil)
+	r.Header.Set("Origin", "https://app.example.com")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	h.web.FirstFactor(httptest.NewRecorder(), browserRequest(r), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "/")
+	require.Contains(t, h.logs.String(), "a proxy replaces the Host header")
+}
