@@ -206,6 +206,37 @@ func (m *Manager) openChallenge(c Client, ch Challenge, purposes ...purpose) (ti
 	return t, nil
 }
 
+// ChallengeInfo is the content of a challenge.
+type ChallengeInfo struct {
+	// Next is NextChallenge for a login or a step-up, and NextEnroll for an
+	// enrollment that the account requires. It is empty for a new phone that is
+	// being confirmed.
+	Next Next
+	// Account is the ID of the account that the challenge is for; may be empty.
+	Account string
+	// Action and Resource are those of a step-up, and otherwise empty.
+	Action, Resource string
+	// Sent is the method of the last link or code that was sent for the
+	// challenge. It is empty if none was sent.
+	Sent Method
+}
+
+// ChallengeInfo returns the content of a challenge. It does not read the store,
+// so the challenge may be used up; see [Manager.DescribeChallenge]. If the
+// challenge has expired, ChallengeInfo returns its content together with
+// [ErrExpired], so that a page can lead back to where it was started. If it is
+// empty, from another browser or not readable here, ChallengeInfo returns only
+// ErrExpired.
+func (m *Manager) ChallengeInfo(c Client, ch Challenge) (ChallengeInfo, error) {
+	t, err := m.cfg.Keys.openTicket(ch.Secret)
+	next, isChallenge := map[purpose]Next{forLogin: NextChallenge, forAction: NextChallenge, forEnroll: NextEnroll, forPhone: ""}[t.purpose]
+	if err != nil || !isChallenge || !t.isFrom(c) {
+		return ChallengeInfo{}, ErrExpired
+	}
+	_, err = m.openTicket(ch.Secret, t.purpose)
+	return ChallengeInfo{Next: next, Account: t.account, Action: t.action, Resource: t.resource, Sent: t.messageMethod}, err
+}
+
 // lookUp returns the user from the host's directory, or an error if the user
 // must not enter the account.
 func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) {

@@ -151,6 +151,9 @@ func (s *userTx) renewChallenge(t ticket, c Caller) Challenge {
 		return c.Challenge
 	}
 	t.expires = s.Pending.Expires
+	if s.Pending.Method != SMS { // a code that was sent for a phone confirms nothing any more
+		t.messageID, t.messageMethod, t.messageKey = "", "", ""
+	}
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
 

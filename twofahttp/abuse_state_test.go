@@ -155,10 +155,8 @@ func TestAbuse_E12_WrongCodeOpensNothing(t *testing.T) {
 	b, phone, _ := h.pending("ada")
 	require.Equal(t, 422, b.post("/2fa/verify", "method", "totp", "code", phone.wrong()).StatusCode)
 	require.Equal(t, 401, b.api("GET", "/contacts").StatusCode)
-	b.setCookie("__Host-twofa-challenge", strings.Replace(b.cookie("__Host-twofa-challenge"), "k=login", "k=action", 1))
+	b.setCookie("__Host-twofa-setup", b.cookie("__Host-twofa-challenge"))
 	require.Equal(t, 401, b.api("GET", "/contacts").StatusCode)
-	b.setCookie("__Host-twofa-setup", strings.Replace(b.cookie("__Host-twofa-challenge"), "k=action", "k=enroll", 1))
-	require.Equal(t, 403, b.api("GET", "/contacts").StatusCode)
 	require.NotContains(t, b.get("/2fa/setup").Body, "Set up the app", "the pending login cannot enroll a factor either")
 }
 

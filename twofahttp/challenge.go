@@ -46,19 +46,19 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 		return view{}, x.dropExpiredChallenge(f, err)
 	}
 	method := result.Methods[0]
-	for _, m := range []twofa.Method{f.sent, wanted} {
+	for _, m := range []twofa.Method{f.Sent, wanted} {
 		if slices.Contains(result.Methods, m) {
 			method = m
 		}
 	}
 	d := challengeData{StepUp: f.kind == kindAction, Method: string(method), Next: f.next}
 	d.Others = slices.DeleteFunc(methodNames(result.Methods), func(m string) bool { return m == d.Method })
-	if method == f.sent {
+	if method == f.Sent {
 		d.Sent = result.Sent
 	}
 	if d.StepUp {
-		d.Action = x.actionTitle(f.action)
-	} else if d.Days, err = x.rememberDays(f.account, method); err != nil {
+		d.Action = x.actionTitle(f.Action)
+	} else if d.Days, err = x.rememberDays(f.Account, method); err != nil {
 		return view{}, err
 	}
 	return x.challengeView(f, d, failed), nil
@@ -115,7 +115,7 @@ func (x *exchange) dropExpiredChallenge(f flow, err error) error {
 	if errors.Is(err, twofa.ErrExpired) {
 		x.clearFlow(challengeCookie)
 		if f.kind == kindAction {
-			x.retryURL = x.path("confirm") + "?" + url.Values{"action": {f.action}, "resource": {f.resource}, "next": {f.next}}.Encode()
+			x.retryURL = x.path("confirm") + "?" + url.Values{"action": {f.Action}, "resource": {f.Resource}, "next": {f.next}}.Encode()
 		} else {
 			x.retryURL = x.loginURL(f.next)
 		}
@@ -173,7 +173,7 @@ func (x *exchange) postSend() (view, error) {
 	case err != nil:
 		return view{}, x.dropExpiredChallenge(f, err)
 	}
-	f.challenge, f.sent, f.retryAt, f.failed = result.Challenge, method, time.Time{}, ""
+	f.challenge, f.retryAt, f.failed = result.Challenge, time.Time{}, ""
 	x.setFlow(challengeCookie, f)
 	return redirectTo(x.path("challenge"))
 }
@@ -194,7 +194,7 @@ func (x *exchange) postCancel() (view, error) {
 			continue
 		}
 		switch {
-		case f.kind == kindAction && f.action == twofa.ActionFactors:
+		case f.kind == kindAction && f.Action == twofa.ActionFactors:
 			to = x.path("")
 		case f.kind == kindAction:
 			to = x.cfg.HomeURL

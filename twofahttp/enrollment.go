@@ -41,7 +41,7 @@ func (x *exchange) enrollmentCaller() (twofa.Caller, flow) {
 	f, c := x.flow(enrollmentCookie), x.caller()
 	c.Challenge = f.challenge
 	if c.Session.IsZero() {
-		c.Account = f.account
+		c.Account = f.Account
 	}
 	return c, f
 }
@@ -63,7 +63,7 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 		return x.showEnrollmentStart(url.Values{}, failed)
 	case err != nil:
 		return view{}, x.dropExpiredEnrollment(c, err)
-	case e.Method == twofa.SMS && !e.Confirmed && f.sent != twofa.SMS: // the text message was never handed over
+	case e.Method == twofa.SMS && !e.Confirmed && f.Sent != twofa.SMS: // the text message was never handed over
 		return x.showEnrollmentStart(url.Values{"method": {string(twofa.SMS)}}, failed)
 	}
 	d, err := enrollmentStep(e, f.kind == kindEnroll)
@@ -154,13 +154,6 @@ func (x *exchange) postEnrollment() (view, error) {
 	case err != nil:
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	if f.kind != kindEnroll {
-		f = flow{kind: kindPhone}
-	}
-	f.sent = ""
-	if req.Method == twofa.SMS {
-		f.sent = twofa.SMS
-	}
 	x.keepEnrollment(f, started.Challenge)
 	return redirectTo(x.path("setup"))
 }
@@ -184,7 +177,7 @@ func (x *exchange) postEnrollmentCode() (view, error) {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	giveBack()
-	x.giveBackSend(f.sent)
+	x.giveBackSend(f.Sent)
 	return x.continueEnrollment(result, f, "set_up")
 }
 

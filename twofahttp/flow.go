@@ -1,9 +1,10 @@
 package twofahttp
 
 import (
-	"encoding/base64"
+	"cmp"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -17,45 +18,60 @@ const (
 	kindPhone  = "phone"  // confirmation of a phone number in a live session
 )
 
-// flow is the state that the browser carries from page to page. Only the
-// challenge is sealed. The other values decide what is shown: the account whose
-// policy applies, the title of the action, and the next page. Users can change
-// these values in their own browser but gain nothing: everything that matters is
-// in the sealed challenge and is checked again by the guard.
+// flow is the state that the browser carries from page to page: the sealed
+// challenge, what it contains, and three values that are not sealed. Users can
+// change those in their own browser but gain nothing. The next page is checked
+// each time it is read, and the others select a sentence about a message that
+// was not sent. The Manager decides when one can be sent.
 type flow struct {
-	kind      string
+	kind      string // one of the kinds, or "" if there is no challenge of this browser
 	challenge twofa.Challenge
-	account   string
-	next      string
-	action    string
-	resource  string
-	sent      twofa.Method // method of the last message
-	retryAt   time.Time    // time before which no message can be sent
-	failed    string       // code of the alert that says why no message was sent
+	twofa.ChallengeInfo
+	next    string
+	retryAt time.Time // time before which no message can be sent
+	failed  string    // code of the alert that says why no message was sent
 }
 
+// flow returns the flow in a cookie. Its challenge may have expired or be used
+// up.
 func (x *exchange) flow(name string) flow {
 	q, err := url.ParseQuery(x.readCookie(name))
 	if err != nil || len(q) == 0 {
 		return flow{}
 	}
-	if long := x.readCookie(name + longNext); long != "" && q.Get("n") == "" {
-		next, _ := base64.RawURLEncoding.DecodeString(long)
-		q.Set("n", string(next))
+	f := flow{challenge: twofa.ParseChallenge(q.Get("c")), next: SafeRedirect(cmp.Or(q.Get("n"), readNext(x.readCookie(name+longNext))), x.cfg.HomeURL), failed: q.Get("f")}
+	if f.ChallengeInfo, err = x.m.ChallengeInfo(x.client(), f.challenge); err != nil && f.ChallengeInfo == (twofa.ChallengeInfo{}) {
+		return flow{}
 	}
-	retryAt, _ := strconv.ParseInt(q.Get("w"), 10, 64)
-	return flow{kind: q.Get("k"), retryAt: time.Unix(retryAt, 0), challenge: twofa.ParseChallenge(q.Get("c")), account: q.Get("a"),
-		next: SafeRedirect(q.Get("n"), x.cfg.HomeURL), action: q.Get("t"), resource: q.Get("r"), sent: twofa.Method(q.Get("s")), failed: q.Get("f")}
+	f.kind = kindOf(f.ChallengeInfo)
+	if retryAt, err := strconv.ParseInt(q.Get("w"), 10, 64); err == nil {
+		f.retryAt = time.Unix(retryAt, 0)
+	}
+	return f
 }
 
+func kindOf(info twofa.ChallengeInfo) string {
+	switch {
+	case info.Next == twofa.NextEnroll:
+		return kindEnroll
+	case info.Next == "":
+		return kindPhone
+	case info.Action != "":
+		return kindAction
+	}
+	return kindLogin
+}
+
+// setFlow sets the cookie of a flow. Of f, it keeps the challenge and the values
+// that are not sealed.
 func (x *exchange) setFlow(name string, f flow) {
-	q := url.Values{"k": {f.kind}, "c": {f.challenge.Reveal()}}
-	for key, value := range map[string]string{"a": f.account, "n": f.next, "t": f.action, "r": f.resource, "s": string(f.sent), "f": f.failed} {
+	q := url.Values{"c": {f.challenge.Reveal()}}
+	for key, value := range map[string]string{"n": f.next, "f": f.failed} {
 		if value != "" {
 			q.Set(key, value)
 		}
 	}
-	if f.retryAt.Unix() > 0 {
+	if !f.retryAt.IsZero() {
 		q.Set("w", strconv.FormatInt(f.retryAt.Unix(), 10))
 	}
 	age := challengeAge
@@ -64,7 +80,9 @@ func (x *exchange) setFlow(name string, f flow) {
 	}
 	if len(q.Encode()) > maxFlow {
 		q.Del("n")
-		x.setCookie(name+longNext, base64.RawURLEncoding.EncodeToString([]byte(f.next)), age)
+		x.setCookie(name+longNext, writeNext(f.next), age)
+	} else {
+		x.deleteCookie(name + longNext) // of an earlier flow
 	}
 	x.setCookie(name, q.Encode(), age)
 }
@@ -76,11 +94,25 @@ const longNext = "-next"
 // maxFlow leaves room for the longest challenge.
 const maxFlow = 2000
 
-// clearFlow deletes the cookie of a flow, if there is one.
+// clearFlow deletes the cookies of a flow, if there are any.
 func (x *exchange) clearFlow(name string) {
-	for _, name := range []string{name, name + longNext} {
-		if x.readCookie(name) != "" {
-			x.setCookie(name, "", -time.Second)
-		}
+	x.deleteCookie(name)
+	x.deleteCookie(name + longNext)
+}
+
+func (x *exchange) deleteCookie(name string) {
+	if x.readCookie(name) != "" {
+		x.setCookie(name, "", -time.Second)
 	}
 }
+
+// readNext and writeNext convert an address to a cookie value of about the same
+// length. Because base64 would be longer by a third, the answer to a login would
+// not fit into the 4 KB that nginx reserves for headers.
+func readNext(value string) string { return nextReader.Replace(value) }
+func writeNext(next string) string { return nextWriter.Replace(next) }
+
+var (
+	nextWriter = strings.NewReplacer("~", "~t", `"`, "~q", ",", "~c", ";", "~s")
+	nextReader = strings.NewReplacer("~t", "~", "~q", `"`, "~c", ",", "~s", ";")
+)

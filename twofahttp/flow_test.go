@@ -314,7 +314,7 @@ func TestFlow_LongWayBack(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	phone, _ := h.browser().enroll("ada")
 	for _, n := range []int{0, 400, 600, 690} {
-		next := "/contacts?SAMLRequest=" + strings.Repeat("a%2B", n)
+		next := `/contacts?"a",b;~t~&SAMLRequest=` + strings.Repeat("a%2B", n)
 		b := h.browser()
 		b.login("ada", "next", next)
 		b.get("/2fa/challenge")
@@ -322,4 +322,73 @@ func TestFlow_LongWayBack(t *testing.T) {
 		require.Equal(t, next, a.Header.Get("Location"))
 		require.Empty(t, b.cookie("__Host-twofa-challenge-next"))
 	}
+}
+
+// Only the next page and the sentence about a message that was not sent are read
+// from the part of the cookie that is not sealed.
+func TestFlow_UnsealedValuesDecideNothing(t *testing.T) {
+	edit := func(b *browser, name, pairs string) {
+		require.NotEmpty(t, b.cookie(name))
+		b.setCookie(name, pairs+"&"+b.cookie(name))
+	}
+	t.Run("days of another account", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		require.NoError(t, h.m.Account(twofa.AsHost("test"), "beta").SetPolicy(t.Context(), twofa.Policy{Remember: 30 * 24 * time.Hour}, ""))
+		phone, _ := h.browser().enroll("ada")
+		h.clock.pass(time.Minute)
+		b := h.browser()
+		require.Contains(t, b.login("ada", "account", "beta").Body, "for 30 days")
+		b = h.browser()
+		require.NotContains(t, b.login("ada").Body, "30 days")
+		edit(b, "__Host-twofa-challenge", "a=beta")
+		require.NotContains(t, b.get("/2fa/challenge").Body, "30 days")
+		require.Equal(t, 303, b.post("/2fa/verify", "method", "totp", "code", phone.next()).StatusCode)
+	})
+	t.Run("messages", func(t *testing.T) {
+		h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, Required: true}, noMail,
+			func(_ *twofa.Config, c *twofahttp.Config) { c.SendsPerHour = 1 })
+		b := h.browser()
+		b.login("ada")
+		b.follow(b.post("/2fa/setup", "method", "sms", "phone", "+41791234567"))
+		require.Equal(t, 1, h.outbox.sentTexts())
+		page := b.follow(b.post("/2fa/setup", "method", "totp"))
+		page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
+		edit(b, "__Host-twofa-setup", "s=sms")
+		require.Equal(t, 303, b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()).StatusCode)
+		require.True(t, b.signedIn())
+		c := h.browser()
+		c.login("bob")
+		c.follow(c.post("/2fa/setup", "method", "sms", "phone", "+41791234568"))
+		require.Equal(t, 1, h.outbox.sentTexts(), "the code of an app gives back no message")
+	})
+	t.Run("another kind", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		b, _, _ := h.pending("ada")
+		edit(b, "__Host-twofa-challenge", "k=action&t=contacts.export")
+		require.NotContains(t, b.get("/2fa/challenge").Body, "Export contacts")
+	})
+}
+
+// A long address of an earlier login is not where a later one ends.
+func TestFlow_LongWayBackOfAnEarlierLogin(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	phone, _ := h.browser().enroll("ada")
+	b := h.browser()
+	b.login("ada", "next", "/contacts?q="+strings.Repeat("a", 2500))
+	require.NotEmpty(t, b.cookie("__Host-twofa-challenge-next"))
+	b.login("ada")
+	require.Empty(t, b.cookie("__Host-twofa-challenge-next"))
+	require.Equal(t, "/", b.post("/2fa/verify", "method", "totp", "code", phone.next()).Header.Get("Location"))
+}
+
+// nginx drops an answer whose headers are longer than 4 KB, unless
+// proxy_buffer_size is set. Addresses of SAML requests have more than 2 KB.
+func TestFlow_AnswerFitsIntoTheBufferOfAProxy(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	h.browser().enroll("ada")
+	a := h.browser().post("/login", "user", "ada", "next", "/contacts?SAMLRequest="+strings.Repeat("a%2B", 600))
+	var headers strings.Builder
+	require.NoError(t, a.Header.Write(&headers))
+	require.Contains(t, headers.String(), "__Host-twofa-challenge-next")
+	require.Less(t, headers.Len(), 4000)
 }

@@ -31,7 +31,7 @@ type linkData struct {
 // decide whether the button would work.
 func (x *exchange) getLink() (view, error) {
 	f := x.flow(challengeCookie)
-	d := linkData{StepUp: f.kind == kindAction, Action: x.actionTitle(f.action)}
+	d := linkData{StepUp: f.kind == kindAction, Action: x.actionTitle(f.Action)}
 	switch {
 	case f.kind != "":
 		d.Token = x.r.URL.Query().Get("token")

@@ -49,7 +49,7 @@ func (x *exchange) begin(first twofa.FirstFactor, next string) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	f := flow{account: first.Account, next: next}
+	f := flow{next: next}
 	if result.Next == twofa.NextChallenge && sendable(result.Methods[0]) {
 		result = x.sendAtOnce(result, &f)
 	}
@@ -73,7 +73,6 @@ func (x *exchange) sendAtOnce(result twofa.Result, f *flow) twofa.Result {
 	method := result.Methods[0]
 	sent, err := x.sendTo(result.Challenge, method)
 	if err == nil {
-		f.sent = method
 		return sent
 	}
 	x.log(err)
@@ -97,12 +96,12 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 		}
 		return redirectTo(next)
 	case twofa.NextChallenge:
-		f.kind, f.challenge = kindLogin, result.Challenge
+		f.challenge = result.Challenge
 		x.clearFlow(enrollmentCookie)
 		x.setFlow(challengeCookie, f)
 		return redirectTo(x.path("challenge"))
 	case twofa.NextEnroll:
-		f.kind, f.challenge = kindEnroll, result.Challenge
+		f.challenge = result.Challenge
 		x.clearFlow(challengeCookie)
 		x.setFlow(enrollmentCookie, f)
 		return redirectTo(x.path("setup"))
@@ -141,7 +140,7 @@ func (x *exchange) resumeSession() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	return x.proceed(result, flow{account: c.Account, next: x.currentURL()})
+	return x.proceed(result, flow{next: x.currentURL()})
 }
 
 // postSignIn ends the session and redirects to the host's login page, because

@@ -79,12 +79,11 @@ func (x *exchange) checkSafeMethod(account, action string) (view, error) {
 // leaves only a challenge that nobody answers.
 func (x *exchange) getConfirm() (view, error) {
 	q := x.r.URL.Query()
-	f := flow{kind: kindAction, action: q.Get("action"), resource: q.Get("resource")}
-	f.next = SafeRedirect(q.Get("next"), cmp.Or(x.cfg.Actions[f.action].Page, x.cfg.HomeURL))
+	action, resource := q.Get("action"), q.Get("resource")
+	f := flow{next: SafeRedirect(q.Get("next"), cmp.Or(x.cfg.Actions[action].Page, x.cfg.HomeURL))}
 	x.browserToken()
 	c := x.caller()
-	f.account = c.Account
-	result, err := x.m.StepUp(x.ctx(), c, f.action, f.resource)
+	result, err := x.m.StepUp(x.ctx(), c, action, resource)
 	if err != nil {
 		return view{}, err
 	}
@@ -92,8 +91,8 @@ func (x *exchange) getConfirm() (view, error) {
 		return redirectTo(f.next)
 	}
 	if result.Methods[0] == twofa.EmailLink && x.isOwnRequest() {
-		if old := x.flow(challengeCookie); x.isWaiting(old, f) {
-			f.sent, result.Challenge = old.sent, old.challenge // the page was loaded again
+		if old := x.flow(challengeCookie); x.isWaiting(old, c.Account, action, resource) {
+			result.Challenge = old.challenge // the page was loaded again
 		} else {
 			result = x.sendAtOnce(result, &f)
 		}
@@ -116,8 +115,8 @@ func (x *exchange) isOwnRequest() bool {
 
 // isWaiting reports whether a link was already sent for the same step-up and can
 // still be opened.
-func (x *exchange) isWaiting(old, f flow) bool {
-	if old.kind != kindAction || old.sent != twofa.EmailLink || old.action != f.action || old.resource != f.resource || old.account != f.account {
+func (x *exchange) isWaiting(old flow, account, action, resource string) bool {
+	if old.ChallengeInfo != (twofa.ChallengeInfo{Next: twofa.NextChallenge, Account: account, Action: action, Resource: resource, Sent: twofa.EmailLink}) {
 		return false
 	}
 	_, err := x.m.DescribeChallenge(x.ctx(), x.client(), old.challenge)

@@ -165,3 +165,64 @@ func TestS15_RevokeEverything(t *testing.T) {
 	require.Len(t, list, 1)
 	denied(t, ada.CheckAction(t.Context(), ada.caller(), "contacts.export", ""), twofa.ReasonMissing)
 }
+
+// ChallengeInfo says what a challenge is for, but only to its browser.
+func TestChallengeInfo(t *testing.T) {
+	w := newWorld(t, byText)
+	ada, _ := w.texted("ada")
+	check := func(want twofa.ChallengeInfo) {
+		t.Helper()
+		got, err := w.ChallengeInfo(ada.client, ada.login.Challenge)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	check(twofa.ChallengeInfo{Next: twofa.NextChallenge, Sent: twofa.SMS})
+	ada.account = "acme"
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+	check(twofa.ChallengeInfo{Next: twofa.NextChallenge, Account: "acme"})
+
+	got, err := w.ChallengeInfo(ada.browser("elsewhere").client, ada.login.Challenge)
+	require.ErrorIs(t, err, twofa.ErrExpired)
+	require.Zero(t, got, "another browser learns nothing")
+	w.clock.Add(time.Hour)
+	got, err = w.ChallengeInfo(ada.client, ada.login.Challenge)
+	require.ErrorIs(t, err, twofa.ErrExpired)
+	require.Equal(t, "acme", got.Account)
+
+	w = newWorld(t)
+	bob := w.enrolled("bob")
+	w.clock.Add(time.Hour)
+	for _, token := range []twofa.Secret{bob.session.Secret, twofa.NewSecret(""), twofa.NewSecret("test1.AAAA")} {
+		got, err = w.ChallengeInfo(bob.client, twofa.Challenge{Secret: token})
+		require.ErrorIs(t, err, twofa.ErrExpired)
+		require.Zero(t, got, "it is no challenge")
+	}
+	up, err := w.StepUp(t.Context(), bob.caller(), "contacts.export", "7")
+	require.NoError(t, err)
+	got, err = w.ChallengeInfo(bob.client, up.Challenge)
+	require.NoError(t, err)
+	require.Equal(t, twofa.ChallengeInfo{Next: twofa.NextChallenge, Action: "contacts.export", Resource: "7"}, got)
+
+	w = newWorld(t, byText, func(c *twofa.Config) { c.Policy.Methods = []twofa.Method{twofa.SMS, twofa.TOTP} })
+	ada = w.person("ada")
+	require.Equal(t, twofa.NextEnroll, ada.begin())
+	check(twofa.ChallengeInfo{Next: twofa.NextEnroll})
+	for _, step := range []struct {
+		twofa.EnrollRequest
+		sent twofa.Method
+	}{{twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone}, twofa.SMS}, {twofa.EnrollRequest{}, ""}} {
+		e, err := w.Enroll(t.Context(), ada.caller(), step.EnrollRequest)
+		require.NoError(t, err)
+		ada.login.Challenge = e.Challenge
+		check(twofa.ChallengeInfo{Next: twofa.NextEnroll, Sent: step.sent})
+	}
+	bob = w.withPhone("bob", otherPhone)
+	require.Equal(t, twofa.NextChallenge, bob.begin())
+	require.NoError(t, bob.send(twofa.SMS))
+	require.NoError(t, bob.verify(twofa.SMS, w.out.TextCode(t, otherPhone)))
+	e, err := w.Enroll(t.Context(), twofa.Caller{Session: bob.session, Client: bob.client}, twofa.EnrollRequest{Method: twofa.SMS, Phone: adasPhone, Replaces: bob.factor(0)})
+	require.NoError(t, err)
+	got, err = w.ChallengeInfo(bob.client, e.Challenge)
+	require.NoError(t, err)
+	require.Equal(t, twofa.ChallengeInfo{Sent: twofa.SMS}, got, "a phone that is being confirmed")
+}

@@ -52,7 +52,7 @@ func exported(t testing.TB) map[string]any {
 		"Challenge":   challenge,
 		"Client":      client,
 		"Config":      cfg,
-		"ManagedUser": w.User(twofa.AsUser(twofa.Caller{Session: session, Challenge: challenge, Client: client}, ""), "ada"), "DeniedError": &twofa.DeniedError{}, "SessionInfo": twofa.SessionInfo{},
+		"ManagedUser": w.User(twofa.AsUser(twofa.Caller{Session: session, Challenge: challenge, Client: client}, ""), "ada"), "DeniedError": &twofa.DeniedError{}, "SessionInfo": twofa.SessionInfo{}, "ChallengeInfo": twofa.ChallengeInfo{},
 		"Email":         twofa.Email{To: "ada@example.com", Subject: "s", Text: twofa.NewSecret(hush), HTML: twofa.NewSecret(hush)},
 		"EnrollRequest": twofa.EnrollRequest{},
 		"Enrollment": twofa.Enrollment{URI: secret, Key: secret, Codes: []twofa.Secret{secret, secret},
