@@ -16,7 +16,7 @@ const (
 	challengeCookie  = "twofa-challenge" // pending login or step-up
 	enrollmentCookie = "twofa-setup"     // required enrollment, or one that waits for a texted code
 	browserCookie    = "twofa-browser"   // long-lived; binds challenges and identifies a known browser
-	bouncedCookie    = "twofa-bounced"   // why the browser was sent to the login page a moment ago although it has a session
+	bouncedCookie    = "twofa-bounced"   // signedInNow, or why the browser was sent to the login page a moment ago although it has a session
 )
 
 // cookieName returns the name under which a cookie is both set and read. Because
@@ -115,6 +115,44 @@ func (x *exchange) setCookie(name, value string, age time.Duration) {
 		x.repeat.cookies = append(x.repeat.cookies, c)
 	}
 }
+
+// expectCookies marks the address to which a browser is redirected with its
+// first cookies, so that the page there can see if they did not come back. Anyone
+// can write the mark, but it only selects a sentence.
+func (x *exchange) expectCookies(to string) string {
+	if x.readCookie(browserCookie) != "" {
+		return to
+	}
+	return withParameter(to, cookiesMark, "set")
+}
+
+const cookiesMark = "cookies"
+
+// checkCookies returns errNoCookies if the browser was sent its first cookies and
+// has not sent them back.
+func (x *exchange) checkCookies() error {
+	if !x.r.URL.Query().Has(cookiesMark) || x.readCookie(browserCookie) != "" {
+		return nil
+	}
+	x.retryURL = x.cfg.LoginURL
+	if !x.session().IsZero() {
+		x.retryURL = x.cfg.HomeURL
+	}
+	return errNoCookies
+}
+
+// noteSignIn remembers for a moment that the host has started a session, so that
+// the user is told if its cookie does not come back. The login page alone would
+// ask again and again. The cookie is deleted as soon as the session came.
+func (x *exchange) noteSignIn() { x.setCookie(bouncedCookie, signedInNow, bouncedAge) }
+
+func (x *exchange) noteSession() {
+	if x.readCookie(bouncedCookie) == signedInNow && !x.session().IsZero() {
+		x.deleteCookie(bouncedCookie)
+	}
+}
+
+const signedInNow = "signed_in"
 
 // browserToken returns the token of this browser, after creating one if there is
 // none. A challenge that is bound to it cannot be used from another browser.

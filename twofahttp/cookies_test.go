@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,4 +167,123 @@ func TestWarnsOfAProxyThatReplacesTheHost(t *testing.T) {
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	h.web.FirstFactor(httptest.NewRecorder(), browserRequest(r), twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "/")
 	require.Contains(t, h.logs.String(), "a proxy replaces the Host header")
+}
+
+// droppingJar is the jar of a browser that keeps no cookie whose name contains a
+// text.
+type droppingJar struct {
+	http.CookieJar
+	text string
+}
+
+func (j *droppingJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
+	j.CookieJar.SetCookies(u, slices.DeleteFunc(cookies, func(c *http.Cookie) bool { return strings.Contains(c.Name, j.text) }))
+}
+
+// Cookies leaves out cookies that were kept before.
+func (j *droppingJar) Cookies(u *url.URL) []*http.Cookie {
+	return slices.DeleteFunc(j.CookieJar.Cookies(u), func(c *http.Cookie) bool { return strings.Contains(c.Name, j.text) })
+}
+
+// drop makes the browser drop cookies whose name contains text.
+func (b *browser) drop(text string) { b.client.Jar = &droppingJar{b.jar, text} }
+
+const saysBlocked = "Your browser does not accept cookies from this site"
+
+func TestBlockedCookies(t *testing.T) {
+	blocked := func(t *testing.T, page answer) {
+		t.Helper()
+		require.Equal(t, 403, page.StatusCode)
+		require.Contains(t, page.Body, saysBlocked)
+		require.NotContains(t, page.Body, "took too long")
+	}
+	t.Run("login", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		h.browser().enroll("ada")
+		b := h.browser()
+		b.drop("")
+		page := b.login("ada")
+		blocked(t, page)
+		require.Contains(t, page.Body, `href="/login">Try again`)
+	})
+	t.Run("login by link", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyEmailLink())
+		b := h.browser()
+		b.drop("")
+		blocked(t, b.login("ada"))
+		require.Contains(t, b.get(h.mailed()).Body, "Allow cookies for this site")
+	})
+	t.Run("enrollment", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyAuthenticator(), noMail)
+		b := h.browser()
+		b.drop("")
+		blocked(t, b.login("ada"))
+	})
+	t.Run("only ours, with a live session", func(t *testing.T) { // the browser would be redirected in circles
+		h := newHost(t, twofa.PolicyOptional())
+		b := h.browser()
+		b.login("ada", "account", "beta")
+		require.True(t, b.signedIn())
+		require.NoError(t, h.m.Account(twofa.AsHost("test"), "beta").SetPolicy(t.Context(), withoutLink(twofa.PolicyAuthenticator()), ""))
+		b.drop("twofa")
+		page := b.follow(b.get("/contacts"))
+		blocked(t, page)
+		require.Contains(t, page.Body, `href="/">Try again`)
+	})
+	t.Run("step-up", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		b := h.browser()
+		b.enroll("ada")
+		h.clock.pass(staleProof)
+		b.drop("twofa")
+		blocked(t, b.follow(b.post("/contacts/export")))
+	})
+	t.Run("a form, after the page was shown", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		b := h.browser()
+		b.enroll("ada")
+		b.get("/2fa/")
+		b.drop("twofa")
+		blocked(t, b.post("/2fa/codes/new"))
+		r := b.request("POST", "/2fa/codes/new", "csrf_token="+b.csrf)
+		r.Header.Set("Accept", "application/json")
+		require.Contains(t, b.do(r).Body, `"code":"cookies_blocked"`)
+		b.drop("nothing")
+		require.Equal(t, "/2fa/setup", b.post("/2fa/codes/new").Header.Get("Location"))
+	})
+	t.Run("the code, after the challenge was shown", func(t *testing.T) {
+		h := newHost(t, twofa.PolicyOptional())
+		b, phone, _ := h.pending("ada")
+		b.drop("")
+		blocked(t, b.post("/2fa/verify", "method", "totp", "code", phone.next()))
+	})
+	t.Run("only the host's", func(t *testing.T) { // the login would start again and again
+		h := newHost(t, twofa.PolicyOptional())
+		phone, _ := h.browser().enroll("ada")
+		b := h.browser()
+		b.drop(sessionCookie)
+		blocked(t, b.enter("ada", phone))
+		require.Equal(t, 401, b.api("GET", "/contacts").StatusCode, "programs get the same answer as ever")
+		b.drop("nothing")
+		b.enter("ada", phone)
+		require.True(t, b.signedIn(), "the user has allowed cookies")
+		require.Empty(t, b.cookie("__Host-twofa-bounced"))
+	})
+}
+
+// Without cookies, but without having been sent any either, a user is not told
+// that they are blocked. A forged mark changes nothing if there are cookies.
+func TestBlockedCookies_OnlyIfTheyWereSet(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, phone, _ := h.pending("ada")
+	require.Contains(t, b.get("/2fa/challenge?cookies=set").Body, "Enter your code")
+	b.prove(phone)
+	require.True(t, b.signedIn())
+	require.Equal(t, "login page", b.follow(b.post("/2fa/revoke")).Body)
+	require.Equal(t, "login page", b.follow(b.get("/contacts")).Body, "signed out, soon after the login")
+
+	b = h.browser()
+	require.NotContains(t, b.get("/2fa/challenge").Body, saysBlocked)
+	require.Equal(t, "/login?next=%2Fcontacts", b.get("/contacts").Header.Get("Location"))
+	require.Contains(t, h.browser().post("/2fa/verify").Body, "The page you came from was out of date")
 }

@@ -38,6 +38,9 @@ func (x *exchange) readForm() error {
 		x.form = form
 		return nil
 	}
+	if x.readCookie(browserCookie) == "" && form.Get("csrf_token") != "" { // the page with the form has set one
+		return errNoCookies
+	}
 	if x.browser.IsZero() || !hmac.Equal([]byte(form.Get("csrf_token")), []byte(x.csrfToken())) {
 		return errFormToken
 	}

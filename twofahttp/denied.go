@@ -33,6 +33,9 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 		return redirectTo(x.stepUpURL(d))
 	case d.Action != "", !live && !isSafeMethod(x.r.Method), d.Reason == twofa.ReasonSupport:
 		return view{}, d
+	case d.Reason == twofa.ReasonSignedOut && x.readCookie(bouncedCookie) == signedInNow && !live:
+		x.retryURL = x.loginURL(x.currentURL())
+		return view{}, errNoCookies
 	case d.Reason == twofa.ReasonSignedOut:
 		// A revoked session is ended. Otherwise a login page that sends
 		// signed-in users home would redirect in circles.

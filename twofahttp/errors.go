@@ -19,6 +19,7 @@ var (
 	errInternal       = &httpError{status: http.StatusInternalServerError, code: "internal", title: "Something went wrong"}
 	errCrossSite      = &httpError{status: http.StatusForbidden, code: "cross_site", title: "The request came from another site"}
 	errFormToken      = &httpError{status: http.StatusForbidden, code: "form_expired", title: "The form is not good any more"}
+	errNoCookies      = &httpError{status: http.StatusForbidden, code: "cookies_blocked", title: "The browser does not send back the cookies of this site"}
 	errMediaType      = &httpError{status: http.StatusUnsupportedMediaType, code: "media_type", title: "Only application/x-www-form-urlencoded is accepted"}
 	errTooLarge       = &httpError{status: http.StatusRequestEntityTooLarge, code: "too_large", title: "The form is too large"}
 	errBadForm        = &httpError{status: http.StatusBadRequest, code: "bad_form", title: "The form could not be read"}

@@ -57,7 +57,7 @@ func Example() {
 	mux.ServeHTTP(api, httptest.NewRequest("GET", "https://app.example.com/contacts", nil))
 	fmt.Print(api.Code, " ", api.Body)
 	// Output:
-	// 303 /2fa/setup
+	// 303 /2fa/setup?cookies=set
 	// 401 {"code":"signed_out","page":"/login","status":401,"title":"Not signed in","type":"about:blank"}
 }
 

@@ -99,12 +99,12 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 		f.challenge = result.Challenge
 		x.clearFlow(enrollmentCookie)
 		x.setFlow(challengeCookie, f)
-		return redirectTo(x.path("challenge"))
+		return redirectTo(x.expectCookies(x.path("challenge")))
 	case twofa.NextEnroll:
 		f.challenge = result.Challenge
 		x.clearFlow(challengeCookie)
 		x.setFlow(enrollmentCookie, f)
-		return redirectTo(x.path("setup"))
+		return redirectTo(x.expectCookies(x.path("setup")))
 	}
 	return view{}, errInternal
 }
@@ -113,6 +113,9 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 // new session.
 func (x *exchange) signIn(result twofa.Result) error {
 	if !result.Session.IsZero() {
+		if x.session().IsZero() {
+			x.noteSignIn()
+		}
 		if err := x.cfg.Sessions.SignIn(x.w, x.r, result.Session); err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b.get("/login")
 			key = phone.key
 			return b, post("/login", "user", "ada")
-		}, ends: "/2fa/challenge", page: "Enter your code", out: true, then: func(h *host, b *browser) {
+		}, ends: "/2fa/challenge?cookies=set", page: "Enter your code", out: true, then: func(h *host, b *browser) {
 			b.post("/2fa/verify", "method", "totp", "code", app{h, key}.next())
 			require.True(h, b.signedIn())
 		}},
@@ -93,7 +93,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b := h.browser()
 			b.get("/login")
 			return b, post("/login", "user", "ada")
-		}, ends: "/2fa/challenge", page: "Check your mail", out: true, then: func(h *host, b *browser) {
+		}, ends: "/2fa/challenge?cookies=set", page: "Check your mail", out: true, then: func(h *host, b *browser) {
 			require.Equal(h, 1, h.outbox.links())
 			b.get(h.mailed())
 			require.Equal(h, "home page", b.follow(b.post("/2fa/link", "token", tokenOf(h.mailed()))).Body)
@@ -398,7 +398,7 @@ func TestForms_FirstRequestIsCanceled(t *testing.T) {
 	r.Header.Set("Cookie", sessionCookie+"="+b.cookie(sessionCookie))
 	w := httptest.NewRecorder()
 	h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "")
-	require.Equal(t, "/2fa/challenge", w.Header().Get("Location"))
+	require.Equal(t, "/2fa/challenge?cookies=set", w.Header().Get("Location"))
 	for _, c := range w.Result().Cookies() {
 		second.setCookie(c.Name, c.Value)
 	}

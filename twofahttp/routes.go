@@ -84,6 +84,9 @@ func (x *exchange) dispatch() (view, error) {
 		}
 		return x.once(func() (view, error) { return handle(x) }, "form", path, x.form.Encode())
 	}
+	if err := x.checkCookies(); err != nil {
+		return view{}, err
+	}
 	return handle(x)
 }
 

@@ -40,7 +40,7 @@ func sampleData() map[string][]any {
 var (
 	problemCodes = []string{"expired", "locked", "limited", "unavailable", "not_allowed", "not_enrolled", "not_found", "signed_out", "second_factor_required",
 		"first_factor_expired", "session_unreadable", "sign_in_here", "own_sign_in_required", "support_required", "undeliverable",
-		"mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cross_site", "method", "post_only",
+		"mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cookies_blocked", "cross_site", "method", "post_only",
 		"media_type", "bad_form", "too_large", "misplaced", "internal"}
 	alertCodes = []string{"invalid_code", "malformed_code", "locked", "too_soon", "not_sent", "limited", "enrollment_over", "phone_refused", "undeliverable", "not_saved",
 		"set_up", "codes_saved", "renamed", "removed", "forgotten"}

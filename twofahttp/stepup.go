@@ -103,7 +103,7 @@ func (x *exchange) getConfirm() (view, error) {
 	if m := q.Get("method"); slices.Contains(result.Methods, twofa.Method(m)) {
 		to += "?method=" + url.QueryEscape(m)
 	}
-	return redirectTo(to)
+	return redirectTo(x.expectCookies(to))
 }
 
 // isOwnRequest reports whether the browser does not say that the request comes

@@ -493,7 +493,7 @@ func TestAbuse_P02_AttributesOfEveryCookie(t *testing.T) {
 	look(b.prove(eva))
 	look(b.get("/contacts"))
 	look(b.post("/contacts", "/logout"))
-	require.Equal(t, map[string]bool{sessionCookie: true, challengeCookie: true, challengeCookie + "-next": true, setupCookie: true, browserCookie: true}, seen)
+	require.Equal(t, map[string]bool{sessionCookie: true, challengeCookie: true, challengeCookie + "-next": true, setupCookie: true, browserCookie: true, "__Host-twofa-bounced": true}, seen)
 }
 
 func TestAbuse_Q08_AuditStaysOnItsLine(t *testing.T) {

@@ -194,7 +194,9 @@ func (b *browser) send(method, path, body string, header ...string) (answer, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, string(text), res.Header, strings.TrimPrefix(res.Header.Get("Location"), b.srv.URL)}, err
+	location := strings.TrimPrefix(res.Header.Get("Location"), b.srv.URL)
+	location = strings.TrimSuffix(location, "?cookies=set") // the mark of an answer with the first cookies
+	return answer{res.StatusCode, string(text), res.Header, location}, err
 }
 
 func (b *browser) get(path string) answer { b.t.Helper(); return b.do("GET", path, "") }
