@@ -16,7 +16,7 @@ const (
 	challengeCookie  = "twofa-challenge" // pending login or step-up
 	enrollmentCookie = "twofa-setup"     // required enrollment, or one that waits for a texted code
 	browserCookie    = "twofa-browser"   // long-lived; binds challenges and identifies a known browser
-	bouncedCookie    = "twofa-bounced"   // signedInNow, or why the browser was sent to the login page a moment ago although it has a session
+	bouncedCookie    = "twofa-bounced"   // signedInNow, or a text that differs after each logout, or why the browser was sent to the login page a moment ago although it has a session
 )
 
 // cookieName returns the name under which a cookie is both set and read. Because
@@ -153,6 +153,12 @@ func (x *exchange) noteSession() {
 }
 
 const signedInNow = "signed_in"
+
+// dropPages changes a cookie, because Chromium keeps pages for the Back button
+// even if they are marked no-store, until an HttpOnly cookie of the site changes.
+// The session cookie of the host may stay as it was. Firefox and Safari keep no
+// such page that was sent over https. The script covers the rest.
+func (x *exchange) dropPages() { x.setCookie(bouncedCookie, "signed_out_"+rand.Text(), bouncedAge) }
 
 // browserToken returns the token of this browser, after creating one if there is
 // none. A challenge that is bound to it cannot be used from another browser.

@@ -287,3 +287,19 @@ func TestBlockedCookies_OnlyIfTheyWereSet(t *testing.T) {
 	require.Equal(t, "/login?next=%2Fcontacts", b.get("/contacts").Header.Get("Location"))
 	require.Contains(t, h.browser().post("/2fa/verify").Body, "The page you came from was out of date")
 }
+
+// Chromium drops the pages that it has kept for Back only if a cookie changes, each
+// time that the user signs out.
+func TestSignOut_ChangesACookie(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	seen := map[string]bool{"": true}
+	for range 2 {
+		b.login("ada")
+		b.get("/2fa/")
+		b.post("/2fa/revoke")
+		value := b.cookie("__Host-twofa-bounced")
+		require.False(t, seen[value], value)
+		seen[value] = true
+	}
+}

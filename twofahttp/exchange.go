@@ -76,6 +76,7 @@ func (x *exchange) signOut() error {
 	if err := x.cfg.Sessions.SignOut(x.w, x.r); err != nil {
 		return err
 	}
+	x.dropPages()
 	if x.repeat != nil {
 		x.repeat.signedOut = true
 	}

@@ -61,3 +61,8 @@ const field = document.querySelector('[data-webotp]');
 if (field && 'OTPCredential' in window) {
   navigator.credentials.get({ otp: { transport: ['sms'] } }).then((otp) => { if (otp) field.value = otp.code; }, () => {});
 }
+
+// Back must not show a page from memory, because the user may have signed out. It
+// is hidden before the browser keeps it.
+addEventListener('pagehide', (event) => { if (event.persisted) document.documentElement.hidden = true; });
+addEventListener('pageshow', (event) => { if (event.persisted) location.replace(location.pathname + location.search); });

@@ -46,6 +46,7 @@ func main() {
 	})
 	// Behind the guard: everything else.
 	http.Handle("/", web.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
 		d, _ := m.DescribeSession(web.Caller(r).Session)
 		fmt.Fprintf(w, `%s<h1>Hello %s</h1><a href="/2fa/">Two-factor authentication</a>`, page, html.EscapeString(d.User))
 	})))
@@ -75,8 +76,11 @@ func (s *sessions) SignIn(w http.ResponseWriter, r *http.Request, session twofa.
 	return nil
 }
 
-func (s *sessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
-	s.byID.Delete(s.id(r)) // the cookie is worth nothing from now on
+func (s *sessions) SignOut(w http.ResponseWriter, r *http.Request) error {
+	s.byID.Delete(s.id(r))
+	c := s.cookie(r)
+	c.MaxAge = -1
+	http.SetCookie(w, c) // a browser that keeps pages for the Back button drops them
 	return nil
 }
 

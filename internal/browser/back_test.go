@@ -1,0 +1,136 @@
+package browser
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/twofahttp"
+	"github.com/twofa-go/twofa/twofatest"
+)
+
+// plainSessions are the sessions of a host whose SignOut changes no cookie.
+type plainSessions struct{ byID sync.Map }
+
+func (s *plainSessions) Session(r *http.Request) twofa.Session {
+	if c, err := r.Cookie("session"); err == nil {
+		kept, _ := s.byID.Load(c.Value)
+		session, _ := kept.(twofa.Session)
+		return session
+	}
+	return twofa.Session{}
+}
+
+func (s *plainSessions) SignIn(w http.ResponseWriter, _ *http.Request, session twofa.Session) error {
+	id := rand.Text()
+	s.byID.Store(id, session)
+	http.SetCookie(w, &http.Cookie{Name: "session", Value: id, Path: "/", HttpOnly: true})
+	return nil
+}
+
+func (s *plainSessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
+	if c, err := r.Cookie("session"); err == nil {
+		s.byID.Delete(c.Value)
+	}
+	return nil
+}
+
+// newPlainSite serves a host with a login page of its own and nothing else.
+func newPlainSite(t *testing.T) *site {
+	t.Helper()
+	_ = chromium(t)
+	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
+	m, err := twofa.New(twofa.Config{Issuer: "Plain", Store: memstore.New(), Keys: twofatest.KeyRing(t, "back"), Directory: twofa.LookUp(user)})
+	require.NoError(t, err)
+	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: &plainSessions{}})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("/2fa/", web.Handler())
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,"><form method="post"><label>User <input name="user"></label><button>Sign in</button></form>`)
+	})
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		web.FirstFactor(w, r, twofa.FirstFactor{UserID: r.FormValue("user"), By: twofa.ByPassword}, "/2fa/")
+	})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return &site{t, strings.Replace(srv.URL, "127.0.0.1", "localhost", 1), nil}
+}
+
+// leftBehind returns why the browser did not keep the page before, after Back. The
+// headless shell keeps none, but reports every reason that a browser with windows
+// would have, too.
+func (b *tab) leftBehind() (reasons []string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	events := chromedp.Events(ctx, page.BackForwardCacheNotUsed)
+	_, err := chromedp.Call(ctx, page.Enable, page.EnableParams{})
+	require.NoError(b.t, err)
+	eval[bool](b, `setTimeout(() => history.back()) > 0`)
+	for e, err := range events {
+		require.NoError(b.t, err)
+		for _, x := range e.NotRestoredExplanations {
+			reasons = append(reasons, string(x.Reason))
+		}
+		return reasons
+	}
+	return nil
+}
+
+// cookieChanged is the reason that a browser with windows does not keep a page
+// that is marked no-store.
+const cookieChanged = "CacheControlNoStoreHTTPOnlyCookieModified"
+
+func TestBack_AfterSignOut(t *testing.T) {
+	t.Parallel()
+	b := newPlainSite(t).browser(t)
+	b.goTo("/login")
+	b.fill("User", "ada")
+	b.press("Sign in")
+	b.at("/2fa/")
+	b.goTo("/2fa/setup?start=1")
+	require.NotContains(t, b.leftBehind(), cookieChanged, "while the user is signed in")
+	b.until(`location.pathname === '/2fa/'`)
+	b.press("Sign out everywhere")
+	b.at("/login")
+	require.Contains(t, b.leftBehind(), cookieChanged)
+}
+
+func TestBack_AfterSignOutOfTheExample(t *testing.T) {
+	t.Parallel()
+	s, _ := newSiteWithClock(t)
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.at("/contacts")
+	b.signOut()
+	require.Contains(t, b.leftBehind(), cookieChanged)
+}
+
+// A browser that has kept the page even so hides it at once, and loads it again.
+func TestBack_FromMemory(t *testing.T) {
+	t.Parallel()
+	b := newPlainSite(t).browser(t)
+	b.goTo("/login")
+	b.fill("User", "ada")
+	b.press("Sign in")
+	b.at("/2fa/")
+	b.reads("Sign out everywhere")
+	eval[bool](b, `window.fromMemory = dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))`)
+	require.False(t, eval[bool](b, `document.body.checkVisibility()`))
+	eval[bool](b, `setTimeout(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))) > 0`)
+	b.until(`!window.fromMemory`)
+	b.at("/2fa/")
+	b.reads("Sign out everywhere")
+}
