@@ -23,7 +23,7 @@ import (
 const modulePath = "github.com/twofa-go/twofa"
 
 // testPackages lists the packages of the root module that only tests import.
-var testPackages = []string{modulePath + "/storetest", modulePath + "/twofatest", modulePath + "/internal/engines", modulePath + "/internal/harness"}
+var testPackages = []string{modulePath + "/storetest", modulePath + "/twofatest", modulePath + "/internal/engines", modulePath + "/internal/harness", modulePath + "/internal/pseudo"}
 
 // goCommand runs the go command on this module alone, as a user who imports it
 // does.
@@ -63,7 +63,7 @@ func goList(t *testing.T, args ...string) []goPackage {
 	}
 }
 
-func TestGuard_RootRequiresFourModules(t *testing.T) {
+func TestGuard_RootRequiresFiveModules(t *testing.T) {
 	var mod struct {
 		Require []struct {
 			Path     string
@@ -79,7 +79,7 @@ func TestGuard_RootRequiresFourModules(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{
-		"github.com/boombuler/barcode", "github.com/pquerna/otp", "github.com/stretchr/testify", "golang.org/x/crypto",
+		"github.com/boombuler/barcode", "github.com/pquerna/otp", "github.com/stretchr/testify", "golang.org/x/crypto", "golang.org/x/text",
 	}, direct)
 	require.Empty(t, mod.Tool, "tools belong in internal/tools")
 	require.Empty(t, mod.Replace)
@@ -118,7 +118,8 @@ func TestGuard_NoReleasedModuleRequiresV000(t *testing.T) {
 func TestGuard_Dependencies(t *testing.T) {
 	modules := []string{
 		modulePath, "github.com/boombuler/barcode", "github.com/pquerna/otp", "golang.org/x/crypto",
-		"golang.org/x/sys", // CPU features, for x/crypto
+		"golang.org/x/sys",  // CPU features, for x/crypto
+		"golang.org/x/text", // matching of languages and plural rules
 	}
 	for _, p := range goList(t, "./...") {
 		if slices.Contains(testPackages, p.ImportPath) {
@@ -132,6 +133,9 @@ func TestGuard_Dependencies(t *testing.T) {
 				if !dep.Standard {
 					require.NotNil(t, dep.Module, dep.ImportPath)
 					require.Contains(t, modules, dep.Module.Path)
+				}
+				if dep.DepOnly {
+					require.False(t, strings.HasPrefix(dep.ImportPath, modulePath+"/locale/"), "%s: only the languages that a host imports may be linked", dep.ImportPath)
 				}
 				if p.ImportPath == modulePath {
 					require.NotEqual(t, "net/http", dep.ImportPath)
