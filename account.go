@@ -194,7 +194,7 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 		if err := a.m.write(ctx, accountKey(a.id), r.Version, &stored, []Event{e}); err != nil {
 			return err
 		}
-		a.m.publish(ctx, e)
+		a.m.publish(ctx, e, "")
 		return nil
 	})
 	return cmp.Or(err, conflict)

@@ -187,7 +187,7 @@ func (s *userTx) activate(u User, t ticket, c Caller) (Result, error) {
 	if len(s.Factors) == 0 && !t.hasFirstFactor(firstFactor.ofPerson) && !t.hasProven(EmailLink) {
 		return Result{}, notAllowed("the first factor of user %q needs a first factor of their own", s.user)
 	}
-	if err := s.installFactor(t); err != nil {
+	if err := s.installFactor(u, t); err != nil {
 		return Result{}, err
 	}
 	s.newEpoch(t.sessionID)
@@ -225,7 +225,7 @@ func (s *userTx) activationSeed(t ticket) string {
 
 // installFactor adds the new factor, or replaces the one that it was enrolled
 // for, and resets the counters of its method.
-func (s *userTx) installFactor(t ticket) error {
+func (s *userTx) installFactor(u User, t ticket) error {
 	p := s.Pending
 	f := factor{ID: p.FactorID, Method: p.Method, Name: cmp.Or(p.Name, defaultName(p.Method)), App: p.App, Phone: p.Phone, Step: p.Step,
 		Added: s.now, Used: s.now}
@@ -241,7 +241,7 @@ func (s *userTx) installFactor(t ticket) error {
 			f.Name = s.Factors[i].Name
 		}
 		if f.Method == SMS {
-			s.tellOldPhone(s.Factors[i].Phone)
+			s.tellOldPhone(u, s.Factors[i].Phone)
 		}
 		s.Factors[i], e.Type, e.Detail = f, event.Replaced, f.Name
 	}

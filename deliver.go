@@ -40,6 +40,9 @@ type Mailer interface {
 type TextMessage struct {
 	To   string // number in E.164, such as "+41791234567"
 	Body Secret // plain text; it must be sent unchanged, because browsers read its last line (WebOTP)
+	// Language is the BCP 47 tag of the text's language, for gateways that choose
+	// a template or a voice by it.
+	Language string
 }
 
 // SMSSender hands text messages to a gateway. An implementation can be tested
@@ -168,7 +171,7 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 // returns no error, because the change has already taken effect.
 func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	for _, e := range s.events {
-		m.publish(ctx, e)
+		m.publish(ctx, e, s.client.Language)
 	}
 	for _, out := range s.deferredTexts {
 		if err := afterwards(ctx, func(ctx context.Context) error { return m.deliver(ctx, out) }); err != nil {
@@ -177,7 +180,8 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	}
 }
 
-func (m *Manager) publish(ctx context.Context, e Event) {
+// publish passes on one event. Language is that of the request.
+func (m *Manager) publish(ctx context.Context, e Event, language string) {
 	if m.cfg.OnEvent != nil {
 		if err := afterwards(ctx, func(ctx context.Context) error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
@@ -186,7 +190,7 @@ func (m *Manager) publish(ctx context.Context, e Event) {
 	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
 		return
 	}
-	if err := recoverPanic(func() error { return m.mailNotice(ctx, e) }); err != nil {
+	if err := recoverPanic(func() error { return m.mailNotice(ctx, e, language) }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
 	}
 }
@@ -202,13 +206,14 @@ func afterwards(ctx context.Context, f func(ctx context.Context) error) error {
 
 // mailNotice mails a notice to each address of the user. Each has a timeout of its
 // own, so that a server that hangs for one address does not suppress the others.
-func (m *Manager) mailNotice(ctx context.Context, e Event) error {
+func (m *Manager) mailNotice(ctx context.Context, e Event, language string) error {
 	var u User
 	err := afterwards(ctx, func(ctx context.Context) (err error) { u, err = m.find(ctx, e.User); return err })
 	if err != nil {
 		return err
 	}
-	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.Device(e.Agent)})
+	in := m.languageOf(u, language)
+	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in})
 	if mail.Subject == "" {
 		return nil
 	}

@@ -298,7 +298,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 		t.expires = p.Expires
 		x := message{ID: seal.NewID(), Method: SMS, Bucket: confirmBucket, Attempt: p.FactorID, SessionID: t.sessionID}
 		t.messageID, t.messageMethod = x.ID, SMS
-		out = s.composeText(&t, &x, phone, budgetUnconfirmed)
+		out = s.composeText(u, &t, &x, phone, budgetUnconfirmed)
 		out = s.addMessage(x, out)
 		s.emit(Event{Type: event.Sent, Method: SMS, Session: t.sessionID, Detail: "to confirm " + x.Mask})
 		started = s.describePending(u)
@@ -341,11 +341,11 @@ func (m *Manager) RegenerateCodes(ctx context.Context, c Caller) (Enrollment, er
 
 // tellOldPhone sends a text message to the number that is being replaced, so
 // that an attacker who takes over a session cannot change it unnoticed.
-func (s *userTx) tellOldPhone(number string) {
+func (s *userTx) tellOldPhone(u User, number string) {
 	phone, err := s.m.cfg.destination(number, "")
 	if err != nil {
 		return // no longer an allowed destination; the notice by mail must do
 	}
-	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced,
-		text: &TextMessage{To: number, Body: NewSecret(text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Replaced: true}), 400))}})
+	out := s.m.cfg.newTextMessage(number, CodeText{Replaced: true, Locale: s.m.languageOf(u, s.client.Language)})
+	s.deferredTexts = append(s.deferredTexts, pendingMessage{user: s.user, account: s.account, number: phone, budget: budgetReplaced, text: &out})
 }

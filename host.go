@@ -247,7 +247,7 @@ func (u *ManagedUser) Delete(ctx context.Context) error {
 		if err := u.m.swap(ctx, old.Version, Record{Key: userKey(u.id)}, []Event{e}); err != nil {
 			return err
 		}
-		u.m.publish(ctx, e)
+		u.m.publish(ctx, e, "")
 		return nil
 	})
 }

@@ -28,8 +28,9 @@ func (s *userTx) newLink(u User, t *ticket, x *message) pendingMessage {
 	x.Hash, x.To, x.Mask = seal.Digest("link", token.Reveal()), seal.Digest("address", u.Emails[0]), text.MaskEmail(u.Emails[0])
 	ttl := s.m.cfg.Lifetimes.Link
 	x.Expires = s.now.add(ttl)
+	in := s.m.languageOf(u, s.client.Language)
 	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(s.m.cfg.Mail.LinkURL(LinkRequest{Token: token, Account: s.account, User: u})),
-		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: s.client.Device()})
+		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: text.DeviceIn(in, s.client.Device()), Locale: in})
 	mail.To = u.Emails[0]
 	mail.Subject = text.Clean(mail.Subject, 200)
 	return pendingMessage{email: &mail}

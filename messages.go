@@ -3,95 +3,75 @@ package twofa
 import (
 	"html"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/text"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // NoticeEmail is the input of [MailConfig.NoticeEmail]: an event that the user
 // is told about.
 type NoticeEmail struct {
-	Issuer string // Config.Issuer
-	User   User   // user that the event is about
-	Event  Event  // event to report; see package event for its types
-	Device string // a guess at the browser and system, as in "Firefox on Linux"
+	Issuer string          // Config.Issuer
+	User   User            // user that the event is about
+	Event  Event           // event to report; see package event for its types
+	Device string          // a guess at the browser and system, as in "Firefox on Linux", in the language of Locale
+	Locale *locale.Catalog // language for the user
 }
 
-// noticeTexts are the texts of notices, by type of event.
-var noticeTexts = map[string]string{
-	event.Failed:         "A wrong code was entered by somebody who knows your password.",
-	event.Reused:         "A code that had been used before was entered again by somebody who knows your password.",
-	event.Locked:         "Several wrong codes were entered by somebody who knows your password. More attempts have to wait.",
-	event.Disabled:       "Too many wrong codes were entered. This way to sign in is off where they were entered, until you use it in another browser that you have signed in with before, or set it up again.",
-	event.TurnedOff:      "Two-factor authentication is off.",
-	event.CodesGenerated: "New recovery codes were generated. Older ones no longer work.",
-	event.CodesViewed:    "Your recovery codes were shown.",
-	event.RecoveryUsed:   "A recovery code was used to sign in.",
-	event.BrowserReplay:  "An outdated copy of a remembered browser's token was used. That browser is asked again from now on.",
-	event.Reset:          "Your authenticator apps, phones and recovery codes were removed, because somebody asked for it on your behalf. Set up a new one the next time you sign in.",
-	event.Revoked:        "All sessions and remembered browsers were signed out.",
-	event.Credentials:    "Your password or address was changed.",
-}
+// factorEvents are the types of events that are about a factor.
+var factorEvents = map[string]bool{event.Enrolled: true, event.Imported: true, event.Replaced: true, event.Removed: true}
 
-// factorTexts end the sentences that begin with a factor, by type of event.
-var factorTexts = map[string]string{
-	event.Enrolled: " was added to your login.",
-	event.Imported: " was taken over from an earlier system.",
-	event.Replaced: " was added to your login, in place of another one.",
-	event.Removed:  " was removed from your login.",
-}
-
-// englishNotice is the default of MailConfig.NoticeEmail.
-func englishNotice(n NoticeEmail) Email {
-	concerns := factorOf(n.Event)
-	what, ok := noticeTexts[n.Event.Type]
-	if end := factorTexts[n.Event.Type]; end != "" {
-		what, concerns, ok = strings.ToUpper(concerns[:1])+concerns[1:]+end, "", true
+// writeNotice is the default of MailConfig.NoticeEmail.
+func writeNotice(n NoticeEmail) Email {
+	id := "notice." + n.Event.Type
+	if factorEvents[n.Event.Type] {
+		id += factorKind(n.Event.Method)
 	}
-	if !ok {
+	if !n.Locale.Has(id + ".text") {
 		return Email{}
 	}
-	if n.Event.Type == event.RecoveryUsed || n.Event.Type == event.CodesGenerated {
-		what += " " + leftText(n.Event.Left)
-	}
-	lines := []string{what}
-	if concerns != "" && n.Event.Actor == (EventActor{}) {
-		lines = append(lines, "It concerns: "+concerns+".")
-	}
-	when := "This was at " + n.Event.Time.Format("2 January 2006, 15:04 UTC")
+	issuer := locale.Args{"issuer": n.Issuer}
+	lines := append([]string{n.Locale.Text(id+".text", nil)}, noticeDetails(n)...)
+	lines = append(lines, n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)}))
 	if n.Event.IP != "" {
-		when += ", by " + n.Device + fromIP(n.Event.IP)
+		lines = append(lines, clientLines(n.Locale, n.Device, n.Event.IP)...)
 	}
-	lines = append(lines, when+".",
-		"If it was you, there is nothing to do. If not: sign in at "+n.Issuer+", change your password, look through your security settings, and tell "+n.Issuer+"'s support.")
-	return newEmail("Security notice from "+n.Issuer, lines, "", "")
+	lines = append(lines, n.Locale.Text("notice.advice", issuer))
+	return newEmail(n.Locale, n.Locale.Text(id+".subject", issuer), lines, "", "")
 }
 
-// factorKinds are the kinds of factors that have a name.
-var factorKinds = map[Method]string{TOTP: "an authenticator app", SMS: "a phone"}
-
-// usualNames are the names that factors have if the user chooses none.
-var usualNames = map[Method]string{TOTP: "Authenticator app", SMS: "Phone"}
-
-// factorOf returns the factor that a notice is about: its kind and its name.
-// An attacker may have chosen the name, to put a link or a text into a mail from the
-// product. Therefore at most 40 letters and digits of it are quoted, without
-// the characters that mail programs turn into a link.
-func factorOf(e Event) string {
-	kind, name := factorKinds[e.Method], lettersAndDigits(e.Detail, 40)
-	if kind == "" && factorTexts[e.Type] != "" {
-		kind = "a factor"
+// noticeDetails returns the lines that only some events have. An attacker may
+// have chosen the name of a factor, to put a link or a text into a mail from the
+// product. Therefore at most 40 letters and digits of it are quoted, without the
+// characters that mail programs turn into a link.
+func noticeDetails(n NoticeEmail) []string {
+	detail := lettersAndDigits(n.Event.Detail, 40)
+	switch e := n.Event; {
+	case factorEvents[e.Type]:
+		if detail != "" && detail != defaultName(e.Method) {
+			return []string{n.Locale.Text("notice.name", locale.Args{"name": detail})}
+		}
+	case e.Type == event.RecoveryUsed, e.Type == event.CodesGenerated:
+		return codesLeft(n.Locale, e.Left)
+	case e.Type == event.BrowserReplay && detail != "":
+		return []string{n.Locale.Text("notice.browser", locale.Args{"browser": text.DeviceIn(n.Locale, detail)})}
+	case n.Locale.Has("method." + string(e.Method)):
+		return []string{n.Locale.Text("notice.method", locale.Args{"method": n.Locale.Text("method."+string(e.Method), nil)})}
 	}
-	switch {
-	case kind == "" || name == "":
-		return kind + name
-	case name == usualNames[e.Method]:
-		return kind
+	return nil
+}
+
+// factorKind returns the part of an ID for a method whose factors users know by
+// a name of their own.
+func factorKind(m Method) string {
+	if m == TOTP || m == SMS {
+		return "." + string(m)
 	}
-	return kind + ` with the name "` + name + `"`
+	return ".factor"
 }
 
 // lettersAndDigits returns the first n letters and digits of s, with one space in
@@ -116,20 +96,25 @@ func lettersAndDigits(s string, n int) string {
 	return b.String()
 }
 
-// fromIP returns the end of a sentence with an IP address. It is empty if ip is
-// something else, because a client may have chosen the text.
-func fromIP(ip string) string {
-	if _, err := netip.ParseAddr(ip); err != nil {
-		return ""
+// clientLines returns what is known of the client that caused a message. An IP
+// that is something else is left out, because a client may have chosen the text.
+func clientLines(c *locale.Catalog, device, ip string) []string {
+	lines := []string{c.Text("mail.device", locale.Args{"device": device})}
+	if _, err := netip.ParseAddr(ip); err == nil {
+		lines = append(lines, c.Text("mail.ip", locale.Args{"ip": ip}))
 	}
-	return ", IP address " + ip
+	return lines
 }
 
 // newEmail formats lines as paragraphs of text and of HTML. In HTML, a line
 // that equals link becomes a link with the label, followed by the address.
-func newEmail(subject string, lines []string, link, label string) Email {
+func newEmail(c *locale.Catalog, subject string, lines []string, link, label string) Email {
+	direction := "ltr"
+	if c.RTL() {
+		direction = "rtl"
+	}
 	var page strings.Builder
-	page.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"></head><body style="font-family:sans-serif;max-width:36em;margin:auto;padding:1em">`)
+	page.WriteString(`<!doctype html><html lang="` + c.Tag() + `" dir="` + direction + `"><head><meta charset="utf-8"></head><body style="font-family:sans-serif;max-width:36em;margin:auto;padding:1em">`)
 	for _, line := range lines {
 		escaped := html.EscapeString(line)
 		if line == link {
@@ -142,60 +127,59 @@ func newEmail(subject string, lines []string, link, label string) Email {
 	return Email{Subject: subject, Text: NewSecret(strings.Join(lines, "\n\n") + "\n"), HTML: NewSecret(page.String())}
 }
 
-func leftText(n int) string {
+// codesLeft warns of few recovery codes.
+func codesLeft(c *locale.Catalog, n int) []string {
 	switch {
 	case n == 0:
-		return "None is left. Generate new codes now."
+		return []string{c.Text("notice.codes.none", nil)}
 	case n <= lowOnCodes:
-		return "Few are left. Generate new codes soon."
+		return []string{c.Text("notice.codes.few", locale.Args{"count": n})}
 	}
-	return ""
+	return nil
 }
 
 // LinkEmail is the input of [MailConfig.LinkEmail]: a link that the user must
 // open to prove control of the address.
 type LinkEmail struct {
-	Issuer string        // Config.Issuer
-	User   User          // user that the link is mailed to
-	Action string        // step-up action that the link is for; empty for a login. A client may have chosen it
-	URL    Secret        // address of the link; it must be in the message unchanged
-	Time   time.Time     // time of the request, in UTC
-	Valid  time.Duration // how long the link is valid, from Time
-	IP     string        // address of the client that requested the link; may be empty
-	Device string        // a guess at that client's browser and system, as in "Firefox on Linux"
+	Issuer string          // Config.Issuer
+	User   User            // user that the link is mailed to
+	Action string          // step-up action that the link is for; empty for a login. A client may have chosen it
+	URL    Secret          // address of the link; it must be in the message unchanged
+	Time   time.Time       // time of the request, in UTC
+	Valid  time.Duration   // how long the link is valid, from Time
+	IP     string          // address of the client that requested the link; may be empty
+	Device string          // a guess at that client's browser and system, as in "Firefox on Linux", in the language of Locale
+	Locale *locale.Catalog // language for the user
 }
 
-// englishLink is the default of MailConfig.LinkEmail.
-func englishLink(l LinkEmail) Email {
-	label, asked, why := "Sign in to "+l.Issuer, "a sign-in link for "+l.Issuer, "Somebody knows your password"
-	subject := label
+// writeLink is the default of MailConfig.LinkEmail.
+func writeLink(l LinkEmail) Email {
+	kind, confirms, action := "link.login", "link.login", lettersAndDigits(l.Action, 40)
 	if l.Action != "" {
-		action := actionName(l.Action)
-		label, asked, why = "Confirm it is you", "a link to confirm "+action+" at "+l.Issuer, "Somebody is signed in as you"
-		subject = "Confirm " + action + " at " + l.Issuer
+		kind, confirms = actionKind(l.Action, action), "link.confirm"
 	}
-	return newEmail(subject, []string{
-		"You (or somebody else) asked for " + asked + ".",
-		"Open it in the same browser:",
+	args := locale.Args{"issuer": l.Issuer, "action": action}
+	lines := []string{
+		l.Locale.Text(kind+".text", args),
 		l.URL.Reveal(),
-		"It works once, only in that browser, and expires in " + minutes(l.Valid) + ".",
-		"This was at " + l.Time.Format("2 January 2006, 15:04 UTC") + ", by " + l.Device + fromIP(l.IP) + ".",
-		"If it was not you, do not open the link. " + why + ", so change your password at " + l.Issuer + " now.",
-	}, l.URL.Reveal(), label)
+		l.Locale.Text("link.valid", locale.Args{"count": int(l.Valid / time.Minute)}),
+		l.Locale.Text("mail.time", locale.Args{"time": l.Locale.DateTime(l.Time)}),
+	}
+	lines = append(append(lines, clientLines(l.Locale, l.Device, l.IP)...), l.Locale.Text(confirms+".unasked", args))
+	return newEmail(l.Locale, l.Locale.Text(kind+".subject", args), lines, l.URL.Reveal(), l.Locale.Text(confirms+".button", args))
 }
 
-// actionName returns the name of an action for a mail. At most 40 letters and
-// digits of it are quoted, because it may come from the address of a page that an
-// attacker has made the user open.
-func actionName(action string) string {
-	name := lettersAndDigits(action, 40)
-	if action == ActionFactors {
-		return "a change of your security settings"
+// actionKind returns the part of an ID for an action. At most 40 letters and
+// digits of its name are quoted, because it may come from the address of a page
+// that an attacker has made the user open.
+func actionKind(action, quoted string) string {
+	switch {
+	case action == ActionFactors:
+		return "link.factors"
+	case quoted == "":
+		return "link.unnamed"
 	}
-	if name == "" {
-		return "an action"
-	}
-	return `"` + name + `"`
+	return "link.action"
 }
 
 // CodeText is the input of [SMSConfig.CodeText]: a code to send, or a phone
@@ -210,18 +194,19 @@ type CodeText struct {
 	// Replaced is true if another number has replaced this one. The message
 	// must warn its owner, because an attacker may have replaced it.
 	Replaced bool
+	// Locale is the language for the user.
+	Locale *locale.Catalog
 }
 
-// englishText is the default of SMSConfig.CodeText. It contains no link,
-// because users are taught not to follow links in text messages.
-func englishText(t CodeText) string {
-	if t.Replaced {
-		return t.Issuer + ": codes now go to another phone. If that was not you, sign in and check your security settings."
+// writeText is the default of SMSConfig.CodeText. It contains no link, because
+// users are taught not to follow links in text messages.
+func writeText(t CodeText) string {
+	args := locale.Args{"issuer": t.Issuer, "code": t.Code.Reveal(), "count": int(t.Valid / time.Minute)}
+	switch {
+	case t.Replaced:
+		return t.Locale.Text("text.replaced", args)
+	case t.Confirm:
+		return t.Locale.Text("text.confirm", args)
 	}
-	if t.Confirm {
-		return t.Code.Reveal() + " confirms this phone for " + t.Issuer + ". It expires in " + minutes(t.Valid) + "."
-	}
-	return t.Code.Reveal() + " is your " + t.Issuer + " code, good for " + minutes(t.Valid) + ". We never ask you for it."
+	return t.Locale.Text("text.code", args)
 }
-
-func minutes(d time.Duration) string { return strconv.Itoa(int(d/time.Minute)) + " minutes" }

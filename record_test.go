@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // filled returns a value with a different value in every field.
@@ -392,7 +393,7 @@ func goldenEvent() Event {
 // Hashes of text codes and recovery codes are keyed, with another key for each
 // message and each set.
 func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
-	s := &userTx{m: &Manager{}, user: "ada", now: unixTime(1)}
+	s := &userTx{m: &Manager{languages: locale.NewMatcher()}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
 	seen := map[string]bool{"": true}
 	fresh := func(key string) {
@@ -403,7 +404,7 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 	for range 10 {
 		var to ticket
 		x := message{ID: "one"}
-		s.composeText(&to, &x, Phone{E164: "+41791234567"}, budgetKnown)
+		s.composeText(User{}, &to, &x, Phone{E164: "+41791234567"}, budgetKnown)
 		fresh(to.messageKey)
 		fresh(x.Hash)
 		set := s.newCodeSet([]string{"CODE"})
@@ -415,12 +416,12 @@ func TestAbuse_Q02_KeysOfHashesAreRandom(t *testing.T) {
 // A number is confirmed only by the code that was sent for this enrollment.
 func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 	keys := fuzzKeys(t)
-	s := &userTx{m: &Manager{cfg: Config{Keys: keys, Now: func() time.Time { return time.Unix(1, 0) }}}, user: "ada", now: unixTime(1)}
+	s := &userTx{m: &Manager{cfg: Config{Keys: keys, Now: func() time.Time { return time.Unix(1, 0) }}, languages: locale.NewMatcher()}, user: "ada", now: unixTime(1)}
 	s.m.cfg.setDefaults()
 	to := ticket{purpose: forPhone, user: "ada", expires: 2}
 	x := message{ID: "x", Method: SMS, Attempt: "this"}
 	to.messageID = x.ID
-	out := s.composeText(&to, &x, Phone{E164: "+41791234567"}, budgetUnconfirmed)
+	out := s.composeText(User{}, &to, &x, Phone{E164: "+41791234567"}, budgetUnconfirmed)
 	code := out.text.Body.Reveal()[:textDigits]
 	caller := Caller{Challenge: Challenge{keys.sealTicket(to)}}
 	s.Pending = &pendingEnrollment{FactorID: "another"}

@@ -161,7 +161,7 @@ func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, e
 	var out pendingMessage
 	var err error
 	if method == SMS {
-		out, err = s.newText(t, &x)
+		out, err = s.newText(u, t, &x)
 	} else {
 		out = s.newLink(u, t, &x)
 	}

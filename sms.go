@@ -60,7 +60,7 @@ func newTextCode() string {
 }
 
 // newText creates a code for the user's enrolled number, and its message.
-func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
+func (s *userTx) newText(u User, t *ticket, x *message) (pendingMessage, error) {
 	f := s.phone()
 	if f == nil {
 		return pendingMessage{}, ErrNotAllowed
@@ -70,20 +70,47 @@ func (s *userTx) newText(t *ticket, x *message) (pendingMessage, error) {
 		return pendingMessage{}, err
 	}
 	if _, known := s.bucketOf(SMS); known {
-		return s.composeText(t, x, phone, budgetKnown), nil
+		return s.composeText(u, t, x, phone, budgetKnown), nil
 	}
-	return s.composeText(t, x, phone, budgetUnknown), nil
+	return s.composeText(u, t, x, phone, budgetUnknown), nil
 }
 
 // composeText creates a code for a number, and its message.
-func (s *userTx) composeText(t *ticket, x *message, phone Phone, b budget) pendingMessage {
+func (s *userTx) composeText(u User, t *ticket, x *message, phone Phone, b budget) pendingMessage {
 	code := newTextCode()
 	t.messageKey = seal.NewID()
 	x.Hash, x.To, x.Mask = textHash(t.messageKey, s.user, x.ID, code), seal.Digest("number", phone.E164), text.MaskPhone(phone.E164)
 	x.Expires = s.now.add(textTTL)
-	body := text.Clean(s.m.cfg.SMS.CodeText(CodeText{Issuer: s.m.cfg.Issuer, Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed}), 400)
-	if host := s.m.cfg.SMS.WebOTPHost; host != "" {
-		body += "\n\n@" + host + " #" + code
+	out := s.m.cfg.newTextMessage(phone.E164, CodeText{Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed, Locale: s.m.languageOf(u, s.client.Language)})
+	return pendingMessage{text: &out, number: phone, budget: b}
+}
+
+// newTextMessage writes a message. The line for WebOTP is for browsers, so it is
+// the same in every language.
+func (c *Config) newTextMessage(to string, t CodeText) TextMessage {
+	t.Issuer = c.Issuer
+	body := text.Clean(c.SMS.CodeText(t), 400)
+	if host := c.SMS.WebOTPHost; host != "" && !t.Replaced {
+		body += "\n\n@" + host + " #" + t.Code.Reveal()
 	}
-	return pendingMessage{text: &TextMessage{To: phone.E164, Body: NewSecret(body)}, number: phone, budget: b}
+	return TextMessage{To: to, Body: NewSecret(body), Language: t.Locale.Tag()}
+}
+
+// warnOfSegments logs a warning if a text message of this package needs more
+// than one segment, because of a long Issuer or WebOTPHost or of letters that
+// the alphabet of text messages lacks.
+func (c *Config) warnOfSegments() {
+	if c.SMS.Sender == nil {
+		return
+	}
+	for _, language := range c.Languages {
+		most := 0
+		for _, t := range []CodeText{{}, {Confirm: true}, {Replaced: true}} {
+			t.Code, t.Valid, t.Locale = NewSecret("000000"), textTTL, language
+			most = max(most, text.Segments(c.newTextMessage("", t).Body.Reveal()))
+		}
+		if most > 1 {
+			c.Logger.Warn("twofa: text messages need more than one segment, and gateways charge for each; use a shorter Issuer or SMS.WebOTPHost, or SMS.CodeText", "language", language.Tag(), "segments", most)
+		}
+	}
 }

@@ -91,12 +91,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twofa-go/twofa/locale"
 )
 
 // Manager decides about second factors. Create one with [New] and share it. Its
 // methods may be called concurrently.
 type Manager struct {
 	cfg              Config
+	languages        *locale.Matcher
 	differenceLogged atomic.Int64 // Unix time of the last log line of Ready
 	checkLogged      atomic.Int64 // and of CheckAction
 	noAccountWarned  sync.Once
@@ -134,6 +137,11 @@ type Config struct {
 	// Lifetimes configures how long sessions, enrollments and links live. The
 	// zero value means the defaults.
 	Lifetimes Lifetimes
+	// Languages are the languages of mail and text messages, such as
+	// locale.English() and de.Catalog() of package locale/de. The best one by
+	// [User.Language], or else [Client.Language], is used. If none of them fits,
+	// it is the first one. If empty, it defaults to English.
+	Languages []*locale.Catalog
 	// AllowSend, if not nil, is called before a link, a code or another text
 	// message is sent, after all limits of the library. If it returns an error,
 	// nothing is sent. Use it to cap the cost of messages.
@@ -180,11 +188,12 @@ type MailConfig struct {
 	// zero User. Function twofahttp.LinkURL creates one. If nil, no links are
 	// sent.
 	LinkURL func(LinkRequest) string
-	// LinkEmail writes the message that carries a link. If nil, messages are in
-	// English.
+	// LinkEmail writes the message that carries a link. If nil, messages are
+	// those of package locale, in one of Config.Languages.
 	LinkEmail func(LinkEmail) Email
 	// NoticeEmail writes the message that reports an event. If nil, messages are
-	// in English. An Email without a Subject is not sent.
+	// those of package locale, in one of Config.Languages. An Email without a
+	// Subject is not sent.
 	NoticeEmail func(NoticeEmail) Email
 }
 
@@ -215,7 +224,10 @@ type SMSConfig struct {
 	// CodeText writes every text message: one with a code or, if
 	// [CodeText.Replaced] is true, the warning to a replaced number. Control
 	// characters are removed from the result, line breaks included, and it is
-	// cut to 400 bytes. If nil, messages are in English.
+	// cut to 400 bytes. If nil, messages are those of package locale, in one of
+	// Config.Languages. They fit one segment if Issuer has at most 20 letters and
+	// WebOTPHost at most 16. If one does not, [New] logs a warning, because
+	// gateways charge for each segment.
 	CodeText func(CodeText) string
 }
 
@@ -239,11 +251,15 @@ type Lifetimes struct {
 // error lists every problem by field name. New copies cfg and does no I/O; call
 // [Manager.Ready] to check the store.
 func New(cfg Config) (*Manager, error) {
+	ownText := cfg.SMS.CodeText != nil
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("twofa: configuration:\n%w", err)
 	}
-	return &Manager{cfg: cfg}, nil
+	if !ownText {
+		cfg.warnOfSegments()
+	}
+	return &Manager{cfg: cfg, languages: locale.NewMatcher(cfg.Languages...)}, nil
 }
 
 func (c *Config) setDefaults() {
@@ -252,7 +268,10 @@ func (c *Config) setDefaults() {
 	c.Lifetimes.Session = cmp.Or(c.Lifetimes.Session, sessionTTL)
 	c.Lifetimes.Enrollment = cmp.Or(c.Lifetimes.Enrollment, enrollmentTTL)
 	c.Lifetimes.Link = cmp.Or(c.Lifetimes.Link, linkTTL)
-	c.SMS.Countries, c.Policy = slices.Clone(c.SMS.Countries), c.Policy.clone()
+	c.SMS.Countries, c.Policy, c.Languages = slices.Clone(c.SMS.Countries), c.Policy.clone(), slices.Clone(c.Languages)
+	if len(c.Languages) == 0 {
+		c.Languages = []*locale.Catalog{locale.English()}
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -260,13 +279,13 @@ func (c *Config) setDefaults() {
 		c.Logger = slog.Default()
 	}
 	if c.Mail.LinkEmail == nil {
-		c.Mail.LinkEmail = englishLink
+		c.Mail.LinkEmail = writeLink
 	}
 	if c.Mail.NoticeEmail == nil {
-		c.Mail.NoticeEmail = englishNotice
+		c.Mail.NoticeEmail = writeNotice
 	}
 	if c.SMS.CodeText == nil {
-		c.SMS.CodeText = englishText
+		c.SMS.CodeText = writeText
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/internal/text"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // Directory looks up users of the host. A user is looked up when a login or
@@ -82,6 +83,11 @@ type User struct {
 	// no longer remembered, even if the host forgot to call [ManagedUser.CredentialsChanged]. If it is
 	// always empty, changes are not detected.
 	SecurityStamp string
+	// Language is the BCP 47 tag of the language for messages, for example
+	// "pt-BR". If empty, it is that of the request ([Client.Language]). An
+	// attacker who has the password can then choose the language of the warnings
+	// that the user gets.
+	Language string
 	// Disabled users cannot sign in, prove a factor or change factors. Their
 	// open sessions continue until the host calls [ManagedUser.Revoke].
 	Disabled bool
@@ -101,6 +107,9 @@ type Client struct {
 	// UserAgent is the User-Agent header, for events and messages. No decision
 	// depends on it.
 	UserAgent string
+	// Language is the Accept-Language header or a BCP 47 tag, for messages to
+	// users whose [User.Language] is empty. No decision depends on it.
+	Language string
 	// RequestID is the host's ID of the request, for events. If empty, events
 	// have none.
 	RequestID string
@@ -124,6 +133,12 @@ type Client struct {
 // Linux", so that a user can recognize them. It never returns text from the
 // header, because an attacker can choose it.
 func (c Client) Device() string { return text.Device(c.UserAgent) }
+
+// languageOf returns the language for a user, by User.Language or else that of
+// the request.
+func (m *Manager) languageOf(u User, request string) *locale.Catalog {
+	return m.languages.Match(u.Language, request)
+}
 
 func (u User) in(account string) bool {
 	for _, member := range u.Members {

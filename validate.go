@@ -21,6 +21,9 @@ func (c *Config) validate() error {
 	p.require(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day, "Lifetimes.Session: must be 5 minutes to 90 days, is %v", c.Lifetimes.Session)
 	p.require(c.Lifetimes.Enrollment >= 10*time.Minute && c.Lifetimes.Enrollment <= maxEnrollment, "Lifetimes.Enrollment: must be 10 minutes to 2 hours, is %v", c.Lifetimes.Enrollment)
 	p.require(c.Lifetimes.Link >= 5*time.Minute && c.Lifetimes.Link <= maxLinkTTL, "Lifetimes.Link: must be 5 minutes to 1 hour, is %v", c.Lifetimes.Link)
+	for i, l := range c.Languages {
+		p.require(l != nil, "Languages: the one at index %d is nil", i)
+	}
 	return errors.Join(p.err(), c.Mail.validate(), c.SMS.validate(), c.TOTP.validate(), c.Policy.validate(), c.supports(c.Policy))
 }
 

@@ -91,7 +91,7 @@ func (x *exchange) client() twofa.Client {
 	if addr := x.clientIP(x.r); addr.IsValid() {
 		ip = addr.String()
 	}
-	return twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Browser: x.browser}
+	return twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Language: x.r.Header.Get("Accept-Language"), Browser: x.browser}
 }
 
 func (x *exchange) caller() twofa.Caller {

@@ -33,7 +33,7 @@ func Example() {
 	login = must(m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(twofatest.Code(tb, app, clock.Now()))}))
 	fmt.Println(login.Next)
 	// Output:
-	// ada@example.com Security notice from Acme
+	// ada@example.com Authenticator app added to your Acme account
 	// done
 }
 

@@ -224,7 +224,7 @@ func TestAbuse_F10_G09_ChangesAreNotified(t *testing.T) {
 	ada.begin()
 	require.NoError(t, ada.send(twofa.EmailLink))
 	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
-	told("An authenticator app was added to your login.", func() { ada.enroll() })
+	told("An authenticator app was added to your account.", func() { ada.enroll() })
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	phone := func(e twofa.EnrollRequest) {
 		e.Method = twofa.SMS
@@ -233,11 +233,11 @@ func TestAbuse_F10_G09_ChangesAreNotified(t *testing.T) {
 		ada.login.Challenge = started.Challenge
 		require.NoError(t, ada.confirm(w.out.TextCode(t, e.Phone)))
 	}
-	told("A phone was added to your login.", func() { phone(twofa.EnrollRequest{Phone: number}) })
+	told("A phone was added to your account.", func() { phone(twofa.EnrollRequest{Phone: number}) })
 	w.clock.Add(time.Hour)
 	require.NoError(t, ada.stepUp(twofa.ActionFactors))
 	texts := len(w.out.Texts())
-	told("A phone was added to your login, in place of another one.", func() { phone(twofa.EnrollRequest{Phone: "+41799999999", Replaces: ada.factor(1)}) })
+	told("A phone was added to your account, in place of another one.", func() { phone(twofa.EnrollRequest{Phone: "+41799999999", Replaces: ada.factor(1)}) })
 	last := w.out.Texts()[len(w.out.Texts())-1]
 	require.Len(t, w.out.Texts(), texts+2)
 	require.Equal(t, number, last.To)
@@ -248,7 +248,7 @@ func TestAbuse_F10_G09_ChangesAreNotified(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, ada.took(ada.SaveCodes(t.Context(), ada.caller())))
 	})
-	told("A phone was removed from your login.", func() {
+	told("A phone was removed from your account.", func() {
 		require.NoError(t, ada.Remove(t.Context(), ada.caller(), ada.factor(1)))
 	})
 }
@@ -523,7 +523,7 @@ func TestNotice_OneMailForAnEnrollment(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	ada := w.enrolled("ada")
 	require.Len(t, w.out.Mails(), 1)
-	require.Contains(t, w.out.Mails()[0].Text.Reveal(), "An authenticator app was added to your login.")
+	require.Contains(t, w.out.Mails()[0].Text.Reveal(), "An authenticator app was added to your account.")
 	require.NotContains(t, w.out.Mails()[0].Text.Reveal(), "\r")
 	ada.renew()
 	require.Len(t, w.out.Mails(), 2)

@@ -32,7 +32,7 @@ func TestNotices_QuoteNothingThatLooksLikeALink(t *testing.T) {
 			w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 			w.person("ada").enrollNamed(name)
 			mail := w.out.Mails()[len(w.out.Mails())-1]
-			require.Contains(t, mail.Text.Reveal(), `An authenticator app with the name "`+quoted+`" was added to your login.`)
+			require.Contains(t, mail.Text.Reveal(), "\n\nName: \""+quoted+"\"\n\n")
 			require.NotRegexp(t, link, strings.ReplaceAll(mail.Text.Reveal(), quoted, ""))
 			require.NotRegexp(t, link, quoted)
 		})
@@ -54,7 +54,9 @@ func TestNotices_NameTheKind(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	for _, name := range []string{"", "Authenticator app", "!?"} {
 		w.person("ada").enrollNamed(name)
-		require.Contains(t, w.out.Mails()[len(w.out.Mails())-1].Text.Reveal(), "An authenticator app was added to your login.", name)
+		mail := w.out.Mails()[len(w.out.Mails())-1].Text.Reveal()
+		require.Contains(t, mail, "An authenticator app was added to your account.", name)
+		require.NotContains(t, mail, "Name:", name)
 		require.NoError(t, w.User(twofa.AsHost("test"), "ada").Delete(t.Context()))
 	}
 }
@@ -68,7 +70,8 @@ func TestLinkMail_QuotesNoAddressThatIsNotOne(t *testing.T) {
 		ada.begin()
 		require.NoError(t, ada.send(twofa.EmailLink))
 		text := w.out.Mails()[len(w.out.Mails())-1].Text.Reveal()
-		require.Equal(t, shown, strings.Contains(text, ", IP address "+ip+"."), ip)
+		require.Equal(t, shown, strings.Contains(text, "\n\nIP address: "+ip+"\n"), ip)
+		require.Equal(t, shown, strings.Contains(text, "IP address"), ip)
 		require.NotContains(t, text, "evil")
 		w.clock.Add(time.Hour)
 	}
@@ -159,7 +162,7 @@ func TestLinkMail_NamesTheAction(t *testing.T) {
 		require.NoError(t, ada.send(twofa.EmailLink))
 		mail := w.out.Mails()[len(w.out.Mails())-1]
 		require.Equal(t, subject, mail.Subject)
-		require.Contains(t, mail.Text.Reveal(), strings.TrimPrefix(subject, "Confirm "))
+		require.Contains(t, mail.Text.Reveal(), "to confirm "+strings.TrimPrefix(subject, "Confirm ")+".")
 		require.NotContains(t, mail.Text.Reveal()+mail.HTML.Reveal(), "evil.example")
 	}
 }

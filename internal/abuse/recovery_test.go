@@ -120,13 +120,13 @@ func TestAbuse_H09_UseIsNotified(t *testing.T) {
 		}
 	})
 	ada := w.enrolled("ada")
-	for i, warning := range []string{"", "Few are left", "Few are left", "Few are left", "None is left"} {
+	for i, warning := range []string{"", "You have 3 recovery codes left.", "You have 2 recovery codes left.", "You have 1 recovery code left.", "You have no recovery codes left."} {
 		mails := len(w.out.Mails())
 		login := ada.another()
 		require.NoError(t, login.verify(twofa.RecoveryCode, ada.codes[i]))
 		require.Len(t, w.out.Mails(), mails+1)
 		text := w.out.Mails()[mails].Text.Reveal()
-		require.Contains(t, text, "A recovery code was used to sign in. "+warning)
+		require.Contains(t, text, "One of your recovery codes was used.\n\n"+warning)
 		require.Equal(t, warning != "", strings.Contains(text, "left"))
 		require.Equal(t, 4-i, used[i].Left)
 		f, err := login.Factors(t.Context(), login.caller())

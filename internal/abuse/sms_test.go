@@ -332,7 +332,7 @@ func TestAbuse_J13_TextContainsOnlyTheAppAndTheCode(t *testing.T) {
 	w := newWorld(t, byText)
 	_, code := w.texted("ada")
 	body := w.out.Texts()[1].Body.Reveal()
-	require.Equal(t, code+" is your Acme code, good for 5 minutes. We never ask you for it.\n\n@app.example.com #"+code, body)
+	require.Equal(t, code+" is your Acme code. It expires in 5 minutes. Don't share it with anyone.\n\n@app.example.com #"+code, body)
 	require.NotContains(t, body, "http")
 	require.Contains(t, w.out.Texts()[0].Body.Reveal(), "confirms this phone for Acme", "the message for an enrollment names it as one")
 

@@ -307,7 +307,7 @@ func TestAbuse_C09_C13_LevelTurnsTheMethodOff(t *testing.T) {
 		locked(t, eve.hit(), 7*time.Hour-30*time.Second)
 		require.Contains(t, eve.types(), event.Disabled)
 		mails := eve.out.Mails()
-		require.Contains(t, mails[len(mails)-1].Text.Reveal(), "is off where they were entered")
+		require.Contains(t, mails[len(mails)-1].Text.Reveal(), "is turned off in the browsers in which they were entered")
 		require.NoError(t, eve.verify(twofa.RecoveryCode, owner.codes[0]), "the other methods work")
 		require.NoError(t, owner.hit(), "and so does a known browser")
 		require.ErrorIs(t, eve.hit(), twofa.ErrLocked, "which gives the attacker nothing")

@@ -216,7 +216,7 @@ func TestAbuse_G09_PhoneNumberDuringChange(t *testing.T) {
 
 	require.Equal(t, "/2fa/?done=set_up", b.post("/2fa/setup", "/2fa/setup/confirm", "code", fresh).location)
 	require.Contains(t, s.lastMessage(before, "another phone").Text, "codes now go to another phone")
-	require.Contains(t, s.lastMessage(eva, "in place of another one").Subject, "Security notice")
+	require.Contains(t, s.lastMessage(eva, "in place of another one").Subject, "Phone replaced")
 	s.advance(10 * time.Minute)
 	require.Equal(t, "/2fa/challenge", s.browser().login(eva).location)
 	require.Equal(t, after, s.outbox()[len(s.outbox())-1].To)

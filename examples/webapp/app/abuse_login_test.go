@@ -224,7 +224,7 @@ func TestAbuse_C14_LockLeavesLiveSessionsAlone(t *testing.T) {
 	}
 	require.Equal(t, http.StatusTooManyRequests, attacker.prove(jon).status)
 	require.True(t, owner.signedIn())
-	require.Contains(t, s.lastMessage(jon, "wrong code").Subject, "Security notice")
+	require.Contains(t, s.lastMessage(jon, "wrong code").Subject, "Wrong code")
 	owner.stepUp(jon, twofa.ActionFactors) // the owner's browser is known and has its own counter
 	s.advance(2 * time.Minute)
 	require.Equal(t, "/contacts", s.half(jon).prove(jon).location, "the lock expires")

@@ -98,7 +98,7 @@ func TestScenario_S02_LoginWithCodes(t *testing.T) {
 			require.Contains(t, b.get("/contacts").body, "You signed in with a recovery code")
 		}
 	}
-	require.Contains(t, s.lastMessage("jon@brook.example", "recovery code was used").Subject, "Security notice")
+	require.Contains(t, s.lastMessage("jon@brook.example", "recovery codes was used").Subject, "Recovery code used")
 }
 
 func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
@@ -373,7 +373,7 @@ func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, eva.do("GET", "/api/me", "", "Authorization", "Bearer "+token).status)
 	require.Equal(t, http.StatusGone, half.send2FA("/2fa/verify", "method", "totp", "code", s.code("eva@meadow.example")).status)
 	require.Equal(t, "/2fa/challenge", remembered.login("eva@meadow.example").location, "no browser is remembered")
-	require.Contains(t, s.lastMessage("eva@meadow.example", "signed out").Subject, "Security notice")
+	require.Contains(t, s.lastMessage("eva@meadow.example", "signed out").Subject, "signed out of")
 	require.Equal(t, "/contacts", remembered.prove("eva@meadow.example").location, "the app itself stays")
 
 	// The button on the page of package twofahttp does the same.
