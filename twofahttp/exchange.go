@@ -95,14 +95,22 @@ func (x *exchange) client() twofa.Client {
 }
 
 func (x *exchange) caller() twofa.Caller {
+	c, _ := x.identify()
+	return c
+}
+
+// identify returns the caller and describes their session. The description is
+// zero if the session cannot be read.
+func (x *exchange) identify() (twofa.Caller, twofa.SessionInfo) {
 	c := twofa.Caller{Session: x.session(), Client: x.client()}
 	if x.cfg.Account != nil {
 		c.Account = x.cfg.Account(x.r)
 	}
-	if d, err := x.m.DescribeSession(c.Session); err == nil && c.Account == "" {
-		c.Account = d.Account
+	info, err := x.m.DescribeSession(c.Session)
+	if err == nil && c.Account == "" {
+		c.Account = info.Account
 	}
-	return c
+	return c, info
 }
 
 // path returns the address of one of the handler's pages.

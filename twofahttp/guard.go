@@ -21,7 +21,7 @@ import (
 // the page to send the user to. After session_unreadable and sign_in_here, the
 // host must keep its own session, because another server may be able to read
 // ours, or because it is valid in another account. Guard costs one read from the
-// store.
+// store. In next, [User] returns the user.
 //
 // Put it in front of everything except the host's login page and
 // [Server.Handler]. Anything not behind it is unprotected. If a request for the
@@ -31,7 +31,7 @@ func (s *Server) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
 		if x.run(x.checkSession) {
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, x.r)
 		}
 	})
 }
@@ -40,7 +40,12 @@ func (x *exchange) checkSession() (view, error) {
 	if err := x.checkMounting(); err != nil {
 		return view{}, err
 	}
-	return view{}, x.m.Check(x.ctx(), x.caller())
+	c, info := x.identify()
+	if err := x.m.Check(x.ctx(), c); err != nil {
+		return view{}, err
+	}
+	x.r = withUser(x.r, info, c.Account)
+	return view{}, nil
 }
 
 // checkMounting returns an error if a page to which Guard redirects is itself

@@ -55,6 +55,7 @@ type faultyStore struct {
 	fail  error
 	panic bool
 	swaps int
+	gets  int
 }
 
 func (s *faultyStore) broken(fail error, panics bool) {
@@ -76,6 +77,9 @@ func (s *faultyStore) Get(ctx context.Context, keys ...string) ([]twofa.Record, 
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	s.gets++
+	s.mu.Unlock()
 	return s.Store.Get(ctx, keys...)
 }
 
@@ -90,6 +94,7 @@ func (s *faultyStore) Swap(ctx context.Context, prev string, next twofa.Record, 
 }
 
 func (s *faultyStore) writes() int { s.mu.Lock(); defer s.mu.Unlock(); return s.swaps }
+func (s *faultyStore) reads() int  { s.mu.Lock(); defer s.mu.Unlock(); return s.gets }
 
 type outbox struct {
 	mu    sync.Mutex

@@ -37,23 +37,28 @@ func (s *Server) RequireAction(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := s.newExchange(w, r)
 		if x.run(func() (view, error) { return x.checkAction(action) }) {
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, x.r)
 		}
 	})
 }
 
 func (x *exchange) checkAction(action string) (view, error) {
-	c := x.caller()
+	c, info := x.identify()
 	if isSafeMethod(x.r.Method) {
 		if err := x.m.PeekAction(x.ctx(), c, action, ""); err != nil {
 			return view{}, err
 		}
+		x.r = withUser(x.r, info, c.Account)
 		return x.checkSafeMethod(c.Account, action)
 	}
 	if err := x.crossOrigin.Check(x.r); err != nil {
 		return view{}, errCrossSite
 	}
-	return view{}, x.m.UseAction(x.ctx(), c, action, "")
+	if err := x.m.UseAction(x.ctx(), c, action, ""); err != nil {
+		return view{}, err
+	}
+	x.r = withUser(x.r, info, c.Account)
+	return view{}, nil
 }
 
 // checkSafeMethod lets a GET, HEAD or OPTIONS request through if the proof for

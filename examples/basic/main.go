@@ -47,8 +47,8 @@ func main() {
 	// Behind the guard: everything else.
 	http.Handle("/", web.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		d, _ := m.DescribeSession(web.Caller(r).Session)
-		fmt.Fprintf(w, `%s<h1>Hello %s</h1><a href="/2fa/">Two-factor authentication</a>`, page, html.EscapeString(d.User))
+		session, _ := twofahttp.User(r)
+		fmt.Fprintf(w, `%s<h1>Hello %s</h1><a href="/2fa/">Two-factor authentication</a>`, page, html.EscapeString(session.User))
 	})))
 	log.Print("open http://" + *addr + "; any name signs in")
 	log.Fatal(http.ListenAndServe(*addr, http.NewCrossOriginProtection().Handler(http.DefaultServeMux))) // so that no other site can sign a user in

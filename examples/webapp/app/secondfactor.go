@@ -122,9 +122,9 @@ func describe(d twofa.SessionInfo) string {
 	return strings.Join(words, ", ")
 }
 
-// recovered reports whether the newest proof of a session is a recovery code.
-// The user should then enroll a new factor.
-func (a *App) recovered(s twofa.Session) bool {
-	d, err := a.twofa.DescribeSession(s)
-	return err == nil && len(d.Proofs) > 0 && d.Proofs[0].Method == twofa.RecoveryCode
+// recovered reports whether the newest proof of the user, who has passed the
+// guard, is a recovery code. The user should then enroll a new factor.
+func recovered(r *http.Request) bool {
+	session, ok := twofahttp.User(r)
+	return ok && len(session.Proofs) > 0 && session.Proofs[0].Method == twofa.RecoveryCode
 }

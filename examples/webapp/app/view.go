@@ -68,7 +68,7 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, t
 		if v.Accounts, err = a.db.membershipsOf(ctx, v.Me.User.ID); err != nil {
 			return err
 		}
-		v.Recovered = a.recovered(v.Me.Proven)
+		v.Recovered = recovered(r)
 	}
 	return a.write(w, status, page, v)
 }
