@@ -50,6 +50,11 @@ type Config struct {
 	// could name another account, it would be checked against that account's
 	// policy.
 	Account func(*http.Request) string
+	// WantsPage reports whether a request is answered with pages and redirects,
+	// and not with application/problem+json. If nil, it defaults to the function
+	// [WantsPage]. A function of your own can call that one, for example to
+	// exclude the paths of an API.
+	WantsPage func(*http.Request) bool
 	// Actions describes the step-up actions by name. An action that is not
 	// listed still needs a proof, but the page does not name it. List all actions
 	// nevertheless, also those for which handlers call Manager.UseAction: if a
@@ -157,6 +162,9 @@ func (c *Config) setDefaults() {
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	if c.Stylesheet == nil {
 		c.Stylesheet = styleCSS
+	}
+	if c.WantsPage == nil {
+		c.WantsPage = WantsPage
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strings"
 
 	"github.com/twofa-go/twofa"
 )
@@ -140,13 +139,8 @@ func isSafeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// wantsPage reports whether the request is for a page: it accepts HTML, and the
-// browser does not say that a script fetches it.
-func (x *exchange) wantsPage() bool {
-	mode := x.r.Header.Get("Sec-Fetch-Mode")
-	return strings.Contains(x.r.Header.Get("Accept"), "text/html") && (mode == "" || mode == "navigate") && !x.isHTMX()
-}
+func (x *exchange) wantsPage() bool { return x.cfg.WantsPage(x.r) }
 
 // isHTMX reports whether the htmx library fetches the request. It would put a
 // page of ours inside a page of the host.
-func (x *exchange) isHTMX() bool { return x.r.Header.Get("HX-Request") == "true" }
+func (x *exchange) isHTMX() bool { return isHTMX(x.r) }

@@ -10,11 +10,12 @@
 //	mux.Handle("POST /export", web.RequireAction("export", export)) // needs a fresh code, too
 //	web.FirstFactor(w, r, twofa.FirstFactor{…}, next)               // in login, after the password
 //
-// A request whose Accept header includes text/html is taken to come from a
-// person's browser and is redirected to the page that helps. Any other client
-// gets application/problem+json. The member "page" of that document is the path
-// to which the client must send the user, after adding the query parameter
-// "next", a local path to return to:
+// In a handler behind a guard, [User] returns who is signed in.
+//
+// A request for a page, as [WantsPage] recognizes it, is redirected to the page
+// that helps. Any other client gets application/problem+json. The member "page"
+// of that document is the path to which the client must send the user, after
+// adding the query parameter "next", a local path to return to:
 //
 //	/2fa/challenge                         completes a login
 //	/2fa/confirm?action=export&resource=   asks for a fresh code before an action
@@ -94,9 +95,8 @@ func (s *Server) Handler() http.Handler {
 //
 // If a browser has no such cookie yet, Client sets one in w, so that challenges
 // are bound to the browser. A challenge that is not bound can be used in any
-// browser. A request with the header Sec-Fetch-Site, or whose Accept header
-// includes text/html, is taken to come from a browser. Other programs get no
-// cookie, because many do not return it. Call Client before anything is written
+// browser. A request for a page or with the header Sec-Fetch-Site is taken to
+// come from a browser. Other programs get no cookie, because many do not return it. Call Client before anything is written
 // to w. If w is nil, no cookie is set.
 func (s *Server) Client(w http.ResponseWriter, r *http.Request) twofa.Client {
 	x := s.newExchange(w, r)

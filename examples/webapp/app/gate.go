@@ -74,8 +74,7 @@ func (a *App) guard(needs Role, next page) page {
 // sensitive wraps a route that needs a fresh proof. GET and HEAD check the
 // proof, POST uses it up.
 func (a *App) sensitive(action string, next page) page {
-	require := func(h http.Handler) http.Handler { return a.web.RequireAction(action, h) }
-	return through(require, func(w http.ResponseWriter, r *http.Request) error {
+	return through(a.web.GuardAction(action), func(w http.ResponseWriter, r *http.Request) error {
 		if v := visitorOf(r); r.Method == http.MethodPost {
 			a.log.InfoContext(r.Context(), "sensitive action", "action", action,
 				"user", v.User.ID, "account", v.Account.ID, "ip", clientIP(r))

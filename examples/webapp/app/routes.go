@@ -122,10 +122,9 @@ func (a *App) mount(rt Route) http.Handler {
 		do = a.session(rt.Method == http.MethodPost || rt.Path == ssoCallback, do)
 	}
 	return a.logged(rt, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if rt.api() { // whatever a client sends, the API uses bearer tokens and JSON only
+		if rt.api() { // whatever a client sends, the API uses bearer tokens only
 			r = r.Clone(r.Context())
 			r.Header.Del("Cookie")
-			r.Header.Set("Accept", "application/json")
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		if err := do(w, r); err != nil {
