@@ -33,7 +33,7 @@ func redirectTo(address string) (view, error) { return view{redirect: address}, 
 // pageData is what every template is given. Data depends on the page.
 type pageData struct {
 	Issuer string
-	Base   string // Config.Prefix
+	Base   string // public address of Config.Prefix
 	Home   string
 	Login  string
 	CSRF   string // value of the hidden field csrf_token that every form carries
@@ -144,7 +144,7 @@ func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
 		v.alert = alertOf(v.err)
 	}
-	d := pageData{Issuer: x.cfg.Issuer, Base: x.cfg.Prefix, Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Alert: v.alert, Data: v.data}
+	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Alert: v.alert, Data: v.data}
 	if v.page != "bounce" { // it must set no cookie
 		d.CSRF = x.csrfToken()
 	}

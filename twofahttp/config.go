@@ -33,6 +33,12 @@ type Config struct {
 	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the
 	// Manager must lead to the page "link" below it; see [LinkURL].
 	Prefix string
+	// BasePath is the path that a proxy in front of the application, or
+	// http.StripPrefix, removes from the address of each request, such as "/app",
+	// without a slash at its end. Links, forms, redirects and the member "page"
+	// begin with it. Set Prefix, LoginURL, HomeURL and Action.Page without it; the
+	// parameter "next" has it. If empty, nothing is removed.
+	BasePath string
 	// LoginURL is the host's own login page, a local path or an https address.
 	// If empty, it defaults to "/login". It must not be behind [Server.Guard].
 	// Its query parameter "next" has the address to return to. An attacker can
@@ -130,6 +136,7 @@ func New(cfg Config) (*Server, error) {
 	if err := errors.Join(cfg.validate(), inField("Templates", err)); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
+	cfg.publish()
 	known := map[string]bool{}
 	for name := range cfg.Actions {
 		known[name] = true
@@ -177,6 +184,24 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// public returns the address by which browsers reach a local path. It is the only
+// place that adds BasePath. Other addresses stay the same.
+func (c *Config) public(address string) string {
+	if !strings.HasPrefix(address, "/") {
+		return address
+	}
+	return c.BasePath + address
+}
+
+// publish turns the paths that the pages show into public ones.
+func (c *Config) publish() {
+	c.LoginURL, c.HomeURL = c.public(c.LoginURL), c.public(c.HomeURL)
+	for name, action := range c.Actions {
+		action.Page = c.public(action.Page)
+		c.Actions[name] = action
+	}
+}
+
 func (c *Config) validate() error {
 	var f faults
 	f.want(c.Manager != nil, "Manager", "set", nil)
@@ -185,9 +210,10 @@ func (c *Config) validate() error {
 	if c.Manager != nil {
 		info := c.Manager.Info()
 		f.want(c.Issuer == info.Issuer, "Issuer", fmt.Sprintf("empty or %q, the Issuer of the Manager", info.Issuer), c.Issuer)
-		f.want(info.Link == "" || c.leadsHere(info.Link), "Manager", fmt.Sprintf("one whose Mail.LinkURL leads to %slink?token=…, as that of LinkURL does", c.Prefix), info.Link)
+		f.want(info.Link == "" || c.leadsHere(info.Link), "Manager", fmt.Sprintf("one whose Mail.LinkURL leads to %slink?token=…, as that of LinkURL does", c.public(c.Prefix)), info.Link)
 	}
 	f.want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix", "a path with a slash at both ends", c.Prefix)
+	f.want(c.BasePath == "" || isLocalPath(c.BasePath) && !strings.HasSuffix(c.BasePath, "/") && !strings.ContainsAny(c.BasePath, "%?#"), "BasePath", "a path such as /app, without a slash at its end and without escapes", c.BasePath)
 	f.want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL", "a local path or an https address", c.LoginURL)
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
 	f.want(c.AttemptsPerMinute >= 1, "AttemptsPerMinute", "1 or more", c.AttemptsPerMinute)
@@ -212,7 +238,7 @@ func (c *Config) validate() error {
 // ever end.
 func (c *Config) leadsHere(link string) bool {
 	u, err := url.Parse(link)
-	return err == nil && u.Path == c.Prefix+"link" && u.Query().Get("token") == "token"
+	return err == nil && u.Path == c.public(c.Prefix)+"link" && u.Query().Get("token") == "token"
 }
 
 func isCountryCode(code string) bool {

@@ -113,7 +113,7 @@ func (x *exchange) identify() (twofa.Caller, twofa.SessionInfo) {
 }
 
 // path returns the address of one of the handler's pages.
-func (x *exchange) path(page string) string { return x.cfg.Prefix + page }
+func (x *exchange) path(page string) string { return x.cfg.public(x.cfg.Prefix) + page }
 
 // nextURL returns the address in the parameter next of the query.
 func (x *exchange) nextURL() string {
@@ -124,7 +124,7 @@ func (x *exchange) nextURL() string {
 // page itself or, for a POST, that of the page with the form.
 func (x *exchange) currentURL() string {
 	if isSafeMethod(x.r.Method) && !x.isHTMX() {
-		return SafeRedirect(x.r.URL.RequestURI(), x.cfg.HomeURL)
+		return SafeRedirect(x.cfg.public(x.r.URL.RequestURI()), x.cfg.HomeURL)
 	}
 	if from, err := url.Parse(x.r.Header.Get("HX-Current-URL")); err == nil && x.isHTMX() && from.Host == x.r.Host {
 		return SafeRedirect(from.RequestURI(), x.cfg.HomeURL)

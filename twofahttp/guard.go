@@ -66,7 +66,7 @@ func (x *exchange) checkMounting() error {
 // Guard even if the login page is mounted in front of it.
 func (x *exchange) isLoginPage() bool {
 	u, err := url.Parse(x.cfg.LoginURL)
-	if err != nil || u.Path != x.r.URL.Path || (u.Host != "" && u.Host != x.r.Host) {
+	if err != nil || u.Path != x.cfg.public(x.r.URL.Path) || (u.Host != "" && u.Host != x.r.Host) {
 		return false
 	}
 	q := x.r.URL.Query()

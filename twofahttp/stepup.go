@@ -78,7 +78,7 @@ func (x *exchange) checkSafeMethod(account, action string) (view, error) {
 	}
 	page := x.cfg.Actions[action].Page
 	switch {
-	case p.Rule(action).MaxAge > 0, page != "" && strings.TrimSuffix(page, pathSuffix(page)) == x.r.URL.Path:
+	case p.Rule(action).MaxAge > 0, page != "" && strings.TrimSuffix(page, pathSuffix(page)) == x.cfg.public(x.r.URL.Path):
 		return view{}, nil
 	case page != "" && x.wantsPage():
 		return redirectTo(page)
