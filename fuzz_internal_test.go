@@ -258,7 +258,7 @@ func FuzzLinkSafe(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		if !linkSafe(address) {
+		if !linkSafe(address, "token") {
 			return
 		}
 		require.Contains(t, address, "token")

@@ -2,6 +2,9 @@ package twofa
 
 import (
 	"crypto/rand"
+	"fmt"
+	"net/url"
+	"strings"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
@@ -23,17 +26,35 @@ func (s *userTx) tryLink(u User, t ticket, token string) error {
 	return nil
 }
 
-func (s *userTx) newLink(u User, t *ticket, x *message) pendingMessage {
+func (s *userTx) newLink(u User, t *ticket, x *message) (pendingMessage, error) {
 	token := newLinkToken()
+	address, err := s.linkAddress(LinkRequest{Token: token, Account: s.account, User: u, Host: s.client.Host})
+	if err != nil {
+		return pendingMessage{}, err
+	}
 	x.Hash, x.To, x.Mask = seal.Digest("link", token.Reveal()), seal.Digest("address", u.Emails[0]), text.MaskEmail(u.Emails[0])
 	ttl := s.m.cfg.Lifetimes.Link
 	x.Expires = s.now.add(ttl)
 	in := s.m.languageOf(u, s.client.Language)
-	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(s.m.cfg.Mail.LinkURL(LinkRequest{Token: token, Account: s.account, User: u})),
+	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(address),
 		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: text.DeviceIn(in, s.client.Device()), Locale: in})
 	mail.To = u.Emails[0]
 	mail.Subject = text.Clean(mail.Subject, 200)
-	return pendingMessage{email: &mail}
+	return pendingMessage{email: &mail}, nil
+}
+
+// linkAddress returns the address of a link. It refuses one that [New] would
+// refuse, because LinkURL may return another one for each account. The log has
+// no address, because that contains the token.
+func (s *userTx) linkAddress(l LinkRequest) (string, error) {
+	address := s.m.cfg.Mail.LinkURL(l)
+	if !linkSafe(address, l.Token.Reveal()) {
+		return "", unavailable("Mail.LinkURL", fmt.Errorf("must return an absolute https address (http on localhost only) with the token in it, does not for account %q and host %q", l.Account, l.Host))
+	}
+	if u, err := url.Parse(address); err == nil && l.Host != "" && strings.ToLower(u.Host) != strings.ToLower(l.Host) {
+		s.m.cfg.Logger.Warn("twofa: Mail.LinkURL leads to another host than the login's, where the browser does not have the cookie of the login", "link", u.Host, "login", l.Host, "account", l.Account)
+	}
+	return address, nil
 }
 
 func newLinkToken() Secret {

@@ -153,6 +153,9 @@ type Info struct {
 	// Link is the address that MailConfig.LinkURL returns for the token "token",
 	// an empty account and a zero User. It is empty if LinkURL is nil.
 	Link string
+	// LinkAt returns the address for a login at a host; see [Client.Host]. It is
+	// nil if LinkURL is nil.
+	LinkAt func(host string) string
 	// Actions are the names of the actions in Config.Policy, sorted. Accounts
 	// can have policies with others.
 	Actions []string
@@ -160,7 +163,13 @@ type Info struct {
 
 // Info returns what a package that serves pages must agree with.
 func (m *Manager) Info() Info {
-	return Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions))}
+	info := Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions))}
+	if m.cfg.Mail.LinkURL != nil {
+		info.LinkAt = func(host string) string {
+			return m.cfg.Mail.LinkURL(LinkRequest{Token: NewSecret("token"), Host: host})
+		}
+	}
+	return info
 }
 
 // placeholderLink returns the address of a link with the token "token", or an

@@ -163,7 +163,7 @@ func (s *userTx) newMessage(u User, t *ticket, method Method) (pendingMessage, e
 	if method == SMS {
 		out, err = s.newText(u, t, &x)
 	} else {
-		out = s.newLink(u, t, &x)
+		out, err = s.newLink(u, t, &x)
 	}
 	if err != nil {
 		return out, err

@@ -181,7 +181,10 @@ type MailConfig struct {
 	// LinkURL returns the address of the page that a link opens, with the token
 	// in it. The address must be https, or http on localhost. Take it from
 	// configuration, never from a request, because an attacker who can choose
-	// the host of a link collects its token. It is required if a policy accepts
+	// the host of a link collects its token. It must lead to the host at which
+	// the user signs in, because the browser sends the cookie of the login to
+	// no other. If accounts have domains of their own, choose by
+	// LinkRequest.Account or LinkRequest.Host. It is required if a policy accepts
 	// [EmailLink]. If it is set, users must also open a link before an
 	// enrollment that a policy requires; see [Policy.Required]. [New] and
 	// [Manager.Ready] call it with a placeholder token, an empty Account and a
@@ -202,6 +205,7 @@ type LinkRequest struct {
 	Token   Secret // must be part of the address
 	Account string // account that the login is for; empty if the host has no accounts
 	User    User   // user that the link is mailed to
+	Host    string // Client.Host of the login; empty if it is not known
 }
 
 // SMSConfig configures codes sent as text messages.

@@ -110,6 +110,11 @@ type Client struct {
 	// Language is the Accept-Language header or a BCP 47 tag, for messages to
 	// users whose [User.Language] is empty. No decision depends on it.
 	Language string
+	// Host is the host of the request, for example "app.example.com", for
+	// [LinkRequest]. Set it only to one of a list of hosts of your own, as
+	// twofahttp.Config.Hosts does, because clients can send any Host header and
+	// would choose where mailed links lead.
+	Host string
 	// RequestID is the host's ID of the request, for events. If empty, events
 	// have none.
 	RequestID string

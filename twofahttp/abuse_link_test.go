@@ -2,6 +2,7 @@ package twofahttp_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
 )
 
 func (h *host) mailed() string { return strings.TrimPrefix(h.outbox.link(), "https://app.example.com") }
@@ -100,6 +102,59 @@ func TestAbuse_I08_HostHeaders(t *testing.T) {
 	b.do(r)
 	require.True(t, strings.HasPrefix(h.outbox.link(), "https://app.example.com/2fa/link?token="), h.outbox.link())
 	require.NotContains(t, h.outbox.mails[len(h.outbox.mails)-1].Text.Reveal(), "evil")
+}
+
+// A link leads to the host of the login if the configuration lists it, and to no
+// host that only a header names.
+func TestAbuse_I08_HostOfTheLogin(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink(), func(m *twofa.Config, c *twofahttp.Config) {
+		m.Mail.LinkURL = twofahttp.LinkURL("https://app.example.com/2fa/", "https://app.example.de/2fa/", "https://app.example.ch:8443/2fa")
+		c.Hosts = []string{"app.example.com", "app.example.de", "app.example.ch:8443"}
+	})
+	for host, want := range map[string]string{
+		"app.example.com": "app.example.com", "app.example.de": "app.example.de", "App.Example.DE": "app.example.de", "app.example.ch:8443": "app.example.ch:8443",
+		"evil.example": "app.example.com", "app.example.de.evil.example": "app.example.com", "app.example.de:444": "app.example.com", "app.example.de.": "app.example.com",
+		"app.example.ch": "app.example.com", "evil.example#app.example.de": "app.example.com", "": "app.example.com",
+	} {
+		h.clock.pass(time.Hour)
+		b := h.browser()
+		b.header = http.Header{"X-Forwarded-Host": {"app.example.de.evil.example"}, "Forwarded": {"host=evil.example"}}
+		r := b.request("POST", "/login", "user=ada")
+		r.Host = host
+		before := h.outbox.links()
+		w := httptest.NewRecorder()
+		h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "ada", By: twofa.ByPassword}, "")
+		require.Equal(t, before+1, h.outbox.links(), host)
+		require.True(t, strings.HasPrefix(h.outbox.link(), "https://"+want+"/2fa/link?token="), "%s: %s", host, h.outbox.link())
+	}
+	require.NotContains(t, h.logs.String(), "leads to another host")
+}
+
+// A link that leads to another host than the login's does not work there, because
+// the browser sends no cookie, and the log says why.
+func TestAbuse_I01_LinkToAnotherHost(t *testing.T) {
+	h := newHost(t, twofa.PolicyEmailLink(), func(m *twofa.Config, c *twofahttp.Config) {
+		own := twofahttp.LinkURL("https://app.example.com/2fa/", "https://app.example.de/2fa/")
+		m.Mail.LinkURL = func(l twofa.LinkRequest) string {
+			if l.Account == "beta" { // a mistake that New cannot see
+				return twofahttp.LinkURL("https://beta.example.com/2fa/")(l)
+			}
+			return own(l)
+		}
+		c.Hosts = []string{"app.example.de"}
+	})
+	r := h.browser().request("POST", "/login", "")
+	r.Host = "app.example.de"
+	w := httptest.NewRecorder()
+	h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "ada", Account: "beta", By: twofa.ByPassword}, "")
+	require.Contains(t, h.logs.String(), "leads to another host than the login's")
+	require.Contains(t, h.logs.String(), "link=beta.example.com login=app.example.de account=beta")
+	other := h.browser() // has no cookie, as at another host
+	require.Contains(t, other.get("/2fa/link?token="+tokenOf(h.outbox.link())).Body, "Open this link in the other browser")
+	require.Contains(t, h.logs.String(), `msg="twofahttp: link opened without the cookie of its login, in another browser or at another host" host=`+strings.TrimPrefix(h.srv.URL, "https://"))
+	require.Equal(t, 403, other.post("/2fa/link", "token", tokenOf(h.outbox.link())).StatusCode)
+	require.False(t, other.signedIn())
+	require.NotContains(t, h.logs.String(), tokenOf(h.outbox.link()))
 }
 
 func TestAbuse_I09_NextOnAnotherSite(t *testing.T) {

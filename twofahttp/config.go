@@ -39,6 +39,11 @@ type Config struct {
 	// begin with it. Set Prefix, LoginURL, HomeURL and Action.Page without it; the
 	// parameter "next" has it. If empty, nothing is removed.
 	BasePath string
+	// Hosts are the hosts at which users sign in, such as "app.example.com", if
+	// there are several. Links are then mailed with the host of the login; see
+	// [LinkURL]. The Host header of a request is compared with this list, because
+	// clients can send any. If empty, links do not depend on it.
+	Hosts []string
 	// LoginURL is the host's own login page, a local path or an https address.
 	// If empty, it defaults to "/login". It must not be behind [Server.Guard].
 	// Its query parameter "next" has the address to return to. An attacker can
@@ -166,6 +171,7 @@ func (c *Config) setDefaults() {
 	c.SendsPerHour = cmp.Or(c.SendsPerHour, 20)
 	c.Actions = maps.Clone(c.Actions)
 	c.Regions = slices.Clone(c.Regions)
+	c.Hosts = slices.Clone(c.Hosts)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	if c.Stylesheet == nil {
 		c.Stylesheet = styleCSS
@@ -218,6 +224,14 @@ func (c *Config) validate() error {
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
 	f.want(c.AttemptsPerMinute >= 1, "AttemptsPerMinute", "1 or more", c.AttemptsPerMinute)
 	f.want(c.SendsPerHour >= 1, "SendsPerHour", "1 or more", c.SendsPerHour)
+	for i, host := range c.Hosts {
+		field := fmt.Sprintf("Hosts[%d]", i)
+		f.want(isHost(host), field, "a host name in lower case, such as app.example.com or app.example.com:8443", host)
+		if c.Manager != nil && c.Manager.Info().LinkAt != nil {
+			link := c.Manager.Info().LinkAt(host)
+			f.want(c.leadsHere(link) && hostOf(link) == host, field, fmt.Sprintf("one for which Mail.LinkURL leads to %s%slink?token=…", host, c.public(c.Prefix)), link)
+		}
+	}
 	for i, region := range c.Regions {
 		field := fmt.Sprintf("Regions[%d].", i)
 		f.want(isCountryCode(region.Code), field+"Code", "an ISO 3166-1 alpha-2 code in upper case", region.Code)
@@ -239,6 +253,23 @@ func (c *Config) validate() error {
 func (c *Config) leadsHere(link string) bool {
 	u, err := url.Parse(link)
 	return err == nil && u.Path == c.public(c.Prefix)+"link" && u.Query().Get("token") == "token"
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// isHost reports whether a text is a host as browsers send it.
+func isHost(host string) bool {
+	return host != "" && hostOf("https://"+host+"/") == host && strings.ToLower(host) == host && !strings.ContainsAny(host, "*%") && isASCII(host)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 func isCountryCode(code string) bool {

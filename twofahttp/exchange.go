@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/twofa-go/twofa"
 )
@@ -90,7 +92,11 @@ func (x *exchange) client() twofa.Client {
 	if addr := x.clientIP(x.r); addr.IsValid() {
 		ip = addr.String()
 	}
-	return twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Language: x.r.Header.Get("Accept-Language"), Browser: x.browser}
+	client := twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Language: x.r.Header.Get("Accept-Language"), Browser: x.browser}
+	if host := strings.ToLower(x.r.Host); slices.Contains(x.cfg.Hosts, host) {
+		client.Host = host
+	}
+	return client
 }
 
 func (x *exchange) caller() twofa.Caller {

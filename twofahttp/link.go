@@ -12,9 +12,19 @@ import (
 // address of [Config.Prefix], such as "https://app.example.com/2fa/". It must
 // come from configuration, never from a request. Otherwise an attacker could
 // choose, by the Host header, the site to which mailed links lead.
-func LinkURL(base string) func(twofa.LinkRequest) string {
-	base = strings.TrimSuffix(base, "/") + "/link?token="
-	return func(l twofa.LinkRequest) string { return base + url.QueryEscape(l.Token.Reveal()) }
+//
+// If users sign in at several hosts, others are the addresses at the other hosts,
+// which [Config.Hosts] lists as well. A link leads to the host of the login.
+func LinkURL(base string, others ...string) func(twofa.LinkRequest) string {
+	return func(l twofa.LinkRequest) string {
+		to := base
+		for _, other := range others {
+			if u, err := url.Parse(other); err == nil && l.Host != "" && strings.ToLower(u.Host) == l.Host {
+				to = other
+			}
+		}
+		return strings.TrimSuffix(to, "/") + "/link?token=" + url.QueryEscape(l.Token.Reveal())
+	}
 }
 
 // linkData is the data of the page "link".
@@ -37,6 +47,7 @@ func (x *exchange) getLink() (view, error) {
 		d.Token = x.r.URL.Query().Get("token")
 	case x.session().IsZero():
 		d.Elsewhere = true
+		x.cfg.Logger.InfoContext(x.ctx(), "twofahttp: link opened without the cookie of its login, in another browser or at another host", "host", x.r.Host)
 	default:
 		d.Over = true
 	}

@@ -57,6 +57,19 @@ func TestMisuse_LinksThatLeadElsewhere(t *testing.T) {
 	require.NoError(t, newWith(t, own("https://app.example.com/2fa/link?lang=de&token="), twofahttp.Config{}))
 }
 
+// With several hosts, the link for each of them must lead there.
+func TestMisuse_LinksOfSeveralHosts(t *testing.T) {
+	com, de := "https://app.example.com/2fa/", "https://app.example.de/2fa/"
+	require.NoError(t, newWith(t, twofahttp.LinkURL(com, de), twofahttp.Config{Hosts: []string{"app.example.com", "app.example.de"}}))
+	require.NoError(t, newWith(t, nil, twofahttp.Config{Hosts: []string{"app.example.com"}}))
+	require.ErrorContains(t, newWith(t, twofahttp.LinkURL(com), twofahttp.Config{Hosts: []string{"app.example.com", "app.example.de"}}),
+		"Hosts[1]: must be one for which Mail.LinkURL leads to app.example.de/2fa/link?token=…")
+	require.ErrorContains(t, newWith(t, twofahttp.LinkURL(com, "https://app.example.de/"), twofahttp.Config{Hosts: []string{"app.example.de"}}), "Hosts[0]")
+	for _, bad := range []string{"", "App.example.com", "https://app.example.com", "app.example.com/", "*.example.com", "app.example.com?", "a b", "x@app.example.com", "bücher.example", "app%2eexample.com"} {
+		require.ErrorContains(t, newWith(t, nil, twofahttp.Config{Hosts: []string{bad}}), "Hosts[0]: must be a host name", bad)
+	}
+}
+
 // Pages and authenticator apps name the same product.
 func TestMisuse_TwoIssuers(t *testing.T) {
 	require.ErrorContains(t, newWith(t, nil, twofahttp.Config{Issuer: "Acme Inc."}), `Issuer: must be empty or "Acme", the Issuer of the Manager, is "Acme Inc."`)

@@ -1,8 +1,10 @@
 package abuse
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -321,4 +323,62 @@ func TestAbuse_I20_LinkAndCodeAtOnceGiveOneSession(t *testing.T) {
 		})
 		require.Equal(t, tally{ok: 1, expired: 1}, got)
 	})
+}
+
+// LinkURL may return another address for each account. One that does not keep the
+// token off the wire, or has no token, is not mailed.
+func TestAbuse_I08_AddressOfAnAccount(t *testing.T) {
+	var logs bytes.Buffer
+	addresses := map[string]func(token string) string{
+		"acme": func(token string) string { return "https://acme.example/2fa/link?token=" + token },
+		"beta": nil,
+	}
+	var got twofa.LinkRequest
+	w := newWorld(t, byLink, func(c *twofa.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+		c.Mail.LinkURL = func(l twofa.LinkRequest) string {
+			got = l
+			if to := addresses[l.Account]; to != nil {
+				return to(l.Token.Reveal())
+			}
+			return "https://app.example.com/2fa/link?token=" + l.Token.Reveal()
+		}
+	})
+	ada := w.person("ada")
+	ada.account, ada.client.Host = "acme", "acme.example"
+	require.Equal(t, twofa.NextChallenge, ada.begin())
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.Equal(t, "acme", got.Account)
+	require.Equal(t, "acme.example", got.Host)
+	require.Equal(t, "ada", got.User.ID)
+	require.NotContains(t, logs.String(), "another host")
+	require.NoError(t, ada.verify(twofa.EmailLink, ada.token()))
+
+	for name, to := range map[string]func(string) string{
+		"nothing":       func(string) string { return "" },
+		"http":          func(token string) string { return "http://beta.example/" + token },
+		"no host":       func(token string) string { return "/2fa/link?token=" + token },
+		"no token":      func(string) string { return "https://beta.example/2fa/link?token=token" },
+		"a user":        func(token string) string { return "https://x@beta.example/" + token },
+		"another line":  func(token string) string { return "https://beta.example/" + token + "\nBcc: x@evil.example" },
+		"a line in it":  func(token string) string { return "https://beta.example/\r\n/" + token },
+		"another world": func(token string) string { return "javascript:alert('" + token + "')" },
+	} {
+		addresses["beta"] = to
+		bob := w.person("bob")
+		bob.account = "beta"
+		require.Equal(t, twofa.NextChallenge, bob.begin())
+		before, mails := len(w.types()), len(w.out.Mails())
+		require.ErrorIs(t, bob.send(twofa.EmailLink), twofa.ErrUnavailable, name)
+		require.Len(t, w.out.Mails(), mails, name)
+		require.Len(t, w.types(), before, "%s: nothing was counted", name)
+		require.NotContains(t, bob.send(twofa.EmailLink).Error(), got.Token.Reveal(), name)
+	}
+	addresses["beta"] = func(token string) string { return "https://app.example.com/" + token }
+	bob := w.person("bob")
+	bob.account, bob.client.Host = "beta", "beta.example"
+	require.Equal(t, twofa.NextChallenge, bob.begin())
+	require.NoError(t, bob.send(twofa.EmailLink))
+	require.Contains(t, logs.String(), "link=app.example.com login=beta.example account=beta")
+	require.NotContains(t, logs.String(), got.Token.Reveal())
 }
