@@ -20,6 +20,8 @@ type view struct {
 	err      error  // reason why the page is shown; sets the status and the alert
 	redirect string // address to go to
 	file     *file
+
+	preflight bool // no content, only headers
 }
 
 // file is a fixed response body.
@@ -100,6 +102,13 @@ func (x *exchange) write(v view) error {
 	}
 	if v.redirect != "" {
 		http.Redirect(x.w, x.r, v.redirect, http.StatusSeeOther)
+		return nil
+	}
+	if v.page == "" && v.file == nil {
+		x.shareWithOrigin(h)
+	}
+	if v.preflight {
+		x.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	contentType, body, err := x.encode(v)

@@ -44,6 +44,15 @@ type Config struct {
 	// [LinkURL]. The Host header of a request is compared with this list, because
 	// clients can send any. If empty, links do not depend on it.
 	Hosts []string
+	// TrustedOrigins are other origins of yours, such as "https://app.example.com"
+	// for an API at api.example.com. Their scripts may send requests to the actions
+	// of [Server.RequireAction] and read the JSON of this package, and each guard
+	// answers their preflights (CORS). Your own responses need CORS headers of your
+	// own. The forms of this package remain closed to them, because a script of
+	// another origin can read no page and so no form token. Browsers send the
+	// cookies only if both hosts belong to one site. If empty, only the origin of
+	// the server itself is trusted.
+	TrustedOrigins []string
 	// LoginURL is the host's own login page, a local path or an https address.
 	// If empty, it defaults to "/login". It must not be behind [Server.Guard].
 	// Its query parameter "next" has the address to return to. An attacker can
@@ -154,7 +163,7 @@ func New(cfg Config) (*Server, error) {
 		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),
 		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
 		repeats:     newRepeats(),
-		crossOrigin: http.NewCrossOriginProtection(),
+		crossOrigin: cfg.newCrossOrigin(),
 
 		linksElsewhere: linksElsewhere(cfg.Manager),
 	}, nil
@@ -172,6 +181,7 @@ func (c *Config) setDefaults() {
 	c.Actions = maps.Clone(c.Actions)
 	c.Regions = slices.Clone(c.Regions)
 	c.Hosts = slices.Clone(c.Hosts)
+	c.TrustedOrigins = slices.Clone(c.TrustedOrigins)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	if c.Stylesheet == nil {
 		c.Stylesheet = styleCSS
@@ -224,6 +234,9 @@ func (c *Config) validate() error {
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
 	f.want(c.AttemptsPerMinute >= 1, "AttemptsPerMinute", "1 or more", c.AttemptsPerMinute)
 	f.want(c.SendsPerHour >= 1, "SendsPerHour", "1 or more", c.SendsPerHour)
+	for i, origin := range c.TrustedOrigins {
+		f.want(isOrigin(origin), fmt.Sprintf("TrustedOrigins[%d]", i), "a scheme and a host in lower case, such as https://app.example.com (http on this machine only)", origin)
+	}
 	for i, host := range c.Hosts {
 		field := fmt.Sprintf("Hosts[%d]", i)
 		f.want(isHost(host), field, "a host name in lower case, such as app.example.com or app.example.com:8443", host)

@@ -34,6 +34,10 @@ func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 // For the zero view it sends nothing and reports true.
 func (x *exchange) run(handle func() (view, error)) (pass bool) {
 	defer x.recoverPanic()
+	if x.isPreflight() {
+		x.respond(view{preflight: true}, nil)
+		return false
+	}
 	x.noteSession()
 	v, err := handle()
 	if err == nil && v == (view{}) {
