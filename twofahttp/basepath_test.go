@@ -1,6 +1,7 @@
 package twofahttp_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -235,6 +236,54 @@ func TestBasePath_PageOfAnAction(t *testing.T) {
 	w.open("/app/2fa/confirm?action=contacts.export")
 	w.send("/app/2fa/verify", "method", "totp", "code", phone.next())
 	require.Equal(t, 200, w.visit(h.web.RequireAction("contacts.export", &seen{}), "GET").Code)
+}
+
+// Two applications on one host do not overwrite each other's cookies. All have the
+// path "/", because browsers refuse any other with __Host-.
+func TestBasePath_TwoApplicationsOnOneHost(t *testing.T) {
+	for name, cookieNames := range map[string][2]string{"by BasePath": {"", ""}, "by CookieName": {"one", "two"}} {
+		t.Run(name, func(t *testing.T) {
+			mux := http.NewServeMux()
+			var hosts [2]*host
+			var phones [2]app
+			for i, path := range []string{"/one", "/two"} {
+				hosts[i] = newHost(t, twofa.PolicyOptional(), noMail, func(_ *twofa.Config, c *twofahttp.Config) {
+					c.BasePath, c.CookieName = path, cookieNames[i]
+				})
+				mux.Handle(path+"/", below["StripPrefix"](hosts[i], path))
+			}
+			front := httptest.NewTLSServer(mux)
+			t.Cleanup(front.Close)
+			for i, path := range []string{"/one", "/two"} {
+				hosts[i].srv = front
+				b := hosts[i].browser()
+				b.post(path+"/login", "user", "ada")
+				b.get(path + "/2fa/setup?start=1")
+				page := b.follow(b.post(path+"/2fa/setup", "method", "totp"))
+				phones[i] = hosts[i].scan(page.Body)
+				b.follow(b.post(path+"/2fa/setup/confirm", "code", phones[i].code()))
+				b.post(path+"/2fa/setup/saved", "saved", "yes")
+			}
+			b := hosts[0].browser()
+			b.follow(b.post("/one/login", "user", "ada", "next", "/one/contacts"))
+			token := b.csrf
+			b.follow(b.post("/two/login", "user", "ada", "next", "/two/contacts"))
+			require.Equal(t, "/two/contacts", b.post("/two/2fa/verify", "method", "totp", "code", phones[1].next()).Header.Get("Location"))
+			b.csrf = token
+			require.Equal(t, "/one/contacts", b.post("/one/2fa/verify", "method", "totp", "code", phones[0].next()).Header.Get("Location"))
+			names := map[string]bool{}
+			for _, c := range b.jar.Cookies(mustURL(t, front.URL)) {
+				names[c.Name] = true
+			}
+			for _, own := range [2]string{cmp.Or(cookieNames[0], "twofa-one"), cmp.Or(cookieNames[1], "twofa-two")} {
+				require.True(t, names["__Host-"+own+"-browser"], names)
+			}
+		})
+	}
+	for _, bad := range []string{"a b", "a;b", "a=b", "ä", "a/b", "a,b", strings.Repeat("a", 65), "a\r\nb", "a%2f"} {
+		require.ErrorContains(t, newWith(t, nil, twofahttp.Config{CookieName: bad}), "CookieName: must be 1 to 64 letters", bad)
+	}
+	require.ErrorContains(t, newWith(t, nil, twofahttp.Config{BasePath: "/" + strings.Repeat("a", 65)}), "CookieName", "name it")
 }
 
 func TestBasePath_OfTheConfiguration(t *testing.T) {

@@ -39,6 +39,11 @@ type Config struct {
 	// begin with it. Set Prefix, LoginURL, HomeURL and Action.Page without it; the
 	// parameter "next" has it. If empty, nothing is removed.
 	BasePath string
+	// CookieName is the part of the names of the cookies that must differ between
+	// applications on one host, because their path is always "/". If empty, it
+	// defaults to "twofa", followed by BasePath: "twofa-app" for "/app". After a
+	// change, all known browsers are unknown.
+	CookieName string
 	// Hosts are the hosts at which users sign in, such as "app.example.com", if
 	// there are several. Links are then mailed with the host of the login; see
 	// [LinkURL]. The Host header of a request is compared with this list, because
@@ -174,6 +179,7 @@ func DefaultStylesheet() []byte { return slices.Clone(styleCSS) }
 
 func (c *Config) setDefaults() {
 	c.Prefix = cmp.Or(c.Prefix, "/2fa/")
+	c.CookieName = cmp.Or(c.CookieName, nameBelow(c.BasePath))
 	c.LoginURL = cmp.Or(c.LoginURL, "/login")
 	c.HomeURL = cmp.Or(c.HomeURL, "/")
 	c.AttemptsPerMinute = cmp.Or(c.AttemptsPerMinute, 30)
@@ -230,6 +236,7 @@ func (c *Config) validate() error {
 	}
 	f.want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix", "a path with a slash at both ends", c.Prefix)
 	f.want(c.BasePath == "" || isLocalPath(c.BasePath) && !strings.HasSuffix(c.BasePath, "/") && !strings.ContainsAny(c.BasePath, "%?#"), "BasePath", "a path such as /app, without a slash at its end and without escapes", c.BasePath)
+	f.want(isCookieName(c.CookieName), "CookieName", "1 to 64 letters, digits, dots, hyphens and underscores", c.CookieName)
 	f.want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL", "a local path or an https address", c.LoginURL)
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
 	f.want(c.AttemptsPerMinute >= 1, "AttemptsPerMinute", "1 or more", c.AttemptsPerMinute)

@@ -11,12 +11,12 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// Names of the cookies, without the prefix that cookieName adds.
+// Names of the cookies, without what cookieName adds.
 const (
-	challengeCookie  = "twofa-challenge" // pending login or step-up
-	enrollmentCookie = "twofa-setup"     // required enrollment, or one that waits for a texted code
-	browserCookie    = "twofa-browser"   // long-lived; binds challenges and identifies a known browser
-	bouncedCookie    = "twofa-bounced"   // signedInNow, or a text that differs after each logout, or why the browser was sent to the login page a moment ago although it has a session
+	challengeCookie  = "challenge" // pending login or step-up
+	enrollmentCookie = "setup"     // required enrollment, or one that waits for a texted code
+	browserCookie    = "browser"   // long-lived; binds challenges and identifies a known browser
+	bouncedCookie    = "bounced"   // signedInNow, or a text that differs after each logout, or why the browser was sent to the login page a moment ago although it has a session
 )
 
 // cookieName returns the name under which a cookie is both set and read. Because
@@ -24,6 +24,7 @@ const (
 // 6265bis, section 4.1.3.2). The binding of challenges and the form token depend
 // on that.
 func (s *Server) cookieName(r *http.Request, name string) string {
+	name = s.cfg.CookieName + "-" + name
 	if s.SecureCookies(r) {
 		return "__Host-" + name
 	}
@@ -94,6 +95,22 @@ func isLoopback(host string) bool {
 func linksElsewhere(m *twofa.Manager) bool {
 	u, err := url.Parse(m.Info().Link)
 	return err != nil || u.Host != "" && !isLoopback(u.Host)
+}
+
+// nameBelow returns the default of Config.CookieName, which differs between
+// applications that share a host by their paths.
+func nameBelow(basePath string) string {
+	return "twofa" + strings.Map(func(c rune) rune {
+		if strings.ContainsRune(tokenAlphabet, c) {
+			return c
+		}
+		return '-'
+	}, basePath)
+}
+
+// isCookieName reports whether a text can be in the name of a cookie.
+func isCookieName(name string) bool {
+	return name != "" && len(name) <= 64 && strings.Trim(name, tokenAlphabet) == ""
 }
 
 // readCookie returns the value of a cookie, or "".
