@@ -85,7 +85,7 @@ func TestAbuse_I05_LinkWorksOnce(t *testing.T) {
 	require.Equal(t, 303, b.post("/2fa/link", "token", token).StatusCode)
 	page := b.post("/2fa/link", "token", token)
 	require.Equal(t, 422, page.StatusCode)
-	require.Contains(t, page.Body, "used already")
+	require.Contains(t, page.Body, "It was used, it has expired")
 	b.setCookie("__Host-twofa-challenge", pending)
 	require.Equal(t, 303, b.post("/2fa/link", "token", token).StatusCode, "a form that was sent twice")
 	b.setCookie("__Host-twofa-challenge", pending)

@@ -32,7 +32,7 @@ func TestAbuse_G01_RemovalNeedsFreshProof(t *testing.T) {
 	require.Contains(t, page.Body, "Confirm it is you", "the proof of the login is too old")
 	b.prove(phone)
 	page = b.follow(b.post("/2fa/factors/remove", "id", id))
-	require.Contains(t, page.Body, "Nothing is set up yet")
+	require.Contains(t, page.Body, "You have not set up a method yet")
 }
 
 // postPaths returns the paths of all POST requests.
@@ -104,7 +104,7 @@ func TestAbuse_G05_K07_IDsOfAnotherUser(t *testing.T) {
 	require.Equal(t, ids, idPattern.FindAllStringSubmatch(ada.get("/2fa/").Body, -1))
 	own := idPattern.FindAllStringSubmatch(bob.get("/2fa/").Body, -1)
 	bob.post("/2fa/browsers/forget", "id", own[len(own)-1][1])
-	require.Contains(t, bob.get("/2fa/").Body, "None yet", "the user's own browser is forgotten")
+	require.Contains(t, bob.get("/2fa/").Body, "No browser is listed yet", "the user's own browser is forgotten")
 }
 
 func TestAbuse_G11_Framing(t *testing.T) {

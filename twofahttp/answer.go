@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // view is the answer of a handler: a page, a redirect, a file or, without any of
@@ -43,41 +42,40 @@ type pageData struct {
 	Data   any
 }
 
-// alert reports how the user's last action went. The sentences are in
-// alert.html.
+// alert reports how the user's last action went.
 type alert struct {
 	Code    string
+	Method  string // method that the code or message was for; empty if none
 	Good    bool
-	Left    int // wrong codes left, if Counted
+	Title   string
+	Text    string
+	Field   string // name of the input that must be corrected; empty if none
+	Next    string // what the page "message" or "done" offers
+	Left    int    // wrong codes left, if Counted
 	Counted bool
 	Wait    wait // zero if waiting does not help
 	Clock   wait // how far the clock of the user's phone is off
 	Behind  bool // whether that clock is behind
 }
 
-// wait is a duration in its largest convenient unit.
-type wait struct{ Hours, Minutes, Seconds int }
-
-func waitOf(d time.Duration) wait {
-	switch d = max(d, -d); {
-	case d > 100*time.Minute:
-		return wait{Hours: int((d + time.Hour - 1) / time.Hour)}
-	case d >= time.Minute:
-		return wait{Minutes: int((d + time.Minute - 1) / time.Minute)}
-	}
-	return wait{Seconds: int((d + time.Second - 1) / time.Second)}
-}
-
-func alertOf(err error) *alert {
+// alertOf returns nil if err is nil.
+func (x *exchange) alertOf(err error) *alert {
 	if err == nil {
 		return nil
 	}
-	p := problemOf(err)
-	return &alert{Code: p.Code, Left: p.Left, Counted: p.Counted, Wait: waitOf(p.Wait), Clock: waitOf(p.Clock), Behind: p.Clock < 0}
+	return x.alert(problemOf(err))
+}
+
+func (x *exchange) alert(p problem) *alert {
+	return &alert{Code: p.Code, Method: string(p.About), Good: p.good(), Title: p.Title, Text: p.text(x.cfg.Issuer, x.actionOf(p)), Field: p.Field, Next: string(p.Next),
+		Left: p.Left, Counted: p.Counted, Wait: waitOf(p.Wait), Clock: waitOf(p.Clock), Behind: p.Clock < 0}
 }
 
 // respond sends what a handler returned.
 func (x *exchange) respond(v view, err error) {
+	if err == nil && v.err != nil && !x.wantsPage() {
+		err = v.err // the page with the form is of no use
+	}
 	if err == nil {
 		err = x.write(v)
 	}
@@ -151,7 +149,7 @@ func (x *exchange) encode(v view) (contentType string, body []byte, err error) {
 
 func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
-		v.alert = alertOf(v.err)
+		v.alert = x.alertOf(v.err)
 	}
 	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Alert: v.alert, Data: v.data}
 	if v.page != "bounce" { // it must set no cookie

@@ -47,6 +47,7 @@ var (
 	tokenPattern = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
 	keyPattern   = regexp.MustCompile(`<p class="key"><code translate="no">([^<]+)</code>`)
 	codesPattern = regexp.MustCompile(`<li><code>([^<]+)</code></li>`)
+	donePattern  = regexp.MustCompile(`<div role="status">\s*<h1>[^<]+</h1>\s*<p>[^<]+</p>\s*</div>\s*<p><a class="button" href="([^"]+)">`)
 	idPattern    = regexp.MustCompile(`name="id" value="([^"]+)"`)
 )
 
@@ -102,6 +103,16 @@ func (b *browser) follow(a answer) answer {
 	}
 	require.Fail(b.h, "redirected in circles")
 	return a
+}
+
+// finish follows redirects to the page that reports a success, and presses its
+// button.
+func (b *browser) finish(a answer) answer {
+	b.h.Helper()
+	page := b.follow(a)
+	m := donePattern.FindStringSubmatch(page.Body)
+	require.NotNil(b.h, m, "not the page that reports a success: %s", page.Body)
+	return b.follow(b.get(html.UnescapeString(m[1])))
 }
 
 func (b *browser) login(user string, pairs ...string) answer {

@@ -18,6 +18,7 @@ type challengeData struct {
 	Others []string // other methods that the user can choose
 	Sent   string   // masked destination of the link or code; empty if none was sent
 	Days   int      // days for which this browser can be remembered; zero if it cannot
+	Ticked bool     // the user has ticked the box for that before
 	Next   string   // address to go to afterwards
 }
 
@@ -51,7 +52,7 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 			method = m
 		}
 	}
-	d := challengeData{StepUp: f.kind == kindAction, Method: string(method), Next: f.next}
+	d := challengeData{StepUp: f.kind == kindAction, Method: string(method), Ticked: x.form.Get("remember") == "yes", Next: f.next}
 	d.Others = slices.DeleteFunc(methodNames(result.Methods), func(m string) bool { return m == d.Method })
 	if method == f.Sent {
 		d.Sent = result.Sent
@@ -82,20 +83,16 @@ func (x *exchange) policy(account string) (twofa.Policy, error) {
 }
 
 // challengeView reports on the page what failed, or why nothing could be sent
-// before the page was shown. It never tells the user to wait for a message of an earlier
-// challenge, because such a message is not valid for this one.
+// before the page was shown. It never tells the user to wait for a message of an
+// earlier challenge, because such a message is not valid for this one.
 func (x *exchange) challengeView(f flow, d challengeData, failed error) view {
+	method := twofa.Method(d.Method)
+	if e, ok := errors.AsType[waitError](failed); ok && e.code == "too_soon" && d.Sent == "" {
+		failed = about(method, waitError{"not_sent", e.wait})
+	}
 	v := view{page: "challenge", data: d, err: failed}
-	if e, ok := errors.AsType[tooSoonError](failed); ok {
-		v.err = tooSoonError{e.wait, d.Sent == ""}
-	}
-	if failed != nil || d.Sent != "" || !sendable(twofa.Method(d.Method)) {
-		return v
-	}
-	if wait := f.retryAt.Sub(x.cfg.Now()); wait > 0 {
-		v.alert = alertOf(tooSoonError{wait, true})
-	} else if f.failed == "undeliverable" { // anyone can change the cookie, but it only selects a sentence
-		v.alert = alertOf(twofa.ErrUndeliverable)
+	if failed == nil && d.Sent == "" && sendable(method) {
+		v.alert = x.alertOf(f.notSent(method, x.cfg.Now()))
 	}
 	return v
 }
@@ -133,10 +130,17 @@ func (x *exchange) postVerify() (view, error) {
 		return view{}, errBadForm // a link is opened, not typed
 	}
 	v, err := x.prove(f, p)
-	if errors.Is(err, twofa.ErrInvalidCode) || errors.Is(err, twofa.ErrLocked) || errors.As(err, new(limitError)) {
+	if isChallengeError(err) {
 		return x.showChallenge(f, p.Method, err)
 	}
 	return v, err
+}
+
+// isChallengeError reports whether the page "challenge" is shown again after an
+// error. It is not after ErrNotAllowed, whose answer must not depend on the
+// factors of the user.
+func isChallengeError(err error) bool {
+	return err != nil && isFormError(err) && !errors.Is(err, twofa.ErrNotAllowed)
 }
 
 // prove verifies a proof for the challenge of this browser and continues the
@@ -151,7 +155,7 @@ func (x *exchange) prove(f flow, p twofa.Proof) (view, error) {
 		err = twofa.ErrNotAllowed // an attacker who has the password must not learn which factors exist
 	}
 	if err != nil {
-		return view{}, x.dropExpiredChallenge(f, err)
+		return view{}, x.dropExpiredChallenge(f, about(p.Method, err))
 	}
 	giveBack()
 	x.giveBackSend(p.Method)
@@ -167,9 +171,13 @@ func (x *exchange) postSend() (view, error) {
 	f := x.flow(challengeCookie)
 	method := twofa.Method(x.form.Get("method"))
 	result, err := x.sendTo(f.challenge, method)
+	if err != nil {
+		err = f.failSend(method, err, x.cfg.Now())
+	}
 	switch {
-	case errors.Is(err, twofa.ErrLocked), errors.Is(err, twofa.ErrUndeliverable), errors.As(err, new(limitError)):
-		return x.showChallenge(f, method, asSendTooSoon(err))
+	case isChallengeError(err):
+		x.setFlow(challengeCookie, f)
+		return x.showChallenge(f, method, err)
 	case err != nil:
 		return view{}, x.dropExpiredChallenge(f, err)
 	}

@@ -50,19 +50,6 @@ func TestNew_RendersTemplates(t *testing.T) {
 	}
 }
 
-// New renders the pages with every code for which they have a text.
-func TestNew_RendersEveryCode(t *testing.T) {
-	for file, codes := range map[string][]string{"pages/alert.html": twofahttp.AlertCodes, "pages/message.html": twofahttp.ProblemCodes} {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, list := range regexp.MustCompile(`eq (?:\.Code|\$c)((?: "[a-z_]+")+)`).FindAllStringSubmatch(string(text), -1) {
-			for _, code := range strings.Fields(list[1]) {
-				require.Contains(t, codes, strings.Trim(code, `"`), file)
-			}
-		}
-	}
-}
-
 // docs/pages.md lists every field that a page is given.
 func TestPages_AreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/pages.md")

@@ -16,6 +16,7 @@ const (
 	challengeCookie  = "challenge" // pending login or step-up
 	enrollmentCookie = "setup"     // required enrollment, or one that waits for a texted code
 	browserCookie    = "browser"   // long-lived; binds challenges and identifies a known browser
+	noticeCookie     = "notice"    // message about a success that no page has shown yet
 	bouncedCookie    = "bounced"   // signedInNow, or a text that differs after each logout, or why the browser was sent to the login page a moment ago although it has a session
 )
 

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -18,12 +19,17 @@ type enrollmentData struct {
 	Of     int    // number of steps; zero in step "start"
 
 	// Step "start".
-	Methods  []string
-	Method   string // method that was chosen before
+	Methods []string
+	Method  string // method that was chosen before
+	Only    string // the one method that the address of the page asks for
+	Has     bool   // the user has a factor already
+	Old     string // name of the factor to be replaced
+	Name    string // as the user typed it
+	Regions []Region
+	Region  string // region that was chosen with a number that cannot be texted
+
+	// Steps "start" and "phone".
 	Replaces string // ID of the factor to be replaced
-	Old      string // name of the factor to be replaced
-	Regions  []Region
-	Region   string // region that was chosen with a number that cannot be texted
 
 	// Steps "scan" and "phone".
 	QR    template.URL // the QR code as an SVG image
@@ -63,8 +69,12 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 		return x.showEnrollmentStart(url.Values{}, failed)
 	case err != nil:
 		return view{}, x.dropExpiredEnrollment(c, err)
-	case e.Method == twofa.SMS && !e.Confirmed && f.Sent != twofa.SMS: // the text message was never handed over
-		return x.showEnrollmentStart(url.Values{"method": {string(twofa.SMS)}}, failed)
+	case e.Method == twofa.SMS && !e.Confirmed && (f.Sent != twofa.SMS || f.isUndelivered(twofa.SMS)): // the text message was never handed over
+		v, err := x.showEnrollmentStart(url.Values{"replaces": {e.Replaces}}, failed)
+		if failed == nil {
+			v.alert = x.alertOf(f.notSent(twofa.SMS, x.cfg.Now()))
+		}
+		return v, err
 	}
 	d, err := enrollmentStep(e, f.kind == kindEnroll)
 	return view{page: "setup", data: d, err: failed}, err
@@ -84,7 +94,7 @@ func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
 	case len(e.Codes) > 0 && !e.Saved && (forced || e.Confirmed):
 		d.Step, d.Codes = "codes", revealAll(e.Codes)
 	case e.Method == twofa.SMS:
-		d.Step, d.Phone = "phone", e.Phone
+		d.Step, d.Phone, d.Replaces = "phone", e.Phone, e.Replaces
 	default:
 		svg, err := e.SVG()
 		if err != nil {
@@ -98,17 +108,18 @@ func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
 	return d, nil
 }
 
-// showEnrollmentStart shows which factors the user can enroll.
+// showEnrollmentStart shows which factors the user can enroll. After an error, q
+// must be that of the page with the form, so that it offers the same again.
 func (x *exchange) showEnrollmentStart(q url.Values, failed error) (view, error) {
 	c, f := x.enrollmentCaller()
 	factors, err := x.m.Factors(x.ctx(), c)
 	if err != nil {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Regions: x.cfg.Regions,
-		Region: x.form.Get("region"), Phone: x.form.Get("phone")}
+	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Method: x.form.Get("method"),
+		Has: len(factors.List) > 0, Name: x.form.Get("name"), Regions: x.cfg.Regions, Region: x.form.Get("region"), Phone: x.form.Get("phone")}
 	if m := q.Get("method"); slices.Contains(d.Methods, m) {
-		d.Methods, d.Method = []string{m}, m
+		d.Methods, d.Only = []string{m}, m
 	}
 	for _, old := range factors.List {
 		if old.ID == q.Get("replaces") {
@@ -135,27 +146,41 @@ func (x *exchange) dropExpiredEnrollment(c twofa.Caller, err error) error {
 func (x *exchange) postEnrollment() (view, error) {
 	req := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
 		Phone: x.form.Get("phone"), Region: x.form.Get("region")}
-	again := url.Values{"start": {"1"}, "method": {string(req.Method)}, "replaces": {req.Replaces}}
+	again := url.Values{"start": {"1"}, "method": {x.form.Get("only")}, "replaces": {req.Replaces}}
 	x.retryURL = x.path("setup") + "?" + again.Encode()
 	c, f := x.enrollmentCaller()
-	if req.Method == twofa.SMS {
-		if err := x.takeSend(); err != nil {
-			return x.showEnrollmentStart(again, err)
-		}
-	}
-	started, err := x.m.Enroll(x.ctx(), c, req)
+	started, err := x.enroll(c, &f, req)
 	switch {
-	case req.Method == twofa.SMS && errors.Is(err, twofa.ErrNotAllowed):
-		return x.showEnrollmentStart(again, errPhone)
-	case errors.Is(err, twofa.ErrUndeliverable):
+	case err != nil && isFormError(err):
 		return x.showEnrollmentStart(again, err)
-	case errors.Is(err, twofa.ErrLocked):
-		return x.showEnrollmentStart(again, asSendTooSoon(err))
 	case err != nil:
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
+	f.failed, f.retryAt = "", time.Time{}
 	x.keepEnrollment(f, started.Challenge)
 	return redirectTo(x.path("setup"))
+}
+
+// enroll starts an enrollment. If the text message could not be sent, it notes
+// that in the cookie of the flow.
+func (x *exchange) enroll(c twofa.Caller, f *flow, req twofa.EnrollRequest) (twofa.Enrollment, error) {
+	if req.Method != twofa.SMS {
+		started, err := x.m.Enroll(x.ctx(), c, req)
+		return started, about(req.Method, err)
+	}
+	if err := x.takeSend(); err != nil {
+		return twofa.Enrollment{}, about(req.Method, err)
+	}
+	started, err := x.m.Enroll(x.ctx(), c, req)
+	switch {
+	case errors.Is(err, twofa.ErrNotAllowed):
+		err = about(req.Method, errPhone)
+	case err != nil:
+		if err = f.failSend(req.Method, err, x.cfg.Now()); isFormError(err) {
+			x.setFlow(enrollmentCookie, *f)
+		}
+	}
+	return started, err
 }
 
 // postEnrollmentCode checks the first code of the factor that is being enrolled.
@@ -166,19 +191,30 @@ func (x *exchange) postEnrollmentCode() (view, error) {
 		return x.showEnrollment(err)
 	}
 	c, f := x.enrollmentCaller()
+	pending := x.pendingEnrollment(c)
 	result, err := x.m.Confirm(x.ctx(), c, x.form.Get("code"))
 	if errors.Is(err, twofa.ErrInvalidCode) {
 		if left, ok := twofa.AttemptsLeft(err); ok && left <= 0 {
 			err = errEnrollmentOver
 		}
-		return x.showEnrollment(err)
+		return x.showEnrollment(about(pending.Method, err))
 	}
 	if err != nil {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	giveBack()
 	x.giveBackSend(f.Sent)
-	return x.continueEnrollment(result, f, "set_up")
+	return x.continueEnrollment(result, f, pending)
+}
+
+// pendingEnrollment returns the enrollment before its next step. It is the zero
+// Enrollment if that cannot be read, for example because the form is sent again.
+func (x *exchange) pendingEnrollment(c twofa.Caller) twofa.Enrollment {
+	pending, err := x.m.PendingEnrollment(x.ctx(), c)
+	if err != nil {
+		x.log(err)
+	}
+	return pending
 }
 
 // postEnrollmentSaved records that the user has saved the codes.
@@ -188,15 +224,15 @@ func (x *exchange) postEnrollmentSaved() (view, error) {
 		return x.showEnrollment(errNotSaved)
 	}
 	c, f := x.enrollmentCaller()
+	pending := x.pendingEnrollment(c)
 	result, err := x.m.SaveCodes(x.ctx(), c)
 	if err != nil {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	if result.Next == twofa.NextDone && result.Session.Reveal() == c.Session.Reveal() {
-		result.Session = twofa.Session{} // only codes were generated
-		return x.continueEnrollment(result, f, "codes_saved")
+		result.Session, pending.Method = twofa.Session{}, twofa.RecoveryCode // only codes were generated
 	}
-	return x.continueEnrollment(result, f, "set_up")
+	return x.continueEnrollment(result, f, pending)
 }
 
 // keepEnrollment stores the challenge for the next step, which may be another
@@ -211,16 +247,29 @@ func (x *exchange) keepEnrollment(f flow, next twofa.Challenge) {
 }
 
 // continueEnrollment redirects to the remaining step. After the last one it
-// redirects to the settings, or continues the login that required enrollment.
-func (x *exchange) continueEnrollment(result twofa.Result, f flow, doneCode string) (view, error) {
+// redirects to the settings, or continues the login that required enrollment. In
+// both cases, the user first sees that it succeeded.
+func (x *exchange) continueEnrollment(result twofa.Result, f flow, done twofa.Enrollment) (view, error) {
 	if result.Next == twofa.NextEnroll {
 		x.keepEnrollment(f, result.Challenge)
 		return redirectTo(x.path("setup"))
 	}
-	if f.kind != kindEnroll {
-		f.next = x.path("") + "?done=" + doneCode
+	switch {
+	case done.Method == twofa.RecoveryCode:
+		x.notify("codes_saved")
+	case done.Replaces != "":
+		x.notify("replaced")
+	default:
+		x.notify("set_up")
 	}
-	return x.proceed(result, f)
+	if f.kind != kindEnroll {
+		f.next = x.path("")
+	}
+	v, err := x.proceed(result, f)
+	if f.kind == kindEnroll && result.Next == twofa.NextDone && err == nil {
+		v.redirect = x.donePage(v.redirect)
+	}
+	return v, err
 }
 
 // getEnrollmentCodes returns the codes of a pending enrollment as a file. The

@@ -72,7 +72,11 @@ func TestEnrollment_Required(t *testing.T) { // S1, starting with the codes
 	phone := h.scan(page.Body)
 	require.False(t, b.signedIn(), "a pending enrollment does not sign in")
 	done := b.post("/2fa/setup/confirm", "code", phone.code())
-	require.Equal(t, "/contacts?q=1", done.Header.Get("Location"), "redirects to the first page")
+	require.True(t, b.signedIn())
+	page = b.follow(done)
+	require.Contains(t, page.Body, "<h1>Two-factor authentication is on</h1>")
+	require.Contains(t, page.Body, `href="/contacts?q=1">Continue`, "leads to the first page")
+	require.Equal(t, "/contacts?q=1", b.get("/2fa/done?next=%2Fcontacts%3Fq%3D1").Header.Get("Location"), "the message is shown once")
 	require.True(t, b.signedIn())
 }
 
@@ -86,7 +90,7 @@ func TestEnrollment_RequiredComesAfterLink(t *testing.T) {
 	require.Contains(t, page.Body, "Your account requires a second factor")
 	b.follow(b.post("/2fa/setup", "method", "totp"))
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
-	require.Equal(t, "contacts page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+	require.Equal(t, "contacts page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 }
 
 func TestEnrollment_ReportsWrongClock(t *testing.T) {
@@ -135,5 +139,5 @@ func TestEnrollment_WithoutRecoveryCodes(t *testing.T) {
 	b.login("ada")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.NotContains(t, page.Body, "Step 1")
-	require.Equal(t, "home page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+	require.Equal(t, "home page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 }

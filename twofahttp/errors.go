@@ -1,6 +1,8 @@
 package twofahttp
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -9,62 +11,90 @@ import (
 
 // httpError is a fault of a request that this package finds by itself.
 type httpError struct {
-	status      int
-	code, title string
-	allow       string
+	code   string
+	allow  string // header Allow
+	detail string // for developers of the host
 }
 
 var (
-	errNotFound       = &httpError{status: http.StatusNotFound, code: "not_found", title: "No such page"}
-	errInternal       = &httpError{status: http.StatusInternalServerError, code: "internal", title: "Something went wrong"}
-	errCrossSite      = &httpError{status: http.StatusForbidden, code: "cross_site", title: "The request came from another site"}
-	errFormToken      = &httpError{status: http.StatusForbidden, code: "form_expired", title: "The form is not good any more"}
-	errNoCookies      = &httpError{status: http.StatusForbidden, code: "cookies_blocked", title: "The browser does not send back the cookies of this site"}
-	errMediaType      = &httpError{status: http.StatusUnsupportedMediaType, code: "media_type", title: "Only application/x-www-form-urlencoded is accepted"}
-	errTooLarge       = &httpError{status: http.StatusRequestEntityTooLarge, code: "too_large", title: "The form is too large"}
-	errBadForm        = &httpError{status: http.StatusBadRequest, code: "bad_form", title: "The form could not be read"}
-	errOtherBrowser   = &httpError{status: http.StatusForbidden, code: "other_browser", title: "The link belongs to another browser"}
-	errLink           = &httpError{status: http.StatusUnprocessableEntity, code: "invalid_link", title: "The link is not valid"}
-	errEnrollmentOver = &httpError{status: http.StatusUnprocessableEntity, code: "enrollment_over", title: "Too many wrong codes, the set-up is over"}
-	errNotSaved       = &httpError{status: http.StatusUnprocessableEntity, code: "not_saved", title: "The codes are not saved yet"}
-	errPhone          = &httpError{status: http.StatusUnprocessableEntity, code: "phone_refused", title: "This number cannot be used"}
-	errPostOnly       = &httpError{status: http.StatusMethodNotAllowed, code: "post_only", title: "This has to be sent as POST", allow: "POST"}
+	errNotFound       = &httpError{code: "not_found"}
+	errInternal       = &httpError{code: "internal"}
+	errCrossSite      = &httpError{code: "cross_site"}
+	errFormToken      = &httpError{code: "form_expired"}
+	errNoCookies      = &httpError{code: "cookies_blocked"}
+	errMediaType      = &httpError{code: "media_type"}
+	errTooLarge       = &httpError{code: "too_large"}
+	errBadForm        = &httpError{code: "bad_form"}
+	errOtherBrowser   = &httpError{code: "other_browser"}
+	errLink           = &httpError{code: "invalid_link"}
+	errEnrollmentOver = &httpError{code: "enrollment_over"}
+	errNotSaved       = &httpError{code: "not_saved"}
+	errPhone          = &httpError{code: "phone_refused"}
+	errPostOnly       = &httpError{code: "post_only", allow: "POST"}
 )
 
-func (e *httpError) Error() string { return "twofahttp: " + e.title }
+func (e *httpError) Error() string {
+	if e.detail != "" {
+		return "twofahttp: " + e.detail
+	}
+	return "twofahttp: " + e.code
+}
 
 // misplacedError returns an error about a mistake in the host's code. The page
 // shows the text, so that the developers of the host see it without a log.
-func misplacedError(text string) error {
-	return &httpError{status: http.StatusInternalServerError, code: "misplaced", title: text}
+func misplacedError(text string) error { return &httpError{code: "misplaced", detail: text} }
+
+// methodError is an error about a method, which selects the words of its text.
+type methodError struct {
+	error
+	method twofa.Method
 }
 
-// limitError means that an IP address has used up its allowance.
-type limitError struct{ wait time.Duration }
+func (e methodError) Unwrap() error { return e.error }
 
-func (limitError) Error() string { return "twofahttp: too many requests from this address" }
-
-// tooSoonError means that no message can be sent yet. It does not affect codes
-// that were sent before.
-type tooSoonError struct {
-	wait  time.Duration
-	first bool // no message has been sent for this login or step-up
-}
-
-func (tooSoonError) Error() string { return "twofahttp: too soon to send again" }
-
-func (e tooSoonError) code() string {
-	if e.first {
-		return "not_sent"
+// about returns err with the method that it is about.
+func about(method twofa.Method, err error) error {
+	if err == nil {
+		return nil
 	}
-	return "too_soon"
+	return methodError{err, method}
 }
 
-// asSendTooSoon turns err into a tooSoonError if waiting helps. Otherwise the
-// method is disabled and err is returned.
-func asSendTooSoon(err error) error {
-	if wait := twofa.RetryAfter(err); wait > 0 {
-		return tooSoonError{wait: wait}
+// waitError means that an IP address has used up its allowance, or that no
+// message can be sent yet. It does not affect codes that were sent before.
+type waitError struct {
+	code string
+	wait time.Duration
+}
+
+func (e waitError) Error() string { return "twofahttp: " + e.code }
+
+// errSend means that a message could not be handed over, or that the store
+// failed just before.
+var errSend = &httpError{code: "send_failed"}
+
+// sendError turns an error of sending into one that the page with the button
+// shows. Another error is returned unchanged. If the last attempt failed before,
+// that attempt counts, so there may be a wait.
+func sendError(method twofa.Method, err error, failedBefore bool) error {
+	wait := twofa.RetryAfter(err)
+	switch {
+	case errors.Is(err, twofa.ErrLocked) && wait > 0 && failedBefore:
+		err = waitError{"send_paused", wait}
+	case errors.Is(err, twofa.ErrLocked) && wait > 0:
+		err = waitError{"too_soon", wait}
+	case errors.Is(err, twofa.ErrUnavailable):
+		err = fmt.Errorf("%w: %w", errSend, err)
 	}
-	return err
+	return about(method, err)
+}
+
+// isFormError reports whether the page with the form is shown again after an
+// error. All other errors have a page of their own, because the page with the
+// form could not be shown either, or would not help.
+func isFormError(err error) bool {
+	if errors.As(err, new(*twofa.DeniedError)) || errors.Is(err, twofa.ErrExpired) {
+		return false
+	}
+	return errors.Is(err, errSend) || problemOf(err).Status < http.StatusInternalServerError
 }

@@ -58,7 +58,7 @@ func Example() {
 	fmt.Print(api.Code, " ", api.Body)
 	// Output:
 	// 303 /2fa/setup?cookies=set
-	// 401 {"code":"signed_out","page":"/login","status":401,"title":"Not signed in","type":"about:blank"}
+	// 401 {"code":"signed_out","detail":"You are not signed in, or your session has ended. Nothing was changed.","page":"/login","status":401,"title":"Sign in first","type":"about:blank"}
 }
 
 // A handler can require a proof for one resource. If the proof is missing, Error

@@ -21,8 +21,17 @@ func Routes() []Route {
 	return list
 }
 
-// ProblemCodes and AlertCodes list the codes for which the pages have a text.
-var ProblemCodes, AlertCodes = problemCodes, alertCodes
+// Message is a row of the table of messages.
+type Message = message
+
+// Messages is that table.
+var Messages = messages
+
+// Phrases are the parts of sentences that are added to messages.
+var Phrases = phrases
+
+// ID returns the name of the row.
+func (m message) ID() string { return m.id() }
 
 // PageFields lists the fields that each page is given.
 func PageFields() map[string][]string {

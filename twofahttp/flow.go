@@ -28,25 +28,73 @@ type flow struct {
 	challenge twofa.Challenge
 	twofa.ChallengeInfo
 	next    string
-	retryAt time.Time // time before which no message can be sent
-	failed  string    // code of the alert that says why no message was sent
+	retryAt time.Time // time before which no message can be sent; zero if unknown
+	failed  string    // code and method of the message that says why the last attempt to send failed
+}
+
+// notSent returns why nothing was sent for a method, or nil if it can be sent
+// now. Users can change the cookie in their own browser, but it only selects a
+// text.
+func (f flow) notSent(method twofa.Method, now time.Time) error {
+	code, _ := strings.CutSuffix(f.failed, "."+string(method))
+	wait := f.retryAt.Sub(now)
+	switch {
+	case code == "undeliverable":
+		return about(method, twofa.ErrUndeliverable)
+	case code == "send_failed" && wait > 0:
+		return about(method, waitError{"send_paused", wait})
+	case code == "send_failed":
+		return about(method, errSend)
+	case code == "messages_limited" && wait > 0:
+		return about(method, waitError{code, wait})
+	case code == "too_soon" && wait > 0:
+		return about(method, waitError{"not_sent", wait})
+	}
+	return nil
+}
+
+// failSend notes that sending failed, because the next attempt may have to wait.
+// It returns the error to show.
+func (f *flow) failSend(method twofa.Method, err error, now time.Time) error {
+	err = sendError(method, err, f.sendFailed(method))
+	p := problemOf(err)
+	if p.Code != "send_paused" { // the failure before is still the reason
+		f.failed = p.Code + "." + string(method)
+	}
+	f.retryAt = time.Time{}
+	if p.Wait > 0 {
+		f.retryAt = now.Add(p.Wait)
+	}
+	return err
+}
+
+// sendFailed reports whether the last attempt to send failed on our side.
+func (f flow) sendFailed(method twofa.Method) bool { return f.failed == "send_failed."+string(method) }
+
+// isUndelivered reports whether the last message did not leave, and cannot have
+// left before.
+func (f flow) isUndelivered(method twofa.Method) bool {
+	return f.sendFailed(method) || f.failed == "undeliverable."+string(method)
 }
 
 // flow returns the flow in a cookie. Its challenge may have expired or be used
-// up.
+// up. If there is none of this browser, it contains only what was not sent.
 func (x *exchange) flow(name string) flow {
 	q, err := url.ParseQuery(x.readCookie(name))
 	if err != nil || len(q) == 0 {
 		return flow{}
 	}
-	f := flow{challenge: twofa.ParseChallenge(q.Get("c")), next: SafeRedirect(cmp.Or(q.Get("n"), readNext(x.readCookie(name+longNext))), x.cfg.HomeURL), failed: q.Get("f")}
-	if f.ChallengeInfo, err = x.m.ChallengeInfo(x.client(), f.challenge); err != nil && f.ChallengeInfo == (twofa.ChallengeInfo{}) {
-		return flow{}
-	}
-	f.kind = kindOf(f.ChallengeInfo)
+	f := flow{failed: q.Get("f")}
 	if retryAt, err := strconv.ParseInt(q.Get("w"), 10, 64); err == nil {
 		f.retryAt = time.Unix(retryAt, 0)
 	}
+	challenge := twofa.ParseChallenge(q.Get("c"))
+	info, err := x.m.ChallengeInfo(x.client(), challenge)
+	if err != nil && info == (twofa.ChallengeInfo{}) {
+		return f
+	}
+	f.kind, f.challenge, f.ChallengeInfo = kindOf(info), challenge, info
+	f.next = SafeRedirect(cmp.Or(q.Get("n"), readNext(x.readCookie(name+longNext))), x.cfg.HomeURL)
 	return f
 }
 

@@ -203,7 +203,7 @@ func TestSettings_ForgetNeedsProof(t *testing.T) {
 	require.Contains(t, page.Body, "Confirm it is you", "an unremembered browser stays known without a proof")
 	page = b.prove(phone)
 	require.Contains(t, page.Body, "Firefox on Linux", "back to the settings")
-	require.Contains(t, b.follow(b.post("/2fa/browsers/forget", "id", id)).Body, "None yet")
+	require.Contains(t, b.follow(b.post("/2fa/browsers/forget", "id", id)).Body, "No browser is listed yet")
 }
 
 func TestEnrollment_CookieLivesAsLongAsTheEnrollment(t *testing.T) {
@@ -230,7 +230,7 @@ func TestEnrollment_CookieLivesAsLongAsTheEnrollment(t *testing.T) {
 	require.NotEqual(t, challenge(first), challenge(second))
 	page := b.follow(second)
 	h.clock.pass(29 * time.Minute)
-	require.Equal(t, "home page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+	require.Equal(t, "home page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 }
 
 func TestEnrollment_ConfirmRenews(t *testing.T) {
@@ -245,7 +245,7 @@ func TestEnrollment_ConfirmRenews(t *testing.T) {
 	b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code()))
 	require.NotEqual(t, before, b.cookie("__Host-twofa-setup"), "confirm stores the renewed challenge")
 	h.clock.pass(29 * time.Minute)
-	require.Equal(t, "home page", b.follow(b.post("/2fa/setup/saved", "saved", "yes")).Body)
+	require.Equal(t, "home page", b.finish(b.post("/2fa/setup/saved", "saved", "yes")).Body)
 }
 
 // A link and its challenge live up to an hour, and so does the cookie.

@@ -83,10 +83,10 @@ func (l *limiter) makeRoom(now time.Time) {
 
 // takeAttempt counts an attempt against the client's address. Call giveBack after
 // a success.
-func (x *exchange) takeAttempt() (giveBack func(), err error) { return x.take(&x.attempts) }
+func (x *exchange) takeAttempt() (giveBack func(), err error) { return x.take(&x.attempts, "limited") }
 
 func (x *exchange) takeSend() error {
-	_, err := x.take(&x.sends)
+	_, err := x.take(&x.sends, "messages_limited")
 	return err
 }
 
@@ -94,8 +94,8 @@ func (x *exchange) takeSend() error {
 // listed is counted by the address that the proxy claims, so that one person does
 // not lock out everybody behind it, and against a wide limit of the proxy's own
 // address, because a client can claim any. A request without any address is not
-// counted: one bucket would be everybody's.
-func (x *exchange) take(l *limiter) (giveBack func(), err error) {
+// counted: one bucket would be everybody's. The error has the code.
+func (x *exchange) take(l *limiter, code string) (giveBack func(), err error) {
 	from, now := x.bucketOf(), x.cfg.Now()
 	switch {
 	case !from.addr.IsValid():
@@ -105,11 +105,11 @@ func (x *exchange) take(l *limiter) (giveBack func(), err error) {
 		x.warnOfAddress("a proxy is not in twofahttp.Config.TrustedProxies; list it, or set Config.ClientIP", "address", from.addr)
 		wide := l.wide()
 		if wait := wide.take(origin{from.addr, from.addr}, now); wait > 0 {
-			return nil, limitError{wait}
+			return nil, waitError{code, wait}
 		}
 	}
 	if wait := l.take(from, now); wait > 0 {
-		return nil, limitError{wait}
+		return nil, waitError{code, wait}
 	}
 	return func() { l.giveBack(from) }, nil
 }

@@ -41,17 +41,14 @@ type linkData struct {
 // decide whether the button would work.
 func (x *exchange) getLink() (view, error) {
 	f := x.flow(challengeCookie)
-	d := linkData{StepUp: f.kind == kindAction, Action: x.actionTitle(f.Action)}
 	switch {
 	case f.kind != "":
-		d.Token = x.r.URL.Query().Get("token")
+		return x.showLink(f, x.r.URL.Query().Get("token"), nil), nil
 	case x.session().IsZero():
-		d.Elsewhere = true
 		x.cfg.Logger.InfoContext(x.ctx(), "twofahttp: link opened without the cookie of its login, in another browser or at another host", "host", x.r.Host)
-	default:
-		d.Over = true
+		return view{page: "link", data: linkData{Elsewhere: true}}, nil
 	}
-	return view{page: "link", data: d}, nil
+	return view{page: "link", data: linkData{Over: true}}, nil
 }
 
 // postLink uses up the link in the browser with the challenge for which it was
@@ -66,8 +63,12 @@ func (x *exchange) postLink() (view, error) {
 	}
 	x.retryURL = x.path("challenge")
 	v, err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(x.form.Get("token"))})
-	if errors.Is(err, twofa.ErrInvalidCode) {
-		err = errLink
+	if errors.As(err, new(waitError)) || errors.Is(err, twofa.ErrUnavailable) { // the link is still valid
+		return x.showLink(f, x.form.Get("token"), err), nil
 	}
 	return v, err
+}
+
+func (x *exchange) showLink(f flow, token string, failed error) view {
+	return view{page: "link", data: linkData{Token: token, StepUp: f.kind == kindAction, Action: x.actionTitle(f.Action)}, err: failed}
 }

@@ -75,11 +75,10 @@ func (x *exchange) sendAtOnce(result twofa.Result, f *flow) twofa.Result {
 	if err == nil {
 		return sent
 	}
-	x.log(err)
-	if wait := twofa.RetryAfter(err); wait > 0 {
-		f.retryAt = x.cfg.Now().Add(wait)
+	if old := x.flow(challengeCookie); old.sendFailed(method) { // a login before this one
+		f.failed = old.failed
 	}
-	f.failed = problemOf(err).Code
+	x.log(f.failSend(method, err, x.cfg.Now()))
 	return result
 }
 

@@ -51,7 +51,7 @@ func TestLogin_ReplacesAppAfterRecoveryCode(t *testing.T) {
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
 	fresh := h.scan(page.Body)
 	page = b.follow(b.post("/2fa/setup/confirm", "code", fresh.code()))
-	require.Contains(t, page.Body, "Done.")
+	require.Contains(t, page.Body, "Method replaced")
 
 	c := h.browser()
 	c.login("ada")
@@ -93,7 +93,7 @@ func TestLogin_TextedCode(t *testing.T) { // S9
 	require.Contains(t, page.Body, "Save your recovery codes")
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	require.Contains(t, page.Body, "•••• 67")
-	require.Equal(t, "home page", b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code())).Body)
+	require.Equal(t, "home page", b.finish(b.post("/2fa/setup/confirm", "code", h.outbox.code())).Body)
 
 	h.clock.pass(time.Hour)
 	c := h.browser()
@@ -118,7 +118,7 @@ func TestLogin_ResendMustWait(t *testing.T) {
 	page := b.post("/2fa/send", "method", "email")
 	require.Equal(t, 429, page.StatusCode)
 	require.Equal(t, "60", page.Header.Get("Retry-After"))
-	require.Contains(t, page.Body, "Try again in 1 minute.")
+	require.Contains(t, page.Body, "We can send the next link in 1 minute.")
 	h.clock.pass(time.Minute)
 	page = b.follow(b.post("/2fa/send", "method", "email"))
 	require.Contains(t, page.Body, "Check your mail")
@@ -132,17 +132,17 @@ func TestLogin_SecondLoginWithinMinute(t *testing.T) {
 	b := h.browser()
 	page := b.login("ada", "next", "/contacts")
 	require.Equal(t, 200, page.StatusCode)
-	require.Contains(t, page.Body, "Nothing was sent just now.</strong> Try again in 45 seconds.")
-	require.Contains(t, page.Body, "What was sent for an earlier sign-in does not work here.")
+	require.Contains(t, page.Body, "Nothing was sent just now.</strong> We can send a link in 45 seconds.")
+	require.Contains(t, page.Body, "A link from an earlier sign-in does not work here.")
 	require.Contains(t, page.Body, "Send me a link")
 	page = b.post("/2fa/send", "method", "email")
 	require.Equal(t, 429, page.StatusCode)
-	require.Contains(t, page.Body, "What was sent for an earlier sign-in does not work here.")
+	require.Contains(t, page.Body, "A link from an earlier sign-in does not work here.")
 	h.clock.pass(45 * time.Second)
 	require.NotContains(t, b.get("/2fa/challenge").Body, "Nothing was sent")
 	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your mail")
 	page = b.post("/2fa/send", "method", "email")
-	require.Contains(t, page.Body, "What was sent before may still be on its way.")
+	require.Contains(t, page.Body, "The one before may still arrive")
 }
 
 func TestStepUp_EveryTime(t *testing.T) { // S10

@@ -10,87 +10,126 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// problem describes an error to clients. Code is stable: it selects the text on
-// the page and is part of JSON answers.
+// problem is a message with what is known about one occurrence of it.
 type problem struct {
-	Status          int
-	Code            string
-	Title           string // English, for JSON answers
+	message
+	About           twofa.Method // method that the code or message was for; empty if none
 	Wait            time.Duration
 	Left            int  // wrong codes left before the method is locked, if Counted
 	Counted         bool // whether Left is known
 	Clock           time.Duration
+	Detail          string // for developers of the host
 	Allow           string // header Allow
 	WWWAuthenticate string // header WWW-Authenticate
 	Denied          *twofa.DeniedError
 }
 
-// problemOf is the only place that maps errors to HTTP. Wrong, used and expired
-// codes look alike. While a method is locked, so do right and wrong ones.
+// problemOf is the only place that maps errors to messages. Wrong, used and
+// expired codes look alike. While a method is locked, so do right and wrong
+// ones.
 func problemOf(err error) problem {
+	var p problem
+	if e, ok := errors.AsType[methodError](err); ok {
+		p.About = e.method
+	}
 	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
-		return problemOfDenied(denied)
+		p.Denied, p.WWWAuthenticate = denied, authenticateHeader(denied)
 	}
 	if e, ok := errors.AsType[*httpError](err); ok {
-		return problem{Status: e.status, Code: e.code, Title: e.title, Allow: e.allow}
+		p.Allow, p.Detail = e.allow, e.detail
 	}
-	if e, ok := errors.AsType[limitError](err); ok {
-		return problem{Status: http.StatusTooManyRequests, Code: "limited", Title: "Too many requests from this address", Wait: e.wait}
+	p.Wait = twofa.RetryAfter(err)
+	if e, ok := errors.AsType[waitError](err); ok {
+		p.Wait = e.wait
 	}
-	if e, ok := errors.AsType[tooSoonError](err); ok {
-		return problem{Status: http.StatusTooManyRequests, Code: e.code(), Title: "Too soon to send again", Wait: e.wait}
-	}
-	switch {
-	case errors.Is(err, twofa.ErrMalformedCode):
-		return problem{Status: http.StatusUnprocessableEntity, Code: "malformed_code", Title: "This is not a code"}
-	case errors.Is(err, twofa.ErrInvalidCode):
-		p := problem{Status: http.StatusUnprocessableEntity, Code: "invalid_code", Title: "The code is not valid", Wait: twofa.RetryAfter(err)}
+	p.message = messageOf(codeOf(err, p), p.About)
+	switch p.Code {
+	case "invalid_code":
 		p.Left, p.Counted = twofa.AttemptsLeft(err)
 		p.Clock, _ = twofa.ClockOffset(err)
-		return p
-	case errors.Is(err, twofa.ErrLocked):
-		return problem{Status: http.StatusTooManyRequests, Code: "locked", Title: "Too many attempts", Wait: twofa.RetryAfter(err)}
-	case errors.Is(err, twofa.ErrExpired):
-		return problem{Status: http.StatusGone, Code: "expired", Title: "Expired, start again"}
-	case errors.Is(err, twofa.ErrNotEnrolled):
-		return problem{Status: http.StatusNotFound, Code: "not_enrolled", Title: "There is nothing of that kind"}
-	case errors.Is(err, twofa.ErrNotAllowed):
-		return problem{Status: http.StatusForbidden, Code: "not_allowed", Title: "Not allowed"}
-	case errors.Is(err, twofa.ErrUndeliverable):
-		return problem{Status: http.StatusUnprocessableEntity, Code: "undeliverable", Title: "The number or address cannot receive messages"}
-	case errors.Is(err, twofa.ErrUnavailable):
-		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Title: "Temporarily unavailable", Wait: 5 * time.Second}
-	}
-	return problemOf(errInternal)
-}
-
-// problemOfDenied describes why a guard refused a request. The header tells API
-// clients which authentication is needed (RFC 9470, section 3).
-func problemOfDenied(d *twofa.DeniedError) problem {
-	p := problem{Status: http.StatusUnauthorized, Code: string(d.Reason), Denied: d, WWWAuthenticate: "Bearer"}
-	insufficient := `Bearer error="insufficient_user_authentication"`
-	switch d.Reason {
-	case twofa.ReasonEnroll:
-		p.Status, p.Code, p.Title, p.WWWAuthenticate = http.StatusForbidden, "mfa_enrollment_required", "A second factor has to be set up first", ""
-	case twofa.ReasonChallenge:
-		p.Title, p.WWWAuthenticate = "A second factor is required", insufficient
-	case twofa.ReasonMissing, twofa.ReasonStale:
-		p.Title = "A fresh proof is required"
-		p.WWWAuthenticate = insufficient + `, error_description="` + p.Title + `", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
-	case twofa.ReasonSignInHere:
-		p.Title = "Sign in to this account first"
-		if d.Action != "" {
-			p.Code, p.Title = "own_sign_in_required", "Sign in with a password or a link first"
-		}
-	case twofa.ReasonSupport:
-		p.Status, p.Title, p.WWWAuthenticate = http.StatusForbidden, "Only support can help", ""
-	default:
-		p.Title = "Not signed in"
-		if d.Action != "" {
-			p.Code, p.Title = "first_factor_expired", "The sign-in is too long ago"
-		}
+	case "unavailable":
+		p.Wait = 5 * time.Second
 	}
 	return p
+}
+
+// codeOf returns the code of the message for an error, whose other facts are in
+// p.
+func codeOf(err error, p problem) string {
+	if p.Denied != nil {
+		return codeOfDenied(p.Denied)
+	}
+	if e, ok := errors.AsType[*httpError](err); ok {
+		return e.code
+	}
+	if e, ok := errors.AsType[waitError](err); ok {
+		return e.code
+	}
+	for _, known := range managerErrors {
+		if errors.Is(err, known.err) {
+			switch {
+			case known.err == twofa.ErrInvalidCode && p.About == twofa.EmailLink:
+				return "invalid_link"
+			case known.err == twofa.ErrLocked && p.Wait == 0:
+				return "method_off"
+			}
+			return known.code
+		}
+	}
+	return "internal"
+}
+
+// managerErrors are the errors of [twofa.Manager] and their codes. The first one
+// that matches counts.
+var managerErrors = []struct {
+	err  error
+	code string
+}{
+	{twofa.ErrMalformedCode, "malformed_code"},
+	{twofa.ErrInvalidCode, "invalid_code"},
+	{twofa.ErrLocked, "locked"},
+	{twofa.ErrExpired, "expired"},
+	{twofa.ErrNotEnrolled, "not_enrolled"},
+	{twofa.ErrNotAllowed, "not_allowed"},
+	{twofa.ErrInvalid, "invalid"},
+	{twofa.ErrUndeliverable, "undeliverable"},
+	{twofa.ErrUnavailable, "unavailable"},
+}
+
+// codeOfDenied returns the code of the message about a refusal by a guard.
+func codeOfDenied(d *twofa.DeniedError) string {
+	switch {
+	case d.Reason == twofa.ReasonEnroll:
+		return "mfa_enrollment_required"
+	case d.Reason == twofa.ReasonSignInHere && d.Action != "":
+		return "own_sign_in_required"
+	case d.Reason == twofa.ReasonSignedOut && d.Action != "":
+		return "first_factor_expired"
+	}
+	return string(d.Reason)
+}
+
+// authenticateHeader tells API clients which authentication is needed (RFC 9470,
+// section 3).
+func authenticateHeader(d *twofa.DeniedError) string {
+	insufficient := `Bearer error="insufficient_user_authentication"`
+	switch d.Reason {
+	case twofa.ReasonEnroll, twofa.ReasonSupport:
+		return ""
+	case twofa.ReasonChallenge:
+		return insufficient
+	case twofa.ReasonMissing, twofa.ReasonStale:
+		return insufficient + `, error_description="A fresh proof is required", max_age="` + strconv.Itoa(int(d.MaxAge/time.Second)) + `"`
+	}
+	return "Bearer"
+}
+
+// actionOf returns the title of the action that was refused.
+func (x *exchange) actionOf(p problem) string {
+	if p.Denied == nil {
+		return ""
+	}
+	return x.actionTitle(p.Denied.Action)
 }
 
 func (p problem) setHeaders(h http.Header) {
@@ -148,7 +187,9 @@ func (x *exchange) redirectHTMX(err error) {
 // messageData is the data of the page "message".
 type messageData struct {
 	Code     string
-	Title    string // English
+	Title    string
+	Text     string
+	Next     string // what the page offers
 	Action   string // title of the action that needs a fresh proof
 	Back     string // address at which to try again
 	Login    string // address of the host's login page, from which the user comes back
@@ -156,12 +197,14 @@ type messageData struct {
 }
 
 func (x *exchange) messageData(p problem) messageData {
-	d := messageData{Code: p.Code, Title: p.Title, Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
-	if p.Code == "expired" {
-		d.SignedIn = x.m.Check(x.ctx(), x.caller()) == nil
+	action := x.actionOf(p)
+	d := messageData{Code: p.Code, Title: p.Title, Text: p.text(x.cfg.Issuer, action), Next: string(p.Next), Action: action,
+		Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
+	if p.Code == "expired" && x.m.Check(x.ctx(), x.caller()) == nil {
+		d.SignedIn, d.Text = true, phrases["signed_in"]+" "+d.Text
 	}
 	if p.Denied != nil {
-		d.Action, d.Login = x.actionTitle(p.Denied.Action), x.loginURLFor(p.Denied.Reason, x.currentURL())
+		d.Login = x.loginURLFor(p.Denied.Reason, x.currentURL())
 	}
 	return d
 }
@@ -169,7 +212,7 @@ func (x *exchange) messageData(p problem) messageData {
 // problemDocument returns the JSON body that RFC 9457 defines, with members of
 // this package's own.
 func (x *exchange) problemDocument(p problem) map[string]any {
-	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code}
+	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code, "detail": p.text(x.cfg.Issuer, x.actionOf(p))}
 	if p.Wait > 0 {
 		body["retry_after"] = seconds(p.Wait)
 	}

@@ -24,26 +24,28 @@ func (x *exchange) showCodes(page string, codes []twofa.Secret) (view, error) {
 // postCodes shows the unused codes if the deployment keeps them viewable. It is
 // a POST because viewing them records an event and notifies the user.
 func (x *exchange) postCodes() (view, error) {
-	x.retryURL = x.path("")
-	codes, err := x.m.RecoveryCodes(x.ctx(), x.caller())
-	if err != nil {
-		return view{}, err
-	}
-	if x.form.Get("format") == "text" {
-		return x.showCodes(codesFile, codes)
-	}
-	return x.showCodes("codes", codes)
+	return x.change(func() (view, error) {
+		codes, err := x.m.RecoveryCodes(x.ctx(), x.caller())
+		if err != nil {
+			return view{}, err
+		}
+		if x.form.Get("format") == "text" {
+			return x.showCodes(codesFile, codes)
+		}
+		return x.showCodes("codes", codes)
+	})
 }
 
 // postNewCodes generates a new set of codes. The old set stays valid until the
 // user confirms that the new one is saved.
 func (x *exchange) postNewCodes() (view, error) {
-	x.retryURL = x.path("")
-	if _, err := x.m.RegenerateCodes(x.ctx(), x.caller()); err != nil {
-		return view{}, err
-	}
-	x.clearFlow(enrollmentCookie)
-	return redirectTo(x.path("setup"))
+	return x.change(func() (view, error) {
+		if _, err := x.m.RegenerateCodes(x.ctx(), x.caller()); err != nil {
+			return view{}, err
+		}
+		x.clearFlow(enrollmentCookie)
+		return redirectTo(x.path("setup"))
+	})
 }
 
 // recoveredData is the data of the page "recovered".

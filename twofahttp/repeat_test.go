@@ -147,7 +147,7 @@ func TestForms_SentTwice(t *testing.T) {
 		}, ends: "/2fa/setup", page: "Your account requires a second factor", out: true, then: func(h *host, b *browser) {
 			b.follow(b.post("/2fa/setup", "method", "totp"))
 			page := b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
-			require.Equal(h, "home page", b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
+			require.Equal(h, "home page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 		}},
 		{name: "step-up", start: func(h *host) (*browser, form) {
 			b := h.browser()
@@ -164,7 +164,7 @@ func TestForms_SentTwice(t *testing.T) {
 			return b, post("/2fa/setup", "method", "sms", "phone", "+41791234567")
 		}, ends: "/2fa/setup", page: "Confirm your phone", then: func(h *host, b *browser) {
 			require.Equal(h, 1, h.outbox.sentTexts())
-			require.Contains(h, b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code())).Body, "Done.")
+			require.Contains(h, b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code())).Body, "New method added")
 		}},
 		{name: "required setup", policy: withoutLink(twofa.PolicyAuthenticator()), start: func(h *host) (*browser, form) {
 			b := h.browser()
@@ -182,14 +182,14 @@ func TestForms_SentTwice(t *testing.T) {
 			b, _ := settings(h)
 			page := b.follow(b.post("/2fa/setup", "method", "totp", "name", "Tablet"))
 			return b, post("/2fa/setup/confirm", "code", h.scan(page.Body).code())
-		}, ends: "/2fa/?done=set_up", page: "Tablet"},
+		}, ends: "/2fa/", page: "New method added"},
 		{name: "required confirm", policy: withoutLink(twofa.PolicyAuthenticator()), start: func(h *host) (*browser, form) {
 			b := h.browser()
 			b.login("ada", "next", "/contacts")
 			b.follow(b.post("/2fa/setup", "method", "totp"))
 			page := b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 			return b, post("/2fa/setup/confirm", "code", h.scan(page.Body).code())
-		}, ends: "/contacts", page: "contacts page"},
+		}, ends: "/2fa/done?next=%2Fcontacts", page: "Two-factor authentication is on"},
 		{name: "saved", start: func(h *host) (*browser, form) {
 			b := h.browser()
 			b.login("ada")
@@ -197,12 +197,12 @@ func TestForms_SentTwice(t *testing.T) {
 			page := b.follow(b.post("/2fa/setup", "method", "totp"))
 			b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()))
 			return b, post("/2fa/setup/saved", "saved", "yes")
-		}, ends: "/2fa/?done=set_up", page: "10 of 10"},
+		}, ends: "/2fa/", page: "Two-factor authentication is on"},
 		{name: "saved new codes", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			b.follow(b.post("/2fa/codes/new"))
 			return b, post("/2fa/setup/saved", "saved", "yes")
-		}, ends: "/2fa/?done=codes_saved", page: "Older ones no longer work"},
+		}, ends: "/2fa/", page: "Older ones no longer work"},
 		{name: "required saved", policy: withoutLink(twofa.PolicyAuthenticator()), start: func(h *host) (*browser, form) {
 			b := h.browser()
 			b.login("ada")
@@ -213,12 +213,12 @@ func TestForms_SentTwice(t *testing.T) {
 			b, _ := settings(h)
 			id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]
 			return b, post("/2fa/factors/rename", "id", id, "name", "Tablet")
-		}, ends: "/2fa/?done=renamed", page: "Tablet"},
+		}, ends: "/2fa/", page: "Name changed"},
 		{name: "remove", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]
 			return b, post("/2fa/factors/remove", "id", id)
-		}, ends: "/2fa/?done=removed", page: "Nothing is set up yet"},
+		}, ends: "/2fa/", page: "Method removed"},
 		{name: "codes/new", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			return b, post("/2fa/codes/new")
@@ -227,15 +227,15 @@ func TestForms_SentTwice(t *testing.T) {
 			b, _ := settings(h)
 			id := regexpBrowserID.FindStringSubmatch(b.get("/2fa/").Body)[1]
 			return b, post("/2fa/browsers/forget", "id", id)
-		}, ends: "/2fa/?done=forgotten", page: "None yet"},
+		}, ends: "/2fa/", page: "forgotten"},
 		{name: "forget all", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			return b, post("/2fa/browsers/forget-all")
-		}, ends: "/2fa/?done=forgotten", page: "None yet"},
+		}, ends: "/2fa/", page: "forgotten"},
 		{name: "revoke", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			return b, post("/2fa/revoke")
-		}, ends: "/login", page: "login page", out: true},
+		}, ends: "/2fa/done", page: "You are signed out everywhere", out: true},
 		{name: "signin", start: func(h *host) (*browser, form) {
 			b := h.browser()
 			b.enroll("ada")

@@ -36,6 +36,7 @@ func routeTable() []route {
 		{"GET", "setup/codes.txt", (*exchange).getEnrollmentCodes},
 		{"POST", "factors/rename", (*exchange).postFactorRename},
 		{"POST", "factors/remove", (*exchange).postFactorRemove},
+		{"GET", "done", (*exchange).getDone},
 		{"GET", "codes/missing", (*exchange).getCodesMissing},
 		{"POST", "codes", (*exchange).postCodes},
 		{"POST", "codes/new", (*exchange).postNewCodes},
@@ -96,7 +97,7 @@ func methodNotAllowed(methods map[string]handler) error {
 		allow = append(allow, http.MethodHead)
 	}
 	slices.Sort(allow)
-	return &httpError{status: http.StatusMethodNotAllowed, code: "method", title: "Method not allowed", allow: strings.Join(allow, ", ")}
+	return &httpError{code: "method", allow: strings.Join(allow, ", ")}
 }
 
 func (x *exchange) getStylesheet() (view, error) {

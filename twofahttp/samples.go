@@ -22,7 +22,7 @@ func sampleData() map[string][]any {
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
 		"settings":  {settingsData{}, settingsData{Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
 		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}}, enrollmentData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
-			enrollmentData{Step: "start", Old: "x", Replaces: "x"}, enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
+			enrollmentData{Step: "start", Old: "x", Replaces: "x"}, enrollmentData{Step: "start", Has: true, Only: "totp"}, enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
 			enrollmentData{Step: "codes", Codes: codes}, enrollmentData{Step: "codes", Codes: codes[:1], New: true}},
 	}
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
@@ -30,18 +30,25 @@ func sampleData() map[string][]any {
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
 			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x"})
 	}
-	for _, code := range problemCodes {
-		pages["message"] = append(pages["message"], messageData{Code: code, Back: "/", Login: "/login", Action: "x"}, messageData{Code: code, Back: "/", Login: "/login", SignedIn: true})
+	for _, m := range messages {
+		if m.good() {
+			pages["done"] = append(pages["done"], doneData{Title: m.Title, Text: m.Text, Next: "/", Offer: string(m.Next)})
+			continue
+		}
+		d := messageData{Code: m.Code, Title: m.Title, Text: m.Text, Next: string(m.Next), Back: "/", Login: "/login", Action: "x"}
+		pages["message"] = append(pages["message"], d)
+		d.SignedIn = true
+		pages["message"] = append(pages["message"], d)
 	}
 	return pages
 }
 
-// problemCodes and alertCodes list the codes for which the pages have a text.
-var (
-	problemCodes = []string{"expired", "locked", "limited", "unavailable", "not_allowed", "not_enrolled", "not_found", "signed_out", "second_factor_required",
-		"first_factor_expired", "session_unreadable", "sign_in_here", "own_sign_in_required", "support_required", "undeliverable",
-		"mfa_enrollment_required", "other_browser", "invalid_link", "form_expired", "cookies_blocked", "cross_site", "method", "post_only",
-		"media_type", "bad_form", "too_large", "misplaced", "internal"}
-	alertCodes = []string{"invalid_code", "malformed_code", "locked", "too_soon", "not_sent", "limited", "enrollment_over", "phone_refused", "undeliverable", "not_saved",
-		"set_up", "codes_saved", "renamed", "removed", "forgotten"}
-)
+// sampleAlerts returns an alert for each message.
+func sampleAlerts() []*alert {
+	alerts := []*alert{nil}
+	for i, m := range messages {
+		alerts = append(alerts, &alert{Code: m.Code, Method: string(m.Method), Good: m.good(), Title: m.Title, Text: m.Text, Field: m.Field, Next: string(m.Next),
+			Counted: true, Left: i % 3, Wait: wait{Hours: i % 2, Minutes: i % 3, Seconds: i}, Clock: wait{Minutes: i % 2}, Behind: true})
+	}
+	return alerts
+}

@@ -49,7 +49,7 @@ func TestSettings_TurnOff(t *testing.T) { // S11
 		off    bool
 		says   string
 	}{
-		{"by the member", twofa.PolicyOptional(), true, "Nothing is set up yet"},
+		{"by the member", twofa.PolicyOptional(), true, "You have not set up a method yet"},
 		{"by an admin", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, false, "Only an admin of your account"},
 		{"by support", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, false, "Only support"},
 	} {
@@ -100,7 +100,7 @@ func TestSettings_ReplaceApp(t *testing.T) { // S14
 	other.login("ada")
 	require.Equal(t, 303, other.post("/2fa/verify", "method", "totp", "code", old.next()).StatusCode, "the old app works until the new one is confirmed")
 	page = b.follow(b.post("/2fa/setup/confirm", "code", fresh.code()))
-	require.Contains(t, page.Body, "Done.")
+	require.Contains(t, page.Body, "Method replaced")
 	require.False(t, other.signedIn(), "other sessions end")
 	require.True(t, b.signedIn())
 	c := h.browser()
@@ -115,7 +115,9 @@ func TestSettings_SignOutEverywhere(t *testing.T) { // S15
 	other.enter("ada", phone, "remember", "yes")
 	require.True(t, other.signedIn())
 	b.get("/2fa/")
-	require.Equal(t, "login page", b.follow(b.post("/2fa/revoke")).Body)
+	page := b.follow(b.post("/2fa/revoke"))
+	require.Contains(t, page.Body, "<h1>You are signed out everywhere</h1>")
+	require.Contains(t, page.Body, `<a class="button" href="/login">Sign in</a>`)
 	require.False(t, b.signedIn())
 	require.False(t, other.signedIn())
 	require.Contains(t, other.login("ada").Body, "Enter your code", "no browser is remembered")
@@ -151,5 +153,5 @@ func TestSettings_RenameAndForget(t *testing.T) {
 	page = b.follow(b.post("/2fa/factors/rename", "id", id, "name", `<b>"My" phone</b>`))
 	require.Contains(t, page.Body, "&lt;b&gt;&#34;My&#34; phone&lt;/b&gt;")
 	page = b.follow(b.post("/2fa/browsers/forget-all"))
-	require.Contains(t, page.Body, "None yet")
+	require.Contains(t, page.Body, "No browser is listed yet")
 }

@@ -36,7 +36,7 @@ func parseTemplates(overrides fs.FS) (t templates, err error) {
 		return t, err
 	}
 	t.pages = map[string]*template.Template{}
-	for _, page := range []string{"bounce", "challenge", "codes", "link", "message", "nocodes", "recovered", "settings", "setup"} {
+	for _, page := range []string{"bounce", "challenge", "codes", "done", "link", "message", "nocodes", "recovered", "settings", "setup"} {
 		t.pages[page] = template.New(page).Funcs(template.FuncMap{"date": formatDate})
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {
@@ -93,13 +93,9 @@ func (t templates) execute(w io.Writer, page string, d pageData) error {
 
 // renderAll renders each page once in each of its states.
 func (t templates) renderAll() error {
-	alerts := []*alert{nil, {Code: "invalid_code", Counted: true}, {Code: "invalid_code", Clock: wait{Minutes: 2}, Behind: true}}
-	for i, code := range alertCodes {
-		alerts = append(alerts, &alert{Code: code, Good: i%2 == 0, Counted: true, Left: i % 3, Wait: wait{Hours: i % 2, Minutes: i % 3, Seconds: i}})
-	}
 	for page, states := range sampleData() {
 		for _, data := range states {
-			for _, a := range alerts {
+			for _, a := range sampleAlerts() {
 				if page == "message" && a == nil {
 					continue // this page always has an alert
 				}

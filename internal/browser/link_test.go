@@ -57,7 +57,7 @@ func TestS4_LinkInAnotherBrowser(t *testing.T) {
 
 	phone.goTo(link)
 	phone.reads("Open this link in the other browser")
-	phone.reads("Nothing is lost: it is still good")
+	phone.reads("Nothing is lost: the link is still valid")
 	require.False(t, phone.offers("Sign in"), "there must be no button that could use up the link")
 	phone.goTo("/contacts")
 	phone.at("/login")
@@ -68,7 +68,7 @@ func TestS4_LinkInAnotherBrowser(t *testing.T) {
 	ben.logIn("ben@harbor.example")
 	ben.goTo(link)
 	ben.press("Sign in")
-	ben.reads("This link is not good any more")
+	ben.reads("This link is no longer valid")
 	ben.goTo("/contacts")
 	ben.at("/2fa/challenge")
 
@@ -99,7 +99,7 @@ func TestS4_SendLinkAgain(t *testing.T) {
 	first := s.mailedLink("ada@harbor.example")
 
 	ada.press("Send again")
-	ada.reads("Try again in 1 minute")
+	ada.reads("We can send the next link in 1 minute")
 	require.Equal(t, first, s.mailedLink("ada@harbor.example"), "no email may be sent yet")
 	clock.Add(time.Minute)
 	ada.press("Send again")
@@ -108,7 +108,7 @@ func TestS4_SendLinkAgain(t *testing.T) {
 
 	ada.goTo(first)
 	ada.press("Sign in")
-	ada.reads("Open the newest mail")
+	ada.reads("Open the newest email")
 	ada.goTo(second)
 	ada.press("Sign in")
 	ada.at("/contacts")

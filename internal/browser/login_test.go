@@ -69,13 +69,13 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 
 	// After an hour the user must enter a code first and press the button again.
 	jon.goTo("/2fa/")
-	jon.press("Show them")
+	jon.press("View codes")
 	jon.at("/2fa/challenge")
 	jon.reads("Confirm it is you")
 	jon.fill("Code", phone.code())
 	jon.press("Continue")
 	jon.at("/2fa/")
-	jon.press("Show them")
+	jon.press("View codes")
 	require.Equal(t, codes, jon.savedCodes())
 	jon.press("Back to security settings")
 

@@ -47,7 +47,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	jon.fill("Code that the app shows", fresh.code())
 	jon.press("Confirm")
 	jon.at("/2fa/")
-	jon.reads("10 of 10 left") // the recovery codes stay valid
+	jon.reads("10 of 10 codes unused") // the recovery codes stay valid
 	for _, session := range []*tab{other, b} {
 		session.goTo("/contacts")
 		session.at("/login") // every other session has ended

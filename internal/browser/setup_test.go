@@ -30,7 +30,7 @@ func TestS1_VoluntarySetup(t *testing.T) {
 	jon.logIn("jon@brook.example")
 	jon.at("/contacts")
 	jon.goTo("/settings")
-	jon.reads("A password alone protects you")
+	jon.reads("Your account is protected by your password only")
 	jon.press("Manage")
 	jon.press("Add an authenticator app")
 	jon.press("Set up the app")
@@ -63,8 +63,8 @@ func TestS1_VoluntarySetup(t *testing.T) {
 	require.False(t, jon.disabled("Done"))
 	jon.press("Done")
 	jon.at("/2fa/")
-	jon.reads("You will be asked for a code the next time you sign in")
-	jon.reads("10 of 10 left")
+	jon.reads("You’ll be asked for a code the next time you sign in")
+	jon.reads("10 of 10 codes unused")
 
 	last := s.browser(t)
 	last.logIn("jon@brook.example")
@@ -115,7 +115,7 @@ func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
 		jon.readsNot("Download, print or copy them first")
 	}
 	jon.press("Done")
-	jon.reads("10 of 10 left")
+	jon.reads("10 of 10 codes unused")
 }
 
 func TestS1_WithoutScript(t *testing.T) {
@@ -144,7 +144,7 @@ func TestS1_WithoutScript(t *testing.T) {
 	jon.click("I have saved my codes")
 	jon.press("Done")
 	jon.at("/2fa/")
-	jon.reads("10 of 10 left")
+	jon.reads("10 of 10 codes unused")
 
 	again := s.browser(t) // the first one has just given a proof
 	again.forbidScript()
@@ -175,14 +175,16 @@ func TestS1_RequiredSetup(t *testing.T) {
 	hana.press("Set up the app")
 	hana.reads("Step 1 of 2")
 	require.Len(t, hana.codes(), 10, "recovery codes come first")
-	require.True(t, hana.disabled("Done"))
+	require.True(t, hana.disabled("Next"))
 	require.Len(t, hana.savedCodes(), 10)
-	hana.press("Done")
+	hana.press("Next")
 
 	hana.reads("Step 2 of 2")
 	phone := hana.scan()
 	hana.fill("Code that the app shows", phone.code())
 	hana.press("Confirm")
+	hana.reads("Two-factor authentication is on")
+	hana.press("Continue")
 	hana.at("/members") // the page that she asked for at first
 	hana.reads("gus@summit.example")
 }
@@ -202,7 +204,7 @@ func TestS12_SingleRecoveryCode(t *testing.T) {
 	codes := jon.savedCodes()
 	require.Len(t, codes, 1)
 	jon.press("Done")
-	jon.reads("1 of 1 left")
+	jon.reads("1 of 1 codes unused")
 
 	again := s.browser(t) // the first one has just given a proof
 	again.logIn("jon@brook.example")

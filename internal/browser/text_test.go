@@ -23,9 +23,10 @@ func (b *tab) setUpPhone() {
 	b.fill("Mobile number", "202 555 0101")
 	b.press("Text me a code")
 	b.download("Download")
-	b.press("Done")
+	b.press("Next")
 	b.fill("Code from the text message", b.textedCode(evasPhone))
 	b.press("Confirm")
+	b.press("Continue")
 	b.at("/contacts")
 }
 

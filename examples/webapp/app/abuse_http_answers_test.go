@@ -359,7 +359,7 @@ func TestAbuse_P08_NoCookieWithoutSecure(t *testing.T) {
 	}
 	page = byHand("GET", "/2fa/setup")
 	code := twofatest.Code(t, html.UnescapeString(otpauthURI.FindString(page.body)), s.clock())
-	require.Equal(t, "/contacts", byHand("POST", "/2fa/setup/confirm", "csrf_token", token(page), "code", code).location)
+	require.Equal(t, "/2fa/done?next=%2Fcontacts", byHand("POST", "/2fa/setup/confirm", "csrf_token", token(page), "code", code).location)
 	require.Equal(t, http.StatusOK, byHand("GET", "/contacts").status)
 	for _, name := range []string{sessionCookie, challengeCookie, setupCookie, browserCookie} {
 		require.Contains(t, held, name, "every cookie was set")

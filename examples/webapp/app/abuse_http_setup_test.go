@@ -214,7 +214,7 @@ func TestAbuse_G09_PhoneNumberDuringChange(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, b.post("/2fa/setup", "/2fa/setup/confirm", "code", s.textedCode(before)).status,
 		"a code for the old number does not confirm the new one")
 
-	require.Equal(t, "/2fa/?done=set_up", b.post("/2fa/setup", "/2fa/setup/confirm", "code", fresh).location)
+	require.Equal(t, "/2fa/", b.post("/2fa/setup", "/2fa/setup/confirm", "code", fresh).location)
 	require.Contains(t, s.lastMessage(before, "another phone").Text, "codes now go to another phone")
 	require.Contains(t, s.lastMessage(eva, "in place of another one").Subject, "Phone replaced")
 	s.advance(10 * time.Minute)
@@ -296,7 +296,7 @@ func TestAbuse_E13_WeakerMethodIsNotOffered(t *testing.T) {
 	owner := s.enter(finn)
 	owner.stepUp(finn, twofa.ActionFactors)
 	require.Equal(t, "/2fa/setup", owner.post("/2fa/setup?start=1", "/2fa/setup", "method", "sms", "phone", "+12025550102").location)
-	require.Equal(t, "/2fa/?done=set_up", owner.post("/2fa/setup", "/2fa/setup/confirm", "code", s.textedCode("+12025550102")).location)
+	require.Equal(t, "/2fa/", owner.post("/2fa/setup", "/2fa/setup/confirm", "code", s.textedCode("+12025550102")).location)
 	s.advance(time.Hour)
 
 	refused := func(b *browser, where string) {

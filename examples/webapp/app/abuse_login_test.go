@@ -495,7 +495,7 @@ func TestAbuse_E11_ResetByMailboxOnly(t *testing.T) {
 	require.Equal(t, "/2fa/challenge", thief.post(link, link, "password", "the thief's password").location)
 	require.False(t, thief.signedIn())
 	page := thief.get("/2fa/challenge").body
-	require.NotContains(t, page, "Link by e-mail", "the mailbox that received the reset link is no second factor")
+	require.NotContains(t, page, "Link by email", "the mailbox that received the reset link is no second factor")
 	for _, path := range []string{"/2fa/setup", "/2fa/factors/remove", "/2fa/codes/new"} {
 		thief.post("/2fa/challenge", path, "method", "totp")
 	}

@@ -318,7 +318,7 @@ func (b *browser) enrollApp(email string, fields ...string) (codes []string) {
 		codes = shownCodes(b.get("/2fa/setup").body)
 		got = b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
 	}
-	require.Contains(b.t, got.location, "/2fa/?done=", got.body)
+	require.Contains(b.t, []string{"/2fa/", "/2fa/done?next=%2Fcontacts"}, got.location, got.body)
 	return codes
 }
 
@@ -332,7 +332,7 @@ func (s *site) enter(email string) *browser {
 	require.Equal(s.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup", "method", "totp").location)
 	require.Equal(s.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes").location)
 	b.scan(email)
-	require.Equal(s.t, "/contacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.code(email)).location)
+	require.Equal(s.t, "/2fa/done?next=%2Fcontacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.code(email)).location)
 	return b
 }
 
@@ -381,6 +381,7 @@ const (
 	challengeCookie = "__Host-twofa-challenge"
 	setupCookie     = "__Host-twofa-setup"
 	browserCookie   = "__Host-twofa-browser"
+	noticeCookie    = "__Host-twofa-notice"
 )
 
 // setCookie adds a cookie, as returned by cookie, to a browser.

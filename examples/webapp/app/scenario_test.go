@@ -23,7 +23,7 @@ func TestScenario_S01_VoluntaryEnrollment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
-	require.Contains(t, jon.get("/settings").body, "A password alone protects you")
+	require.Contains(t, jon.get("/settings").body, "Your account is protected by your password only")
 	require.Contains(t, jon.get("/2fa/").body, "Add an authenticator app")
 
 	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
@@ -67,7 +67,8 @@ func TestScenario_S01_RequiredEnrollment(t *testing.T) {
 	hana.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes")
 	hana.scan("hana@summit.example")
 	got := hana.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("hana@summit.example"))
-	require.Equal(t, "/members", got.location, "redirect to the requested page")
+	require.Equal(t, "/2fa/done?next=%2Fmembers", got.location)
+	require.Contains(t, hana.get(got.location).body, `href="/members">Continue`, "leads to the requested page")
 	require.Contains(t, hana.get("/members").body, "gus@summit.example")
 }
 
@@ -208,7 +209,7 @@ func (b *browser) enrollPhone(email, number string) {
 	require.Equal(b.t, "/2fa/setup", b.prove(email).location)
 	require.Equal(b.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup", "method", "sms", "phone", number, "region", "US").location)
 	require.Equal(b.t, "/2fa/setup", b.post("/2fa/setup", "/2fa/setup/saved", "saved", "yes").location)
-	require.Equal(b.t, "/contacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.textedCode("+1"+strings.ReplaceAll(number, " ", ""))).location)
+	require.Equal(b.t, "/2fa/done?next=%2Fcontacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.textedCode("+1"+strings.ReplaceAll(number, " ", ""))).location)
 }
 
 func TestScenario_S09_TextMessages(t *testing.T) {
@@ -241,7 +242,7 @@ func TestScenario_S09_TextMessages(t *testing.T) {
 	require.Equal(t, "/2fa/setup", eva.post("/2fa/setup?start=1", "/2fa/setup", change...).location)
 	code := s.textedCode("+12025550177")
 	require.Contains(t, eva.get("/2fa/").body, "•••• 01", "the old number works until the new one is confirmed")
-	require.Equal(t, "/2fa/?done=set_up", eva.post("/2fa/setup", "/2fa/setup/confirm", "code", code).location)
+	require.Equal(t, "/2fa/", eva.post("/2fa/setup", "/2fa/setup/confirm", "code", code).location)
 	require.Contains(t, eva.get("/2fa/").body, "•••• 77")
 	require.Contains(t, s.lastMessage("+12025550101", "another phone").Text, "codes now go to another phone")
 }
@@ -338,7 +339,7 @@ func TestScenario_S14_NewPhoneWithoutGap(t *testing.T) {
 	require.Equal(t, "/contacts", b.prove("jon@brook.example").location, "the old app works until the new one is confirmed")
 
 	jon.scan("jon@brook.example")
-	require.Equal(t, "/2fa/?done=set_up", jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example")).location)
+	require.Equal(t, "/2fa/", jon.post("/2fa/setup", "/2fa/setup/confirm", "code", s.code("jon@brook.example")).location)
 	require.True(t, jon.signedIn(), "this session stays")
 	require.False(t, other.signedIn(), "every other session has ended")
 
@@ -378,7 +379,7 @@ func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
 
 	// The button on the page of package twofahttp does the same.
 	eva = s.as("eva@meadow.example")
-	require.Equal(t, "/login", eva.post("/2fa/", "/2fa/revoke").location)
+	require.Equal(t, "/2fa/done", eva.post("/2fa/", "/2fa/revoke").location)
 	require.False(t, remembered.signedIn())
 }
 
