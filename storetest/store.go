@@ -209,7 +209,9 @@ func (p *storeProbe) wantStored(want ...twofa.Record) {
 		keys = append(keys, r.Key)
 		p.wantSame([]twofa.Record{r}, p.get(r.Key))
 	}
-	p.wantSame(want, p.get(keys...))
+	if len(want) > 1 {
+		p.wantSame(want, p.get(keys...))
+	}
 }
 
 // wantMissing checks that there is no record for key.
