@@ -18,7 +18,7 @@ import (
 )
 
 func openBolt(t *testing.T) (*bbolt.DB, *boltstore.Store) {
-	db, err := bbolt.Open(filepath.Join(t.TempDir(), "twofa.db"), 0o600, nil)
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "twofa.db"), 0o600, &bbolt.Options{NoSync: true}) // no test stops the machine
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	s, err := boltstore.New(db)
@@ -27,6 +27,7 @@ func openBolt(t *testing.T) (*bbolt.DB, *boltstore.Store) {
 }
 
 func TestBoltStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) twofa.Store { _, s := openBolt(t); return s })
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/sqlstore"
 	"github.com/twofa-go/twofa/event"
-	"github.com/twofa-go/twofa/storetest"
 )
 
 func TestStoreEventsOfOneSwapAreInOrder(t *testing.T) {
@@ -269,8 +268,9 @@ func (c recordingConn) QueryContext(ctx context.Context, query string, args []dr
 
 // The file docs/stores.md describes how to partition the table by time, for
 // PostgreSQL and for MySQL. The suite runs with two borders among the times of its
-// events.
+// events, and with settings that [TestStore_OtherSettings] leaves out.
 func TestStoreEventsPartitioned(t *testing.T) {
+	t.Parallel()
 	forEach(t, func(t *testing.T, d database) {
 		db := d.open(t)
 		run := func(query string) {
@@ -283,6 +283,9 @@ func TestStoreEventsPartitioned(t *testing.T) {
 		case sqlstore.SQLite:
 			return // has no partitions
 		case sqlstore.PostgreSQL:
+			if !*storeMatrix {
+				d = d.with(t, "PostgreSQL repeatable read")
+			}
 			// Before Migrate, which leaves the table as it is and adds the indexes.
 			text, err := fs.ReadFile(sqlstore.Migrations(d.dialect), "00002_events.sql")
 			require.NoError(t, err)
@@ -295,6 +298,9 @@ func TestStoreEventsPartitioned(t *testing.T) {
 			d.migrate(t)
 			drop = "DROP TABLE twofa_events_one"
 		case sqlstore.MySQL:
+			if !*storeMatrix {
+				d = d.with(t, "MariaDB prepared", "MariaDB serializable")
+			}
 			d.migrate(t)
 			run(`ALTER TABLE twofa_events PARTITION BY RANGE (time) (
 				PARTITION one VALUES LESS THAN (1700000003),
@@ -304,9 +310,9 @@ func TestStoreEventsPartitioned(t *testing.T) {
 				PARTITION other VALUES LESS THAN MAXVALUE)`)
 			drop = "ALTER TABLE twofa_events DROP PARTITION one"
 		}
-		a, b := d.store(t), d.store(t)
-		storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+		suite(t, d)
 
+		a := d.store(t)
 		put(t, a, 1_699_000_001, 1_700_000_004, 1_700_000_009)
 		q := twofa.EventQuery{User: "put", Limit: 1, Forward: true}
 		page, err := a.Events(t.Context(), q)

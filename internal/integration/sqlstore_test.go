@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -94,51 +95,86 @@ func forEach(t *testing.T, f func(t *testing.T, d database)) {
 	}
 }
 
+var storeMatrix = flag.Bool("store.matrix", false, "run the suite of stores for each setting of a database alone, and with one handle as well; do so after a change of the store, and before a release")
+
+// Two processes of a product use one database.
 func TestStore(t *testing.T) {
-	forEach(t, func(t *testing.T, d database) {
-		s := d.migrate(t).store(t)
-		storetest.Run(t, func(*testing.T) twofa.Store { return s })
-	})
-}
-
-func TestStore_TwoProcesses(t *testing.T) {
-	forEach(t, func(t *testing.T, d database) {
-		d.migrate(t)
-		a, b := d.store(t), d.store(t)
-		storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
-	})
-}
-
-// Some settings of a database change the meaning of statements.
-func TestStore_OtherSettings(t *testing.T) {
-	for _, c := range []struct{ name, engine, old, new string }{
-		{"SQLite deferred transactions", "SQLite", "immediate", "deferred"},
-		{"SQLite rollback journal", "SQLite", "WAL", "DELETE"},
-		{"PostgreSQL unprepared", "PostgreSQL", "?", "?default_query_exec_mode=exec&"},
-		{"PostgreSQL simple protocol", "PostgreSQL", "?", "?default_query_exec_mode=simple_protocol&"},
-		{"PostgreSQL repeatable read", "PostgreSQL", "?", "?default_transaction_isolation=repeatable%20read&"},
-		{"PostgreSQL serializable", "PostgreSQL", "?", "?default_transaction_isolation=serializable&"},
-		{"MariaDB counting rows found", "MariaDB", "?", "?clientFoundRows=true&"},
-		{"MariaDB not strict", "MariaDB", "?", "?sql_mode=''&"},
-		{"MariaDB prepared", "MariaDB", "interpolateParams=true", ""},
-		{"MariaDB serializable", "MariaDB", "?", "?tx_isolation='SERIALIZABLE'&"},
-		{"MariaDB Latin-1", "MariaDB", "?", "?charset=latin1&"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			i := slices.IndexFunc(databases, func(e engine) bool { return e.name == c.engine })
-			d := databases[i].fresh(t)
-			d.dsn = strings.Replace(d.dsn, c.old, c.new, 1)
-			d.migrate(t)
-			a, b := d.store(t), d.store(t)
-			storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+	t.Parallel()
+	forEach(t, func(t *testing.T, d database) { suite(t, d.migrate(t)) })
+	if *storeMatrix {
+		forEach(t, func(t *testing.T, d database) {
+			s := d.migrate(t).store(t)
+			storetest.Run(t, func(*testing.T) twofa.Store { return s })
 		})
 	}
+}
+
+// suite runs the suite with two handles, such as those of two processes.
+func suite(t *testing.T, d database) {
+	t.Helper()
+	a, b := d.store(t), d.store(t)
+	storetest.RunShared(t, func(*testing.T) (twofa.Store, twofa.Store) { return a, b })
+}
+
+// Some settings of a database change the meaning of statements. Those that do not
+// affect each other share a run, and some are in [TestStoreEventsPartitioned] or, as
+// unprepared statements, in [TestStore_PgBouncer]. With -store.matrix, each setting
+// has a run of its own.
+func TestStore_OtherSettings(t *testing.T) {
+	t.Parallel()
+	runs := [][]string{
+		{"SQLite deferred transactions", "SQLite rollback journal"},
+		{"PostgreSQL simple protocol", "PostgreSQL serializable"},
+		{"MariaDB counting rows found", "MariaDB not strict", "MariaDB Latin-1"},
+	}
+	if *storeMatrix {
+		runs = nil
+		for _, s := range settings {
+			runs = append(runs, []string{s.name})
+		}
+	}
+	for _, names := range runs {
+		t.Run(strings.Join(names, " and "), func(t *testing.T) {
+			t.Parallel()
+			engine, _, _ := strings.Cut(names[0], " ")
+			suite(t, fresh(t, engine).with(t, names...).migrate(t))
+		})
+	}
+}
+
+// settings are parts of a DSN. Their names begin with the name of the engine.
+var settings = []struct{ name, old, new string }{
+	{"SQLite deferred transactions", "immediate", "deferred"},
+	{"SQLite rollback journal", "WAL", "DELETE"},
+	{"PostgreSQL unprepared", "?", "?default_query_exec_mode=exec&"},
+	{"PostgreSQL simple protocol", "?", "?default_query_exec_mode=simple_protocol&"},
+	{"PostgreSQL repeatable read", "?", "?default_transaction_isolation=repeatable%20read&"},
+	{"PostgreSQL serializable", "?", "?default_transaction_isolation=serializable&"},
+	{"MariaDB counting rows found", "?", "?clientFoundRows=true&"},
+	{"MariaDB not strict", "?", "?sql_mode=''&"},
+	{"MariaDB prepared", "interpolateParams=true", ""},
+	{"MariaDB serializable", "?", "?tx_isolation='SERIALIZABLE'&"},
+	{"MariaDB Latin-1", "?", "?charset=latin1&"},
+}
+
+// with returns the database with other settings.
+func (d database) with(t testing.TB, names ...string) database {
+	t.Helper()
+	for _, s := range settings {
+		if slices.Contains(names, s.name) {
+			require.Contains(t, d.dsn, s.old)
+			d.dsn = strings.Replace(d.dsn, s.old, s.new, 1)
+			names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == s.name })
+		}
+	}
+	require.Empty(t, names)
+	return d
 }
 
 // On a cluster of servers that all accept writes, some conflicts are detected
 // only at the commit.
 func TestStore_TwoGaleraServers(t *testing.T) {
+	t.Parallel()
 	dsns := engines.Galera(t, 2)
 	one, two := database{"mysql", dsns[0], sqlstore.MySQL}, database{"mysql", dsns[1], sqlstore.MySQL}
 	one.migrate(t)
@@ -281,12 +317,55 @@ func TestMigrations_CreateTheTablesOfMigrate(t *testing.T) {
 		for _, file := range files {
 			runFile(t, db, d.dialect, file)
 		}
-		s := d.store(t)
-		storetest.Run(t, func(*testing.T) twofa.Store { return s })
+		want := catalog(t, other(t, d).migrate(t))
+		require.NotEmpty(t, want)
+		require.Equal(t, want, catalog(t, d))
 		d.migrate(t) // running it as well changes nothing
+		require.Equal(t, want, catalog(t, d))
+		s := d.store(t)
+		require.NoError(t, s.Swap(t.Context(), "", record("1", "v"), twofa.Event{ID: "e"}))
+		requireStored(t, s, record("1", "v"))
 	})
 	_, err := fs.ReadDir(sqlstore.Migrations("oracle"), ".")
 	require.NoError(t, err)
+}
+
+// other creates another database of the same kind.
+func other(t *testing.T, d database) database {
+	t.Helper()
+	name := map[sqlstore.Dialect]string{sqlstore.SQLite: "SQLite", sqlstore.PostgreSQL: "PostgreSQL", sqlstore.MySQL: "MariaDB"}[d.dialect]
+	return fresh(t, name)
+}
+
+// catalog describes the tables of the store, with their columns, constraints and
+// indexes, in the words of the database.
+func catalog(t *testing.T, d database) (rows []string) {
+	t.Helper()
+	queries := map[sqlstore.Dialect][]string{
+		sqlstore.SQLite: {"SELECT name, sql FROM sqlite_schema WHERE tbl_name IN ('twofa_records', 'twofa_events')"},
+		sqlstore.PostgreSQL: {
+			`SELECT table_name || '.' || column_name, concat_ws(' ', ordinal_position, data_type, character_maximum_length, collation_name, is_nullable, column_default)
+				FROM information_schema.columns WHERE table_name IN ('twofa_records', 'twofa_events')`,
+			"SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('twofa_records', 'twofa_events')",
+			"SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid IN ('twofa_records'::regclass, 'twofa_events'::regclass)",
+		},
+		sqlstore.MySQL: {"SHOW CREATE TABLE twofa_records", "SHOW CREATE TABLE twofa_events"},
+	}
+	db := d.open(t)
+	for _, query := range queries[d.dialect] {
+		found, err := db.Query(query)
+		require.NoError(t, err)
+		defer found.Close()
+		for found.Next() {
+			var name string
+			var text sql.NullString // an index of SQLite that a constraint makes has no text
+			require.NoError(t, found.Scan(&name, &text))
+			rows = append(rows, name+": "+text.String)
+		}
+		require.NoError(t, found.Err())
+	}
+	slices.Sort(rows)
+	return rows
 }
 
 func TestMigrate_Context(t *testing.T) {
