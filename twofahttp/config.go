@@ -113,7 +113,7 @@ type Config struct {
 	// If empty, the address of the connection is used, except on a Unix socket,
 	// to which only a proxy on the same machine connects. A prefix that is too
 	// wide lets clients choose their own address and so evade the limits. A
-	// proxy that is not listed is logged once.
+	// proxy that is not listed, or names no client, is logged once.
 	TrustedProxies []netip.Prefix
 	// ClientIP, if not nil, returns the address of the client instead, for
 	// gateways that send it in another way. If it returns the zero Addr, the

@@ -101,10 +101,13 @@ func (x *exchange) take(l *limiter, code string) (giveBack func(), err error) {
 	case !from.addr.IsValid():
 		x.warnOfAddress("requests have no address; set twofahttp.Config.ClientIP")
 		return func() {}, nil
+	case from.hidden:
+		x.warnOfAddress("a proxy in twofahttp.Config.TrustedProxies sends no client address in X-Forwarded-For; let it send one, or set Config.ClientIP", "address", from.addr)
+		l = l.wide()
 	case from.claimed.IsValid():
 		x.warnOfAddress("a proxy is not in twofahttp.Config.TrustedProxies; list it, or set Config.ClientIP", "address", from.addr)
 		wide := l.wide()
-		if wait := wide.take(origin{from.addr, from.addr}, now); wait > 0 {
+		if wait := wide.take(origin{addr: from.addr, claimed: from.addr}, now); wait > 0 {
 			return nil, waitError{code, wait}
 		}
 	}
@@ -117,7 +120,8 @@ func (x *exchange) take(l *limiter, code string) (giveBack func(), err error) {
 // bucketOf returns the origin that the request is counted as.
 func (x *exchange) bucketOf() origin {
 	from := x.originOf(x.r)
-	return origin{networkOf(from.addr), networkOf(from.claimed)}
+	from.addr, from.claimed = networkOf(from.addr), networkOf(from.claimed)
+	return from
 }
 
 // wide returns the limiter with the same buckets for the address of a whole
@@ -126,8 +130,8 @@ func (l *limiter) wide() *limiter {
 	return &limiter{l.mu, l.buckets, l.size * proxyFactor, l.refill / proxyFactor}
 }
 
-// proxyFactor is how many times as much a proxy that is not listed may send as
-// one client.
+// proxyFactor is how many times as much all clients of a proxy may send as one
+// client, if they cannot be told apart for certain.
 const proxyFactor = 10
 
 // warnOfAddress logs once that limits by address do not work as they should.

@@ -42,6 +42,14 @@ func TestClient_IPBehindProxies(t *testing.T) {
 		{"spaces and tabs", "10.0.0.1:1000", "203.0.113.9", []string{"1.1.1.1 ,\t203.0.113.9 "}},
 		{"IPv4 in IPv6 behind a proxy", "[fd00::1]:1000", "203.0.113.9", []string{"::ffff:203.0.113.9"}},
 		{"unknown", "10.0.0.1:1000", "10.0.0.1", []string{"198.51.100.1, unknown"}},
+		{"IPv6 and port without brackets", "10.0.0.1:1000", "2001:db8::7", []string{"2001:db8::7:51008"}},
+		{"whole IPv6 and port without brackets", "10.0.0.1:1000", "2001:db8:1:2:3:4:5:6", []string{"2001:db8:1:2:3:4:5:6:443"}},
+		{"no port after IPv6", "10.0.0.1:1000", "2001:db8::7:443", []string{"2001:db8::7:443"}},
+		{"number that is no port", "10.0.0.1:1000", "10.0.0.1", []string{"2001:db8::7:65536"}},
+		{"Unix socket between two proxies", "10.0.0.1:1000", "198.51.100.1", []string{"198.51.100.1, unix:"}},
+		{"Unix socket and port", "@", "198.51.100.1", []string{"198.51.100.1, unix::"}},
+		{"forged Unix socket", "10.0.0.1:1000", "198.51.100.1", []string{"1.1.1.1, unix:, 198.51.100.1"}},
+		{"forged Unix socket without a proxy", "203.0.113.7:1000", "203.0.113.7", []string{"unix:"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
@@ -88,9 +96,15 @@ func TestLimits_NeverOneBucketForEverybody(t *testing.T) {
 		"a proxy that is not listed":      {"192.0.2.1:1000", "198.51.100.2", "TrustedProxies"},
 		"a Unix socket":                   {"@", "198.51.100.2", ""},
 		"a Unix socket without addresses": {"@", "", "ClientIP"},
+		"two proxies and a Unix socket":   {"192.0.2.1:1000", "198.51.100.2, unix:", "TrustedProxies"},
+		"a listed proxy":                  {"10.0.0.1:1000", "198.51.100.2", ""},
+		"a listed proxy without a client": {"10.0.0.1:1000", "", "X-Forwarded-For"},
+		"a listed proxy that hides it":    {"10.0.0.1:1000", "unknown", "X-Forwarded-For"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHost(t, twofa.PolicyOptional())
+			h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+				c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+			})
 			attempt := func(forwarded string) error {
 				r := httptest.NewRequestWithContext(t.Context(), "POST", "/2fa/verify", nil)
 				r.RemoteAddr = c.remote
@@ -99,9 +113,9 @@ func TestLimits_NeverOneBucketForEverybody(t *testing.T) {
 				}
 				return h.web.TakeAttempt(r)
 			}
-			mallory := "198.51.100.1"
-			if c.other == "" {
-				mallory = ""
+			mallory, named := strings.CutPrefix(c.other, "198.51.100.2")
+			if named {
+				mallory = "198.51.100.1" + mallory
 			}
 			refused := 0
 			for range 100 {
@@ -109,7 +123,7 @@ func TestLimits_NeverOneBucketForEverybody(t *testing.T) {
 					refused++
 				}
 			}
-			if c.other != "" {
+			if named {
 				require.Equal(t, 70, refused)
 			}
 			require.NoError(t, attempt(c.other))
@@ -121,6 +135,25 @@ func TestLimits_NeverOneBucketForEverybody(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A proxy that hides its clients has the wide limit.
+func TestLimits_HiddenClientsHaveAnEnd(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	allowed := map[string]int{}
+	for range 1000 {
+		for _, forwarded := range []string{"unknown", "10.0.0.2"} { // the second is a client in the same network
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/2fa/verify", nil)
+			r.RemoteAddr = "10.0.0.1:1000"
+			r.Header.Set("X-Forwarded-For", forwarded)
+			if h.web.TakeAttempt(r) == nil {
+				allowed[forwarded]++
+			}
+		}
+	}
+	require.Equal(t, map[string]int{"unknown": 30 * 10, "10.0.0.2": 30}, allowed)
 }
 
 // Whoever claims addresses meets the wide limit of the proxy's own address.
