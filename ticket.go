@@ -141,8 +141,8 @@ const usualToken = 320
 func (k KeyRing) sealTicket(t ticket) Secret {
 	sealer := k.all()[0]
 	sealed := seal.Seal(seal.Encode(make([]byte, seal.NonceSize, usualToken), &t), 0, sealer.Tokens, tokenFormat, sealer.ID)
-	token := make([]byte, 0, len(sealer.ID)+1+tokenEncoding.EncodedLen(len(sealed)))
-	token = append(append(token, sealer.ID...), '.')
+	token := append(make([]byte, 0, 2*usualToken), sealer.ID...) // constant, so it stays on the stack
+	token = append(token, '.')
 	return NewSecret(string(tokenEncoding.AppendEncode(token, sealed)))
 }
 
