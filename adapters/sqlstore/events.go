@@ -24,7 +24,8 @@ const (
 // that queries select by and the whole event as JSON.
 func eventRows(events []twofa.Event) (statement, error) {
 	var rows statement
-	for _, e := range events {
+	for i := range events {
+		e := &events[i] // json.Marshal would copy a value to the heap
 		data, err := json.Marshal(e)
 		if err != nil {
 			return statement{}, err
