@@ -15,7 +15,6 @@ type host struct {
 	*twofa.Manager
 	t     *tb
 	clock *twofatest.Clock
-	last  twofa.Event
 }
 
 // newHost creates a host. It sends nothing.
@@ -24,10 +23,9 @@ func newHost(t *tb, store twofa.Store, edit ...func(*twofa.Config)) *host {
 	cfg := twofa.Config{
 		Issuer: "Acme", Store: store, Keys: twofatest.KeyRing(t, "bench"), Now: h.clock.Now,
 		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) {
-			return twofa.User{ID: id, Name: id + "@example.com", Emails: []string{id + "@example.com"}, SecurityStamp: "1",
+			return twofa.User{ID: id, Name: id, Emails: []string{id + "@example.com"}, SecurityStamp: "1",
 				Members: []twofa.Member{{Account: "acme"}}}, nil
 		}),
-		OnEvent: func(_ context.Context, e twofa.Event) { h.last = e },
 	}
 	for _, f := range edit {
 		f(&cfg)

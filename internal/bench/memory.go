@@ -29,7 +29,7 @@ func inMemory(t *tb, n sizes, r report) {
 // library computes for a wrong code. A verification begins with a sealed
 // challenge and ends with a written record and a sealed session.
 func verification(t *tb, n sizes, r report) {
-	h := newHost(t, memstore.New(), func(c *twofa.Config) { c.OnEvent = nil })
+	h := newHost(t, memstore.New())
 	u := h.enroll(t.Context(), "ada")
 	opts := totp.ValidateOpts{Period: 30, Skew: 1, Digits: otp.DigitsSix}
 	bare := func() { _, _ = totp.ValidateCustom("000000", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", start, opts) }
@@ -97,7 +97,7 @@ func nsPerOp(t *tb, out []byte, name string) float64 {
 // is wrong, so all hashes are compared.
 func recovery(t *tb, n sizes, r report) {
 	check := func(codes int) func() time.Duration {
-		h := newHost(t, memstore.New(), func(c *twofa.Config) { c.Recovery.Codes = codes; c.OnEvent = nil })
+		h := newHost(t, memstore.New(), func(c *twofa.Config) { c.Recovery.Codes = codes })
 		u := h.enroll(t.Context(), "ada")
 		return verifications(u, n.ops, twofa.RecoveryCode, "0000-0000-0000-0000-0000-0000", func(err error) bool { return err != nil })
 	}
