@@ -58,10 +58,15 @@ func (r report) ratio(name string, runs int, a, b func() time.Duration) {
 }
 
 func (report) print(name string, ratios []float64) {
-	slices.Sort(ratios)
-	n := len(ratios)
-	median := (ratios[(n-1)/2] + ratios[n/2]) / 2
-	fmt.Printf("%-62s %6.2f  %.2f to %.2f\n", name, median, ratios[n/4], ratios[n-1-n/4])
+	middle, n := median(ratios), len(ratios)
+	fmt.Printf("%-62s %6.2f  %.2f to %.2f\n", name, middle, ratios[n/4], ratios[n-1-n/4])
+}
+
+// median sorts values and returns the middle.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
 // alternate runs a and b in turn and returns the ratio of each pair. The first

@@ -27,22 +27,24 @@ import (
 
 // engine is a kind of database.
 type engine struct {
-	name     string
-	driver   string
-	dialect  sqlstore.Dialect
-	dsn      func(*tb) string
-	settings []string // queries whose results say what a commit guarantees
-	clients  []int
-	bare     bare
+	name      string
+	driver    string
+	dialect   sqlstore.Dialect
+	dsn       func(*tb) string
+	settings  []string // queries whose results say what a commit guarantees
+	processes string   // query for the IDs of the processes that serve the database, if it has some
+	clients   []int
+	bare      bare
 }
 
 var databases = []engine{
 	{"PostgreSQL", "pgx", sqlstore.PostgreSQL, func(t *tb) string { return engines.PostgreSQL(t) },
-		[]string{"SHOW server_version", "SHOW fsync", "SHOW synchronous_commit"}, []int{1, 8, 32}, barePostgreSQL},
+		[]string{"SHOW server_version", "SHOW fsync", "SHOW synchronous_commit"},
+		"SELECT pid FROM pg_stat_activity WHERE datname = current_database()", []int{1, 8, 32}, barePostgreSQL},
 	{"MariaDB", "mysql", sqlstore.MySQL, func(t *tb) string { return engines.MariaDB(t) },
-		[]string{"SELECT @@version", "SELECT @@innodb_flush_log_at_trx_commit"}, []int{1, 8}, bareMySQL},
+		[]string{"SELECT @@version", "SELECT @@innodb_flush_log_at_trx_commit"}, "", []int{1, 8}, bareMySQL},
 	{"SQLite", "sqlite", sqlstore.SQLite, sqliteFile,
-		[]string{"SELECT sqlite_version()", "PRAGMA journal_mode", "PRAGMA synchronous"}, []int{1, 8}, bareSQLite},
+		[]string{"SELECT sqlite_version()", "PRAGMA journal_mode", "PRAGMA synchronous"}, "", []int{1, 8}, bareSQLite},
 }
 
 func sqliteFile(t *tb) string {
@@ -101,17 +103,28 @@ func (e engine) measure(t *tb, n sizes, r report) {
 			all[i] = newClient(ctx, t, store, fmt.Sprintf("%d-%d", clients, i))
 		}
 		each := n.logins / clients
+		var bareCPU, libraryCPU []cost
+		run := func(cpu *[]cost, do func(*client) error) time.Duration {
+			runtime.GC() // both sides begin with a clean heap
+			before := e.cpuUsed(t, db)
+			took := atOnce(t, all, do)
+			*cpu = append(*cpu, e.cpuUsed(t, db).minus(before))
+			return took
+		}
 		library := func() time.Duration {
 			for _, c := range all {
 				c.prepareLogins(ctx, each)
 			}
-			return atOnce(t, all, func(c *client) error { return c.logins(ctx) })
+			return run(&libraryCPU, func(c *client) error { return c.logins(ctx) })
 		}
 		bare := func() time.Duration {
-			return atOnce(t, all, func(c *client) error { return c.statements(ctx, db, e.bare, each) })
+			return run(&bareCPU, func(c *client) error { return c.statements(ctx, db, e.bare, each) })
 		}
 		// The throughputs are to each other as the inverse of the times.
 		r.ratio(e.loginName(clients), n.sql, bare, library)
+		if len(bareCPU) > 0 {
+			r.cpu(each*clients, bareCPU[1:], libraryCPU[1:]) // without those of the pair that warms up
+		}
 	}
 	c := newClient(ctx, t, store, "guard")
 	few := n.ops / 2
@@ -205,7 +218,6 @@ func (c *client) statements(ctx context.Context, db *sql.DB, b bare, n int) erro
 
 // atOnce returns the time until all clients have finished.
 func atOnce(t *tb, clients []*client, do func(*client) error) time.Duration {
-	runtime.GC() // both sides begin with a clean heap
 	errs := make([]error, len(clients))
 	var group sync.WaitGroup
 	start := time.Now()
