@@ -94,7 +94,7 @@ func (m *Manager) forget(ctx context.Context, c Caller, which func(browser) bool
 		if !slices.ContainsFunc(s.Browsers, which) {
 			return ErrNotEnrolled
 		}
-		if missing := s.useGrant(t, ActionFactors, ""); missing == nil {
+		if _, missing := s.useGrant(t, ActionFactors, "", ""); missing == nil {
 			s.Browsers = slices.DeleteFunc(s.Browsers, which)
 		} else if !s.endRemembering(which) {
 			return missing

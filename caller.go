@@ -20,12 +20,18 @@ type Caller struct {
 	// Challenge is the challenge of a [Result] whose Next is [NextEnroll], or
 	// [Enrollment.Challenge]. Set it in addition to Session. Methods that show
 	// or change factors try it first; if it is a valid enrollment challenge,
-	// they ignore Session and Account. Other methods ignore it.
+	// they ignore Session and Account. Other methods ignore it, except
+	// [Manager.HeldForm].
 	Challenge Challenge
 	// Account is the ID of the account that the request is for, whose policy
 	// applies. If empty, it is the account that the session was last issued for;
 	// see [SessionInfo.Account].
 	Account string
+	// Form identifies the form that the request sends, for example by a hash of
+	// its path and fields. [Manager.UseAction] recognizes by it a form that is
+	// sent twice, and [Manager.HoldForm] binds a step-up to it. All other
+	// methods ignore it. If empty, no repetition is recognized.
+	Form string
 	// Client describes the browser that the request comes from. A challenge is
 	// accepted only from the browser and host session it was issued for, and a
 	// proof for an action only from the browser in which it was given.

@@ -188,6 +188,10 @@ const (
 	// given with a method that is not accepted. [Manager.StepUp] returns the
 	// challenge.
 	ReasonStale Reason = "proof_expired"
+	// ReasonAlreadyDone means that the same form was sent less than ten seconds
+	// ago, and that [Manager.UseAction] has allowed its action then. Do not
+	// perform it again; see [Caller.Form].
+	ReasonAlreadyDone Reason = "already_done"
 )
 
 // DeniedError is returned if the caller's session or challenge is not enough

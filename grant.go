@@ -8,14 +8,19 @@ import (
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
-// isFresh reports whether a rule accepts the grant now. If its MaxAge is zero,
-// the grant can be used once, within onceMaxAge.
+// isFresh reports whether a rule accepts the grant now.
 func (g grant) isFresh(r ActionRule, now unixTime) bool {
+	return g.isInTime(r, now) && slices.Contains(r.Methods, g.Method)
+}
+
+// isInTime reports whether the grant is not too old for a rule. If its MaxAge is
+// zero, the grant can be used once, within onceMaxAge.
+func (g grant) isInTime(r ActionRule, now unixTime) bool {
 	age := r.MaxAge
 	if age == 0 {
 		age = onceMaxAge
 	}
-	return g.At.within(age, now) && slices.Contains(r.Methods, g.Method)
+	return g.At.within(age, now)
 }
 
 func (g grant) matches(account, action, resource, sid string) bool {
@@ -68,7 +73,7 @@ func (s *userTx) elevatedFor(t ticket, r ActionRule, action string) bool {
 // recordGrant records a fresh proof. It replaces an older grant for the same
 // action, because two of them would allow a single-use action twice.
 func (s *userTx) recordGrant(t ticket, m Method) {
-	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now, Browser: t.browser}
+	g := grant{Account: s.account, Action: t.action, Resource: t.resource, SessionID: t.sessionID, Method: m, At: s.now, Browser: t.browser, Form: t.form}
 	s.Grants = slices.DeleteFunc(s.Grants, func(o grant) bool {
 		return o.matches(g.Account, g.Action, g.Resource, g.SessionID)
 	})
@@ -76,15 +81,72 @@ func (s *userTx) recordGrant(t ticket, m Method) {
 	s.emit(Event{Type: event.StepUp, Method: m, Session: t.sessionID, Detail: actionLabel(t.action, t.resource)})
 }
 
-// useGrant is like findGrant but also uses up a single-use grant.
-func (s *userTx) useGrant(t ticket, action, resource string) error {
-	i, err := s.findGrant(t, action, resource)
-	if err != nil || i < 0 || s.policy.Rule(action).MaxAge > 0 {
-		return err
+// useGrant is like findGrant but also uses up a single-use grant. A form that
+// has used one up, or that a grant was given for, is refused if it arrives again
+// within replayTTL. If form is empty, nothing is recognized. changed reports
+// whether there is something to store.
+func (s *userTx) useGrant(t ticket, action, resource, form string) (changed bool, err error) {
+	if s.isUsedForm(form) {
+		return false, s.alreadyDone(action, resource)
 	}
-	s.emit(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sessionID, Detail: actionLabel(action, resource)})
-	s.Grants = slices.Delete(s.Grants, i, i+1)
-	return nil
+	i, err := s.findGrant(t, action, resource)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case s.policy.Rule(action).MaxAge == 0:
+		s.emit(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sessionID, Detail: actionLabel(action, resource)})
+		s.Grants = slices.Delete(s.Grants, i, i+1)
+	case !s.claimGrant(form):
+		return false, nil
+	}
+	if form != "" {
+		s.UsedForms = append(s.UsedForms, usedForm{ID: form, At: s.now})
+	}
+	return true, nil
+}
+
+// claimGrant reports whether a grant was given for a form, the first time it is
+// asked. The grant remains valid.
+func (s *userTx) claimGrant(form string) bool {
+	i := slices.IndexFunc(s.Grants, func(g grant) bool { return form != "" && seal.Equal(g.Form, form) })
+	if i >= 0 {
+		s.Grants[i].Form = ""
+	}
+	return i >= 0
+}
+
+// usedForm is a form for which an action was allowed. It is kept for replayTTL.
+type usedForm struct {
+	seal.Unknown
+	ID string // formID
+	At unixTime
+}
+
+func (u *usedForm) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &u.ID)
+	seal.Int(c, 8, &u.At)
+}
+
+// formID returns a hash of [Caller.Form] and of what else the action depends on.
+// It is empty if form is.
+func (t ticket) formID(action, resource, form string) string {
+	if form == "" {
+		return ""
+	}
+	return seal.Digest("form", t.sessionID, t.account, action, resource, form)
+}
+
+func (s *userTx) isUsedForm(form string) bool {
+	return form != "" && slices.ContainsFunc(s.UsedForms, func(u usedForm) bool { return seal.Equal(u.ID, form) && s.isRepetition(u) })
+}
+
+// isRepetition reports whether a form that arrives again now is a repetition.
+// The first one may have been recorded by a server whose clock is a little ahead.
+func (s *userTx) isRepetition(u usedForm) bool { return s.now.sub(u.At).Abs() < replayTTL }
+
+func (s *userTx) alreadyDone(action, resource string) error {
+	return &DeniedError{Reason: ReasonAlreadyDone, Account: s.account, Action: action, Resource: resource}
 }
 
 // authorizeChange returns an error unless the session may change factors or
@@ -93,7 +155,8 @@ func (s *userTx) useGrant(t ticket, action, resource string) error {
 // what mayEnrollFirst does.
 func (s *userTx) authorizeChange(t ticket, mail bool) error {
 	if len(s.Factors) > 0 {
-		return s.useGrant(t, ActionFactors, "")
+		_, err := s.useGrant(t, ActionFactors, "", "")
+		return err
 	}
 	return s.mayEnrollFirst(t, mail)
 }

@@ -64,6 +64,9 @@ const maxPolicy = 32 << 10
 const (
 	maxSpent   = 32 // used-up challenges per user, from which on none can be canceled
 	maxAnswers = 4  // per user, that can be given again
+	// maxUsedForms is how many forms of a user are recognized when they arrive
+	// again.
+	maxUsedForms = 4
 	// maxSpentHeld is how many challenges may be used up when a held first
 	// factor signs in. Each uses up another one, without any other proof.
 	maxSpentHeld = 256
@@ -131,6 +134,13 @@ const (
 )
 
 const maxToken = 4096 // characters
+
+// Limits of a form that waits for a step-up.
+const (
+	maxHeldBody  = 16 << 10
+	maxHeldPath  = 4 << 10  // of each path
+	maxHeldToken = 48 << 10 // characters, with the challenge
+)
 
 const (
 	minKey         = 16 // bytes (RFC 4226, section 4, R6)

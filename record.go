@@ -106,6 +106,7 @@ type userRecord struct {
 	SendTimes       map[string]sendTimes // by bucket
 	Imported        unixTime             // when factors of another product were imported
 	TakenAway       unixTime             // when a factor was last removed or reset; no import may follow
+	UsedForms       []usedForm
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -132,6 +133,7 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.Optional(c, 87, &r.Reset)
 	seal.Int(c, 122, &r.Imported)
 	seal.Int(c, 126, &r.TakenAway)
+	seal.List(c, 128, &r.UsedForms)
 }
 
 func (r *userRecord) problem() string {
@@ -154,6 +156,7 @@ func (r *userRecord) turnOff(now unixTime) {
 // reset empties are empty.
 func (r *userRecord) dropAtReset() {
 	r.DropAtReset()
+	r.UsedForms = nil
 	for i := range r.Spent {
 		r.Spent[i].DropAtReset()
 	}
@@ -345,6 +348,7 @@ type grant struct {
 	Method    Method
 	At        unixTime
 	Browser   string // browserHash of the browser in which it was given; no other may use it
+	Form      string // formID of the form that it was given for; empty if there is none
 }
 
 func (g *grant) Fields(c *seal.Codec) {
@@ -355,6 +359,7 @@ func (g *grant) Fields(c *seal.Codec) {
 	seal.Text(c, 20, &g.Method)
 	seal.Int(c, 24, &g.At)
 	seal.Text(c, 29, &g.Browser)
+	seal.Text(c, 32, &g.Form)
 }
 
 // browser is a browser in which a factor was proven. It is known: it has

@@ -73,6 +73,8 @@ func TestEveryFieldIsStored(t *testing.T) {
 	kept(filled[numberRecord](), &numberRecord{})
 	kept(filled[configRecord](), &configRecord{})
 
+	kept(&heldForm{challenge: "c", url: "u", page: "p", body: "b"}, &heldForm{})
+
 	full := fullTicket()
 	for i, v := 0, reflect.ValueOf(full); i < v.NumField(); i++ {
 		require.Equal(t, v.Type().Field(i).Name == "Unknown", v.Field(i).IsZero(), v.Type().Field(i).Name)
@@ -82,7 +84,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 
 func fullTicket() ticket {
 	return ticket{purpose: forAction, id: "i", sessionID: "s", user: "u", account: "a", epoch: "e", stamp: "t", first: []firstFactor{{by: BySSO, providerOf: "o", at: 1}}, members: "m", started: 1, expires: 1 << 40,
-		proven: []provenMethod{{method: TOTP, at: 5}, {method: rememberedBrowserMethod(SMS), at: -7, elevate: true}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k", replaces: "old"}
+		proven: []provenMethod{{method: TOTP, at: 5}, {method: rememberedBrowserMethod(SMS), at: -7, elevate: true}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k", replaces: "old", form: "f"}
 }
 
 // A factor that this release cannot check counts as enrolled. The user is asked

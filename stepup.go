@@ -1,6 +1,11 @@
 package twofa
 
-import "context"
+import (
+	"context"
+	"slices"
+
+	"github.com/twofa-go/twofa/internal/seal"
+)
 
 // CheckAction checks whether the session may perform the action now. It does
 // what [Manager.Check] does and also requires a fresh proof, given by this
@@ -54,6 +59,11 @@ func (m *Manager) peek(ctx context.Context, c Caller, action, resource string) (
 //
 // Call it immediately before the action. If the action then fails, the user
 // must give a new proof.
+//
+// If [Caller.Form] is set, UseAction denies the same form with
+// [ReasonAlreadyDone] for ten seconds after it has used up a proof. If MaxAge is
+// positive, it does so only after the form that the proof was given for; see
+// [Manager.HoldForm].
 func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource string) error {
 	t, err := m.openSession(c)
 	if err != nil {
@@ -63,13 +73,11 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		if err := s.useGrant(t, action, resource); err != nil {
-			return err
-		}
-		if len(s.events) == 0 { // the proof remains valid until it is too old
+		changed, err := s.useGrant(t, action, resource, t.formID(action, resource, c.Form))
+		if err == nil && !changed { // the proof remains valid until it is too old
 			return errUnchanged
 		}
-		return nil
+		return err
 	})
 }
 
@@ -108,4 +116,134 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 	t.action, t.resource = action, resource
 	t.bindTo(c.Client)
 	return Result{Next: NextChallenge, Methods: methods, Challenge: s.issueChallenge(t, forAction)}, nil
+}
+
+// Form is a form of the host that waits in the browser for a step-up.
+type Form struct {
+	URL  string // path and query that the form is sent to
+	Page string // path and query of the page with the form
+	Body Secret // fields, as application/x-www-form-urlencoded; at most 16 KB
+}
+
+// HoldForm seals a form whose action needs a fresh proof, so that the browser
+// can send it again after the proof. ch is the challenge of [Manager.StepUp] or
+// [Manager.Send]. HoldForm returns the sealed text and the challenge to use from
+// now on, which is bound to the form. It writes nothing to the store.
+//
+// Put the text into a hidden field of the pages that ask for the proof, and
+// never into a URL or a cookie. It opens only with the session and browser of the
+// challenge and, if [Caller.Account] is set, its account, and expires with it. Hold a form only if the request
+// has proven that it comes from a page of your own site. Otherwise, another site
+// could choose what the user confirms.
+//
+// Let the browser send the form again, and never do so on the server.
+// c.Form must be the same as when the form arrives at UseAction.
+//
+// HoldForm returns [ErrExpired] if the challenge does not belong to the caller,
+// and [ErrNotAllowed] if c.Form is empty or the form is too large.
+func (m *Manager) HoldForm(c Caller, ch Challenge, f Form) (Secret, Challenge, error) {
+	t, err := m.openStepUp(c, ch)
+	if err != nil {
+		return Secret{}, Challenge{}, err
+	}
+	if c.Form == "" || len(f.Body.Reveal()) > maxHeldBody || max(len(f.URL), len(f.Page)) > maxHeldPath {
+		return Secret{}, Challenge{}, notAllowed("Form: must have an ID and at most %d bytes", maxHeldBody)
+	}
+	t.form = t.formID(t.action, t.resource, c.Form)
+	ch = Challenge{m.cfg.Keys.sealTicket(t)}
+	held := m.cfg.Keys.sealToken(formFormat, &heldForm{challenge: ch.Reveal(), url: f.URL, page: f.Page, body: f.Body.Reveal()})
+	return held, ch, nil
+}
+
+// HeldForm opens a text of [Manager.HoldForm]. It returns the form and its
+// challenge, for [Manager.Verify] and [Manager.Send]. If c.Challenge is one that
+// [Manager.Send] returned later for the same form, HeldForm returns that one. It
+// does not read the store, so the challenge may be used up.
+//
+// HeldForm returns [ErrExpired] if the text was changed or has expired, or if it
+// belongs to another session, account or browser.
+func (m *Manager) HeldForm(c Caller, held Secret) (Form, Challenge, error) {
+	f, ch, _, err := m.openHeld(c, held)
+	return f, ch, err
+}
+
+// ProvenForm opens a text of [Manager.HoldForm] after the proof: it returns the
+// form if the proof was given for it and [Manager.UseAction] has not been called
+// since. It uses up nothing. It is for a page that waits while the user opens an
+// email link elsewhere.
+//
+// ProvenForm returns [ErrExpired] under the conditions of [Manager.HeldForm] and
+// if there is no such proof, a [*DeniedError] with [ReasonAlreadyDone] if the
+// form was sent less than ten seconds ago, and otherwise the errors of
+// [Manager.Check].
+func (m *Manager) ProvenForm(ctx context.Context, c Caller, held Secret) (Form, error) {
+	f, _, t, err := m.openHeld(c, held)
+	if err != nil {
+		return Form{}, err
+	}
+	c.Account = t.account
+	_, s, err := m.loadSession(ctx, c)
+	if err != nil {
+		return Form{}, err
+	}
+	if s.isUsedForm(t.form) {
+		return Form{}, s.alreadyDone(t.action, t.resource)
+	}
+	r := s.policy.Rule(t.action)
+	proven := func(g grant) bool { // UseAction checks the method, which can be a link before an enrollment
+		return seal.Equal(g.Form, t.form) && g.isFrom(c.Client) && g.isInTime(r, s.now)
+	}
+	if !slices.ContainsFunc(s.Grants, proven) {
+		return Form{}, ErrExpired
+	}
+	return f, nil
+}
+
+// openStepUp opens the challenge of a step-up of the caller's session and, if
+// the caller names one, account.
+func (m *Manager) openStepUp(c Caller, ch Challenge) (ticket, error) {
+	t, err := m.openChallenge(c.Client, ch, forAction)
+	if err != nil {
+		return ticket{}, err
+	}
+	if session, err := m.openSession(c); err != nil || session.sessionID != t.sessionID || session.user != t.user || c.Account != "" && c.Account != t.account {
+		return ticket{}, ErrExpired
+	}
+	return t, nil
+}
+
+func (m *Manager) openHeld(c Caller, held Secret) (Form, Challenge, ticket, error) {
+	var h heldForm
+	if err := m.cfg.Keys.openToken(formFormat, held, maxHeldToken, &h); err != nil {
+		return Form{}, Challenge{}, ticket{}, ErrExpired
+	}
+	ch := ParseChallenge(h.challenge)
+	t, err := m.openStepUp(c, ch)
+	if err != nil {
+		return Form{}, Challenge{}, ticket{}, ErrExpired
+	}
+	if later, err := m.openStepUp(c, c.Challenge); err == nil && later.id == t.id && later.form == t.form && later.expires >= t.expires {
+		t, ch = later, c.Challenge
+	}
+	return Form{URL: h.url, Page: h.page, Body: NewSecret(h.body)}, ch, t, nil
+}
+
+// formFormat is the number of the way held forms are sealed.
+const formFormat = "form 1"
+
+// heldForm is the content of a sealed form. The challenge contains the session,
+// account, browser, action, resource and expiry.
+type heldForm struct {
+	seal.Unknown
+	challenge string
+	url       string
+	page      string
+	body      string
+}
+
+func (h *heldForm) Fields(c *seal.Codec) {
+	seal.Text(c, 5, &h.challenge)
+	seal.Text(c, 9, &h.url)
+	seal.Text(c, 12, &h.page)
+	seal.Text(c, 17, &h.body)
 }

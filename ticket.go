@@ -69,6 +69,7 @@ type ticket struct {
 	messageMethod Method
 	messageKey    string // key of the hash of a code sent by text message
 	replaces      string // ID of the session that the login will replace; empty if there is none
+	form          string // formID of the form that waits for the step-up; empty if there is none
 }
 
 func (t *ticket) Fields(c *seal.Codec) {
@@ -93,6 +94,7 @@ func (t *ticket) Fields(c *seal.Codec) {
 	seal.Text(c, 76, &t.messageMethod)
 	seal.Text(c, 80, &t.messageKey)
 	seal.Text(c, 84, &t.replaces)
+	seal.Text(c, 120, &t.form)
 }
 
 // spentID returns the part of the ID by which a used-up challenge is
@@ -137,10 +139,13 @@ const tokenFormat = "token 1"
 // allocation.
 const usualToken = 320
 
-// sealTicket encrypts a ticket as "key-ID.base64url".
-func (k KeyRing) sealTicket(t ticket) Secret {
+// sealTicket encrypts a ticket.
+func (k KeyRing) sealTicket(t ticket) Secret { return k.sealToken(tokenFormat, &t) }
+
+// sealToken encrypts the content of a token as "key-ID.base64url".
+func (k KeyRing) sealToken(format string, m seal.Message) Secret {
 	sealer := k.all()[0]
-	sealed := seal.Seal(seal.Encode(make([]byte, seal.NonceSize, usualToken), &t), 0, sealer.Tokens, tokenFormat, sealer.ID)
+	sealed := seal.Seal(seal.Encode(make([]byte, seal.NonceSize, usualToken), m), 0, sealer.Tokens, format, sealer.ID)
 	token := append(make([]byte, 0, 2*usualToken), sealer.ID...) // constant, so it stays on the stack
 	token = append(token, '.')
 	return NewSecret(string(tokenEncoding.AppendEncode(token, sealed)))
@@ -180,26 +185,32 @@ func (m *Manager) openTicket(s Secret, purposes ...purpose) (ticket, error) {
 
 // openTicket opens a token, whatever its purpose and however old it is.
 func (k KeyRing) openTicket(s Secret) (ticket, error) {
+	var t ticket
+	if err := k.openToken(tokenFormat, s, maxToken, &t); err != nil {
+		return ticket{}, err
+	}
+	return t, nil
+}
+
+// openToken opens a token of a format, with at most limit characters, and
+// decodes it into m.
+func (k KeyRing) openToken(format string, s Secret, limit int, m seal.Message) error {
 	id, body, _ := strings.Cut(s.Reveal(), ".")
 	sealer, ok := k.byID(id)
-	if !ok || len(body) > maxToken {
-		return ticket{}, errUnreadable
+	if !ok || len(body) > limit {
+		return errUnreadable
 	}
 	// Decoding skips line breaks, which the length reveals. Every token has one
 	// encoding.
 	sealed, err := tokenEncoding.DecodeString(body)
 	if err != nil || len(body) != tokenEncoding.EncodedLen(len(sealed)) {
-		return ticket{}, errUnreadable
+		return errUnreadable
 	}
-	plain, err := seal.Open(sealed, sealer.Tokens, tokenFormat, sealer.ID)
-	if err != nil {
-		return ticket{}, errUnreadable
+	plain, err := seal.Open(sealed, sealer.Tokens, format, sealer.ID)
+	if err != nil || seal.Decode(plain, m) != nil {
+		return errUnreadable
 	}
-	var t ticket
-	if seal.Decode(plain, &t) != nil {
-		return ticket{}, errUnreadable
-	}
-	return t, nil
+	return nil
 }
 
 var errUnreadable = fmt.Errorf("%w: the token cannot be read here", ErrExpired)

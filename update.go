@@ -226,6 +226,7 @@ func (s *userTx) prune() {
 	s.Spent = slices.DeleteFunc(s.Spent, func(x spent) bool { return !x.Expires.add(issueSlack).isAhead(maxEnrollment+issueSlack, now) })
 	s.Answers = keepLast(s.Answers, maxAnswers, func(a answer) bool { return a.At.within(a.life(), now) })
 	s.Grants = keepLast(s.Grants, maxGrants, func(g grant) bool { return now.sub(g.At) < maxMaxAge })
+	s.UsedForms = keepLast(s.UsedForms, maxUsedForms, s.isRepetition)
 	s.Browsers = s.unexpired() // markKnown limits their number
 	s.pruneCounters()
 	s.Eased = recentTimes(s.Eased, now, easePeriod)

@@ -33,6 +33,7 @@ const (
 	nextSignIn    next = "signin"    // sign out, then the host's login page
 	nextSetUp     next = "setup"     // enroll a factor
 	nextChallenge next = "challenge" // the page that asks for a proof
+	nextBack      next = "back"      // the page with the button for an action
 	nextContinue  next = "continue"  // where the user wanted to go
 )
 
@@ -105,6 +106,7 @@ var messages = []message{
 	{"not_allowed", "", 403, nextHome, "", "This is not allowed", "The rules of your account, or a limit, do not allow this. If you need it, ask an admin of your account."},
 
 	// Sessions.
+	{"already_done", "", 409, nextBack, "", "This is already done", "It was sent twice within a few seconds and done once. If you miss the result, go back and start again."},
 	{"expired", "", 410, nextRestart, "", "This is already done, or took too long", "For your security, this must be finished within a few minutes, in one browser, and works only once. Nothing else is lost."},
 	{"signed_out", "", 401, nextLogin, "", "Sign in first", "You are not signed in, or your session has ended. Nothing was changed."},
 	{"session_unreadable", "", 401, nextSignIn, "", "Sign in again", "We are updating our service and cannot read your session at the moment. Sign in again, and you come back here."},

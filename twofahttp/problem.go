@@ -114,7 +114,7 @@ func codeOfDenied(d *twofa.DeniedError) string {
 func authenticateHeader(d *twofa.DeniedError) string {
 	insufficient := `Bearer error="insufficient_user_authentication"`
 	switch d.Reason {
-	case twofa.ReasonEnroll, twofa.ReasonSupport:
+	case twofa.ReasonEnroll, twofa.ReasonSupport, twofa.ReasonAlreadyDone:
 		return ""
 	case twofa.ReasonChallenge:
 		return insufficient
@@ -205,6 +205,9 @@ func (x *exchange) messageData(p problem) messageData {
 	}
 	if p.Denied != nil {
 		d.Login = x.loginURLFor(p.Denied.Reason, x.currentURL())
+		if p.Denied.Reason == twofa.ReasonAlreadyDone {
+			d.Back = cmp.Or(x.cfg.Actions[p.Denied.Action].Page, x.cfg.HomeURL)
+		}
 	}
 	return d
 }

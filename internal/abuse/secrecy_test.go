@@ -63,6 +63,7 @@ func exported(t testing.TB) map[string]any {
 		"LinkEmail":   twofa.LinkEmail{URL: secret},
 		"Result":      twofa.Result{Session: session, Challenge: challenge, Browser: secret},
 		"Manager":     w.Manager,
+		"Form":        twofa.Form{Body: secret},
 		"LinkRequest": twofa.LinkRequest{Token: secret}, "Lifetimes": twofa.Lifetimes{}, "MailConfig": cfg.Mail, "SMSConfig": cfg.SMS, "RecoveryConfig": cfg.Recovery,
 		"Member": twofa.Member{}, "Method": twofa.TOTP, "Next": twofa.NextDone,
 		"NoticeEmail": twofa.NoticeEmail{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
