@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/twofa-go/twofa"
 )
 
 // view is the answer of a handler: a page, a redirect, a file or, without any of
@@ -13,11 +15,12 @@ import (
 // that one place can decide on the form of an answer. In middleware, the zero
 // view lets the request through.
 type view struct {
-	page     string // template to render
-	data     any    // given to the template
-	alert    *alert // shown on the page; nil means the one for err
-	err      error  // reason why the page is shown; sets the status and the alert
-	redirect string // address to go to
+	page     string             // template to render
+	data     any                // given to the template
+	alert    *alert             // shown on the page; nil means the one for err
+	err      error              // reason why the page is shown; sets the status and the alert
+	redirect string             // address to go to
+	denied   *twofa.DeniedError // sets the status of a page that asks for what is missing
 	file     *file
 
 	preflight bool // no content, only headers
@@ -98,6 +101,10 @@ func (x *exchange) write(v view) error {
 	if v.page == "setup" || v.page == "codes" {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin") // these show secrets, so no other window may hold a reference
 	}
+	if v.page == "resubmit" {
+		// The form goes to a handler of the host, which may check its Origin.
+		h.Set("Referrer-Policy", "strict-origin")
+	}
 	if v.redirect != "" {
 		http.Redirect(x.w, x.r, v.redirect, http.StatusSeeOther)
 		return nil
@@ -117,6 +124,11 @@ func (x *exchange) write(v view) error {
 	if v.err != nil {
 		x.log(v.err)
 		p := problemOf(v.err)
+		p.setHeaders(h)
+		status = p.Status
+	}
+	if v.denied != nil && v.err == nil {
+		p := problemOf(v.denied)
 		p.setHeaders(h)
 		status = p.Status
 	}

@@ -20,6 +20,8 @@ type challengeData struct {
 	Days   int      // days for which this browser can be remembered; zero if it cannot
 	Ticked bool     // the user has ticked the box for that before
 	Next   string   // address to go to afterwards
+	Held   string   // form to be sent after the proof, sealed; empty if there is none
+	Again  bool     // whether the user must press the button for the action again
 }
 
 // getChallenge shows what a login or step-up asks for.
@@ -57,8 +59,12 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 	if method == f.Sent {
 		d.Sent = result.Sent
 	}
+	if x.held != nil {
+		d.Held = x.held.text.Reveal()
+	}
 	if d.StepUp {
 		d.Action = x.actionTitle(f.Action)
+		d.Again = x.held == nil && f.next == x.cfg.Actions[f.Action].Page
 	} else if d.Days, err = x.rememberDays(f.Account, method); err != nil {
 		return view{}, err
 	}
@@ -124,7 +130,7 @@ func (x *exchange) dropExpiredChallenge(f flow, err error) error {
 // action the code is for is determined by the challenge alone.
 func (x *exchange) postVerify() (view, error) {
 	x.retryURL = x.path("challenge")
-	f := x.flow(challengeCookie)
+	f := x.pending()
 	p := twofa.Proof{Method: twofa.Method(x.form.Get("method")), Code: twofa.NewSecret(x.form.Get("code")), Remember: x.form.Get("remember") == "yes"}
 	if p.Method == twofa.EmailLink {
 		return view{}, errBadForm // a link is opened, not typed
@@ -168,7 +174,10 @@ func (x *exchange) prove(f flow, p twofa.Proof) (view, error) {
 // postSend sends a link or code, for the first time or again.
 func (x *exchange) postSend() (view, error) {
 	x.retryURL = x.path("challenge")
-	f := x.flow(challengeCookie)
+	f := x.pending()
+	if again := x.repeatedFlow(); again.kind != "" && x.held != nil {
+		return x.showHeld(again)
+	}
 	method := twofa.Method(x.form.Get("method"))
 	result, err := x.sendTo(f.challenge, method)
 	if err != nil {
@@ -182,6 +191,9 @@ func (x *exchange) postSend() (view, error) {
 		return view{}, x.dropExpiredChallenge(f, err)
 	}
 	f.challenge, f.retryAt, f.failed = result.Challenge, time.Time{}, ""
+	if x.held != nil {
+		return x.showHeld(f)
+	}
 	x.setFlow(challengeCookie, f)
 	return redirectTo(x.path("challenge"))
 }
@@ -198,6 +210,9 @@ func (x *exchange) postCancel() (view, error) {
 	to := x.cfg.LoginURL
 	for _, name := range []string{challengeCookie, enrollmentCookie} {
 		f := x.flow(name)
+		if name == challengeCookie {
+			f = x.pending()
+		}
 		if f.kind == "" {
 			continue
 		}

@@ -133,12 +133,26 @@ type Action struct {
 	// empty, the page does not name the action.
 	Title string
 	// Page is the local path of the page with the button for the action. After
-	// the proof, the user returns to it and presses the button again, because a
-	// POST is never repeated automatically. If empty, the user returns to the
+	// the proof, the user returns to it and presses the button again, unless
+	// Resubmit is set. If empty, the user returns to the
 	// page that sent the request if it is known, and to HomeURL otherwise. If the
 	// path depends on the account, leave it empty and keep Referer within your
 	// site ("Referrer-Policy: same-origin").
 	Page string
+	// Resubmit makes the browser send the form again after the proof, so that
+	// the user presses the button once. The form waits in the pages that ask for
+	// the proof, sealed for this session, account and browser. It is sent at
+	// most once: for ten seconds, the same form gets 409 with already_done.
+	//
+	// The user presses the button again, as without Resubmit, if the request did
+	// not prove that it comes from a page of the same origin, or for anything
+	// but a URL-encoded form of at most 16 KB, such as one with files.
+	//
+	// The forms of the settings always wait like this.
+	//
+	// Leave it false if the form has a CSRF token that Sessions.SignIn replaces.
+	// The form would be refused when it arrives again.
+	Resubmit bool
 }
 
 // Region is a country that users can choose for a phone number without "+".

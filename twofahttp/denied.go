@@ -30,6 +30,9 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 	live := !x.session().IsZero()
 	switch {
 	case d.Reason == twofa.ReasonMissing || d.Reason == twofa.ReasonStale:
+		if v, ok := x.hold(d); ok {
+			return v, nil
+		}
 		return redirectTo(x.stepUpURL(d))
 	case d.Action != "", !live && !isSafeMethod(x.r.Method), d.Reason == twofa.ReasonSupport:
 		return view{}, d
@@ -69,12 +72,12 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 		return x.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}}.Encode()
 	case d.Reason == twofa.ReasonSignInHere:
 		return x.loginURLFor(d.Reason, "")
+	case d.Reason == twofa.ReasonSupport, d.Reason == twofa.ReasonAlreadyDone:
+		return ""
 	case d.Action != "":
 		return x.path("setup") + "?start=1"
 	case d.Reason == twofa.ReasonSignedOut || d.Reason == twofa.ReasonUnreadable:
 		return x.cfg.LoginURL
-	case d.Reason == twofa.ReasonSupport:
-		return ""
 	case d.Reason == twofa.ReasonEnroll && x.session().IsZero():
 		return x.path("setup")
 	}
@@ -83,6 +86,10 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 
 // stepUpURL returns the address of the page that asks for the proof.
 func (x *exchange) stepUpURL(d *twofa.DeniedError) string {
-	next := cmp.Or(x.retryURL, x.cfg.Actions[d.Action].Page, x.currentURL())
-	return x.remedyURL(d) + "&" + url.Values{"next": {next}}.Encode()
+	return x.remedyURL(d) + "&" + url.Values{"next": {x.pageOf(d)}}.Encode()
+}
+
+// pageOf returns the address of the page with the button for the action.
+func (x *exchange) pageOf(d *twofa.DeniedError) string {
+	return cmp.Or(x.retryURL, x.cfg.Actions[d.Action].Page, x.currentURL())
 }

@@ -21,6 +21,7 @@ type exchange struct {
 	browser  twofa.Secret // token from the browser's cookie, or a new one
 	form     url.Values   // fields of a POST after readForm, one value each
 	retryURL string       // address at which to try again; empty means currentURL
+	held     *heldForm    // form that the page carries; nil if there is none
 	repeat   *repeat      // effects so far, of a form that may be sent again; otherwise nil
 }
 

@@ -89,6 +89,9 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 		if err := x.signIn(result); err != nil {
 			return view{}, err
 		}
+		if x.form.Has("held") && f.kind == kindAction {
+			return x.resubmit(f), nil
+		}
 		next := SafeRedirect(f.next, x.cfg.HomeURL)
 		if result.CodesMissing && !strings.HasPrefix(next, x.path("recovered")) { // that page reports it
 			next = x.path("codes/missing") + "?" + url.Values{"next": {next}}.Encode()

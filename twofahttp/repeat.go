@@ -47,6 +47,7 @@ type repeat struct {
 	session   twofa.Session // passed to Sessions.SignIn
 	signedOut bool
 	browser   twofa.Secret
+	flow      flow // step-up that a held form has started
 }
 
 func newRepeats() repeats { return repeats{&sync.Mutex{}, map[repeatKey]*repeat{}, &time.Time{}} }
@@ -92,7 +93,7 @@ func (s *repeats) makeRoom(now time.Time) {
 // leave ends the wait for an entry. A form that has failed is handled again when
 // it is sent again.
 func (s *repeats) leave(key repeatKey, p *repeat) {
-	if p.redirect == "" {
+	if p.redirect == "" && p.session.IsZero() && p.flow.kind == "" {
 		s.mu.Lock()
 		if s.last[key] == p {
 			delete(s.last, key)
@@ -139,7 +140,7 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 		v, err := handle()
 		if err == nil {
 			p.redirect, p.browser, p.signedOut = v.redirect, x.browser, x.repeat.signedOut
-			p.cookies, p.session = x.repeat.cookies, x.repeat.session
+			p.cookies, p.session, p.flow = x.repeat.cookies, x.repeat.session, x.repeat.flow
 		}
 		return v, err
 	}
@@ -149,7 +150,7 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 		return view{}, fmt.Errorf("%w: %w", twofa.ErrUnavailable, original.Context().Err())
 	}
 	if p.redirect == "" || !p.session.IsZero() {
-		x.repeat = &repeat{session: p.session}
+		x.repeat = &repeat{session: p.session, flow: p.flow}
 		return handle()
 	}
 	return x.answerAgain(p)

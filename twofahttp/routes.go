@@ -21,6 +21,7 @@ func routeTable() []route {
 	return []route{
 		{"GET", "", (*exchange).getSettings},
 		{"GET", "challenge", (*exchange).getChallenge},
+		{"POST", "challenge", (*exchange).postChallenge},
 		{"POST", "verify", (*exchange).postVerify},
 		{"POST", "send", (*exchange).postSend},
 		{"POST", "cancel", (*exchange).postCancel},

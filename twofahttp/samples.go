@@ -25,10 +25,12 @@ func sampleData() map[string][]any {
 			enrollmentData{Step: "start", Old: "x", Replaces: "x"}, enrollmentData{Step: "start", Has: true, Only: "totp"}, enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
 			enrollmentData{Step: "codes", Codes: codes}, enrollmentData{Step: "codes", Codes: codes[:1], New: true}},
 	}
+	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: "x", URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}}
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
-			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x"})
+			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x", Again: true},
+			challengeData{Method: method, StepUp: true, Sent: "x", Others: []string{"totp"}, Held: "x"})
 	}
 	for _, m := range messages {
 		if m.good() {

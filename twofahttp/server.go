@@ -39,7 +39,9 @@
 package twofahttp
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/twofa-go/twofa"
@@ -112,5 +114,12 @@ func (s *Server) Client(w http.ResponseWriter, r *http.Request) twofa.Client {
 	return x.client()
 }
 
-// Caller returns the caller of a request, for calls to the Manager.
-func (s *Server) Caller(r *http.Request) twofa.Caller { return s.newExchange(nil, r).caller() }
+// Caller returns the caller of a request, for calls to the Manager. If an action
+// has Resubmit, Caller also names the form that the request sends. For this, it
+// reads a body of at most 16 KB and puts it back into r.
+func (s *Server) Caller(r *http.Request) twofa.Caller {
+	x := s.newExchange(nil, r)
+	c := x.caller()
+	c.Form = x.sentFormName(slices.Collect(maps.Keys(s.cfg.Actions))...)
+	return c
+}

@@ -17,8 +17,8 @@ import (
 // Guard.
 //
 // A browser is redirected to the page that asks for a code and from there back
-// to the page with the button (see [Action]). A POST is never repeated
-// automatically. A user without a factor gets 403 and a page that leads to
+// to the page with the button (see [Action]). A POST is repeated only if
+// Action.Resubmit is set. A user without a factor gets 403 and a page that leads to
 // enrollment, even if the policy requires no factor. Other clients get 401 with
 // an RFC 9470 challenge and the address of the page to send the user to.
 //
@@ -62,6 +62,7 @@ func (x *exchange) checkAction(action string) (view, error) {
 	if err := x.crossOrigin.Check(x.r); err != nil {
 		return view{}, errCrossSite
 	}
+	c.Form = x.sentFormName(action)
 	if err := x.m.UseAction(x.ctx(), c, action, ""); err != nil {
 		return view{}, err
 	}
@@ -103,20 +104,26 @@ func (x *exchange) getConfirm() (view, error) {
 	if result.Next == twofa.NextDone {
 		return redirectTo(f.next)
 	}
+	x.setFlow(challengeCookie, x.sendStepUp(result, f, c.Account, action, resource))
+	to := x.path("challenge")
+	if m := q.Get("method"); slices.Contains(result.Methods, twofa.Method(m)) {
+		to += "?method=" + url.QueryEscape(m)
+	}
+	return redirectTo(x.expectCookies(to))
+}
+
+// sendStepUp sends the link of a step-up at once if the user can prove nothing
+// stronger, and returns the flow with the challenge.
+func (x *exchange) sendStepUp(result twofa.Result, f flow, account, action, resource string) flow {
 	if result.Methods[0] == twofa.EmailLink && x.isOwnRequest() {
-		if old := x.flow(challengeCookie); x.isWaiting(old, c.Account, action, resource) {
+		if old := x.flow(challengeCookie); x.isWaiting(old, account, action, resource) {
 			result.Challenge = old.challenge // the page was loaded again
 		} else {
 			result = x.sendAtOnce(result, &f)
 		}
 	}
 	f.challenge = result.Challenge
-	x.setFlow(challengeCookie, f)
-	to := x.path("challenge")
-	if m := q.Get("method"); slices.Contains(result.Methods, twofa.Method(m)) {
-		to += "?method=" + url.QueryEscape(m)
-	}
-	return redirectTo(x.expectCookies(to))
+	return f
 }
 
 // isOwnRequest reports whether the browser does not say that the request comes

@@ -36,7 +36,7 @@ func parseTemplates(overrides fs.FS) (t templates, err error) {
 		return t, err
 	}
 	t.pages = map[string]*template.Template{}
-	for _, page := range []string{"bounce", "challenge", "codes", "done", "link", "message", "nocodes", "recovered", "settings", "setup"} {
+	for _, page := range []string{"bounce", "challenge", "codes", "done", "link", "message", "nocodes", "recovered", "resubmit", "settings", "setup"} {
 		t.pages[page] = template.New(page).Funcs(template.FuncMap{"date": formatDate})
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {

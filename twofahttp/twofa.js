@@ -32,23 +32,38 @@ document.querySelectorAll('[data-copy]').forEach((button) => {
   });
 });
 
-// A login that another site has posted goes on by itself.
+// A form that must not be sent twice. A field of it can have any name, so its own
+// properties cannot be trusted.
+const once = document.querySelector('form[data-once]');
+let sent = false;
+document.addEventListener('submit', (event) => {
+  if (event.target !== once) return;
+  if (sent) return event.preventDefault();
+  sent = true;
+  document.querySelectorAll('form[data-once] > button').forEach((button) => { button.hidden = true; });
+  document.querySelectorAll('[data-sent]').forEach((text) => { text.hidden = false; });
+});
+
+// A login that another site has posted goes on by itself, and so does a form that
+// has waited for a code.
 const onward = document.querySelector('form[data-submit]');
-if (onward) onward.requestSubmit();
+if (onward) HTMLFormElement.prototype.requestSubmit.call(onward);
 
 // The page that waits for a mailed link goes on once it was opened in this browser.
 const waiting = document.querySelector('[data-poll]');
 if (waiting) {
   waiting.querySelector('[hidden]').hidden = false;
+  const held = document.querySelector('form[data-continue]'); // has a form that waits, too
+  const leave = (to) => (held ? held.requestSubmit() : location.replace(to));
   let over = 0; // seen twice, because the answer in the other tab may be on its way
   const look = async () => {
     try {
       const answer = await fetch(waiting.dataset.poll, { headers: { Accept: 'application/json' }, cache: 'no-store' });
       if (answer.ok) {
         const { state } = await answer.json();
-        if (state === 'done') return location.replace(waiting.dataset.next);
+        if (state === 'done') return leave(waiting.dataset.next);
         over = state === 'over' ? over + 1 : 0;
-        if (over > 1) return location.replace(waiting.dataset.self);
+        if (over > 1) return leave(waiting.dataset.self);
       }
     } catch { /* offline: look again */ }
     setTimeout(look, 3000);
