@@ -28,7 +28,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	jon.reads("Confirm it is you")
 	jon.fill("Code", old.code())
 	jon.press("Continue")
-	jon.press("Set up the app")
+	jon.until(`!!document.querySelector('.qr')`)
 	fresh := jon.scan()
 	require.NotEqual(t, old.secret(), fresh.secret())
 

@@ -195,7 +195,7 @@ func TestAbuse_G09_PhoneNumberDuringChange(t *testing.T) {
 	b.enrollPhone(eva, "202 555 0101")
 	change := []string{"method", "sms", "phone", after, "replaces", idAfter(b.get("/2fa/").body, "replaces=")}
 	s.advance(staleProof)
-	require.Contains(t, b.post("/2fa/setup?start=1", "/2fa/setup", change...).location, "/2fa/confirm?action=factors", "a session is not enough")
+	asksForCode(t, b.post("/2fa/setup?start=1", "/2fa/setup", change...), "a session is not enough")
 	require.Equal(t, "/2fa/challenge", b.get("/2fa/confirm?action=factors").location)
 	s.advance(6 * time.Minute)
 	b.post("/2fa/challenge", "/2fa/send", "method", "sms")

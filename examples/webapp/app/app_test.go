@@ -218,6 +218,8 @@ const formType = "application/x-www-form-urlencoded"
 
 var csrfField = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
 
+var heldField = regexp.MustCompile(`name="held" value="([^"]+)"`)
+
 // csrf returns the token in the forms of a page.
 func (b *browser) csrf(page string) string {
 	b.t.Helper()
@@ -289,6 +291,15 @@ func (b *browser) prove(email string, fields ...string) answer {
 		return b.post("/2fa/challenge", "/2fa/verify", append(fields, "method", "totp", "code", b.code(email))...)
 	}
 	return b.openLink(b.mailedLink(email))
+}
+
+// asksForCode requires that a form was answered with the page that asks for a
+// fresh code and keeps the form.
+func asksForCode(t *testing.T, got answer, what ...any) {
+	t.Helper()
+	require.Equal(t, http.StatusUnauthorized, got.status, what...)
+	require.Contains(t, got.body, `name="held"`, what...)
+	require.Contains(t, got.body, "Confirm it is you", what...)
 }
 
 // code returns the next code of the user's authenticator app. It advances the

@@ -120,16 +120,25 @@ func (s hostSessions) Session(r *http.Request) twofa.Session {
 
 // SignIn implements twofahttp.Sessions. The web session gets a new ID and loses
 // its content, so that an attacker who planted it gains nothing (session
-// fixation).
+// fixation). If the user was signed in before, as at a step-up, the CSRF token
+// stays, because a form of before the step-up is sent again after it
+// (twofahttp.Action.Resubmit).
 func (s hostSessions) SignIn(_ http.ResponseWriter, r *http.Request, proven twofa.Session) error {
 	id, err := s.app.newSignin(r, proven, sql.NullString{})
 	if err != nil {
 		return unavailable(err)
 	}
+	csrf := ""
+	if d, err := s.app.twofa.DescribeSession(proven); err == nil && visitorOf(r) != nil && visitorOf(r).User.ID == d.User {
+		csrf = s.app.csrf(r.Context())
+	}
 	if err := s.app.forgetBrowser(r.Context()); err != nil {
 		return unavailable(err)
 	}
 	s.app.sessions.Put(r.Context(), keySignin, id)
+	if csrf != "" {
+		s.app.sessions.Put(r.Context(), keyCSRF, csrf)
+	}
 	return nil
 }
 

@@ -109,7 +109,7 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 	codes := jon.enrollApp("jon@brook.example")
 	s.advance(time.Hour)
 
-	require.Contains(t, jon.post("/2fa/", "/2fa/codes").location, "/2fa/confirm?", "a fresh code is needed")
+	asksForCode(t, jon.post("/2fa/", "/2fa/codes"), "a fresh code is needed")
 	jon.stepUp("jon@brook.example", twofa.ActionFactors)
 	require.ElementsMatch(t, codes, shownCodes(jon.post("/2fa/", "/2fa/codes").body))
 
@@ -233,7 +233,7 @@ func TestScenario_S09_TextMessages(t *testing.T) {
 	eva = b
 	factor := idAfter(eva.get("/2fa/").body, "replaces=")
 	change := []string{"method", "sms", "phone", "+12025550177", "replaces", factor}
-	require.Contains(t, eva.post("/2fa/setup?start=1", "/2fa/setup", change...).location, "/2fa/confirm?")
+	asksForCode(t, eva.post("/2fa/setup?start=1", "/2fa/setup", change...))
 	eva.get("/2fa/confirm?action=factors")
 	s.advance(6 * time.Minute)
 	eva.post("/2fa/challenge", "/2fa/send", "method", "sms")
@@ -265,13 +265,22 @@ func TestScenario_S10_ExportAsksEveryTime(t *testing.T) {
 
 	for range 2 {
 		got := eva.post("/contacts", "/contacts/export")
-		require.Contains(t, got.location, "/2fa/confirm?action=contacts.export")
-		require.Contains(t, eva.follow(got).body, "Export contacts")
-		require.Equal(t, "/contacts?export=ready", eva.prove("eva@meadow.example").location)
-		require.Contains(t, eva.get("/contacts?export=ready").body, "once more to get the file")
-		got = eva.post("/contacts", "/contacts/export")
-		require.Equal(t, http.StatusOK, got.status)
-		require.Contains(t, got.body, "Avery Placeholder")
+		asksForCode(t, got)
+		require.Contains(t, got.body, "Export contacts")
+		token := csrfField.FindStringSubmatch(got.body)[1]
+		held := heldField.FindStringSubmatch(got.body)[1]
+		got = eva.do("POST", "/2fa/verify", form("csrf_token", token, "held", held, "method", "totp", "code", eva.code("eva@meadow.example")),
+			"Content-Type", formType, "Sec-Fetch-Site", "same-origin")
+		require.Contains(t, got.body, "Continue: Export contacts")
+		require.Contains(t, got.body, `action="/contacts/export"`)
+		sent := func() answer { // the token from before the code is still valid
+			return eva.do("POST", "/contacts/export", form("csrf_token", csrfField.FindStringSubmatch(got.body)[1]), "Content-Type", formType, "Sec-Fetch-Site", "same-origin")
+		}
+		file := sent()
+		require.Equal(t, http.StatusOK, file.status, file.body)
+		require.Contains(t, file.body, "Avery Placeholder")
+		require.Equal(t, http.StatusConflict, sent().status, "sent twice")
+		s.advance(10 * time.Second)
 	}
 	require.Equal(t, 2, strings.Count(s.log.String(), "event=action_used user=eva account=meadow"))
 }
@@ -296,7 +305,7 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 			require.NoError(t, s.app.Manager().Account(twofa.AsHost("test"), "brook").SetPolicy(t.Context(), c.policy, ""))
 			s.advance(staleProof)
 			id := idAfter(jon.get("/2fa/").body, "replaces=")
-			require.Contains(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id).location, "/2fa/confirm?", "a fresh code is needed")
+			asksForCode(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id), "a fresh code is needed")
 			jon.stepUp(c.email, twofa.ActionFactors)
 			require.Equal(t, c.want, jon.post("/2fa/", "/2fa/factors/remove", "id", id).status)
 			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "Authenticator app</strong>"))
