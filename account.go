@@ -3,15 +3,10 @@ package twofa
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
-	"github.com/twofa-go/twofa/internal/text"
 )
 
 // An Account is a handle with which an [Actor] reads and changes the policy of
@@ -22,8 +17,14 @@ type Account struct {
 	id string
 }
 
-// Account returns the account with an ID. It does no I/O and checks nothing;
-// the methods return [ErrNotAllowed] if the actor is empty or a user.
+// Account returns the account with an ID. It does no I/O and checks nothing.
+//
+// The methods return [ErrNotAllowed] if the actor is empty. Of an [AsUser] actor
+// they require a live session in the account and a role there, which the
+// directory is asked for at each call. A change also needs a fresh proof for
+// [ActionPolicy]. Otherwise they return a [*DeniedError], with [ReasonRole] if
+// the role is too low. A change by a user leaves an event on the user who acts
+// and one on what was changed, and both have the same [Event.Act].
 func (m *Manager) Account(by Actor, id string) *Account { return &Account{m, by, id} }
 
 // PolicyInfo is the policy in force for an account, and where it comes from.
@@ -50,14 +51,14 @@ const (
 // Policy returns the policy in force for the account. If the account's ID is
 // empty, that is [Config.Policy]. The caller owns the result.
 //
-// Errors: [ErrInvalid], [ErrNotAllowed], [ErrUnavailable]; a [*RecordError] if
-// the stored policy cannot be read.
+// Errors: [ErrInvalid], [ErrNotAllowed], [*DeniedError], [ErrUnavailable]; a
+// [*RecordError] if the stored policy cannot be read.
 func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 	fallback := PolicyInfo{Policy: a.m.cfg.Policy.clone(), Version: defaultVersion, Default: true}
 	if a.id == "" && a.by.ofProduct() {
 		return fallback, nil
 	}
-	if err := a.validate(); err != nil {
+	if _, err := a.authorize(ctx, act{needs: RoleAdmin}); err != nil {
 		return PolicyInfo{}, err
 	}
 	r, stored, err := a.read(ctx)
@@ -82,13 +83,21 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 // leave it empty. Fields of a newer release that this one does not know are
 // kept, except if [Overwrite] replaces a record that cannot be read.
 //
+// An [AsUser] actor must be an admin or an owner, and the session must meet the
+// new policy already, without any grace. Otherwise SetPolicy returns a
+// [*DeniedError] with [ReasonEnroll] or [ReasonChallenge]: admins enroll first. A
+// policy that requires less than the one in force needs the role in that one's
+// [Policy.Weaken]. The other admins are told of it by mail if the directory is an
+// [AdminLister].
+//
 // Do not call SetPolicy at every start: during a rollout, a server of the old
 // release that restarts would put the old policy back. Call
 // [Account.EnsurePolicy] instead.
 //
 // Errors: [ErrInvalid] with everything that is wrong with the policy, or if the
 // account's ID is empty or malformed; [ErrConflict], [ErrNotAllowed],
-// [ErrUnavailable]; a [*RecordError] if the stored policy cannot be read.
+// [*DeniedError], [ErrUnavailable]; a [*RecordError] if the stored policy cannot
+// be read.
 func (a *Account) SetPolicy(ctx context.Context, p Policy, ifVersion string) error {
 	if err := a.m.accepts(p); err != nil {
 		return err
@@ -133,17 +142,6 @@ func (m *Manager) accepts(p Policy) error {
 	return nil
 }
 
-// validate refuses actors and accounts that cannot be.
-func (a *Account) validate() error {
-	if !a.by.ofProduct() {
-		return notAllowed("the Actor is empty or a user")
-	}
-	if err := text.ValidateID("account", a.id); err != nil {
-		return invalid("%w", err)
-	}
-	return nil
-}
-
 func (a *Account) read(ctx context.Context) (r Record, stored accountRecord, err error) {
 	r, err = a.m.get(ctx, accountKey(a.id), &stored)
 	return r, stored, err
@@ -151,43 +149,49 @@ func (a *Account) read(ctx context.Context) (r Record, stored accountRecord, err
 
 // replace stores a policy, or none, if the version is the expected one.
 func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) error {
-	if err := a.validate(); err != nil {
-		return err
-	}
 	if (ifVersion == "" || ifVersion == Overwrite) && a.by.kind != actorHost {
 		return notAllowed("only AsHost may replace a policy without its version")
 	}
+	if _, err := a.authorize(ctx, act{needs: RoleAdmin}); err != nil {
+		return err // before anything is read for a stranger
+	}
+	var auth authorization
 	var conflict error
 	err := a.m.retryOnConflict(ctx, nil, func() error {
-		r, stored, err := a.read(ctx)
-		unreadable := err != nil
-		if unreadable && (ifVersion != Overwrite || r.Version == "") {
-			return err
+		r, stored, unreadable := a.read(ctx)
+		if unreadable != nil && (ifVersion != Overwrite || r.Version == "") {
+			return unreadable
 		}
-		if unreadable {
+		if unreadable != nil {
 			stored = accountRecord{}
 		}
-		before, version := stored.Policy, r.Version
-		if before == nil {
-			version = defaultVersion
-		}
-		if conflict = nil; ifVersion != "" && ifVersion != Overwrite && ifVersion != version {
+		c := policyChange{before: stored.Policy, after: p, fallback: a.m.cfg.Policy}
+		if conflict = nil; ifVersion != "" && ifVersion != Overwrite && ifVersion != c.version(r) {
 			conflict = ErrConflict
 			return nil
 		}
+		if auth.actor == (EventActor{}) { // the version is the same in later rounds
+			var err error
+			if auth, err = a.authorize(ctx, c.act()); err != nil {
+				return err
+			}
+		}
 		stored.Policy = nil
 		if p != nil {
-			stored.Policy = storePolicy(*p, before)
+			stored.Policy = storePolicy(*p, c.before)
 		}
-		if !unreadable && samePolicy(before, stored.Policy) {
+		if unreadable == nil && samePolicy(c.before, stored.Policy) {
 			return nil
 		}
 		now := a.m.now()
+		if c.old().requiresLessThan(c.new()) {
+			stored.Harder = now
+		}
 		stored.Seq++
-		stored.Since, stored.ByKind, stored.ByID = now, a.by.kind, a.by.id
-		e := Event{Type: event.Policy, Seq: stored.Seq, Account: a.id, Actor: a.by.event(), Reason: a.by.reason,
-			Before: before.json(), After: stored.Policy.json()}
-		if unreadable {
+		stored.Since, stored.ByKind, stored.ByID = now, auth.actor.Kind, auth.actor.ID
+		e := auth.event(Event{Type: event.Policy, Seq: stored.Seq, Account: a.id, Before: c.before.json(), After: stored.Policy.json(),
+			Notice: auth.actor.Kind == actorUser && c.weakens()}, a.by.reason)
+		if unreadable != nil {
 			e.Before, e.Detail = nil, "the policy before could not be read"
 		}
 		e = e.issued(now)
@@ -200,124 +204,44 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 	return cmp.Or(err, conflict)
 }
 
-// accountRecord is the policy of an account, under "account/<id>".
-type accountRecord struct {
-	seal.Unknown
-	Policy *storedPolicy // nil if the account has set none
-	Since  unixTime
-	ByKind string
-	ByID   string
-	Seq    uint64 // number of the last event
+// policyChange is the change of an account's policy. A nil policy means that the
+// account has none, so that the fallback applies.
+type policyChange struct {
+	before   *storedPolicy
+	after    *Policy
+	fallback Policy
 }
 
-func (a *accountRecord) Fields(c *seal.Codec) {
-	seal.Optional(c, 5, &a.Policy)
-	seal.Int(c, 8, &a.Since)
-	seal.Text(c, 12, &a.ByKind)
-	seal.Text(c, 16, &a.ByID)
-	seal.Int(c, 22, &a.Seq)
-}
-
-func (a *accountRecord) problem() string {
-	if a.Policy == nil {
-		return ""
+func (c policyChange) old() Policy {
+	if c.before == nil {
+		return c.fallback
 	}
-	return a.Policy.problem()
+	return c.before.policy()
 }
 
-// storedPolicy is a [Policy] as it is stored, with the fields of a newer
-// release. Durations are in seconds.
-type storedPolicy struct {
-	seal.Unknown
-	Methods   []Method
-	Fallback  []Method
-	Required  bool
-	NoLink    bool
-	ExemptSSO bool
-	Remember  int64
-	TurnOff   TurnOff
-	Actions   map[string]storedRule
-}
-
-func (p *storedPolicy) Fields(c *seal.Codec) {
-	seal.Texts(c, 5, &p.Methods)
-	seal.Texts(c, 9, &p.Fallback)
-	seal.Bool(c, 13, &p.Required)
-	seal.Bool(c, 16, &p.ExemptSSO)
-	seal.Int(c, 20, &p.Remember)
-	seal.Text(c, 25, &p.TurnOff)
-	seal.Map(c, 29, &p.Actions)
-	seal.Bool(c, 32, &p.NoLink)
-}
-
-// storedRule is an [ActionRule] as it is stored.
-type storedRule struct {
-	seal.Unknown
-	MaxAge  int64
-	Methods []Method
-}
-
-func (r *storedRule) Fields(c *seal.Codec) {
-	seal.Int(c, 4, &r.MaxAge)
-	seal.Texts(c, 9, &r.Methods)
-}
-
-// problem says which word of the policy this release does not know. The policy
-// is then refused, because the word may restrict.
-func (p *storedPolicy) problem() string {
-	known := Policy{Methods: p.Methods, Fallback: p.Fallback, TurnOff: p.TurnOff}.unknownWord()
-	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
-		known = cmp.Or(known, Policy{Methods: p.Actions[name].Methods}.unknownWord())
+func (c policyChange) new() Policy {
+	if c.after == nil {
+		return c.fallback
 	}
-	if known == "" {
-		return ""
-	}
-	return fmt.Sprintf("holds a policy with %q, which this release does not know", text.Clean(known, 40))
+	return *c.after
 }
 
-// storePolicy returns a policy as it is stored in place of before, whose
-// unknown fields it keeps.
-func storePolicy(p Policy, before *storedPolicy) *storedPolicy {
-	if before == nil {
-		before = &storedPolicy{}
+func (c policyChange) weakens() bool { return c.new().isWeakerThan(c.old()) }
+
+// act returns what the change needs of an admin.
+func (c policyChange) act() act {
+	p := c.new()
+	d := act{action: ActionPolicy, needs: RoleAdmin, meets: &p}
+	if c.weakens() && c.old().Weaken != RoleAdmin {
+		d.needs = RoleOwner
 	}
-	p = p.clone()
-	s := &storedPolicy{Unknown: before.Unknown, Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, NoLink: p.EnrollWithoutLink, ExemptSSO: p.ExemptSSO,
-		Remember: int64(p.Remember / time.Second), TurnOff: p.TurnOff}
-	for name, r := range p.Actions {
-		if s.Actions == nil {
-			s.Actions = map[string]storedRule{}
-		}
-		s.Actions[name] = storedRule{before.Actions[name].Unknown, int64(r.MaxAge / time.Second), r.Methods}
-	}
-	return s
+	return d
 }
 
-// policy returns the policy as hosts see it.
-func (p *storedPolicy) policy() Policy {
-	q := Policy{Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, EnrollWithoutLink: p.NoLink, ExemptSSO: p.ExemptSSO,
-		Remember: time.Duration(p.Remember) * time.Second, TurnOff: p.TurnOff}
-	for name, r := range p.Actions {
-		if q.Actions == nil {
-			q.Actions = map[string]ActionRule{}
-		}
-		q.Actions[name] = ActionRule{MaxAge: time.Duration(r.MaxAge) * time.Second, Methods: r.Methods}
+// version returns the version of the policy before the change.
+func (c policyChange) version(r Record) string {
+	if c.before == nil {
+		return defaultVersion
 	}
-	return q
-}
-
-func samePolicy(p, q *storedPolicy) bool {
-	if p == nil || q == nil {
-		return p == q
-	}
-	return string(seal.Encode(nil, p)) == string(seal.Encode(nil, q))
-}
-
-// json returns the policy for an event, "null" if there is none.
-func (p *storedPolicy) json() json.RawMessage {
-	if p == nil {
-		return json.RawMessage("null")
-	}
-	encoded, _ := json.Marshal(p.policy()) // a policy is plain data
-	return encoded
+	return r.Version
 }

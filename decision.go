@@ -4,12 +4,16 @@ import "slices"
 
 // facts is the input of a decision, together with the policy.
 type facts struct {
+	now       unixTime
 	account   string
 	ticket    ticket   // lists what was proven
 	has       []Method // methods that the user can prove (EmailLink with any address), except RecoveryCode
 	unchecked []Method // those of has that this process cannot check: of a newer release, or without a gateway here
 	codes     bool     // whether unused recovery codes are left
 	reset     linkAfterReset
+	since     unixTime // when the account's policy last began to require more; 0 if it always has
+	joined    unixTime // when the user first joined the account; 0 if unknown
+	extended  unixTime // until when an admin has extended the user's grace; 0 if not at all
 }
 
 // linkAfterReset is what a reset says about the link before the next enrollment.
@@ -25,6 +29,7 @@ const (
 type policyResult struct {
 	next    Next
 	methods []Method // if next is NextChallenge, strongest first, RecoveryCode last
+	due     unixTime // if next is NextDone, when the user must have enrolled; 0 if nothing is required
 }
 
 // Results that are denials.
@@ -71,6 +76,10 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 	// the strongest proof available. Otherwise a stolen password alone would be
 	// enough to enroll a factor, or to sign in as a user who enrolled one
 	// without being required to.
+	var due unixTime
+	if p.Required && f.now < p.due(f) {
+		p.Required, due = false, p.due(f)
+	}
 	needsLink := p.Required && f.needsLink(p)
 	m, ok := strongestOf(f.has)
 	switch {
@@ -81,7 +90,25 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 	case p.Required:
 		return policyResult{next: NextEnroll}
 	}
-	return policyResult{next: NextDone}
+	return policyResult{next: NextDone, due: due}
+}
+
+// due returns the time from which a required enrollment cannot be put off. It is
+// computed at every decision and never stored, so that nothing which a user does
+// renews it, and a policy that allows less time does so for everybody at once.
+// Times that lie ahead were set by a wrong clock and give no grace.
+func (p Policy) due(f facts) unixTime {
+	var due unixTime
+	if !p.Deadline.IsZero() {
+		due = unixTimeOf(p.Deadline)
+	}
+	if since := max(f.since, f.joined); p.Grace > 0 && f.joined != 0 && since <= f.now.add(issueSlack) {
+		due = max(due, since.add(p.Grace))
+	}
+	if f.extended.isAhead(maxExtension, f.now) {
+		due = max(due, f.extended)
+	}
+	return due
 }
 
 // needsLink reports whether an email link must precede the enrollment of the
@@ -156,7 +183,7 @@ func (f facts) askFor(methods []Method) policyResult {
 	if f.codes {
 		methods = append(methods, RecoveryCode)
 	}
-	return policyResult{NextChallenge, methods}
+	return policyResult{next: NextChallenge, methods: methods}
 }
 
 // allowsRemaining reports whether the user may remove all factors except these.

@@ -187,7 +187,7 @@ func (m *Manager) publish(ctx context.Context, e Event, language string) {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
 		}
 	}
-	if !e.Notice || m.cfg.Mail.Mailer == nil || e.User == "" {
+	if !e.Notice || m.cfg.Mail.Mailer == nil {
 		return
 	}
 	if err := recoverPanic(func() error { return m.mailNotice(ctx, e, language) }); err != nil {
@@ -204,26 +204,49 @@ func afterwards(ctx context.Context, f func(ctx context.Context) error) error {
 	return recoverPanic(func() error { return f(ctx) })
 }
 
-// mailNotice mails a notice to each address of the user. Each has a timeout of its
-// own, so that a server that hangs for one address does not suppress the others.
+// mailNotice mails a notice to each address of those whom it concerns. Each has a
+// timeout of its own, so that a server that hangs for one address does not
+// suppress the others. The language of the request counts only if the user made
+// it.
 func (m *Manager) mailNotice(ctx context.Context, e Event, language string) error {
-	var u User
-	err := afterwards(ctx, func(ctx context.Context) (err error) { u, err = m.find(ctx, e.User); return err })
-	if err != nil {
-		return err
+	if e.Actor != (EventActor{}) {
+		language = ""
 	}
-	in := m.languageOf(u, language)
-	mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in})
-	if mail.Subject == "" {
-		return nil
-	}
-	mail.Subject = text.Clean(mail.Subject, 200)
-	for _, to := range u.Emails {
-		mail.To = to
-		failed := afterwards(ctx, func(ctx context.Context) error { return m.cfg.Mail.Mailer.SendMail(ctx, mail) })
-		err = errors.Join(err, failed)
+	var users []User
+	err := afterwards(ctx, func(ctx context.Context) (err error) { users, err = m.concerned(ctx, e); return err })
+	for _, u := range users {
+		in := m.languageOf(u, language)
+		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in})
+		if mail.Subject == "" {
+			continue
+		}
+		mail.Subject = text.Clean(mail.Subject, 200)
+		for _, to := range u.Emails {
+			mail.To = to
+			failed := afterwards(ctx, func(ctx context.Context) error { return m.cfg.Mail.Mailer.SendMail(ctx, mail) })
+			err = errors.Join(err, failed)
+		}
 	}
 	return err
+}
+
+// concerned returns the user that an event is about or, if it is about an account,
+// the admins except the one who caused it.
+func (m *Manager) concerned(ctx context.Context, e Event) ([]User, error) {
+	if e.User != "" {
+		u, err := m.find(ctx, e.User)
+		return []User{u}, err
+	}
+	lister, ok := m.cfg.Directory.(AdminLister)
+	if !ok {
+		return nil, nil
+	}
+	ids, err := lister.Admins(ctx, e.Account)
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == e.Actor.ID })
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return m.membersOf(ctx, e.Account, ids...)
 }
 
 // destination parses a number and refuses one that no text message may be sent

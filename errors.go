@@ -181,6 +181,13 @@ const (
 	// action accepts. The user must enroll one. If Action is empty,
 	// [Manager.Resume] returns the challenge for it.
 	ReasonEnroll Reason = "enrollment_required"
+	// ReasonRole means that the role of the user is too low for an act of an
+	// admin: lower than the act needs, or not higher than that of the member it
+	// is about.
+	ReasonRole Reason = "role_too_low"
+	// ReasonSelf means that admins cannot do this to themselves. Another admin
+	// can.
+	ReasonSelf Reason = "not_yourself"
 	// ReasonMissing means that the action needs a fresh proof. [Manager.StepUp]
 	// returns the challenge.
 	ReasonMissing Reason = "proof_missing"

@@ -27,6 +27,7 @@ type Event struct {
 	Request string     `json:"request,omitempty"` // Client.RequestID
 	Reason  string     `json:"reason,omitempty"`  // reason that the actor gave
 	Case    string     `json:"case,omitempty"`    // reserved; this release leaves it empty
+	Act     string     `json:"act,omitempty"`     // ID that the events of one act of an admin share
 	Detail  string     `json:"detail,omitempty"`  // an action, a name or a masked address; free text without control characters
 	// Before and After are the values that were changed, as JSON. They are set
 	// only for event.Policy.
@@ -43,9 +44,9 @@ type Event struct {
 
 // EventActor is the source of an [Event] that the user did not cause.
 type EventActor struct {
-	Kind string `json:"kind"`           // "staff" or "host"
-	ID   string `json:"id,omitempty"`   // ID of the member of staff
-	Role string `json:"role,omitempty"` // reserved; this release leaves it empty
+	Kind string `json:"kind"`           // "user", "staff" or "host"
+	ID   string `json:"id,omitempty"`   // ID of the user or the member of staff
+	Role string `json:"role,omitempty"` // role of a user in the account at that moment
 }
 
 // issued returns the event with an ID, the time and clean text, so that one

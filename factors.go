@@ -195,7 +195,7 @@ func (m *Manager) policies(ctx context.Context, s *userTx, u User) ([]Policy, er
 	records, err := m.readAll(ctx, keys...)
 	for _, r := range records {
 		var p Policy
-		if p, err = m.policyIn(r); err != nil {
+		if p, _, err = m.policyIn(r); err != nil {
 			break
 		}
 		all = append(all, p)

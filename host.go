@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
@@ -184,6 +185,18 @@ type ResetRequest struct {
 	// an email link. Otherwise an attacker who talks a help desk into it needs
 	// only the password.
 	InPerson bool
+}
+
+// resetState is kept from a reset until a factor is enrolled.
+type resetState struct {
+	seal.Unknown
+	At       unixTime
+	InPerson bool // whether somebody verified the user's identity
+}
+
+func (r *resetState) Fields(c *seal.Codec) {
+	seal.Int(c, 6, &r.At)
+	seal.Bool(c, 10, &r.InPerson)
 }
 
 // Reset removes all factors, recovery codes and known browsers of a user who has

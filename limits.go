@@ -36,8 +36,16 @@ const (
 )
 
 const (
-	maxFirstFactors = 4   // of a session
-	maxMemberships  = 100 // accounts whose members a session knows its user to be
+	maxFirstFactors  = 4    // of a session
+	maxSeen          = 16   // accounts in which a user was last seen
+	maxMembersAtOnce = 1000 // of one call
+	maxExtensions    = 16   // of a user's grace
+	maxMemberships   = 100  // accounts whose members a session knows its user to be
+)
+
+const (
+	maxGrace     = 90 * day
+	maxExtension = 90 * day // of one user's grace
 )
 
 // inPersonFor is how long enrollment is open after a reset in person.
@@ -113,9 +121,10 @@ const (
 )
 
 const (
-	day        = 24 * time.Hour
-	maxMaxAge  = time.Hour       // of ActionRule.MaxAge
-	onceMaxAge = 5 * time.Minute // a single-use proof must be used within this time
+	day             = 24 * time.Hour
+	maxMaxAge       = time.Hour       // of ActionRule.MaxAge
+	maxActionPolicy = 5 * time.Minute // of a proof for ActionPolicy
+	onceMaxAge      = 5 * time.Minute // a single-use proof must be used within this time
 )
 
 const (

@@ -118,8 +118,8 @@ func (s *userTx) newLogin(f FirstFactor, u User, earlier ticket) ticket {
 		t.ends = earlier.expires
 	}
 	t.sessionID, t.replaces = seal.NewID(), earlier.sessionID
-	t.purpose, t.id, t.account, t.members = forLogin, cmp.Or(f.held, seal.NewID()), f.Account, memberDigests(u, f.Account)
-	t.epoch = s.Epoch
+	t.purpose, t.id, t.account, t.epoch = forLogin, cmp.Or(f.held, seal.NewID()), f.Account, s.Epoch
+	t.setMembers(u, f.Account)
 	t.bindTo(f.Client)
 	return t.withFirstFactor(firstFactor{by: f.By, providerOf: f.ProviderOf, at: s.now})
 }
@@ -374,6 +374,7 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 	if t.purpose == forAction {
 		s.recordGrant(t, p.Method)
 	}
+	s.seenHere(func(x *seen) { x.Proof, x.Method = s.now, p.Method })
 	if p.Method == RecoveryCode && t.purpose == forLogin {
 		s.forgetRemembered()
 	}

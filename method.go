@@ -1,5 +1,7 @@
 package twofa
 
+import "time"
+
 // Method is a way to prove identity in addition to the first factor.
 type Method string
 
@@ -52,6 +54,10 @@ type Result struct {
 	// but no unused recovery code, for example after [ManagedUser.Import]. Ask
 	// the user to generate some; see [Manager.RegenerateCodes].
 	CodesMissing bool
+	// Due, if not zero, is the time from which the account requires a factor that
+	// the user does not have yet. Ask the user to enroll one before then. See
+	// [Policy.Grace].
+	Due time.Time
 	// Browser, if not empty, replaces the text in the browser's long-lived
 	// cookie. See [Client.Browser].
 	Browser Secret

@@ -1,8 +1,6 @@
 package twofa
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,6 +40,22 @@ type Policy struct {
 	// even if EmailLink is not in Methods. Otherwise a stolen password alone
 	// would be enough to enroll a factor.
 	Required bool
+	// Deadline is the time from which Required applies. Until then, members who
+	// have none of Methods may put enrollment off. Truncated to whole seconds.
+	// If zero, Required applies at once.
+	Deadline time.Time
+	// Grace is how long a member may put enrollment off, 0 to 90 days in whole
+	// seconds: from [Member.Since], or from the time at which the policy began
+	// to require more if that is later. The later one of Deadline and the end
+	// of Grace counts. Both are computed at each request. Signing in again,
+	// removing a factor or leaving and rejoining the account renews neither, and
+	// a shorter Grace applies at once. If a member's Since is unknown, that
+	// member has no grace. If zero, there is none.
+	//
+	// Until enrollment is due, a stolen password is enough to sign in as a user
+	// who has no factor, even if the policy before asked that user for an email
+	// link.
+	Grace time.Duration
 	// EnrollWithoutLink lets users enroll a required factor without an email
 	// link, so that a stolen password is enough to enroll one. It is for hosts
 	// that cannot send mail, and for users without an address. If false, such a
@@ -63,6 +77,9 @@ type Policy struct {
 	// TurnOff is the role that may remove a user's last accepted factor. If
 	// empty, it defaults to TurnOffByUser.
 	TurnOff TurnOff
+	// Weaken is the role that may change the policy to one that requires less:
+	// RoleOwner or RoleAdmin. If empty, it defaults to RoleOwner.
+	Weaken Role
 	// Actions contains the rules of step-up actions, by name of the action,
 	// which has 1 to 128 bytes. An action that is not in it has the zero
 	// [ActionRule], except [ActionFactors].
@@ -83,6 +100,11 @@ const (
 	TurnOffByAdmin   TurnOff = "admin"   // an admin of the account
 	TurnOffBySupport TurnOff = "support" // the host's support, after verifying the user's identity
 )
+
+// rank orders the values, the strictest last. It is negative for an unknown one.
+func (t TurnOff) rank() int {
+	return slices.Index([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, t)
+}
 
 // ActionRule is the proof that one step-up action requires. The zero ActionRule
 // requires a new proof each time, by TOTP or, if the policy accepts it at
@@ -141,7 +163,11 @@ func (p Policy) validate() error {
 	bad.require(p.Required || !slices.Contains(p.Methods, EmailLink), "Policy.Required: must be true if Methods includes EmailLink, because every member has an address; is false")
 	bad.require(p.Remember == 0 || p.Remember >= day && p.Remember <= 90*day, "Policy.Remember: must be 0 or 1 to 90 days, is %v", p.Remember)
 	bad.require(p.Remember%time.Second == 0, "Policy.Remember: must be in whole seconds, is %v", p.Remember)
-	bad.require(slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff),
+	bad.require(p.Grace >= 0 && p.Grace <= maxGrace, "Policy.Grace: must be 0 to 90 days, is %v", p.Grace)
+	bad.require(p.Grace%time.Second == 0, "Policy.Grace: must be in whole seconds, is %v", p.Grace)
+	bad.require(p.Deadline.IsZero() || p.Deadline.Unix() > 0 && p.Deadline.Year() < 10_000, "Policy.Deadline: must be zero or a time from 1970 to 9999, is %v", p.Deadline)
+	bad.require(p.Weaken == "" || p.Weaken == RoleOwner || p.Weaken == RoleAdmin, "Policy.Weaken: must be RoleOwner or RoleAdmin, is %q", p.Weaken)
+	bad.require(p.TurnOff.rank() >= 0,
 		"Policy.TurnOff: must be TurnOffByUser, TurnOffByAdmin or TurnOffBySupport, is %q", p.TurnOff)
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
 		p.Actions[name].validate(&bad, name)
@@ -153,9 +179,11 @@ func (r ActionRule) validate(bad *problems, name string) {
 	field := fmt.Sprintf("Policy.Actions[%q]", text.Clean(name, 20))
 	bad.require(name != "" && len(name) <= maxName, "%s: must have a name of 1 to %d bytes, has %d", field, maxName, len(name))
 	bad.require(r.MaxAge >= 0 && r.MaxAge <= maxMaxAge, "%s.MaxAge: must be 0 to %v, is %v", field, maxMaxAge, r.MaxAge)
+	bad.require(name != ActionPolicy || r.MaxAge <= maxActionPolicy, "%s.MaxAge: must be at most %v, is %v", field, maxActionPolicy, r.MaxAge)
 	bad.require(r.MaxAge%time.Second == 0, "%s.MaxAge: must be in whole seconds, is %v", field, r.MaxAge)
 	for _, m := range r.Methods {
 		bad.require(m == RecoveryCode || slices.Contains(strength[:], m), "%s.Methods: must be TOTP, SMS, EmailLink or RecoveryCode, is %q", field, m)
+		bad.require(name != ActionPolicy || m == TOTP, "%s.Methods: must be TOTP, is %q", field, m)
 		bad.require(name != ActionFactors || m == TOTP || m == SMS,
 			"%s.Methods: must be TOTP or SMS, because all accounts share the factors that it changes; is %q", field, m)
 	}
@@ -171,8 +199,11 @@ func (p Policy) unknownWord() string {
 			return string(m)
 		}
 	}
-	if !slices.Contains([]TurnOff{TurnOffByUser, TurnOffByAdmin, TurnOffBySupport}, p.TurnOff) {
+	if p.TurnOff.rank() < 0 {
 		return string(p.TurnOff)
+	}
+	if p.Weaken.rank() < 0 {
+		return string(p.Weaken)
 	}
 	return ""
 }
@@ -207,6 +238,12 @@ func (p Policy) String() string {
 	} else {
 		b.WriteString(" optional")
 	}
+	if !p.Deadline.IsZero() {
+		b.WriteString(" from " + p.Deadline.UTC().Format(time.RFC3339))
+	}
+	if p.Grace > 0 {
+		fmt.Fprintf(&b, ", grace %v", p.Grace)
+	}
 	if p.EnrollWithoutLink {
 		b.WriteString(", enrolled without a link")
 	}
@@ -221,6 +258,9 @@ func (p Policy) String() string {
 	}
 	if p.TurnOff != TurnOffByUser {
 		b.WriteString(", turned off by " + string(p.TurnOff))
+	}
+	if p.Weaken == RoleAdmin {
+		b.WriteString(", weakened by admins")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
 		r := p.Rule(name)
@@ -238,8 +278,15 @@ func (p Policy) String() string {
 // the result.
 func (p Policy) Rule(action string) ActionRule {
 	r, ok := p.Actions[action]
-	if !ok && action == ActionFactors {
+	switch {
+	case ok:
+	case action == ActionFactors:
 		r.MaxAge = 15 * time.Minute
+	case action == ActionPolicy:
+		r.MaxAge = maxActionPolicy
+	}
+	if action == ActionPolicy { // whatever a stored rule says
+		return ActionRule{min(r.MaxAge, maxActionPolicy), []Method{TOTP}}
 	}
 	r.Methods = slices.Clone(r.Methods)
 	if len(r.Methods) == 0 {
@@ -260,65 +307,48 @@ func (p Policy) Rule(action string) ActionRule {
 // [Manager.Enroll].
 const ActionFactors = "factors"
 
-// policyJSON is a [Policy] in JSON: as hosts configure it, and in events.
-type policyJSON struct {
-	Methods   []Method            `json:"methods,omitempty"`
-	Fallback  []Method            `json:"fallback,omitempty"`
-	Required  bool                `json:"required,omitempty"`
-	NoLink    bool                `json:"enroll_without_link,omitempty"`
-	ExemptSSO bool                `json:"exempt_sso,omitempty"`
-	Remember  int64               `json:"remember,omitempty"` // seconds
-	TurnOff   TurnOff             `json:"turn_off,omitempty"`
-	Actions   map[string]ruleJSON `json:"actions,omitempty"`
+// ActionPolicy is the action that an admin must have proven before changing the
+// policy of an account or the grace of a member. A proof by TOTP is valid for 5
+// minutes. A rule for it in [Policy.Actions] may only shorten that time.
+const ActionPolicy = "policy"
+
+// requiresLessThan reports whether members who satisfy p may have to enroll
+// something for q. A change from p to q starts [Policy.Grace] anew.
+func (p Policy) requiresLessThan(q Policy) bool {
+	return q.Required && (!p.Required || p.ExemptSSO && !q.ExemptSSO || hasMore(p.methods(), q.methods()))
 }
 
-type ruleJSON struct {
-	MaxAge  int64    `json:"max_age,omitempty"` // seconds
-	Methods []Method `json:"methods,omitempty"`
-}
-
-// MarshalJSON encodes the policy with names in snake_case, such as "exempt_sso"
-// and "max_age", and durations in whole seconds.
-func (p Policy) MarshalJSON() ([]byte, error) {
-	out := policyJSON{p.Methods, p.Fallback, p.Required, p.EnrollWithoutLink, p.ExemptSSO, int64(p.Remember / time.Second), p.TurnOff, nil}
-	for name, r := range p.Actions {
-		if out.Actions == nil {
-			out.Actions = map[string]ruleJSON{}
+// isWeakerThan reports whether p can let a user in, or do something else for a
+// user, when q does not. The change needs the role in q.Weaken.
+func (p Policy) isWeakerThan(q Policy) bool {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(p.Actions)), slices.Collect(maps.Keys(q.Actions)), []string{""}) {
+		if mine, other := p.Rule(name), q.Rule(name); mine.MaxAge > other.MaxAge || hasMore(mine.Methods, other.Methods) {
+			return true
 		}
-		out.Actions[name] = ruleJSON{int64(r.MaxAge / time.Second), r.Methods}
 	}
-	return json.Marshal(out)
+	return hasMore(p.methods(), q.methods()) || hasMore(p.Fallback, q.Fallback) || p.asksLessThan(q) ||
+		q.Required && (!p.Required || p.Deadline.After(q.Deadline) || p.Grace > q.Grace || p.hasGrace() && hasMore(q.methods(), p.methods())) ||
+		p.EnrollWithoutLink && !q.EnrollWithoutLink || p.ExemptSSO && !q.ExemptSSO || p.Remember > q.Remember ||
+		p.TurnOff.rank() < q.TurnOff.rank() || p.Weaken == RoleAdmin && q.Weaken != RoleAdmin
 }
 
-// UnmarshalJSON decodes what [Policy.MarshalJSON] encodes. It refuses unknown
-// fields, because they may restrict, and durations that are not whole seconds.
-// It does not check the policy; [Account.SetPolicy] does.
-func (p *Policy) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil // as package json asks
-	}
-	var in policyJSON
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return invalid("policy in JSON: %w", err)
-	}
-	*p = Policy{Methods: in.Methods, Fallback: in.Fallback, Required: in.Required, EnrollWithoutLink: in.NoLink, ExemptSSO: in.ExemptSSO,
-		Remember: seconds(in.Remember), TurnOff: in.TurnOff}
-	for name, r := range in.Actions {
-		if p.Actions == nil {
-			p.Actions = map[string]ActionRule{}
+// asksLessThan reports whether p no longer accepts a method but still a weaker
+// one, which users of the stronger one are then asked for.
+func (p Policy) asksLessThan(q Policy) bool {
+	for i, m := range strength {
+		dropped := slices.Contains(q.methods(), m) && !slices.Contains(p.methods(), m)
+		if dropped && slices.ContainsFunc(p.methods(), func(m Method) bool { return slices.Contains(strength[i+1:], m) }) {
+			return true
 		}
-		p.Actions[name] = ActionRule{MaxAge: seconds(r.MaxAge), Methods: r.Methods}
 	}
-	return nil
+	return false
 }
 
-// seconds returns a duration. One that is too long becomes -1, which no policy
-// may have.
-func seconds(n int64) time.Duration {
-	if n < 0 || n > int64(1<<62/time.Second) {
-		return -1
-	}
-	return time.Duration(n) * time.Second
+// hasGrace reports whether the policy lets members put enrollment off. Those whose
+// method it no longer accepts then sign in without any.
+func (p Policy) hasGrace() bool { return p.Grace > 0 || !p.Deadline.IsZero() }
+
+// hasMore reports whether a list has a method that the other does not have.
+func hasMore(methods, others []Method) bool {
+	return slices.ContainsFunc(methods, func(m Method) bool { return !slices.Contains(others, m) })
 }

@@ -107,6 +107,8 @@ type userRecord struct {
 	Imported        unixTime             // when factors of another product were imported
 	TakenAway       unixTime             // when a factor was last removed or reset; no import may follow
 	UsedForms       []usedForm
+	Extensions      []extension // of the user's grace, one for an account
+	Seen            []seen      // in each of the accounts used last
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -131,6 +133,8 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.List(c, 80, &r.Answers)
 	seal.Int(c, 84, &r.CodesReplaced)
 	seal.Optional(c, 87, &r.Reset)
+	seal.List(c, 88, &r.Extensions)
+	seal.List(c, 94, &r.Seen)
 	seal.Int(c, 122, &r.Imported)
 	seal.Int(c, 126, &r.TakenAway)
 	seal.List(c, 128, &r.UsedForms)
@@ -147,7 +151,7 @@ func (r *userRecord) problem() string {
 // brings one back. It keeps counters and limits.
 func (r *userRecord) turnOff(now unixTime) {
 	r.TakenAway = now
-	r.Factors, r.Codes, r.Browsers = nil, nil, nil
+	r.Factors, r.Codes, r.Browsers, r.Extensions = nil, nil, nil, nil
 	r.dropAtReset()
 }
 
@@ -160,6 +164,9 @@ func (r *userRecord) dropAtReset() {
 	for i := range r.Spent {
 		r.Spent[i].DropAtReset()
 	}
+	for i := range r.Seen {
+		r.Seen[i].DropAtReset()
+	}
 	for name, n := range r.Counters {
 		n.DropAtReset()
 		r.Counters[name] = n
@@ -168,18 +175,6 @@ func (r *userRecord) dropAtReset() {
 		sent.DropAtReset()
 		r.SendTimes[name] = sent
 	}
-}
-
-// resetState is kept from a reset until a factor is enrolled.
-type resetState struct {
-	seal.Unknown
-	At       unixTime
-	InPerson bool // whether somebody verified the user's identity
-}
-
-func (r *resetState) Fields(c *seal.Codec) {
-	seal.Int(c, 6, &r.At)
-	seal.Bool(c, 10, &r.InPerson)
 }
 
 // factor is an authenticator app or a phone. A factor of a kind that this

@@ -83,7 +83,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 }
 
 func fullTicket() ticket {
-	return ticket{purpose: forAction, id: "i", sessionID: "s", user: "u", account: "a", epoch: "e", stamp: "t", first: []firstFactor{{by: BySSO, providerOf: "o", at: 1}}, members: "m", started: 1, expires: 1 << 40,
+	return ticket{purpose: forAction, id: "i", sessionID: "s", user: "u", account: "a", epoch: "e", stamp: "t", first: []firstFactor{{by: BySSO, providerOf: "o", at: 1}}, members: "m", joined: []unixTime{7}, started: 1, expires: 1 << 40,
 		proven: []provenMethod{{method: TOTP, at: 5}, {method: rememberedBrowserMethod(SMS), at: -7, elevate: true}}, ends: 2, browser: "b", host: "h", action: "c", resource: "r", messageID: "x", messageMethod: SMS, messageKey: "k", replaces: "old", form: "f"}
 }
 

@@ -71,7 +71,7 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	if err := s.checkCurrent(t, u); err != nil {
 		return Result{}, err
 	}
-	t.members = memberDigests(u, t.account)
+	t.setMembers(u, t.account)
 	v, err := s.evaluate(t, len(u.Emails) > 0)
 	if err != nil {
 		return Result{}, err
@@ -87,7 +87,7 @@ func (m *Manager) Resume(ctx context.Context, c Caller) (Result, error) {
 	t.bindTo(c.Client)
 	switch v.next {
 	case NextDone:
-		return Result{Next: NextDone, Session: s.issueSession(t)}, nil
+		return Result{Next: NextDone, Session: s.issueSession(t), Due: v.due.time()}, nil
 	case NextEnroll:
 		return Result{Next: NextEnroll, Challenge: s.issueChallenge(t, forEnroll)}, nil
 	}

@@ -22,6 +22,7 @@ type userTx struct {
 	account       string
 	version       string // of the record as read; empty if the user has no record
 	policy        Policy
+	harder        unixTime // when the policy last began to require more
 	events        []Event
 	deferredTexts []pendingMessage // to be sent after the record is stored
 }
@@ -71,7 +72,11 @@ func (s *userTx) carry(t ticket) ticket {
 // facts returns the facts about the user and a ticket. mail is whether the user
 // has an address.
 func (s *userTx) facts(t ticket, mail bool) facts {
-	f := facts{account: s.account, ticket: t, reset: s.afterReset(), has: make([]Method, 0, maxFactors+2), codes: s.codesLeft() > 0}
+	f := facts{now: s.now, account: s.account, ticket: t, reset: s.afterReset(), has: make([]Method, 0, maxFactors+2), codes: s.codesLeft() > 0, since: s.harder}
+	f.joined, _ = t.memberSince(s.account)
+	if i := s.extensionIndex(s.account); i >= 0 {
+		f.extended = s.Extensions[i].Until
+	}
 	for i := range s.Factors {
 		f.has = append(f.has, s.Factors[i].Method)
 	}
@@ -88,6 +93,29 @@ func (s *userTx) facts(t ticket, mail bool) facts {
 		}
 	}
 	return f
+}
+
+func (s *userTx) extensionIndex(account string) int {
+	return slices.IndexFunc(s.Extensions, func(e extension) bool { return e.Account == account })
+}
+
+// seenHere notes when the user was seen in the account of the request. It moves
+// the account to the end, because the list keeps those used last.
+func (s *userTx) seenHere(note func(*seen)) {
+	if s.account == "" {
+		return
+	}
+	x := seen{Account: s.account}
+	if i := s.seenIndex(s.account); i >= 0 {
+		x, s.Seen = s.Seen[i], slices.Delete(s.Seen, i, i+1)
+	}
+	note(&x)
+	s.Seen = append(s.Seen, x)
+	s.Seen = slices.Delete(s.Seen, 0, max(0, len(s.Seen)-maxSeen))
+}
+
+func (r *userRecord) seenIndex(account string) int {
+	return slices.IndexFunc(r.Seen, func(x seen) bool { return x.Account == account })
 }
 
 // afterReset returns what a reset says about the next enrollment.
@@ -253,7 +281,8 @@ func (s *userTx) guard(t ticket) error {
 	switch {
 	case !s.isCurrent(t):
 		return s.denied(ReasonSignedOut)
-	case !t.isMember(s.account):
+	}
+	if _, ok := t.memberSince(s.account); !ok {
 		return s.denied(ReasonChallenge)
 	}
 	v, err := s.evaluate(t, true)
@@ -281,7 +310,7 @@ func (s *userTx) issueSession(t ticket) Session {
 	}
 	t = s.carry(t)
 	return Session{s.m.cfg.Keys.sealTicket(ticket{Unknown: t.Unknown, purpose: forSession, sessionID: t.sessionID, user: t.user, account: t.account,
-		epoch: t.epoch, first: t.first, members: t.members, started: t.started, expires: t.expires, browser: t.browser, proven: t.proven})}
+		epoch: t.epoch, first: t.first, members: t.members, joined: t.joined, started: t.started, expires: t.expires, browser: t.browser, proven: t.proven})}
 }
 
 // issueChallenge returns a challenge for a session.
@@ -306,7 +335,7 @@ func (s *userTx) nextStep(u User, t ticket) (Result, error) {
 		}
 	}
 	if v.next == NextDone {
-		return s.completeLogin(t), nil
+		return s.completeLogin(t, v.due), nil
 	}
 	t.id, t.epoch, t.messageID, t.messageMethod, t.messageKey = nextID(t.id), s.Epoch, "", "", ""
 	t.purpose = forLogin
@@ -325,12 +354,13 @@ func nextID(id string) string {
 
 // completeLogin ends what belongs to the session that the login replaces, because
 // the logout of the new one could not.
-func (s *userTx) completeLogin(t ticket) Result {
+func (s *userTx) completeLogin(t ticket, due unixTime) Result {
 	if t.replaces != "" {
 		s.endSession(t.replaces)
 		t.replaces = ""
 	}
 	s.LastLogin = s.now
+	s.seenHere(func(x *seen) { x.Login, x.Vouched = s.now, t.vouchedIn(s.account) })
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
-	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes()}
+	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time()}
 }

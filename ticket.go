@@ -54,8 +54,9 @@ type ticket struct {
 	epoch     string
 	stamp     string // FirstFactor.SecurityStamp, for forFirst
 	first     []firstFactor
-	members   string   // digests of the accounts that the user is a member of
-	started   unixTime // when the session started, or would have
+	members   string     // digests of the accounts that the user is a member of
+	joined    []unixTime // when the user joined each of them
+	started   unixTime   // when the session started, or would have
 	expires   unixTime
 	browser   string // browserHash of Client.Browser
 	proven    []provenMethod
@@ -94,6 +95,7 @@ func (t *ticket) Fields(c *seal.Codec) {
 	seal.Text(c, 76, &t.messageMethod)
 	seal.Text(c, 80, &t.messageKey)
 	seal.Text(c, 84, &t.replaces)
+	seal.Ints(c, 88, &t.joined)
 	seal.Text(c, 120, &t.form)
 }
 
@@ -261,31 +263,41 @@ func lowered(proofs []provenMethod) []provenMethod {
 	return proofs
 }
 
-// isMember reports whether the user was a member of the account when the ticket
-// was issued, as far as the ticket knows.
-func (t ticket) isMember(account string) bool {
+// memberSince returns whether the user was a member of the account when the
+// ticket was issued, as far as the ticket knows, and since when. The time is
+// zero if the ticket does not know it.
+func (t ticket) memberSince(account string) (since unixTime, ok bool) {
 	digest := memberDigest(account)
-	for rest := t.members; len(rest) >= len(digest); rest = rest[len(digest):] {
-		if rest[:len(digest)] == digest {
-			return true
+	for i, rest := 0, t.members; len(rest) >= len(digest); i, rest = i+1, rest[len(digest):] {
+		if rest[:len(digest)] != digest {
+			continue
 		}
+		if i < len(t.joined) {
+			since = t.joined[i]
+		}
+		return since, true
 	}
-	return account == ""
+	return 0, account == ""
 }
 
-// memberDigests returns the digests of the accounts that a user is a member of,
-// the one being entered first.
-func memberDigests(u User, entered string) string {
-	var all strings.Builder
-	if entered != "" {
-		all.WriteString(memberDigest(entered))
+// setMembers notes the accounts that a user is a member of, the one being
+// entered first, because a ticket has room for maxMemberships.
+func (t *ticket) setMembers(u User, entered string) {
+	members := slices.Clone(u.Members)
+	if i := slices.IndexFunc(members, func(member Member) bool { return member.Account == entered }); i > 0 {
+		members[0], members[i] = members[i], members[0]
 	}
-	for i, member := range u.Members {
-		if member.Account != entered && i < maxMemberships {
-			all.WriteString(memberDigest(member.Account))
+	var digests strings.Builder
+	t.joined = nil
+	for _, member := range members[:min(len(members), maxMemberships)] {
+		digests.WriteString(memberDigest(member.Account))
+		since := unixTime(0)
+		if !member.Since.IsZero() {
+			since = max(0, unixTimeOf(member.Since))
 		}
+		t.joined = append(t.joined, since)
 	}
-	return all.String()
+	t.members = digests.String()
 }
 
 func memberDigest(account string) string { return seal.Digest("member", account)[:10] }

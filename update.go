@@ -93,26 +93,27 @@ func (m *Manager) load(ctx context.Context, c Client, user, account string) (*us
 		}
 	}
 	if account != "" {
-		if s.policy, err = m.policyIn(records[1]); err != nil {
+		if s.policy, s.harder, err = m.policyIn(records[1]); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// policyIn returns the policy in an account's record.
-func (m *Manager) policyIn(r Record) (Policy, error) {
+// policyIn returns the policy in an account's record, and since when it requires
+// as much.
+func (m *Manager) policyIn(r Record) (p Policy, harder unixTime, err error) {
 	if r.Version == "" {
-		return m.cfg.Policy, nil
+		return m.cfg.Policy, 0, nil
 	}
 	var a accountRecord
 	if err := m.cfg.Keys.decode(r, &a); err != nil {
-		return Policy{}, err
+		return Policy{}, 0, err
 	}
 	if a.Policy == nil {
-		return m.cfg.Policy, nil
+		return m.cfg.Policy, 0, nil
 	}
-	return a.Policy.policy(), nil
+	return a.Policy.policy(), a.Harder, nil
 }
 
 // readAll reads records and returns them in the order of the keys. For a key

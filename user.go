@@ -3,6 +3,7 @@ package twofa
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twofa-go/twofa/internal/text"
@@ -20,6 +21,15 @@ type Directory interface {
 	// ago could still sign in. If it returns an error, or a User with another
 	// ID, the request is refused. It must be safe for concurrent use.
 	Users(ctx context.Context, ids ...string) ([]User, error)
+}
+
+// AdminLister is implemented by a [Directory] that knows the admins of an
+// account. They are told by mail when another admin changes its policy to one that
+// requires less. Without it, nobody is told.
+type AdminLister interface {
+	// Admins returns the IDs of the admins and owners of an account. An error is
+	// logged and does not undo the change.
+	Admins(ctx context.Context, account string) ([]string, error)
 }
 
 // LookUp returns a Directory that calls a function for each ID. The function
@@ -60,6 +70,18 @@ func (m *Manager) find(ctx context.Context, id string) (User, error) {
 	return users[0], nil
 }
 
+// membersOf returns those of the users who are members of an account, in one call
+// of the directory.
+func (m *Manager) membersOf(ctx context.Context, account string, ids ...string) ([]User, error) {
+	users, err := m.cfg.Directory.Users(ctx, ids...)
+	if err != nil {
+		return nil, unavailable("Config.Directory", err)
+	}
+	return slices.DeleteFunc(slices.Clone(users), func(u User) bool {
+		return !u.in(account) || !slices.Contains(ids, u.ID)
+	}), nil
+}
+
 // User is a user as the host's directory describes them now, returned by a
 // [Directory].
 type User struct {
@@ -95,9 +117,31 @@ type User struct {
 
 // Member is a user's membership of an account.
 type Member struct {
-	Account string    // ID of the account
-	Since   time.Time // time when the user joined; not used by this package
+	Account string // ID of the account
+	// Since is the time at which the user first joined the account, for
+	// [Policy.Grace]. Keep it if the user leaves and joins again, because
+	// leaving would otherwise renew the grace. If zero, the user has no grace.
+	Since time.Time
+	// Role is what the user may do in the account. The host decides it, and it
+	// is asked for at each act of an admin.
+	Role Role
 }
+
+// Role is what a member may do to the policy and the members of an account.
+type Role string
+
+// The roles. Any other text counts as RoleMember, which may do nothing to
+// others.
+const (
+	RoleMember Role = ""
+	RoleAdmin  Role = "admin"
+	RoleOwner  Role = "owner"
+)
+
+// rank orders the roles. A role acts only on members of a lower rank.
+func (r Role) rank() int { return slices.Index(roles[:], r) }
+
+var roles = [...]Role{RoleMember, RoleAdmin, RoleOwner}
 
 // Client describes the browser or program that sent a request.
 type Client struct {
@@ -143,6 +187,16 @@ func (c Client) Device() string { return text.Device(c.UserAgent) }
 // the request.
 func (m *Manager) languageOf(u User, request string) *locale.Catalog {
 	return m.languages.Match(u.Language, request)
+}
+
+// roleIn returns the role of the user in an account.
+func (u User) roleIn(account string) Role {
+	for _, member := range u.Members {
+		if member.Account == account && member.Role.rank() > 0 {
+			return member.Role
+		}
+	}
+	return RoleMember
 }
 
 func (u User) in(account string) bool {

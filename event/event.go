@@ -34,7 +34,9 @@ const (
 	BrowserReplay     = "browser_replay"     // an outdated browser token was used, so a copy of it exists
 	StepUp            = "step_up"            // a fresh proof for one action was given
 	ActionUsed        = "action_used"        // a single-use proof for an action was used up
+	AdminAct          = "admin_act"          // an admin was authorized to change something in an account; another event with the same Act reports the change
 	Policy            = "policy"             // an account's policy was changed
+	Extended          = "extended"           // a member was given more time to enroll, or the extension ended
 	Revoked           = "revoked"            // all of a user's sessions and proofs for actions ended, and no browser is remembered
 	Reset             = "reset"              // all factors were removed for a user who lost them; the next one needs an email link
 	Erased            = "erased"             // all second-factor state of a user was deleted

@@ -5,7 +5,7 @@
 //	err := sqlstore.Migrate(ctx, db, sqlstore.PostgreSQL)
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //
-// A Get of up to 500 keys takes one round trip. So does a Swap without events,
+// A Get of up to 600 keys takes one round trip. So does a Swap without events,
 // and on PostgreSQL a Swap with events. On the other databases, a Swap with events
 // is a transaction. A Swap that finds another version than it expects takes one
 // round trip more, to distinguish a conflict from a repeat. On MySQL, every Swap
@@ -65,7 +65,7 @@ import (
 
 // maxKeys is the largest number of keys in one query. Every database limits the
 // number of arguments. The lowest limit is 999, in SQLite before 3.32.
-const maxKeys = 500
+const maxKeys = 600
 
 // swapTimeout bounds the time between an event and its commit. It is less than
 // the minute that a reader of events stays behind, see [twofa.EventReader].

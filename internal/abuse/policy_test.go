@@ -104,7 +104,7 @@ func providerOf(by twofa.FirstFactorMethod) string {
 func TestAbuse_M05_UsersCannotChangeAPolicy(t *testing.T) {
 	w := newWorld(t)
 	w.policy("acme", twofa.PolicyAuthenticator())
-	// There is no actor for users. Staff must have seen the policy they change.
+	// Staff must have seen the policy they change.
 	for _, actor := range []twofa.Actor{{}, twofa.AsStaff("", "no name"), twofa.AsStaff("s1", "no version")} {
 		account := w.Account(actor, "acme")
 		require.ErrorIs(t, account.SetPolicy(t.Context(), twofa.PolicyOptional(), ""), twofa.ErrNotAllowed)

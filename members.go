@@ -1,0 +1,352 @@
+package twofa
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
+)
+
+// extension is more time that an admin gave the user to enroll in one account.
+type extension struct {
+	seal.Unknown
+	Account string
+	Until   unixTime
+}
+
+func (e *extension) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &e.Account)
+	seal.Int(c, 8, &e.Until)
+}
+
+// seen is when the user was last seen in one account. The admins of an account
+// must not learn when the user was in another.
+type seen struct {
+	seal.Unknown
+	Account string
+	Login   unixTime
+	Vouched bool     // whether the account's own identity provider vouched at that login
+	Proof   unixTime // last proof of a factor
+	Method  Method   // the one that was proven
+}
+
+func (s *seen) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &s.Account)
+	seal.Int(c, 8, &s.Login)
+	seal.Bool(c, 12, &s.Vouched)
+	seal.Int(c, 16, &s.Proof)
+	seal.Text(c, 20, &s.Method)
+}
+
+// Extend gives a member more time to enroll a required factor, until at most 90
+// days from now. It replaces an earlier extension. If until is not in the future,
+// the extension ends. Until the time that is given, a stolen password is enough to
+// sign in as this member. The member is told by mail, and the extension ends with
+// a reset.
+//
+// The actor must give a reason. An [AsUser] actor must be an admin or an owner,
+// and have a higher role than the member.
+//
+// Errors: [ErrInvalid], [ErrNotEnrolled] if the user is not a member of the
+// account, [ErrNotAllowed], [*DeniedError], [ErrUnavailable].
+func (a *Account) Extend(ctx context.Context, user string, until time.Time) error {
+	now := a.m.now()
+	end := max(0, unixTimeOf(until))
+	var bad problems
+	bad.require(text.Clean(a.by.reason, 500) != "", "Actor: must give a reason")
+	bad.require(end <= now.add(maxExtension), "until: must be at most 90 days from now, is %v", until)
+	if err := bad.err(); err != nil {
+		return invalid("%w", err)
+	}
+	auth, err := a.authorize(ctx, act{action: ActionPolicy, needs: RoleAdmin, member: user})
+	if err != nil {
+		return err
+	}
+	return a.m.update(ctx, Client{}, user, noPolicy, func(s *userTx) error {
+		if s.Epoch == "" { // a member who has never signed in
+			s.setStamp(auth.member)
+			s.newEpoch("")
+		}
+		before := s.extend(a.id, end)
+		s.emit(auth.event(Event{Type: event.Extended, Account: a.id, Before: timeJSON(before), After: timeJSON(end), Notice: true}, a.by.reason))
+		return nil
+	})
+}
+
+// extend replaces the extension in an account and returns the one before. It
+// drops those that have ended, and the one that ends first if there are too many.
+func (s *userTx) extend(account string, until unixTime) (before unixTime) {
+	if i := s.extensionIndex(account); i >= 0 {
+		before = s.Extensions[i].Until
+	}
+	s.Extensions = slices.DeleteFunc(s.Extensions, func(e extension) bool {
+		return e.Account == account || !e.Until.isAhead(maxExtension, s.now)
+	})
+	if until > s.now {
+		s.Extensions = append(s.Extensions, extension{Account: account, Until: until})
+	}
+	slices.SortStableFunc(s.Extensions, func(x, y extension) int { return int(x.Until.sub(y.Until) / time.Second) })
+	s.Extensions = slices.Delete(s.Extensions, 0, max(0, len(s.Extensions)-maxExtensions))
+	return before
+}
+
+// timeJSON returns a time for an event, "null" for never.
+func timeJSON(t unixTime) json.RawMessage {
+	if t == 0 {
+		return json.RawMessage("null")
+	}
+	encoded, _ := json.Marshal(t.time()) // a time of a whole second
+	return encoded
+}
+
+// Impact is what a policy would change for one member who signs in with a
+// password.
+type Impact struct {
+	User string // ID of the member
+	// Now and Then are the next step after the password under the policy in
+	// force and under the new one.
+	Now, Then Next
+	Methods   []Method  // if Then is NextChallenge, the methods that the member is asked for
+	Due       time.Time // from when the member must have enrolled; zero if not at all, or at once
+	// Unreadable reports whether the member cannot sign in to this process
+	// either way, because the member's record or factors cannot be read here.
+	Unreadable bool
+}
+
+// Preview returns what a policy would change for each of the users, in their
+// order, without those who are not members of the account. It is decided as for
+// a member who has just typed the password in an unknown browser, or has just
+// signed in through the account's own identity provider if that is how the member
+// last signed in. Nothing is saved. It needs at most 1,000 users, and reads all of
+// them at once.
+//
+// The actor and the errors are those of [Account.Policy]. [ErrInvalid] also means
+// that [Account.SetPolicy] would refuse the policy.
+func (a *Account) Preview(ctx context.Context, p Policy, users ...string) ([]Impact, error) {
+	if err := a.m.accepts(p); err != nil {
+		return nil, err
+	}
+	members, err := a.members(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	impacts := make([]Impact, len(members))
+	for i, member := range members {
+		impacts[i] = member.impact(p)
+	}
+	return impacts, nil
+}
+
+// memberView is one member for lists: the record as it was read, and the user.
+type memberView struct {
+	*userTx
+	member     User
+	unreadable bool
+}
+
+// members reads the records of users who are members, all at once.
+func (a *Account) members(ctx context.Context, ids []string) ([]memberView, error) {
+	if len(ids) > maxMembersAtOnce {
+		return nil, invalid("users: must be at most %d, are %d", maxMembersAtOnce, len(ids))
+	}
+	if _, err := a.authorize(ctx, act{needs: RoleAdmin}); err != nil {
+		return nil, err
+	}
+	users, err := a.m.membersOf(ctx, a.id, ids...)
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[string]int, len(ids))
+	for i, id := range ids {
+		at[id] = i
+	}
+	slices.SortFunc(users, func(u, v User) int { return at[u.ID] - at[v.ID] })
+	users = slices.CompactFunc(users, func(u, v User) bool { return u.ID == v.ID })
+	keys := []string{accountKey(a.id)}
+	for _, u := range users {
+		keys = append(keys, userKey(u.ID))
+	}
+	records, err := a.m.readAll(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	p, harder, err := a.m.policyIn(records[0])
+	if err != nil {
+		return nil, err
+	}
+	views := make([]memberView, len(users))
+	for i, u := range users {
+		s := &userTx{m: a.m, now: a.m.now(), user: u.ID, account: a.id, policy: p, harder: harder}
+		views[i] = memberView{userTx: s, member: u}
+		if records[i+1].Version != "" {
+			views[i].unreadable = a.m.cfg.Keys.decode(records[i+1], &s.userRecord) != nil
+		}
+	}
+	return views, nil
+}
+
+// facts returns the facts of a login of the member that has just begun.
+func (v memberView) facts() facts {
+	t := ticket{user: v.user, account: v.account, epoch: v.Epoch}
+	t.setMembers(v.member, v.account)
+	first := firstFactor{by: ByPassword, at: v.now}
+	if i := v.seenIndex(v.account); i >= 0 && v.Seen[i].Vouched {
+		first = firstFactor{by: BySSO, providerOf: v.account, at: v.now}
+	}
+	return v.userTx.facts(t.withFirstFactor(first), len(v.member.Emails) > 0)
+}
+
+func (v memberView) impact(p Policy) Impact {
+	if v.unreadable {
+		return Impact{User: v.user, Unreadable: true}
+	}
+	f := v.facts()
+	now := v.policy.evaluate(f)
+	if v.policy.requiresLessThan(p) {
+		f.since = v.now
+	}
+	v.policy = p // what counts as a method depends on whether one is required
+	since := f.since
+	f = v.facts()
+	f.since = since
+	then := p.evaluate(f)
+	return Impact{User: v.user, Now: now.next, Then: then.next, Methods: then.methods, Due: then.due.time(),
+		Unreadable: now.next == nextUnavailable || then.next == nextUnavailable}
+}
+
+// State is where a member stands with the second factor.
+type State string
+
+// The states of a member, for [Status].
+const (
+	StateOn         State = "on"         // has enrolled a factor that the policy accepts
+	StateWeak       State = "weak"       // is asked for an email link or a text message only
+	StateGrace      State = "grace"      // must enroll a factor, but not yet; see Status.Due
+	StateOverdue    State = "overdue"    // must enroll a factor at the next request
+	StateOff        State = "off"        // has no factor, and the policy requires none
+	StateSSO        State = "sso"        // has no factor and needs none, because of the account's identity provider
+	StateLocked     State = "locked"     // is locked out of every method in unknown browsers; see Status.LockedUntil
+	StateUnreadable State = "unreadable" // cannot sign in here, because the record cannot be read
+	StateUnknown    State = "unknown"    // has factors of a newer release only
+)
+
+// Status is where one member stands, for the admins of an account. It contains
+// no secret, no name of a factor, no number and nothing from other accounts.
+type Status struct {
+	User        string // ID of the member
+	Role        Role
+	State       State
+	Factors     []StatusFactor
+	CodesLeft   int       // unused recovery codes
+	LastLogin   time.Time // last login to this account; zero if it is not known, which does not mean never
+	LastProof   time.Time // last proof of a method in this account; zero if it is not known
+	Due         time.Time // from when the member must have enrolled; zero if nothing is missing, or if there is no grace
+	Extended    time.Time // until when an admin extended the grace; zero if none did
+	LockedUntil time.Time // when the lock ends, if State is StateLocked; zero if waiting does not help
+}
+
+// StatusFactor is a factor of a member, for the admins of an account.
+type StatusFactor struct {
+	Method   Method
+	Added    time.Time
+	LastUsed time.Time // in any account
+}
+
+// Statuses returns where each of the users stands, in their order, without those
+// who are not members of the account. It reads at most 1,000 users at once, with
+// one call to the directory and one to the store beside those that authorize the
+// actor. A record that cannot be read is reported as [StateUnreadable].
+//
+// The actor and the errors are those of [Account.Policy].
+func (a *Account) Statuses(ctx context.Context, users ...string) ([]Status, error) {
+	members, err := a.members(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	statuses := make([]Status, len(members))
+	for i, member := range members {
+		statuses[i] = member.status()
+	}
+	return statuses, nil
+}
+
+func (v memberView) status() Status {
+	st := Status{User: v.user, Role: v.member.roleIn(v.account), State: StateUnreadable}
+	if v.unreadable {
+		return st
+	}
+	for _, f := range v.Factors {
+		st.Factors = append(st.Factors, StatusFactor{f.Method, f.Added.time(), f.Used.time()})
+	}
+	st.CodesLeft = v.codesLeft()
+	if i := v.seenIndex(v.account); i >= 0 {
+		st.LastLogin, st.LastProof = v.Seen[i].Login.time(), v.Seen[i].Proof.time()
+	}
+	f := v.facts()
+	if f.extended.isAhead(maxExtension, v.now) {
+		st.Extended = f.extended.time()
+	}
+	st.State = v.state(f)
+	switch st.State {
+	case StateGrace, StateOverdue:
+		st.Due = v.policy.due(f).time()
+	case StateOn, StateWeak:
+		if locked, wait := v.isLocked(f); locked {
+			st.State = StateLocked
+			if wait > 0 {
+				st.LockedUntil = v.now.add(wait).time()
+			}
+		}
+	}
+	return st
+}
+
+// state returns the state of the member, apart from locks.
+func (v memberView) state(f facts) State {
+	accepted := v.policy.offer(f.has)
+	switch {
+	case len(accepted) > 0 && accepted[0] == TOTP:
+		return StateOn
+	case len(accepted) > 0:
+		return StateWeak
+	case f.hasUnknown():
+		return StateUnknown
+	case v.policy.ExemptSSO && f.ticket.vouchedIn(v.account):
+		return StateSSO
+	case v.policy.Required && v.now < v.policy.due(f):
+		return StateGrace
+	case v.policy.Required:
+		return StateOverdue
+	case len(v.Factors) > 0: // asked for, although the policy does not accept it
+		return StateWeak
+	}
+	return StateOff
+}
+
+// isLocked reports whether every method that the member can use is locked or off
+// in unknown browsers, and for how long. The wait is zero if waiting does not
+// help.
+func (v memberView) isLocked(f facts) (locked bool, wait time.Duration) {
+	methods := v.policy.offer(f.has)
+	if f.codes {
+		methods = append(methods, RecoveryCode)
+	}
+	for i, m := range methods {
+		n := v.Counters[bucket(m, "")].at(v.now, false)
+		off, left := n.disabled(m, v.now)
+		if !off {
+			left = n.lockRemaining(m, v.now)
+		}
+		if m == EmailLink || !off && left == 0 { // links are not counted
+			return false, 0
+		}
+		if i == 0 || left > 0 && (wait == 0 || left < wait) {
+			wait = left
+		}
+	}
+	return len(methods) > 0, wait
+}
