@@ -98,10 +98,7 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 // renews it, and a policy that allows less time does so for everybody at once.
 // Times that lie ahead were set by a wrong clock and give no grace.
 func (p Policy) due(f facts) unixTime {
-	var due unixTime
-	if !p.Deadline.IsZero() {
-		due = unixTimeOf(p.Deadline)
-	}
+	due := max(0, unixTimeOf(p.Deadline))
 	if since := max(f.since, f.joined); p.Grace > 0 && f.joined != 0 && since <= f.now.add(issueSlack) {
 		due = max(due, since.add(p.Grace))
 	}
@@ -131,9 +128,6 @@ func isUnknown(m Method) bool { return !slices.Contains(strength[:], m) }
 
 // without returns the methods except some of them.
 func without(methods []Method, except ...Method) []Method {
-	if len(except) == 0 {
-		return methods
-	}
 	return slices.DeleteFunc(slices.Clone(methods), func(m Method) bool { return slices.Contains(except, m) })
 }
 

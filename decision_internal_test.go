@@ -128,6 +128,90 @@ func TestDecisionsDocument(t *testing.T) {
 	require.Equal(t, string(text), b.String(), "go test . -run TestDecisionsDocument -decisions.update")
 }
 
+// Cases that no row of docs/decisions.md has.
+func TestDecisionCases(t *testing.T) {
+	week := unixTime(7 * day / time.Second)
+	password := facts{now: decisionNow, account: "acme", ticket: byPassword(), has: []Method{EmailLink}}
+	for name, c := range map[string]struct {
+		policy Policy
+		facts  func(*facts)
+		want   string
+	}{
+		"no due time if nothing is required":                  {Policy{Grace: 7 * day}, func(f *facts) { f.joined = f.now }, "in"},
+		"joined ahead of the clock":                           {withGrace(PolicyAuthenticator()), func(f *facts) { f.joined = f.now + week }, "asks: email"},
+		"the rule is ahead of the clock":                      {withGrace(PolicyAuthenticator()), func(f *facts) { f.joined, f.since = f.now, f.now+week }, "asks: email"},
+		"clocks differ by a minute":                           {withGrace(PolicyAuthenticator()), func(f *facts) { f.joined = f.now + 60 }, "in, until due"},
+		"joined at an unknown time":                           {withGrace(PolicyAuthenticator()), func(f *facts) { f.since = f.now }, "asks: email"},
+		"extended":                                            {PolicyAuthenticator(), func(f *facts) { f.extended = f.now + week }, "in, until due"},
+		"extended by a wrong clock":                           {PolicyAuthenticator(), func(f *facts) { f.extended = f.now + 100*week }, "asks: email"},
+		"before the deadline":                                 {withDeadline(1), nil, "in, until due"},
+		"at the deadline":                                     {withDeadline(0), nil, "asks: email"},
+		"after a reset":                                       {withoutLink(PolicyAuthenticator()), func(f *facts) { f.reset = linkNeeded }, "asks: email"},
+		"after a reset in person":                             {PolicyAuthenticator(), func(f *facts) { f.reset = linkSpared }, "enroll"},
+		"SSO of the account, after a reset in person":         {Policy{Required: true}, func(f *facts) { f.ticket, f.reset = bySSO("acme"), linkSpared }, "asks: email"},
+		"an app is stronger than a factor of a newer release": {PolicySMS(), func(f *facts) { f.has = []Method{TOTP, SMS, "newer"} }, "asks: totp"},
+		"a text message may be weaker than it":                {PolicySMS(), func(f *facts) { f.has, f.unchecked = []Method{SMS, "newer"}, []Method{"newer"} }, "unavailable"},
+		"remembered":                                          {PolicySMS(), remembered(decisionNow - 29*week/7), "in"},
+		"remembered for too long":                             {PolicySMS(), remembered(decisionNow - 30*week/7), "asks: totp"},
+		"remembered ahead of the clock":                       {PolicySMS(), remembered(decisionNow + week), "asks: totp"},
+		"remembered by a policy of another account":           {PolicyOptional(), remembered(decisionNow - 1), "asks: totp"},
+		"remembered by a clock that is ahead by 30 s":         {PolicyOptional(), remembered(decisionNow + 30), "asks: totp"},
+		"no grace, and a clock that is ahead by 30 s":         {PolicyAuthenticator(), func(f *facts) { f.joined = f.now + 30 }, "asks: email"},
+		"a choice": {Policy{Methods: []Method{TOTP, SMS}, Fallback: []Method{SMS}}, func(f *facts) { f.has = []Method{TOTP, SMS} }, "asks: totp or sms"},
+	} {
+		f := password
+		if c.facts != nil {
+			c.facts(&f)
+		}
+		require.Equal(t, c.want, c.policy.evaluate(f).String(), name)
+	}
+}
+
+// A user who enrolls without being required to needs no link.
+func TestDecisionOfLink(t *testing.T) {
+	f := facts{ticket: byPassword()}
+	require.False(t, f.needsLink(PolicyOptional()))
+	require.True(t, f.needsLink(PolicyAuthenticator()))
+	require.False(t, f.needsLink(withoutLink(PolicyAuthenticator())))
+	require.True(t, facts{ticket: bySSO("acme")}.needsLink(PolicyOptional()))
+}
+
+func withDeadline(in unixTime) Policy {
+	p := PolicyAuthenticator()
+	p.Deadline = (decisionNow + in).time()
+	return p
+}
+
+func remembered(at unixTime) func(*facts) {
+	return func(f *facts) {
+		f.has = []Method{TOTP}
+		f.ticket = f.ticket.withProof(provenMethod{method: rememberedBrowserMethod(TOTP), at: at})
+	}
+}
+
+func TestDecisionOfRemoval(t *testing.T) {
+	app, phone := factor{Method: TOTP}, factor{Method: SMS}
+	for _, c := range []struct {
+		policy Policy
+		left   []factor
+		allows bool
+	}{
+		{PolicyOptional(), nil, true},
+		{PolicyOptional(), []factor{phone}, true},
+		{Policy{TurnOff: TurnOffByAdmin}, nil, false},
+		{Policy{TurnOff: TurnOffBySupport}, nil, false},
+		{Policy{TurnOff: TurnOffByAdmin}, []factor{phone}, false},
+		{Policy{TurnOff: TurnOffByAdmin}, []factor{app}, true},
+		{Policy{Required: true}, nil, false},
+		{Policy{Required: true}, []factor{app}, true},
+		{PolicyEmailLink(), nil, true},
+		{Policy{Required: true, Methods: []Method{TOTP, EmailLink}, TurnOff: TurnOffBySupport}, nil, false},
+		{PolicySMS(), []factor{phone}, true},
+	} {
+		require.Equal(t, c.allows, c.policy.allowsRemaining(c.left), "%v, left: %v", c.policy, c.left)
+	}
+}
+
 // oneIn reports true once in n times.
 func oneIn(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
 
