@@ -40,7 +40,11 @@ func writeNotice(n NoticeEmail) Email {
 	if n.Event.IP != "" {
 		lines = append(lines, clientLines(n.Locale, n.Device, n.Event.IP)...)
 	}
-	lines = append(lines, n.Locale.Text("notice.advice", issuer))
+	advice := "notice.advice"
+	if n.Event.Act != "" {
+		advice = "notice.advice.admin"
+	}
+	lines = append(lines, n.Locale.Text(advice, issuer))
 	return newEmail(n.Locale, n.Locale.Text(id+".subject", issuer), lines, "", "")
 }
 
