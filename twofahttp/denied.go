@@ -34,7 +34,7 @@ func (x *exchange) redirectDenied(d *twofa.DeniedError) (view, error) {
 			return v, nil
 		}
 		return redirectTo(x.stepUpURL(d))
-	case d.Action != "", !live && !isSafeMethod(x.r.Method), d.Reason == twofa.ReasonSupport:
+	case d.Action != "", !live && !isSafeMethod(x.r.Method), hasNoRemedy(d):
 		return view{}, d
 	case d.Reason == twofa.ReasonSignedOut && x.readCookie(bouncedCookie) == signedInNow && !live:
 		x.retryURL = x.loginURL(x.currentURL())
@@ -72,7 +72,7 @@ func (x *exchange) remedyURL(d *twofa.DeniedError) string {
 		return x.path("confirm") + "?" + url.Values{"action": {d.Action}, "resource": {d.Resource}}.Encode()
 	case d.Reason == twofa.ReasonSignInHere:
 		return x.loginURLFor(d.Reason, "")
-	case d.Reason == twofa.ReasonSupport, d.Reason == twofa.ReasonAlreadyDone:
+	case hasNoRemedy(d), d.Reason == twofa.ReasonAlreadyDone:
 		return ""
 	case d.Action != "":
 		return x.path("setup") + "?start=1"
@@ -92,4 +92,9 @@ func (x *exchange) stepUpURL(d *twofa.DeniedError) string {
 // pageOf returns the address of the page with the button for the action.
 func (x *exchange) pageOf(d *twofa.DeniedError) string {
 	return cmp.Or(x.retryURL, x.cfg.Actions[d.Action].Page, x.currentURL())
+}
+
+// hasNoRemedy reports whether no page helps, because only another person can.
+func hasNoRemedy(d *twofa.DeniedError) bool {
+	return d.Reason == twofa.ReasonSupport || d.Reason == twofa.ReasonRole || d.Reason == twofa.ReasonSelf
 }

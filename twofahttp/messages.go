@@ -116,6 +116,8 @@ var messages = []message{
 	{"own_sign_in_required", "", 401, nextLogin, "", "Sign in with your password", "To change your password or address, sign in with your password or with a link to your own address. You signed in through an account’s single sign-on, which other people manage. Nothing was changed."},
 	{"support_required", "", 403, nextHome, "", "Contact support", "This account requires two-factor authentication, and we must email you a link before you can set it up. We have no email address for you, or cannot use it. Ask support for help."},
 	{"mfa_enrollment_required", "", 403, nextSetUp, "", "Set up a second factor first", "{{.Action}} needs a fresh code, and you have not set up anything that gives one. It takes two minutes."},
+	{"role_too_low", "", 403, nextHome, "", "Only an admin can do this", "Your role in this account does not allow it, or the member has a role that is as high as yours. Ask an owner of your account."},
+	{"not_yourself", "", 403, nextHome, "", "You cannot do this to yourself", "Ask another admin of your account."},
 	{"proof_missing", "", 401, nextRetry, "", "A fresh code is required", "{{.Action}} needs a fresh code. Nothing was changed."},
 	{"proof_expired", "", 401, nextRetry, "", "A fresh code is required", "{{.Action}} needs a fresh code, and your last one is too old. Nothing was changed."},
 

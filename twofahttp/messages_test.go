@@ -123,7 +123,7 @@ func reasonsOf(t *testing.T) (values []string) {
 	for _, m := range regexp.MustCompile(`(?m)^\tReason\w+ +Reason = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
 		values = append(values, m[1])
 	}
-	require.Len(t, values, 9)
+	require.Len(t, values, 11)
 	return values
 }
 

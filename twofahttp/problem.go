@@ -114,7 +114,7 @@ func codeOfDenied(d *twofa.DeniedError) string {
 func authenticateHeader(d *twofa.DeniedError) string {
 	insufficient := `Bearer error="insufficient_user_authentication"`
 	switch d.Reason {
-	case twofa.ReasonEnroll, twofa.ReasonSupport, twofa.ReasonAlreadyDone:
+	case twofa.ReasonEnroll, twofa.ReasonSupport, twofa.ReasonRole, twofa.ReasonSelf, twofa.ReasonAlreadyDone:
 		return ""
 	case twofa.ReasonChallenge:
 		return insufficient
