@@ -49,7 +49,7 @@ func (s *plainSessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
 // newPlainSite serves a host with a login page of its own and nothing else.
 func newPlainSite(t *testing.T) *site {
 	t.Helper()
-	_ = chromium(t)
+	inChromium.need(t)
 	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
 	m, err := twofa.New(twofa.Config{Issuer: "Plain", Store: memstore.New(), Keys: twofatest.KeyRing(t, "back"), Directory: twofa.LookUp(user)})
 	require.NoError(t, err)
@@ -65,15 +65,15 @@ func newPlainSite(t *testing.T) *site {
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
-	return &site{t, strings.Replace(srv.URL, "127.0.0.1", "localhost", 1), nil}
+	return &site{t: t, in: inChromium, url: strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)}
 }
 
 // leftBehind returns why the browser did not keep the page before, after Back. The
 // headless shell keeps none, but reports every reason that a browser with windows
 // would have, too.
-func (b *tab) leftBehind() (reasons []string) {
+func (b *chromiumTab) leftBehind() (reasons []string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.chromium.ctx, patience)
 	defer cancel()
 	events := chromedp.Events(ctx, page.BackForwardCacheNotUsed)
 	_, err := chromedp.Call(ctx, page.Enable, page.EnableParams{})

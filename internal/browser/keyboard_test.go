@@ -10,7 +10,7 @@ import (
 
 // focused returns the label or the text of the element that has the focus. It
 // requires that an outline makes the focus visible (WCAG 2.2, 2.4.7).
-func (b *tab) focused() string {
+func (b *chromiumTab) focused() string {
 	b.t.Helper()
 	b.until(`document.activeElement?.matches(':focus-visible')`) // autofocus happens with the first frame
 	seen := eval[struct {
@@ -24,22 +24,25 @@ func (b *tab) focused() string {
 }
 
 // tabKey presses the Tab key and returns what focused returns.
-func (b *tab) tabKey(modifiers ...kb.Modifier) string {
+func (b *chromiumTab) tabKey(modifiers ...kb.Modifier) string {
 	b.t.Helper()
 	b.do(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(modifiers...)))
 	return b.focused()
 }
 
 // types types a text into the element that has the focus.
-func (b *tab) types(text string) {
+func (b *chromiumTab) types(text string) {
 	b.t.Helper()
 	b.do(chromedp.KeyEvent(text))
 }
 
 // enter presses the Enter key, which leads to another page, and waits for that page.
-func (b *tab) enter() {
+func (b *chromiumTab) enter() {
 	b.t.Helper()
-	b.leave(chromedp.KeyEvent(kb.Enter))
+	b.leave(func() error {
+		_, err := run(b.chromium, chromedp.KeyEvent(kb.Enter))
+		return err
+	})
 }
 
 func TestPages_KeyboardOnly(t *testing.T) {

@@ -11,70 +11,74 @@ import (
 
 func TestS4_EmailLink(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	ada := s.browser(t)
-	ada.logIn("ada@harbor.example")
-	ada.reads("Check your mail")
-	ada.reads("a•••@harbor.example")
-	ada.goTo("/contacts")
-	ada.at("/2fa/challenge")
-	link := s.mailedLink("ada@harbor.example")
+	inEachBrowser(t, func(t *testing.T, in *engine) {
+		s := in.newSite(t)
+		ada := s.person(t)
+		ada.logIn("ada@harbor.example")
+		ada.reads("Check your mail")
+		ada.reads("a•••@harbor.example")
+		ada.goTo("/contacts")
+		ada.at("/2fa/challenge")
+		link := s.mailedLink("ada@harbor.example")
 
-	// A mail scanner opens the link first. The link stays valid.
-	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodGet} {
-		request, err := http.NewRequest(method, link, nil)
-		require.NoError(t, err)
-		answer, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		require.NoError(t, answer.Body.Close())
-		require.Equal(t, http.StatusOK, answer.StatusCode)
-	}
+		// A mail scanner opens the link first. The link stays valid.
+		for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodGet} {
+			request, err := http.NewRequest(method, link, nil)
+			require.NoError(t, err)
+			answer, err := http.DefaultClient.Do(request)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+		}
 
-	// The mail program opens a second tab. After the button is pressed there, the waiting tab continues.
-	mail := ada.tab()
-	mail.goTo(link)
-	mail.reads("Press the button to finish signing in")
-	mail.press("Sign in")
-	mail.at("/contacts")
-	ada.until(`location.pathname === '/contacts'`)
-	ada.reads("Avery Sample")
+		// The mail program opens a second tab. After the button is pressed there, the waiting tab continues.
+		mail := ada.newTab()
+		mail.goTo(link)
+		mail.reads("Press the button to finish signing in")
+		mail.press("Sign in")
+		mail.at("/contacts")
+		ada.until(`location.pathname === '/contacts'`)
+		ada.reads("Avery Sample")
 
-	// Opening the link again is harmless and offers no button.
-	mail.goTo(link)
-	mail.reads("You are signed in")
-	require.False(t, mail.offers("Sign in"))
-	stranger := s.browser(t)
-	stranger.goTo(link)
-	stranger.reads("Open this link in the other browser")
+		// Opening the link again is harmless and offers no button.
+		mail.goTo(link)
+		mail.reads("You are signed in")
+		require.False(t, mail.offers("Sign in"))
+		stranger := s.person(t)
+		stranger.goTo(link)
+		stranger.reads("Open this link in the other browser")
+	})
 }
 
 func TestS4_LinkInAnotherBrowser(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	ada, phone := s.browser(t), s.browser(t)
-	ada.logIn("ada@harbor.example")
-	link := s.mailedLink("ada@harbor.example")
+	inEachBrowser(t, func(t *testing.T, in *engine) {
+		s := in.newSite(t)
+		ada, phone := s.person(t), s.person(t)
+		ada.logIn("ada@harbor.example")
+		link := s.mailedLink("ada@harbor.example")
 
-	phone.goTo(link)
-	phone.reads("Open this link in the other browser")
-	phone.reads("Nothing is lost: the link is still valid")
-	require.False(t, phone.offers("Sign in"), "there must be no button that could use up the link")
-	phone.goTo("/contacts")
-	phone.at("/login")
+		phone.goTo(link)
+		phone.reads("Open this link in the other browser")
+		phone.reads("Nothing is lost: the link is still valid")
+		require.False(t, phone.offers("Sign in"), "there must be no button that could use up the link")
+		phone.goTo("/contacts")
+		phone.at("/login")
 
-	// A browser in which another user has typed their password shows a button,
-	// but the link is not valid there either.
-	ben := s.browser(t)
-	ben.logIn("ben@harbor.example")
-	ben.goTo(link)
-	ben.press("Sign in")
-	ben.reads("This link is no longer valid")
-	ben.goTo("/contacts")
-	ben.at("/2fa/challenge")
+		// A browser in which another user has typed their password shows a button,
+		// but the link is not valid there either.
+		ben := s.person(t)
+		ben.logIn("ben@harbor.example")
+		ben.goTo(link)
+		ben.press("Sign in")
+		ben.reads("This link is no longer valid")
+		ben.goTo("/contacts")
+		ben.at("/2fa/challenge")
 
-	ada.goTo(link)
-	ada.press("Sign in")
-	ada.at("/contacts")
+		ada.goTo(link)
+		ada.press("Sign in")
+		ada.at("/contacts")
+	})
 }
 
 func TestS4_LinkWithoutScript(t *testing.T) {
@@ -84,7 +88,7 @@ func TestS4_LinkWithoutScript(t *testing.T) {
 	ada.forbidScript()
 	ada.logIn("ada@harbor.example")
 	ada.readsNot("Waiting for you")
-	mail := ada.tab()
+	mail := ada.newTab()
 	mail.goTo(s.mailedLink("ada@harbor.example"))
 	mail.press("Sign in")
 	ada.press("I have opened the link")

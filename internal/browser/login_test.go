@@ -10,53 +10,57 @@ import (
 
 func TestS2_LoginWithCode(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	jon := s.browser(t)
-	jon.logIn("jon@brook.example")
-	phone, _ := jon.setUpApp()
+	inEachBrowser(t, func(t *testing.T, in *engine) {
+		s := in.newSite(t)
+		jon := s.person(t)
+		jon.logIn("jon@brook.example")
+		phone, _ := jon.setUpApp()
 
-	b := s.browser(t)
-	b.logIn("jon@brook.example")
-	b.reads("Type the code that your authenticator app shows")
-	b.goTo("/contacts")
-	b.at("/2fa/challenge") // the challenge cannot be skipped
-	b.fill("Code", phone.lastCode())
-	b.press("Continue")
-	b.reads("That code did not work") // a code that was used, as seen over a shoulder, is not valid again
-	code := phone.code()
-	b.fill("Code", code[:3]+" "+code[3:]) // with a space, as apps show it
-	b.press("Continue")
-	b.at("/contacts")
-	b.reads("Avery Brooks")
+		b := s.person(t)
+		b.logIn("jon@brook.example")
+		b.reads("Type the code that your authenticator app shows")
+		b.goTo("/contacts")
+		b.at("/2fa/challenge") // the challenge cannot be skipped
+		b.fill("Code", phone.lastCode())
+		b.press("Continue")
+		b.reads("That code did not work") // a code that was used, as seen over a shoulder, is not valid again
+		code := phone.code()
+		b.fill("Code", code[:3]+" "+code[3:]) // with a space, as apps show it
+		b.press("Continue")
+		b.at("/contacts")
+		b.reads("Avery Brooks")
+	})
 }
 
 func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	jon := s.browser(t)
-	jon.logIn("jon@brook.example")
-	_, codes := jon.setUpApp()
+	inEachBrowser(t, func(t *testing.T, in *engine) {
+		s := in.newSite(t)
+		jon := s.person(t)
+		jon.logIn("jon@brook.example")
+		_, codes := jon.setUpApp()
 
-	b := s.browser(t)
-	b.logIn("jon@brook.example")
-	b.press("One of your recovery codes")
-	b.fill("Recovery code", strings.ToLower(codes[3])) // as typed from paper
-	b.press("Continue")
-	b.reads("9 are left")
-	b.press("Not now")
-	b.at("/contacts")
-	b.reads("You signed in with a recovery code")
-	require.Contains(t, s.newest("jon@brook.example").Text, "recovery code")
+		b := s.person(t)
+		b.logIn("jon@brook.example")
+		b.press("One of your recovery codes")
+		b.fill("Recovery code", strings.ToLower(codes[3])) // as typed from paper
+		b.press("Continue")
+		b.reads("9 are left")
+		b.press("Not now")
+		b.at("/contacts")
+		b.reads("You signed in with a recovery code")
+		require.Contains(t, s.newest("jon@brook.example").Text, "recovery code")
 
-	again := s.browser(t)
-	again.logIn("jon@brook.example")
-	again.press("One of your recovery codes")
-	again.fill("Recovery code", codes[3])
-	again.press("Continue")
-	again.reads("That code did not work")
-	again.fill("Recovery code", codes[4])
-	again.press("Continue")
-	again.reads("8 are left")
+		again := s.person(t)
+		again.logIn("jon@brook.example")
+		again.press("One of your recovery codes")
+		again.fill("Recovery code", codes[3])
+		again.press("Continue")
+		again.reads("That code did not work")
+		again.fill("Recovery code", codes[4])
+		again.press("Continue")
+		again.reads("8 are left")
+	})
 }
 
 func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {

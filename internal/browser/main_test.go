@@ -1,38 +1,35 @@
 package browser
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
-
-	"github.com/chromedp/chromedp"
-	"github.com/stretchr/testify/require"
-
-	"github.com/twofa-go/twofa/internal/engines"
 )
 
-// shared is shared by all tests of a run, because it takes seconds to create:
-// the program of the example, and one browser process. In that browser, each
-// test gets profiles of its own.
+// shared is what the tests of a run share.
 var shared struct {
-	dir          string
-	build        sync.Once
-	built        error
-	start        sync.Once
-	chromium     context.Context
-	stopChromium func()
-	started      error
+	dir string // deleted after the last test
+
+	mu   sync.Mutex
+	stop []func() // called after the last test, the newest first
+}
+
+// atEnd calls stop after the last test.
+func atEnd(stop func()) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.stop = append(shared.stop, stop)
 }
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	os.Exit(runTests(m))
 }
 
-func run(m *testing.M) int {
+func runTests(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "twofa-browser-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,51 +37,57 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	shared.dir = dir
-	shared.stopChromium = func() {}
-	defer func() { shared.stopChromium() }()
+	defer func() {
+		for _, stop := range slices.Backward(shared.stop) {
+			stop()
+		}
+	}()
 	return m.Run()
 }
 
-// webapp builds the example once and returns the path of its program.
-func webapp(t *testing.T) string {
-	t.Helper()
+// buildExample builds the example once and returns the path of its program.
+var buildExample = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(shared.dir, "webapp")
-	shared.build.Do(func() {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
-		cmd.Dir = filepath.Join("..", "..", "examples", "webapp")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			shared.built = fmt.Errorf("build the example: %w\n%s", err, out)
-		}
-	})
-	require.NoError(t, shared.built)
-	return path
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
+	cmd.Dir = filepath.Join("..", "..", "examples", "webapp")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the example: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// engine is a kind of browser that users have.
+type engine struct {
+	name string
+	need func(t *testing.T)                 // ends a test on a machine that lacks the browser
+	open func(t *testing.T) (window, error) // opens a tab in a new profile, which has no cookies yet
 }
 
-// chromium starts the browser once and returns its context. It prefers the
-// headless shell: the same engine as Chromium, but without the browser's
-// interface, which Chromium renders for each profile even in headless mode and
-// which takes half of the processor time.
-func chromium(t *testing.T) context.Context {
+var (
+	inChromium = &engine{"chromium", needChromium, openChromium}
+	inFirefox  = &engine{"firefox", needFirefox, openFirefox}
+	inWebKit   = &engine{"webkit", needWebKit, openWebKit}
+)
+
+// lookPath returns the path of the first of the programs that is installed.
+func lookPath(programs ...string) (path string, err error) {
+	for _, name := range programs {
+		if path, err = exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// inEachBrowser runs a walk in Chromium, in Firefox and in WebKit, which is the
+// engine of Safari.
+func inEachBrowser(t *testing.T, walk func(t *testing.T, in *engine)) {
 	t.Helper()
-	path := engines.Tool(t, "chromium-headless-shell", "chromium")
-	shared.start.Do(func() {
-		options := []chromedp.ExecAllocatorOption{
-			chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(shared.dir, "profile")),
-			chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
-			chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-			// Do not slow down a tab in the background, such as the page that waits for an email link.
-			chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true),
-			chromedp.Flag("force-color-profile", "srgb"),
-		}
-		if os.Geteuid() == 0 {
-			options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with a sandbox
-		}
-		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-		ctx, stop := chromedp.NewContext(allocator)
-		shared.chromium, shared.stopChromium = ctx, func() { stop(); stopAllocator() }
-		shared.started = chromedp.Do(ctx)
-	})
-	require.NoError(t, shared.started)
-	return shared.chromium
+	for _, in := range []*engine{inChromium, inFirefox, inWebKit} {
+		t.Run(in.name, func(t *testing.T) {
+			t.Parallel()
+			in.need(t)
+			walk(t, in)
+		})
+	}
 }

@@ -19,7 +19,7 @@ import (
 // violation in either color scheme, and that the page fits the width of a
 // phone. It also writes pictures of the page in both color schemes and on a
 // phone to the folder out, for people to review.
-func (b *tab) look(name, heading string) {
+func (b *chromiumTab) look(name, heading string) {
 	b.t.Helper()
 	require.Equal(b.t, heading, eval[string](b, `document.querySelector('h1').innerText`), name)
 	for _, scheme := range []string{"light", "dark"} {
@@ -34,23 +34,10 @@ func (b *tab) look(name, heading string) {
 	b.do(chromedp.EmulateViewport(1280, 900))
 }
 
-// picture writes a picture of the whole page to the folder out.
-func (b *tab) picture(name string) {
-	b.t.Helper()
-	b.keep(name, b.whole())
-}
-
-// keep writes a PNG file to the folder out.
-func (b *tab) keep(name string, picture []byte) {
-	b.t.Helper()
-	require.NoError(b.t, os.MkdirAll("out", 0o755))
-	require.NoError(b.t, os.WriteFile(filepath.Join("out", name+".png"), picture, 0o644))
-}
-
 // illustrate writes a picture for the documentation: the page in the light and
 // in the dark color scheme, side by side. Copies of these pictures are in the
 // folder docs.
-func (b *tab) illustrate(name string) {
+func (b *chromiumTab) illustrate(name string) {
 	b.t.Helper()
 	b.do(chromedp.EmulateViewport(600, 400))
 	var both *image.RGBA
@@ -78,7 +65,7 @@ type violation struct {
 
 // violations runs axe-core in the page, with its rules for WCAG 2.2 A and AA
 // and its best practices.
-func (b *tab) violations() []violation {
+func (b *chromiumTab) violations() []violation {
 	b.t.Helper()
 	if !eval[bool](b, `'axe' in window`) {
 		axe, err := os.ReadFile(filepath.Join(nodeModules(b.t), "axe-core", "axe.min.js"))
@@ -219,13 +206,13 @@ func TestPages_Text(t *testing.T) {
 	eva.goTo(s.mailedLink("eva@meadow.example"))
 	eva.press("Sign in")
 	eva.look("setup-start-forced", "Set up two‑factor authentication")
-	eva.do(chromedp.SetValue(field("Country"), "US"))
+	eva.choose("Country", "US")
 	eva.fill("Mobile number", "12")
 	eva.press("Text me a code")
 	eva.look("setup-phone-wrong", "Set up two‑factor authentication")
 	require.True(t, eva.offers("Set up the app"), "the other option must stay")
-	require.Equal(t, "US", get(eva, chromedp.Value(field("Country"))), "the form must keep the input")
-	require.Equal(t, "12", get(eva, chromedp.Value(field("Mobile number"))))
+	require.Equal(t, "US", eval[string](eva, field("Country")+`.value`), "the form must keep the input")
+	require.Equal(t, "12", eval[string](eva, field("Mobile number")+`.value`))
 	eva.fill("Mobile number", "202 555 0101")
 	eva.press("Text me a code")
 	eva.look("setup-codes-forced", "Save your recovery codes")

@@ -32,7 +32,7 @@ type phone struct {
 // scan reads the QR code on the page with a new phone.
 func (b *tab) scan() *phone {
 	b.t.Helper()
-	return &phone{t: b.t, now: b.now, uri: zbarimg(b.t, b.element(".qr", 2))}
+	return &phone{t: b.t, now: b.now, uri: zbarimg(b.t, b.element(".qr"))}
 }
 
 // code returns a code that has not been used, because each is valid once. The

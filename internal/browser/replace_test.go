@@ -48,7 +48,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	jon.press("Confirm")
 	jon.at("/2fa/")
 	jon.reads("10 of 10 codes unused") // the recovery codes stay valid
-	for _, session := range []*tab{other, b} {
+	for _, session := range []*chromiumTab{other, b} {
 		session.goTo("/contacts")
 		session.at("/login") // every other session has ended
 	}

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,17 +26,28 @@ import (
 // site is the running example product.
 type site struct {
 	t   *testing.T
+	in  *engine // that the users have
 	url string
 	now func() time.Time
+
+	pages atomic.Int32 // opened so far
 }
 
-// newSite starts the program of the example in demo mode, with the flags that
-// the test adds.
+// newSite starts the program of the example in demo mode, for Chromium, with the
+// flags that the test adds.
 func newSite(t *testing.T, flags ...string) *site {
 	t.Helper()
-	_ = chromium(t) // first, so a test that is skipped because there is no browser starts nothing
+	return inChromium.newSite(t, flags...)
+}
+
+// newSite starts the program of the example for users with this browser.
+func (in *engine) newSite(t *testing.T, flags ...string) *site {
+	t.Helper()
+	in.need(t) // first, so a test that is skipped because there is no browser starts nothing
+	program, err := buildExample()
+	require.NoError(t, err)
 	var log bytes.Buffer
-	cmd := exec.Command(webapp(t), append([]string{"-addr", "localhost:0", "-data", t.TempDir()}, flags...)...)
+	cmd := exec.Command(program, append([]string{"-addr", "localhost:0", "-data", t.TempDir()}, flags...)...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TWOFA_KEYS=") || strings.HasPrefix(v, "SMTP_URL=") })
 	cmd.Stderr = &log
 	out, err := cmd.StdoutPipe()
@@ -60,7 +72,7 @@ func newSite(t *testing.T, flags ...string) *site {
 	})
 	select {
 	case u := <-url:
-		return &site{t, u, time.Now}
+		return &site{t: t, in: in, url: u, now: time.Now}
 	case <-ended:
 		t.Fatal("the example ended before it printed its address")
 	case <-time.After(patience):
@@ -73,7 +85,12 @@ func newSite(t *testing.T, flags ...string) *site {
 // only when the test moves it, so that a test can do things minutes apart.
 func newSiteWithClock(t *testing.T, around ...func(http.Handler) http.Handler) (*site, *twofatest.Clock) {
 	t.Helper()
-	_ = chromium(t)
+	return inChromium.newSiteWithClock(t, around...)
+}
+
+func (in *engine) newSiteWithClock(t *testing.T, around ...func(http.Handler) http.Handler) (*site, *twofatest.Clock) {
+	t.Helper()
+	in.need(t)
 	clock := twofatest.NewClock(time.Now())
 	db, err := app.OpenDB("", t.TempDir())
 	require.NoError(t, err)
@@ -94,7 +111,7 @@ func newSiteWithClock(t *testing.T, around ...func(http.Handler) http.Handler) (
 		a.Close()
 		require.NoError(t, db.Close())
 	})
-	return &site{t, url, clock.Now}, clock
+	return &site{t: t, in: in, url: url, now: clock.Now}, clock
 }
 
 // sent returns the emails and text messages that the product would have sent to

@@ -36,17 +36,17 @@ func TestSelf_BrowserErrorsFail(t *testing.T) {
 				}
 			}))
 			t.Cleanup(srv.Close)
-			b := (&site{t: t, url: srv.URL}).browser(t)
+			b := (&site{t: t, in: inChromium, url: srv.URL}).browser(t)
 			b.goTo("/")
-			require.NotEmpty(t, b.complained())
-			b.forgive()
+			require.NotEmpty(t, b.chromium.complaints(""))
+			b.chromium.forgive()
 		})
 	}
 }
 
 func TestSelf_AxeFindsViolations(t *testing.T) {
 	t.Parallel()
-	b := (&site{t: t}).browser(t)
+	b := (&site{t: t, in: inChromium}).browser(t)
 	b.goTo(`data:text/html,<html lang="en"><title>x</title><main><h1>x</h1><p style="color: %23999">too pale</p><input></main>`)
 	ids := []string{}
 	for _, v := range b.violations() {

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,7 +18,7 @@ func (b *tab) setUpPhone() {
 	b.logIn("eva@meadow.example")
 	b.goTo(b.mailedLink("eva@meadow.example"))
 	b.press("Sign in")
-	b.do(chromedp.SetValue(field("Country"), "US"))
+	b.choose("Country", "US")
 	b.fill("Mobile number", "202 555 0101")
 	b.press("Text me a code")
 	b.download("Download")
@@ -32,95 +31,99 @@ func (b *tab) setUpPhone() {
 
 func TestS9_TextMessageCodes(t *testing.T) {
 	t.Parallel()
-	s, clock := newSiteWithClock(t)
-	eva := s.browser(t)
-	eva.setUpPhone()
+	inEachBrowser(t, func(t *testing.T, in *engine) {
+		s, clock := in.newSiteWithClock(t)
+		eva := s.person(t)
+		eva.setUpPhone()
 
-	// A new browser is asked for a code, and is remembered if the user ticks the box.
-	clock.Add(time.Hour)
-	laptop := s.browser(t)
-	laptop.logIn("eva@meadow.example")
-	laptop.at("/2fa/challenge")
-	laptop.reads("We have texted a code to •••• 01")
-	require.Contains(t, s.newest(evasPhone).Text, "\n@localhost #"+s.textedCode(evasPhone), "browsers must be able to fill in the code")
-	laptop.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
-	laptop.fill("Code", s.textedCode(evasPhone))
-	laptop.press("Continue")
-	laptop.at("/contacts")
+		// A new browser is asked for a code, and is remembered if the user ticks the box.
+		clock.Add(time.Hour)
+		laptop := s.person(t)
+		laptop.logIn("eva@meadow.example")
+		laptop.at("/2fa/challenge")
+		laptop.reads("We have texted a code to •••• 01")
+		require.Contains(t, s.newest(evasPhone).Text, "\n@localhost #"+s.textedCode(evasPhone), "browsers must be able to fill in the code")
+		laptop.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
+		laptop.fill("Code", s.textedCode(evasPhone))
+		laptop.press("Continue")
+		laptop.at("/contacts")
 
-	// The remembered browser is not asked again. Any other browser is.
-	laptop.signOut()
-	laptop.logIn("eva@meadow.example")
-	laptop.at("/contacts")
-	clock.Add(time.Hour)
-	strange := s.browser(t)
-	strange.logIn("eva@meadow.example")
-	strange.at("/2fa/challenge")
+		// The remembered browser is not asked again. Any other browser is.
+		laptop.signOut()
+		laptop.logIn("eva@meadow.example")
+		laptop.at("/contacts")
+		clock.Add(time.Hour)
+		strange := s.person(t)
+		strange.logIn("eva@meadow.example")
+		strange.at("/2fa/challenge")
 
-	// A change of the number needs a fresh code from the old number, then a code
-	// from the new one. The old number works until then, and is notified.
-	clock.Add(time.Hour)
-	laptop.goTo("/2fa/")
-	laptop.press("Replace Phone")
-	laptop.fill("Mobile number", "+1 202 555 0177")
-	laptop.press("Text me a code")
-	laptop.reads("Confirm it is you")
-	laptop.press("Text me a code")
-	laptop.fill("Code", s.textedCode(evasPhone))
-	clock.Add(time.Minute) // one user gets at most one text message a minute
-	laptop.press("Continue")
-	laptop.until(`location.pathname === '/2fa/setup'`)
-	laptop.reads("We have texted a code to •••• 77")
-	require.Len(t, s.sent("+12025550177"), 1)
-	before := len(s.sent(evasPhone))
-	laptop.fill("Code from the text message", s.textedCode("+12025550177"))
-	laptop.press("Confirm")
-	laptop.at("/2fa/")
-	laptop.reads("•••• 77")
-	laptop.readsNot("•••• 01")
-	require.Len(t, s.sent(evasPhone), before+1)
-	require.Contains(t, s.newest(evasPhone).Text, "codes now go to another phone")
+		// A change of the number needs a fresh code from the old number, then a code
+		// from the new one. The old number works until then, and is notified.
+		clock.Add(time.Hour)
+		laptop.goTo("/2fa/")
+		laptop.press("Replace Phone")
+		laptop.fill("Mobile number", "+1 202 555 0177")
+		laptop.press("Text me a code")
+		laptop.reads("Confirm it is you")
+		laptop.press("Text me a code")
+		laptop.fill("Code", s.textedCode(evasPhone))
+		clock.Add(time.Minute) // one user gets at most one text message a minute
+		laptop.press("Continue")
+		laptop.until(`location.pathname === '/2fa/setup'`)
+		laptop.reads("We have texted a code to •••• 77")
+		require.Len(t, s.sent("+12025550177"), 1)
+		before := len(s.sent(evasPhone))
+		laptop.fill("Code from the text message", s.textedCode("+12025550177"))
+		laptop.press("Confirm")
+		laptop.at("/2fa/")
+		laptop.reads("•••• 77")
+		laptop.readsNot("•••• 01")
+		require.Len(t, s.sent(evasPhone), before+1)
+		require.Contains(t, s.newest(evasPhone).Text, "codes now go to another phone")
+	})
 }
 
 // signOut presses Sign out in the menu of the user.
 func (b *tab) signOut() {
 	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS("details.me > summary")))
+	b.clickOn(`document.querySelector('details.me > summary')`)
 	b.press("Sign out")
 	b.at("/login")
 }
 
 func TestS10_ExportNeedsCodeEveryTime(t *testing.T) {
 	t.Parallel()
-	s, clock := newSiteWithClock(t)
-	eva := s.browser(t)
-	eva.setUpPhone()
-	clock.Add(time.Hour)
-	eva.signOut()
-	eva.logIn("eva@meadow.example")
-	eva.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
-	eva.fill("Code", s.textedCode(evasPhone))
-	eva.press("Continue")
-	eva.signOut()
-	eva.logIn("eva@meadow.example")
-	eva.at("/contacts") // remembered, so no code is asked for at sign-in
-
-	for range 2 {
+	inEachBrowser(t, func(t *testing.T, in *engine) {
+		s, clock := in.newSiteWithClock(t)
+		eva := s.person(t)
+		eva.setUpPhone()
 		clock.Add(time.Hour)
-		eva.goTo("/contacts")
-		eva.press("Export as CSV")
-		eva.reads("To go on with Export contacts")
-		eva.press("Text me a code")
+		eva.signOut()
+		eva.logIn("eva@meadow.example")
+		eva.click("Do not ask in this browser for 30 days\nOnly on a device that nobody else uses.")
 		eva.fill("Code", s.textedCode(evasPhone))
-		rows, err := csv.NewReader(strings.NewReader(eva.download("Continue"))).ReadAll()
-		require.NoError(t, err)
-		require.Len(t, rows, 13, "a heading and 12 contacts")
-		require.Equal(t, "Avery Placeholder", rows[1][0])
+		eva.press("Continue")
+		eva.signOut()
+		eva.logIn("eva@meadow.example")
+		eva.at("/contacts") // remembered, so no code is asked for at sign-in
 
-		clock.Add(10 * time.Second)
-		eva.press("Go back")
-		eva.press("Export as CSV") // the code was valid for one file
-		eva.reads("To go on with Export contacts")
-		eva.press("Cancel")
-	}
+		for range 2 {
+			clock.Add(time.Hour)
+			eva.goTo("/contacts")
+			eva.press("Export as CSV")
+			eva.reads("To go on with Export contacts")
+			eva.press("Text me a code")
+			eva.fill("Code", s.textedCode(evasPhone))
+			rows, err := csv.NewReader(strings.NewReader(eva.download("Continue"))).ReadAll()
+			require.NoError(t, err)
+			require.Len(t, rows, 13, "a heading and 12 contacts")
+			require.Equal(t, "Avery Placeholder", rows[1][0])
+
+			clock.Add(10 * time.Second)
+			eva.press("Go back")
+			eva.press("Export as CSV") // the code was valid for one file
+			eva.reads("To go on with Export contacts")
+			eva.press("Cancel")
+		}
+	})
 }

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
@@ -50,7 +48,7 @@ func (d *double) wrap(next http.Handler) http.Handler {
 }
 
 // send sends a form again and again until the browser opens the page at a path.
-func (d *double) send(b *tab, css, path string) {
+func (d *double) send(b *chromiumTab, css, path string) {
 	b.t.Helper()
 	d.mu.Lock()
 	d.left, d.again, d.handled = 2, make(chan struct{}), make(chan struct{})
@@ -97,7 +95,7 @@ func TestS1_WaitingTabGoesOnToSetup(t *testing.T) {
 	hana := s.browser(t)
 	hana.logIn("hana@summit.example")
 	hana.reads("Check your mail")
-	mail := hana.tab()
+	mail := hana.newTab()
 	mail.goTo(s.mailedLink("hana@summit.example"))
 	mail.press("Sign in")
 	mail.at("/2fa/setup")
@@ -114,11 +112,11 @@ func TestS6_SwitchAfterSSO(t *testing.T) {
 	cleo.goTo("/sso")
 	cleo.fill("Account", "harbor")
 	cleo.press("Continue")
-	cleo.leave(chromedp.Click(chromedp.JSPath(`document.querySelector('input[value="cleo"] ~ button')`)))
+	cleo.pressOn(`document.querySelector('input[value="cleo"] ~ button')`)
 	cleo.at("/contacts")
 	cleo.reads("Harbor")
 
-	cleo.do(chromedp.Click(chromedp.JSPath(`document.querySelector('details.me summary')`)))
+	cleo.clickOn(`document.querySelector('details.me summary')`)
 	cleo.press("Switch to Meadow")
 	cleo.at("/login")
 	cleo.reads("You are signed in as cleo@harbor.example, but Meadow asks you to sign in again")
@@ -130,7 +128,7 @@ func TestS6_SwitchAfterSSO(t *testing.T) {
 	cleo.press("Sign in")
 	cleo.at("/login")
 
-	cleo.do(chromedp.Click(chromedp.JSPath(`document.querySelector('details.me summary')`)))
+	cleo.clickOn(`document.querySelector('details.me summary')`)
 	cleo.press("Switch to Harbor")
 	cleo.at("/contacts")
 	cleo.reads("Harbor")
