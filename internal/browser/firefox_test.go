@@ -27,7 +27,8 @@ func needFirefox(t *testing.T) {
 	engines.Tool(t, firefoxPrograms...)
 }
 
-// firefoxPreferences keep Firefox from asking the network and from asking the user.
+// firefoxPreferences keep Firefox from asking the network and the user, and from
+// slowing down tabs in the background.
 const firefoxPreferences = `
 user_pref("marionette.port", 0);
 user_pref("app.normandy.enabled", false);
@@ -296,11 +297,13 @@ func (m *marionette) setString(preference, value string) error {
 	return err
 }
 
-// complaints returns what the console of the browser has about pages of the origin.
+// complaints returns what the console of the browser has about pages of the
+// origin. It leaves out that Firefox ended the pagehide handler of a page, which
+// only hides the page until pageshow loads it again.
 func (f *firefoxWindow) complaints(origin string) (texts []string) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	answer, err := f.m.system(`return Services.console.getMessageArray().filter((m) => m instanceof Ci.nsIScriptError && m.sourceName.startsWith(args[0])).map((m) => m.message)`, origin)
+	answer, err := f.m.system(`return Services.console.getMessageArray().filter((m) => m instanceof Ci.nsIScriptError && m.sourceName.startsWith(args[0]) && !m.errorMessage.startsWith("Script terminated by timeout")).map((m) => m.message)`, origin)
 	if err := errors.Join(err, json.Unmarshal(answer, &texts)); err != nil {
 		return []string{err.Error()}
 	}

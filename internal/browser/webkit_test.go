@@ -127,7 +127,7 @@ func startWebKit(t *testing.T) (*webkitBrowser, error) {
 	b.cmd = exec.Command(path, "--host=127.0.0.1", "--port="+port)
 	b.cmd.Env = append(os.Environ(), "DISPLAY="+screen, "GDK_BACKEND=x11", "HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CACHE_HOME="+b.dir,
 		"NO_AT_BRIDGE=1", "GTK_A11Y=none",
-		"WEBKIT_DISABLE_COMPOSITING_MODE=1") // which takes a third of the processor time on a machine without a GPU
+		"WEBKIT_DISABLE_COMPOSITING_MODE=1") // compositing takes a third of the processor time on a machine without a GPU
 	b.cmd.Stdout, b.cmd.Stderr = &b.console, &b.console
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // stop ends the browser too
 	if err := os.MkdirAll(filepath.Join(b.dir, "downloads"), 0o700); err != nil {
@@ -226,8 +226,9 @@ func (b *webkitBrowser) window(first bool) (window, error) {
 	return w, err
 }
 
+// newTab opens a window, because WebKit paints no tab in the background.
 func (w *webkitWindow) newTab() (window, error) {
-	value, err := w.request(http.MethodPost, "/window/new", map[string]any{"type": "tab"})
+	value, err := w.request(http.MethodPost, "/window/new", map[string]any{"type": "window"})
 	if err != nil {
 		return nil, err
 	}
