@@ -264,6 +264,25 @@ func (f *firefoxWindow) command(name string, params map[string]any) (json.RawMes
 	return f.m.value(name, params)
 }
 
+// click presses the mouse on an element. The command ElementClick would wait for
+// the next page, and so never end if a script of that page starts a download.
+func (f *firefoxWindow) click(element string) error {
+	if _, err := f.eval(`(` + element + `).scrollIntoView({ block: 'center', behavior: 'instant' })`); err != nil {
+		return err
+	}
+	id, err := f.find(element)
+	if err != nil {
+		return err
+	}
+	_, err = f.command("WebDriver:PerformActions", map[string]any{"actions": []any{map[string]any{
+		"type": "pointer", "id": "mouse", "parameters": map[string]any{"pointerType": "mouse"}, "actions": []any{
+			map[string]any{"type": "pointerMove", "x": 0, "y": 0, "origin": map[string]any{webElement: id}},
+			map[string]any{"type": "pointerDown", "button": 0},
+			map[string]any{"type": "pointerUp", "button": 0},
+		}}}})
+	return err
+}
+
 func (f *firefoxWindow) newTab() (window, error) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()

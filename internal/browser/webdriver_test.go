@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// webElement is the name that the standard gives to the reference of an element.
+const webElement = "element-6066-11e4-a52e-4f735466cecf"
+
 // webDriver does what a tab of Firefox and one of WebKit have in common, with the
 // commands of the standard WebDriver. They have their names of Marionette, which
 // uses the same commands and another transport.
@@ -66,14 +69,14 @@ func (d webDriver) find(element string) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	var reference map[string]string // of one entry, with a name that the standard gives
+	var reference map[string]string
 	if err := json.Unmarshal(value, &reference); err != nil {
 		return "", err
 	}
-	for _, id = range reference {
-		return id, nil
+	if reference[webElement] == "" {
+		return "", fmt.Errorf("%s is no element", element)
 	}
-	return "", fmt.Errorf("%s is no element", element)
+	return reference[webElement], nil
 }
 
 // downloaded waits for the file that a browser writes to an empty folder, and
