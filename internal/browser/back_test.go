@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -46,14 +47,16 @@ func (s *plainSessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// newPlainSite serves a host with a login page of its own and nothing else.
-func newPlainSite(t *testing.T) *site {
+// newPlainSite serves a host with a login page of its own and the pages that a
+// test adds.
+func newPlainSite(t *testing.T, add ...func(mux *http.ServeMux, web *twofahttp.Server)) *site {
 	t.Helper()
 	inChromium.need(t)
 	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
-	m, err := twofa.New(twofa.Config{Issuer: "Plain", Store: memstore.New(), Keys: twofatest.KeyRing(t, "back"), Directory: twofa.LookUp(user)})
+	clock := twofatest.NewClock(time.Now())
+	m, err := twofa.New(twofa.Config{Now: clock.Now, Issuer: "Plain", Store: memstore.New(), Keys: twofatest.KeyRing(t, "back"), Directory: twofa.LookUp(user)})
 	require.NoError(t, err)
-	web, err := twofahttp.New(twofahttp.Config{Manager: m, Sessions: &plainSessions{}})
+	web, err := twofahttp.New(twofahttp.Config{Now: clock.Now, Manager: m, Sessions: &plainSessions{}})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/2fa/", web.Handler())
@@ -63,9 +66,19 @@ func newPlainSite(t *testing.T) *site {
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		web.FirstFactor(w, r, twofa.FirstFactor{UserID: r.FormValue("user"), By: twofa.ByPassword}, "/2fa/")
 	})
-	srv := httptest.NewServer(mux)
+	for _, more := range add {
+		more(mux, web)
+	}
+	s := &site{t: t, in: inChromium, now: clock.Now, clock: clock}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.noCookies.Load() {
+			r.Header.Del("Cookie")
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
-	return &site{t: t, in: inChromium, url: strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)}
+	s.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
+	return s
 }
 
 // leftBehind returns why the browser did not keep the page before, after Back. The

@@ -30,6 +30,9 @@ type site struct {
 	url string
 	now func() time.Time
 
+	clock     *twofatest.Clock // of newPlainSite
+	noCookies atomic.Bool      // no cookie comes back to the server of newPlainSite
+
 	pages atomic.Int32 // opened so far
 }
 
