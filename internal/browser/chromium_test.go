@@ -184,7 +184,7 @@ func (w *chromiumWindow) send(element, text string) error {
 
 func (w *chromiumWindow) picture(element string) ([]byte, error) {
 	if element != "" {
-		return run(w, chromedp.Screenshot(chromedp.JSPath(element)))
+		return run(w, chromedp.ScreenshotScale(chromedp.JSPath(element), 2)) // as sharp as a camera
 	}
 	return run(w, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
 		m, err := cdp.Call(ctx, t, page.GetLayoutMetrics, cdp.Empty{})
