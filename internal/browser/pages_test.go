@@ -121,7 +121,7 @@ func TestPages_Setup(t *testing.T) {
 	jon.look("step-up-factors", "Confirm it is you")
 	jon.fill("Code", phone.code())
 	jon.press("Continue")
-	jon.press("View codes")
+	jon.until(`document.querySelectorAll('[data-codes] code').length > 0`)
 	jon.look("codes", "Your recovery codes")
 	jon.goTo("/settings")
 	jon.look("host-settings", "Settings")
