@@ -47,13 +47,14 @@ func (d *double) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// send sends a form again and again until the browser opens the page at a path.
+// send sends a form twice. If the browser drops the first one before it arrives at
+// a busy server, it sends a third.
 func (d *double) send(b *chromiumTab, css, path string) {
 	b.t.Helper()
 	d.mu.Lock()
 	d.left, d.again, d.handled = 2, make(chan struct{}), make(chan struct{})
 	d.mu.Unlock()
-	eval[bool](b, "(() => { const f = document.querySelector(`"+css+"`); f.requestSubmit(); setInterval(() => f.requestSubmit(), 400); return true })()")
+	eval[bool](b, "(() => { const f = document.querySelector(`"+css+"`); f.requestSubmit(); setTimeout(() => f.requestSubmit(), 400); setInterval(() => f.requestSubmit(), 10000); return true })()")
 	b.until(`location.pathname === '` + path + `'`)
 	b.at(path)
 }
