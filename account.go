@@ -85,7 +85,7 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 //
 // An [AsUser] actor must be an admin or an owner, and the session must meet the
 // new policy already, without any grace. Otherwise SetPolicy returns a
-// [*DeniedError] with [ReasonEnroll] or [ReasonChallenge]: admins enroll first. A
+// [*DeniedError] with [ReasonEnroll] and [ActionPolicy]: admins enroll first. A
 // policy that requires less than the one in force needs the role in that one's
 // [Policy.Weaken]. The other admins are told of it by mail if the directory is an
 // [AdminLister].

@@ -37,12 +37,13 @@ func Example_admin() {
 	}
 	grace := twofa.Caller{Session: login.Session, Account: "acme", Client: browser}
 
-	policy := twofa.Policy{Required: true, Grace: 14 * 24 * time.Hour}
 	acme := func() *twofa.Account { return m.Account(twofa.AsUser(grace, "new customers ask for it"), "acme") }
 	info, err := acme().Policy(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
+	policy := info.Policy // with everything else that the account has set
+	policy.Required, policy.Grace = true, 14*24*time.Hour
 	err = acme().SetPolicy(ctx, policy, info.Version)
 	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
 		fmt.Println("before the admin has enrolled:", denied.Reason)

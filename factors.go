@@ -41,6 +41,9 @@ type Factors struct {
 	Required bool
 	// TurnOff is Policy.TurnOff of the account.
 	TurnOff TurnOff
+	// Due, if not zero, is the time from which the account requires a factor that
+	// the user does not have yet; see [Policy.Grace].
+	Due time.Time
 	// Methods lists the methods that the account's policy lets the user enroll,
 	// a subset of TOTP and SMS. A method is listed even if the user already has
 	// as many factors of it as allowed.
@@ -95,6 +98,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 			v.Methods = append(v.Methods, method)
 		}
 	}
+	v.Due = s.policy.evaluate(s.facts(t, len(u.Emails) > 0)).due.time()
 	policies, err := m.policies(ctx, s, u)
 	if err != nil {
 		return Factors{}, err

@@ -112,17 +112,21 @@ func (s *userTx) mayAct(t ticket, u User, d act) error {
 }
 
 // meets returns an error unless the session already meets a policy without any
-// grace, so that admins enroll before they require it of others.
+// grace, so that admins enroll before they require it of others. The error names
+// ActionPolicy, because the step-up for it leads to what is missing.
 func (s *userTx) meets(t ticket, u User, p Policy) error {
 	f := s.facts(t, len(u.Emails) > 0)
 	f.joined, f.extended, p.Deadline = 0, 0, time.Time{}
-	switch v := p.evaluate(f); {
-	case v.next == NextDone:
+	v := p.evaluate(f)
+	if v.next == NextDone {
 		return nil
-	case v.next == NextChallenge && len(p.offer(f.has)) > 0:
-		return &DeniedError{Reason: ReasonChallenge, Account: s.account, Methods: v.methods}
 	}
-	return &DeniedError{Reason: ReasonEnroll, Account: s.account, Methods: slices.Clone(p.methods())}
+	r := s.policy.Rule(ActionPolicy)
+	d := &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: ActionPolicy, Methods: r.Methods, MaxAge: r.MaxAge}
+	if v.next == NextChallenge && slices.Contains(f.has, TOTP) {
+		d.Reason = ReasonMissing
+	}
+	return d
 }
 
 // findMember looks up the member that an act is about. Nobody learns whether a

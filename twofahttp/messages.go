@@ -144,6 +144,7 @@ var messages = []message{
 	{"too_large", "", 413, nextHome, "", unreadable, "Nothing was changed. Go back, reload the page, and try again."},
 	{"not_found", "", 404, nextHome, "", "Not found", "There is nothing here, or it is not yours."},
 	{"invalid", "", 422, nextRetry, "", "This is not valid", "Nothing was changed. Check what you typed, then try again."},
+	{"changed", "", 409, nextBack, "", "Someone else has changed this", "Nothing of yours was saved. Reload the page to see the change, then try again."},
 	{"unavailable", "", 503, nextRetry, "", "Not available right now", "We could not reach what we need to check that it’s you. Nothing was changed, and nothing you did is lost. Wait a moment, then try again."},
 	{"misplaced", "", 500, nextHome, "", "This site is not set up correctly", "For its developers: {{.Detail}}."},
 	{"internal", "", 500, nextRetry, "", "Something went wrong", "The problem is on our side, and we have logged it. Nothing was left half done. Try again, and if it happens again, tell us."},

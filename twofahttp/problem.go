@@ -92,6 +92,7 @@ var managerErrors = []struct {
 	{twofa.ErrNotEnrolled, "not_enrolled"},
 	{twofa.ErrNotAllowed, "not_allowed"},
 	{twofa.ErrInvalid, "invalid"},
+	{twofa.ErrConflict, "changed"},
 	{twofa.ErrUndeliverable, "undeliverable"},
 	{twofa.ErrUnavailable, "unavailable"},
 }
@@ -238,6 +239,8 @@ func (x *exchange) log(err error) {
 	switch p := problemOf(err); {
 	case p.Status >= 500:
 		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
+	case p.Code == "invalid": // the error says what the host let pass
+		x.cfg.Logger.WarnContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	case p.Denied == nil:
 		x.cfg.Logger.DebugContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path)
 	}

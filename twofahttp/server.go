@@ -15,7 +15,8 @@
 // A request for a page, as [WantsPage] recognizes it, is redirected to the page
 // that helps. Any other client gets application/problem+json. The member "page"
 // of that document is the path to which the client must send the user, after
-// adding the query parameter "next", a local path to return to:
+// adding the query parameter "next", a local path to return to. Enrollment that
+// the user wants ends at the settings instead:
 //
 //	/2fa/challenge                         completes a login
 //	/2fa/confirm?action=export&resource=   asks for a fresh code before an action
