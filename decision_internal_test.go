@@ -264,7 +264,7 @@ func stricter(r *rand.Rand, p Policy) Policy {
 	case 1:
 		p.EnrollWithoutLink = false
 	case 2:
-		p.ExemptSSO = false
+		p.ExemptSSO, p.Grace = false, 0 // a grace would start anew
 	case 3:
 		p.Remember = 0
 	case 4:
@@ -300,6 +300,17 @@ func TestDecisionProperties(t *testing.T) {
 			require.False(t, in(other, plain) && !in(p, plain), append(context, "nor does any that isWeakerThan calls not weaker", other)...)
 		}
 
+		changed, other := plain, randomPolicy(r)
+		if p.requiresLessThan(other) {
+			changed.since = changed.now // as Account.SetPolicy does
+		}
+		if !other.isWeakerThan(p) {
+			require.False(t, in(other, changed) && !in(p, plain), append(context, "nor by starting the grace anew", other)...)
+			plain.ticket.proven, changed.ticket.proven = nil, nil
+			require.False(t, plain.reset != linkSpared && other.evaluate(changed).next == NextEnroll && !in(p, plain) && p.evaluate(plain).next != NextEnroll,
+				append(context, "nor by an enrollment after the password alone", other)...)
+		}
+
 		less := f
 		less.ticket.proven = slices.Clone(f.ticket.proven)
 		if n := len(less.ticket.proven); n > 0 {
@@ -328,5 +339,27 @@ func TestDecisionProperties(t *testing.T) {
 		unread.ticket.proven = nil
 		unread.ticket.first = []firstFactor{{by: ByPassword, at: f.now}}
 		require.Equal(t, nextUnavailable, p.evaluate(unread).next, append(context, "what cannot be read is strictest")...)
+	}
+}
+
+// A change of rules that is not weaker accepts no proof that was refused before.
+func TestDecisionOfRules(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 2))
+	for range 100_000 {
+		p, q := randomPolicy(r), randomPolicy(r)
+		for _, one := range []*Policy{&p, &q} {
+			if rule := (ActionRule{MaxAge: time.Duration(r.IntN(3)) * time.Minute, Methods: some(r, TOTP, SMS, EmailLink, RecoveryCode)}); oneIn(r, 2) {
+				one.Actions = map[string]ActionRule{"export": rule}
+			}
+		}
+		if q.isWeakerThan(p) {
+			continue
+		}
+		has := some[Method](r, TOTP, SMS, "newer", EmailLink)
+		accepts := func(p Policy) []Method {
+			return Policy{Methods: p.Rule("export").Methods, Fallback: p.Fallback}.offer(has)
+		}
+		require.False(t, hasMore(accepts(q), accepts(p)), "seed %d\n%+v\n%+v\n%v", seed, p, q, has)
 	}
 }

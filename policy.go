@@ -322,22 +322,25 @@ func (p Policy) requiresLessThan(q Policy) bool {
 // user, when q does not. The change needs the role in q.Weaken.
 func (p Policy) isWeakerThan(q Policy) bool {
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(p.Actions)), slices.Collect(maps.Keys(q.Actions)), []string{""}) {
-		if mine, other := p.Rule(name), q.Rule(name); mine.MaxAge > other.MaxAge || hasMore(mine.Methods, other.Methods) {
+		mine, other := p.Rule(name), q.Rule(name)
+		if mine.MaxAge > other.MaxAge || hasMore(mine.Methods, other.Methods) || asksLess(mine.Methods, other.Methods) {
 			return true
 		}
 	}
-	return hasMore(p.methods(), q.methods()) || hasMore(p.Fallback, q.Fallback) || p.asksLessThan(q) ||
+	return hasMore(p.methods(), q.methods()) || hasMore(p.Fallback, q.Fallback) || asksLess(p.methods(), q.methods()) ||
 		q.Required && (!p.Required || p.Deadline.After(q.Deadline) || p.Grace > q.Grace || p.hasGrace() && hasMore(q.methods(), p.methods())) ||
-		p.EnrollWithoutLink && !q.EnrollWithoutLink || p.ExemptSSO && !q.ExemptSSO || p.Remember > q.Remember ||
+		q.Required && p.Grace > 0 && q.requiresLessThan(p) || // the grace starts anew for those whose grace has ended
+		p.EnrollWithoutLink && (!q.EnrollWithoutLink || slices.Contains(q.methods(), EmailLink) && !slices.Contains(p.methods(), EmailLink)) ||
+		p.ExemptSSO && !q.ExemptSSO || p.Remember > q.Remember ||
 		p.TurnOff.rank() < q.TurnOff.rank() || p.Weaken == RoleAdmin && q.Weaken != RoleAdmin
 }
 
-// asksLessThan reports whether p no longer accepts a method but still a weaker
-// one, which users of the stronger one are then asked for.
-func (p Policy) asksLessThan(q Policy) bool {
+// asksLess reports whether methods no longer include one of others but still a
+// weaker one, which users of the stronger one are then asked for.
+func asksLess(methods, others []Method) bool {
 	for i, m := range strength {
-		dropped := slices.Contains(q.methods(), m) && !slices.Contains(p.methods(), m)
-		if dropped && slices.ContainsFunc(p.methods(), func(m Method) bool { return slices.Contains(strength[i+1:], m) }) {
+		dropped := slices.Contains(others, m) && !slices.Contains(methods, m)
+		if dropped && slices.ContainsFunc(methods, func(m Method) bool { return slices.Contains(strength[i+1:], m) }) {
 			return true
 		}
 	}

@@ -1,0 +1,49 @@
+package abuse
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twofa-go/twofa"
+)
+
+// An admin who may not weaken the policy cannot let in members whose grace has
+// ended, by a change that starts it anew.
+func TestAbuse_M10_AdminCannotStartTheGraceAnew(t *testing.T) {
+	w := team(t)
+	adam := w.signedIn("adam", "acme")
+	w.grace(7*aDay, 0) // with ExemptSSO
+	w.clock.Add(8 * aDay)
+	mia := w.person("mia")
+	mia.account = "acme"
+	require.Equal(t, twofa.NextChallenge, mia.begin(), "the grace has ended")
+	p := required()
+	p.Grace = 7 * aDay
+	require.Equal(t, twofa.NextChallenge, adam.begin())
+	require.NoError(t, adam.verify(twofa.TOTP, adam.code()))
+	denied(t, adam.sets(p), twofa.ReasonRole)
+	require.Equal(t, twofa.NextChallenge, mia.begin())
+	p.Grace = 0
+	require.NoError(t, adam.sets(p), "without a grace, it is stricter")
+}
+
+func TestAbuse_M11_WeakerThanItLooks(t *testing.T) {
+	link := twofa.Policy{Required: true, Methods: []twofa.Method{twofa.TOTP, twofa.EmailLink}, EnrollWithoutLink: true}
+	noLink := twofa.Policy{Required: true, EnrollWithoutLink: true}
+	rule := func(methods ...twofa.Method) twofa.Policy {
+		p := twofa.PolicyAuthenticator()
+		p.Actions = map[string]twofa.ActionRule{export: {Methods: methods}}
+		return p
+	}
+	for name, c := range map[string]struct{ before, after twofa.Policy }{
+		"a password alone then opens enrollment":                 {link, noLink},
+		"a link is then enough for users of an authenticator":    {rule(twofa.TOTP, twofa.EmailLink), rule(twofa.EmailLink)},
+		"a code is then enough for users of an authenticator":    {rule(twofa.TOTP, twofa.RecoveryCode, twofa.SMS), rule(twofa.SMS)},
+		"a link is then enough for users of a text message, too": {rule(twofa.TOTP, twofa.SMS, twofa.EmailLink), rule(twofa.TOTP, twofa.EmailLink)},
+	} {
+		w := team(t)
+		adam := w.signedIn("adam", "acme")
+		w.policy("acme", c.before)
+		denied(t, adam.sets(c.after), twofa.ReasonRole, name)
+	}
+}
