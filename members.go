@@ -249,11 +249,11 @@ type Status struct {
 	LockedUntil time.Time // when the lock ends, if State is StateLocked; zero if waiting does not help
 }
 
-// StatusFactor is a factor of a member, for the admins of an account.
+// StatusFactor is a factor of a member, for the admins of an account. It has no
+// time of last use, because all accounts share the factor; see Status.LastProof.
 type StatusFactor struct {
-	Method   Method
-	Added    time.Time
-	LastUsed time.Time // in any account
+	Method Method
+	Added  time.Time
 }
 
 // Statuses returns where each of the users stands, in their order, without those
@@ -280,7 +280,7 @@ func (v memberView) status() Status {
 		return st
 	}
 	for _, f := range v.Factors {
-		st.Factors = append(st.Factors, StatusFactor{f.Method, f.Added.time(), f.Used.time()})
+		st.Factors = append(st.Factors, StatusFactor{f.Method, f.Added.time()})
 	}
 	st.CodesLeft = v.codesLeft()
 	if i := v.seenIndex(v.account); i >= 0 {

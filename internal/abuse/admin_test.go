@@ -501,6 +501,25 @@ func TestAbuse_N11_LastLoginIsOfThisAccount(t *testing.T) {
 	denied(t, failure(mia.as().Statuses(t.Context(), "mia")), twofa.ReasonRole)
 }
 
+// Nor does the admin learn that a member used a factor there, which all accounts
+// share.
+func TestAbuse_N11_UseInAnotherAccountLeavesNoTrace(t *testing.T) {
+	w := team(t)
+	adam, mia := w.signedIn("adam", "acme"), w.signedIn("mia", "acme")
+	w.setUser("mia", func(u *twofa.User) {
+		u.Members = append(u.Members, twofa.Member{Account: "beta", Since: harness.Start})
+	})
+	before, err := adam.as().Statuses(t.Context(), "mia")
+	require.NoError(t, err)
+	w.clock.Add(time.Hour)
+	mia.account = "beta"
+	mia.begin()
+	require.NoError(t, mia.verify(twofa.TOTP, mia.code()))
+	after, err := adam.as().Statuses(t.Context(), "mia")
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
 // Each role acts on each other one, in its own account and in another.
 func TestAbuse_N01_RoleMatrix(t *testing.T) {
 	var table strings.Builder
