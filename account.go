@@ -184,7 +184,10 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 			return nil
 		}
 		now := a.m.now()
-		if c.old().requiresLessThan(c.new()) {
+		switch {
+		case p == nil: // Config.Policy has no such time, and neither has the next policy
+			stored.Harder = 0
+		case c.old().requiresLessThan(c.new()):
 			stored.Harder = now
 		}
 		stored.Seq++

@@ -47,3 +47,23 @@ func TestAbuse_M11_WeakerThanItLooks(t *testing.T) {
 		denied(t, adam.sets(c.after), twofa.ReasonRole, name)
 	}
 }
+
+// A policy that was taken back does not start the grace of the next one anew.
+func TestAbuse_M10_UnsetPolicyLeavesNoGrace(t *testing.T) {
+	ours := twofa.PolicyAuthenticator()
+	ours.Grace = 7 * aDay
+	w := team(t, func(c *twofa.Config) { c.Policy = ours })
+	w.clock.Add(8 * aDay)
+	mia := w.person("mia")
+	mia.account = "acme"
+	require.Equal(t, twofa.NextChallenge, mia.begin(), "the grace has ended")
+	host := w.Account(twofa.AsHost("test"), "acme")
+	require.NoError(t, host.SetPolicy(t.Context(), required(), ""))
+	require.NoError(t, host.UnsetPolicy(t.Context(), ""))
+	require.Equal(t, twofa.NextChallenge, mia.begin())
+	impact, err := host.Preview(t.Context(), ours, "mia")
+	require.NoError(t, err)
+	require.Equal(t, twofa.NextChallenge, impact[0].Then)
+	require.NoError(t, host.SetPolicy(t.Context(), ours, ""), "equal to the default")
+	require.Equal(t, twofa.NextChallenge, mia.begin())
+}
