@@ -327,14 +327,11 @@ func (v memberView) state(f facts) State {
 	return StateOff
 }
 
-// isLocked reports whether every method that the member can use is locked or off
-// in unknown browsers, and for how long. The wait is zero if waiting does not
+// isLocked reports whether every method that the member is asked for is locked or
+// off in unknown browsers, and for how long. The wait is zero if waiting does not
 // help.
 func (v memberView) isLocked(f facts) (locked bool, wait time.Duration) {
-	methods := v.policy.offer(f.has)
-	if f.codes {
-		methods = append(methods, RecoveryCode)
-	}
+	methods := v.policy.evaluate(f).methods
 	for i, m := range methods {
 		n := v.Counters[bucket(m, "")].at(v.now, false)
 		off, left := n.disabled(m, v.now)

@@ -485,6 +485,30 @@ func TestStatuses(t *testing.T) {
 	require.ErrorIs(t, failure(adam.as().Statuses(t.Context(), make([]string, 1001)...)), twofa.ErrInvalid)
 }
 
+// A member who is asked for a text message that the policy does not accept is not
+// locked out with the recovery codes.
+func TestStatuses_LockedOutOfWhatIsAskedFor(t *testing.T) {
+	w := team(t)
+	sms := twofa.PolicySMS()
+	sms.EnrollWithoutLink = true
+	w.policy("acme", sms)
+	mia := w.person("mia")
+	mia.account = "acme"
+	require.Equal(t, twofa.NextEnroll, mia.begin())
+	mia = mia.setUpPhone(adasPhone).browser("laptop")
+	state := func() twofa.Status {
+		list, err := w.Account(twofa.AsHost("test"), "acme").Statuses(t.Context(), "mia")
+		require.NoError(t, err)
+		return list[0]
+	}
+	for range 5 {
+		mia.begin()
+		require.ErrorIs(t, mia.verify(twofa.RecoveryCode, mia.wrongCode(twofa.RecoveryCode)), twofa.ErrInvalidCode)
+	}
+	w.policy("acme", twofa.PolicyOptional())
+	require.Equal(t, twofa.StateWeak, state().State)
+}
+
 // An admin of one account does not learn when a member was in another.
 func TestAbuse_N11_LastLoginIsOfThisAccount(t *testing.T) {
 	w := team(t)
