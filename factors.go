@@ -236,6 +236,8 @@ type UserData struct {
 	// Sent lists when links, codes and other limited requests were counted, in
 	// the last day, by kind.
 	Sent map[string][]time.Time `json:"sent"`
+	// Accounts is what is stored for single accounts.
+	Accounts []AccountData `json:"accounts"`
 	// Imported is when factors of another product were imported.
 	Imported time.Time `json:"imported,omitzero"`
 	// TakenAway is when a factor was last removed or reset.
@@ -285,6 +287,17 @@ type ProofData struct {
 	Time     time.Time `json:"time"`
 }
 
+// AccountData is what is stored about a user in one account, for the 16 accounts
+// used last and those in which an admin has extended the grace.
+type AccountData struct {
+	Account   string    `json:"account"`
+	LastLogin time.Time `json:"last_login,omitzero"`
+	SSO       bool      `json:"sso,omitempty"` // whether the account's own identity provider vouched at that login
+	LastProof time.Time `json:"last_proof,omitzero"`
+	Method    Method    `json:"method,omitempty"`  // method of that proof
+	Extended  time.Time `json:"extended,omitzero"` // see [Account.Extend]
+}
+
 // Export returns everything that is stored about the user, except secrets, for
 // example to answer a request for access to personal data. If nothing is stored,
 // only User and Time are set. Events are stored apart; see [EventReader]. Only
@@ -308,7 +321,17 @@ func (u *ManagedUser) Export(ctx context.Context) (UserData, error) {
 
 func (s *userTx) export() UserData {
 	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(),
-		Factors: []FactorData{}, Browsers: []BrowserData{}, Failures: []FailureData{}, Proofs: []ProofData{}, Sent: map[string][]time.Time{}}
+		Factors: []FactorData{}, Browsers: []BrowserData{}, Failures: []FailureData{}, Proofs: []ProofData{}, Sent: map[string][]time.Time{}, Accounts: []AccountData{}}
+	for _, x := range s.Seen {
+		d.Accounts = append(d.Accounts, AccountData{Account: x.Account, LastLogin: x.Login.time(), SSO: x.Vouched, LastProof: x.Proof.time(), Method: x.Method})
+	}
+	for _, x := range s.Extensions {
+		i := s.seenIndex(x.Account)
+		if i < 0 {
+			i, d.Accounts = len(d.Accounts), append(d.Accounts, AccountData{Account: x.Account})
+		}
+		d.Accounts[i].Extended = x.Until.time()
+	}
 	for i := range s.Factors {
 		f := &s.Factors[i]
 		d.Factors = append(d.Factors, FactorData{ID: f.ID, Method: f.Method, Name: f.Name, Phone: f.Phone, Added: f.Added.time(), LastUsed: f.Used.time(), Legacy: f.isLegacy()})

@@ -17,7 +17,7 @@ func TestExport(t *testing.T) {
 	d, err := w.User(host, "ada").Export(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, twofa.UserData{User: "ada", Time: w.clock.Now().UTC().Truncate(time.Second), Factors: []twofa.FactorData{}, Browsers: []twofa.BrowserData{},
-		Failures: []twofa.FailureData{}, Proofs: []twofa.ProofData{}, Sent: map[string][]time.Time{}}, d)
+		Failures: []twofa.FailureData{}, Proofs: []twofa.ProofData{}, Sent: map[string][]time.Time{}, Accounts: []twofa.AccountData{}}, d)
 	_, err = w.User(host, "").Export(t.Context())
 	require.ErrorIs(t, err, twofa.ErrInvalid)
 
@@ -77,4 +77,22 @@ func TestExport(t *testing.T) {
 	require.False(t, d.Reset.IsZero())
 	require.False(t, d.TakenAway.IsZero())
 	require.Empty(t, d.Factors)
+}
+
+// An export says in which accounts the user was seen, and which admins gave more
+// time.
+func TestExport_Accounts(t *testing.T) {
+	w := team(t)
+	mia := w.signedIn("mia", "acme")
+	mia.begin()
+	require.NoError(t, mia.verify(twofa.TOTP, mia.code()))
+	end := w.clock.Now().Add(aDay).UTC().Truncate(time.Second)
+	w.setUser("mia", func(u *twofa.User) { u.Members = append(u.Members, twofa.Member{Account: "beta"}) })
+	for _, account := range []string{"acme", "beta"} {
+		require.NoError(t, w.Account(twofa.AsHost("ill"), account).Extend(t.Context(), "mia", end))
+	}
+	d, err := w.User(twofa.AsHost("request for access"), "mia").Export(t.Context())
+	require.NoError(t, err)
+	now := w.clock.Now().UTC().Truncate(time.Second)
+	require.Equal(t, []twofa.AccountData{{Account: "acme", LastLogin: now, LastProof: now, Method: twofa.TOTP, Extended: end}, {Account: "beta", Extended: end}}, d.Accounts)
 }
