@@ -13,7 +13,7 @@ type origin struct {
 	// claimed is the last address in X-Forwarded-For if addr is no trusted
 	// proxy. A proxy that is not listed sends it, but a client can, too.
 	claimed netip.Addr
-	hidden  bool // whether addr is a trusted proxy that does not name its client
+	hidden  bool // whether addr is a whole proxy, such as a trusted one that does not name its client
 }
 
 // originOf returns where a request comes from: what Config.ClientIP says, or else

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa"
 )
 
 // Route is an entry of the route table.
@@ -75,4 +77,10 @@ func (s *Server) TakeAttempt(r *http.Request) error {
 }
 
 // Len returns the number of addresses in memory.
+// TakeSend counts a message to be sent for a request.
+func (s *Server) TakeSend(r *http.Request) error { return s.newExchange(nil, r).takeSend() }
+
+// GiveBackSend gives back the message that led to a proof in a request.
+func (s *Server) GiveBackSend(r *http.Request) { s.newExchange(nil, r).giveBackSend(twofa.EmailLink) }
+
 func (l Limiter) Len() int { return len(l.l.buckets) }

@@ -103,14 +103,14 @@ func (x *exchange) take(l *limiter, code string) (giveBack func(), err error) {
 		return func() {}, nil
 	case from.hidden:
 		x.warnOfAddress("a proxy in twofahttp.Config.TrustedProxies sends no client address in X-Forwarded-For; let it send one, or set Config.ClientIP", "address", from.addr)
-		l = l.wide()
 	case from.claimed.IsValid():
 		x.warnOfAddress("a proxy is not in twofahttp.Config.TrustedProxies; list it, or set Config.ClientIP", "address", from.addr)
-		wide := l.wide()
-		if wait := wide.take(origin{addr: from.addr, claimed: from.addr}, now); wait > 0 {
+		proxy := origin{addr: from.addr, hidden: true}
+		if wait := l.of(proxy).take(proxy, now); wait > 0 {
 			return nil, waitError{code, wait}
 		}
 	}
+	l = l.of(from)
 	if wait := l.take(from, now); wait > 0 {
 		return nil, waitError{code, wait}
 	}
@@ -124,9 +124,12 @@ func (x *exchange) bucketOf() origin {
 	return from
 }
 
-// wide returns the limiter with the same buckets for the address of a whole
-// proxy.
-func (l *limiter) wide() *limiter {
+// of returns the limiter for an origin. For a whole proxy, it has the same buckets
+// but is wide.
+func (l *limiter) of(from origin) *limiter {
+	if !from.hidden {
+		return l
+	}
 	return &limiter{l.mu, l.buckets, l.size * proxyFactor, l.refill / proxyFactor}
 }
 
@@ -142,7 +145,8 @@ func (x *exchange) warnOfAddress(text string, args ...any) {
 // giveBackSend gives back the message that led to a proof.
 func (x *exchange) giveBackSend(m twofa.Method) {
 	if sendable(m) {
-		x.sends.giveBack(x.bucketOf())
+		from := x.bucketOf()
+		x.sends.of(from).giveBack(from)
 	}
 }
 

@@ -156,6 +156,41 @@ func TestLimits_HiddenClientsHaveAnEnd(t *testing.T) {
 	require.Equal(t, map[string]int{"unknown": 30 * 10, "10.0.0.2": 30}, allowed)
 }
 
+// The message of a login that succeeds is given back, and takes nothing from
+// the others behind the proxy.
+func TestLimits_HiddenClientsGetMessagesBack(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/2fa/send", nil)
+	r.RemoteAddr = "10.0.0.1:1000"
+	require.NoError(t, h.web.TakeSend(r))
+	h.web.GiveBackSend(r)
+	for i := range 20 * 10 {
+		require.NoError(t, h.web.TakeSend(r), i)
+	}
+	require.Error(t, h.web.TakeSend(r))
+}
+
+// A client that claims the address of its proxy has a limit of its own, too.
+func TestLimits_ClaimedAddressOfTheProxy(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	attempt := func(claimed string) error {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/2fa/verify", nil)
+		r.RemoteAddr = "192.0.2.1:1000"
+		r.Header.Set("X-Forwarded-For", claimed)
+		return h.web.TakeAttempt(r)
+	}
+	allowed := 0
+	for range 100 {
+		if attempt("192.0.2.1") == nil {
+			allowed++
+		}
+	}
+	require.Equal(t, 30, allowed)
+	require.NoError(t, attempt("198.51.100.2"), "everybody else")
+}
+
 // Whoever claims addresses meets the wide limit of the proxy's own address.
 func TestLimits_ClaimedAddressesHaveAnEnd(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
