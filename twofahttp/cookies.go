@@ -50,10 +50,11 @@ func (s *Server) SecureCookies(r *http.Request) bool {
 	// this server, as nginx does by default. A subdomain could plant plain cookies
 	// there. Such a proxy is recognized by the address of mailed links, by its
 	// headers and by HTTP/1.0, which no browser uses. If it has none of these, the
-	// Origin of the login form differs. The login then fails instead of being
-	// unsafe, because the page after it does not find the cookies. The address of
-	// the connection proves nothing: that of a proxy on the same machine is a
-	// loopback address, and that of a browser outside of a container is not.
+	// Origin of the first form differs, which pages with plain cookies let
+	// browsers send. The login then fails instead of being unsafe, because plain
+	// cookies are not found. The address of the connection proves nothing: that of
+	// a proxy on the same machine is a loopback address, and that of a browser
+	// outside of a container is not.
 	return r.TLS != nil || s.linksElsewhere || !r.ProtoAtLeast(1, 1) || !isLoopback(r.Host) ||
 		slices.ContainsFunc(proxyHeaders, func(name string) bool {
 			return slices.ContainsFunc(r.Header.Values(name), namesAnotherHost)

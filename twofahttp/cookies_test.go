@@ -169,6 +169,55 @@ func TestWarnsOfAProxyThatReplacesTheHost(t *testing.T) {
 	require.Contains(t, h.logs.String(), "a proxy replaces the Host header")
 }
 
+// A provider's redirect (OIDC) ends a login by a GET, which has no Origin. Behind a
+// proxy that replaces the Host and names nothing, the pages are then served with
+// plain cookies, which a subdomain could have planted. Their forms name the site.
+func TestAbuse_E07_PlainCookiesBehindAProxyThatNamesNothing(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), noMail)
+	b := h.browser()
+	phone, _ := b.enroll("mallory")
+	cookies := map[string]*http.Cookie{}
+	send := func(handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
+		r.Host = "127.0.0.1:8080"
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, browserRequest(r))
+		for _, c := range w.Result().Cookies() {
+			cookies[c.Name] = c
+		}
+		return w
+	}
+	callback := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.web.FirstFactor(w, r, twofa.FirstFactor{UserID: "mallory", By: twofa.BySSO}, "/")
+	})
+	w := send(callback, httptest.NewRequest("GET", "/callback?code=1", nil))
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	page := send(h.web.Handler(), httptest.NewRequest("GET", "/2fa/challenge", nil))
+	require.Contains(t, page.Body.String(), "Enter your code", "with plain cookies")
+
+	token := tokenPattern.FindStringSubmatch(page.Body.String())
+	form := url.Values{"csrf_token": {token[1]}, "method": {"totp"}, "code": {phone.next()}}
+	r := httptest.NewRequest("POST", "/2fa/verify", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", formType)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Origin", originOfForms(page.Header().Get("Referrer-Policy"), "https://app.example.com"))
+	w = send(h.web.Handler(), r)
+	require.Equal(t, http.StatusForbidden, w.Code, w.Header().Get("Location"))
+	require.Contains(t, w.Body.String(), saysBlocked)
+	require.Contains(t, h.logs.String(), "a proxy replaces the Host header")
+}
+
+// originOfForms returns the header Origin with which browsers send the forms of a
+// page (Fetch Standard, section 3.1).
+func originOfForms(policy, origin string) string {
+	if policy == "no-referrer" {
+		return "null"
+	}
+	return origin
+}
+
 // droppingJar is the jar of a browser that keeps no cookie whose name contains a
 // text.
 type droppingJar struct {

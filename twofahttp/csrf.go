@@ -39,6 +39,7 @@ func (x *exchange) readForm() error {
 		return nil
 	}
 	if x.readCookie(browserCookie) == "" && form.Get("csrf_token") != "" { // the page with the form has set one
+		x.warnOfPlainHTTP()
 		return errNoCookies
 	}
 	if x.browser.IsZero() || !hmac.Equal([]byte(form.Get("csrf_token")), []byte(x.csrfToken())) {
