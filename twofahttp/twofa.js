@@ -80,4 +80,4 @@ if (field && 'OTPCredential' in window) {
 // Back must not show a page from memory, because the user may have signed out. It
 // is hidden before the browser keeps it.
 addEventListener('pagehide', (event) => { if (event.persisted) document.documentElement.hidden = true; });
-addEventListener('pageshow', (event) => { if (event.persisted) location.replace(location.pathname + location.search); });
+addEventListener('pageshow', (event) => { if (event.persisted) location.replace(location.origin + location.pathname + location.search); });

@@ -147,3 +147,16 @@ func TestBack_FromMemory(t *testing.T) {
 	b.at("/2fa/")
 	b.reads("Sign out everywhere")
 }
+
+// A page that is loaded again stays on this site, even if its path starts like an
+// address of another site. Guard answers requests for such paths with pages, too.
+func TestBack_FromMemoryStaysHere(t *testing.T) {
+	t.Parallel()
+	b := newPlainSite(t).browser(t)
+	b.goTo("/2fa/link?token=x")
+	eval[bool](b, `window.fromMemory = true`)
+	eval[bool](b, `history.replaceState(null, '', location.origin + '//localhost:1/') === undefined`)
+	eval[bool](b, `setTimeout(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))) > 0`)
+	b.until(`!window.fromMemory`)
+	require.Equal(t, b.url, eval[string](b, `location.origin`))
+}
