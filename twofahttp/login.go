@@ -111,8 +111,8 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 	return view{}, errInternal
 }
 
-// signIn stores the outcome of a login, enrollment or step-up. A step-up has no
-// new session.
+// signIn stores the outcome of a login, enrollment or step-up. Only new recovery
+// codes lead to no new session.
 func (x *exchange) signIn(result twofa.Result) error {
 	if !result.Session.IsZero() {
 		if x.session().IsZero() {
