@@ -101,10 +101,10 @@ func (x *exchange) write(v view) error {
 	if v.page == "setup" || v.page == "codes" {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin") // these show secrets, so no other window may hold a reference
 	}
-	if v.page == "resubmit" || !x.SecureCookies(x.r) {
+	if v.page == "resubmit" || v.page == "bounce" || !x.SecureCookies(x.r) {
 		// The form of "resubmit" goes to a handler of the host, which may check its
-		// Origin. The forms of pages with plain cookies must show if the site is not
-		// on this machine; see SecureCookies.
+		// Origin, and that of "bounce" has no token. The forms of pages with plain
+		// cookies must show if the site is not on this machine; see SecureCookies.
 		h.Set("Referrer-Policy", "strict-origin")
 	}
 	if v.redirect != "" {

@@ -43,7 +43,7 @@ func (x *exchange) isForeignPost() bool {
 // must say that the form is of this site. Otherwise, another site could sign a
 // user in as somebody else.
 func (x *exchange) postBounced() (view, error) {
-	if x.r.Header.Get("Sec-Fetch-Site") != "same-origin" && !x.isOwnOrigin() {
+	if !x.isFromOwnPage() {
 		return view{}, errCrossSite
 	}
 	x.retryURL = x.cfg.LoginURL
@@ -52,9 +52,4 @@ func (x *exchange) postBounced() (view, error) {
 		return view{}, err
 	}
 	return x.firstFactor(f, x.form.Get("next"))
-}
-
-func (x *exchange) isOwnOrigin() bool {
-	origin, err := url.Parse(x.r.Header.Get("Origin"))
-	return err == nil && origin.Host != "" && origin.Host == x.r.Host
 }

@@ -3,6 +3,7 @@ package twofahttp_test
 import (
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,4 +57,25 @@ func TestBounce_ForeignPostKeepsTheKnownBrowser(t *testing.T) {
 	require.Equal(t, http.StatusGone, b.do(posted(b, "/2fa/login", "held="+held[1]+"&next=%2F", "same-origin")).StatusCode, "too late")
 	_, err := h.m.HeldFirstFactor(twofa.NewSecret("forged"))
 	require.ErrorIs(t, err, twofa.ErrExpired)
+}
+
+// A browser without Fetch Metadata proves by the header Origin that the page is
+// ours. A page over plain http proves nothing, because anyone in the network can
+// write it.
+func TestBounce_WithoutFetchMetadata(t *testing.T) {
+	h := newHost(t, rememberPolicy)
+	b := h.browser()
+	foreign := posted(b, "/login", "user=ada", "")
+	foreign.Header.Set("Origin", "https://idp.example.net")
+	page := b.do(foreign)
+	held := heldField.FindStringSubmatch(page.Body)
+	require.NotNil(t, held)
+	send := func(origin string) answer {
+		r := posted(b, "/2fa/login", "held="+held[1]+"&next=%2F", "")
+		r.Header.Set("Origin", originOfForms(page.Header.Get("Referrer-Policy"), origin))
+		return b.do(r)
+	}
+	require.Equal(t, http.StatusForbidden, send("https://evil.example").StatusCode)
+	require.Equal(t, http.StatusForbidden, send(strings.Replace(h.srv.URL, "https://", "http://", 1)).StatusCode)
+	require.Equal(t, "home page", b.follow(send(h.srv.URL)).Body)
 }
