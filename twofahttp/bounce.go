@@ -26,7 +26,8 @@ func (x *exchange) bounce(f twofa.FirstFactor, next string) (view, error) {
 	return view{page: "bounce", data: bounceData{held.Reveal(), next}}, nil
 }
 
-// isForeignPost reports whether a page of another site has posted the request.
+// isForeignPost reports whether a page of another site has posted the request, or
+// may have: an Origin "null" is that of any page with no-referrer.
 func (x *exchange) isForeignPost() bool {
 	if x.r.Method != http.MethodPost || !x.wantsPage() {
 		return false
@@ -34,8 +35,9 @@ func (x *exchange) isForeignPost() bool {
 	if site := x.r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "cross-site"
 	}
-	origin, err := url.Parse(x.r.Header.Get("Origin"))
-	return err == nil && origin.Host != "" && origin.Host != x.r.Host
+	origin := x.r.Header.Get("Origin")
+	u, err := url.Parse(origin)
+	return origin == "null" || err == nil && u.Host != "" && u.Host != x.r.Host
 }
 
 // postBounced continues the login with the cookies of this browser. It needs no
