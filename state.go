@@ -107,7 +107,8 @@ func (s *userTx) seenHere(note func(*seen)) {
 	}
 	x := seen{Account: s.account}
 	if i := s.seenIndex(s.account); i >= 0 {
-		x, s.Seen = s.Seen[i], slices.Delete(s.Seen, i, i+1)
+		x = s.Seen[i] // before Delete, which moves the elements
+		s.Seen = slices.Delete(s.Seen, i, i+1)
 	}
 	note(&x)
 	s.Seen = append(s.Seen, x)

@@ -544,6 +544,29 @@ func TestAbuse_N11_UseInAnotherAccountLeavesNoTrace(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
+// A login to one account changes nothing that the admins of another see, and both
+// remain.
+func TestAbuse_N11_EachAccountSeesItsOwnLogins(t *testing.T) {
+	w := team(t)
+	mia := w.signedIn("mia", "acme")
+	w.setUser("mia", func(u *twofa.User) {
+		u.Members = append(u.Members, twofa.Member{Account: "beta", Since: harness.Start})
+	})
+	last := map[string]time.Time{}
+	for _, account := range []string{"acme", "beta", "beta", "acme", "acme", "beta", "acme"} {
+		w.clock.Add(time.Hour)
+		mia.account = account
+		require.Equal(t, twofa.NextChallenge, mia.begin())
+		require.NoError(t, mia.verify(twofa.TOTP, mia.code()))
+		last[account] = w.clock.Now().UTC().Truncate(time.Second)
+		for account, at := range last {
+			list, err := w.Account(twofa.AsHost("test"), account).Statuses(t.Context(), "mia")
+			require.NoError(t, err)
+			require.Equal(t, []time.Time{at, at}, []time.Time{list[0].LastLogin, list[0].LastProof}, account)
+		}
+	}
+}
+
 // Each role acts on each other one, in its own account and in another.
 func TestAbuse_N01_RoleMatrix(t *testing.T) {
 	var table strings.Builder
