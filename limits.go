@@ -86,14 +86,15 @@ var cancelAllowance = allowance{[]time.Duration{0}, 20, 100}
 
 const cancelBucket = "cancel"
 
-// changeAllowance limits how often a factor can be renamed, and how often
-// recovery codes can be viewed. One proof allows either as often as the user
-// likes, and each time is an event.
+// changeAllowance limits how often a factor can be renamed, how often recovery
+// codes can be viewed, and how often a member is given more time. One proof allows
+// each as often as the user or admin likes, and each time is an event.
 var changeAllowance = allowance{[]time.Duration{0}, 20, 100}
 
 const (
 	renameBucket = "rename"
 	viewBucket   = "view"
+	extendBucket = "extend"
 )
 
 // lowOnCodes is the number of unused recovery codes at which notices start to

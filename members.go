@@ -46,13 +46,15 @@ func (s *seen) Fields(c *seal.Codec) {
 // days from now. It replaces an earlier extension. If until is not in the future,
 // the extension ends. Until the time that is given, a stolen password is enough to
 // sign in as this member. The member is told by mail, and the extension ends with
-// a reset.
+// a reset. A member can be given more time 20 times an hour, because each time is
+// a mail. To end an extension that there is not writes nothing to the member.
 //
 // The actor must give a reason. An [AsUser] actor must be an admin or an owner,
 // and have a higher role than the member.
 //
 // Errors: [ErrInvalid], [ErrNotEnrolled] if the user is not a member of the
-// account, [ErrNotAllowed], [*DeniedError], [ErrUnavailable].
+// account, [ErrLocked] after 20 times, [ErrNotAllowed], [*DeniedError],
+// [ErrUnavailable].
 func (a *Account) Extend(ctx context.Context, user string, until time.Time) error {
 	now := a.m.now()
 	end := max(0, unixTimeOf(until))
@@ -67,6 +69,14 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 		return err
 	}
 	return a.m.update(ctx, Client{}, user, noPolicy, func(s *userTx) error {
+		if end <= s.now && s.extensionIndex(a.id) < 0 {
+			return errUnchanged
+		}
+		if end > s.now {
+			if err := s.reserve(changeAllowance, extendBucket); err != nil {
+				return err
+			}
+		}
 		if s.Epoch == "" { // a member who has never signed in
 			s.setStamp(auth.member)
 			s.newEpoch("")

@@ -403,6 +403,35 @@ func TestAbuse_M10_Extension(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, mia.begin(), "a reset ends it")
 }
 
+// One proof of an admin must not be enough to flood a member with mail.
+func TestExtend_IsLimited(t *testing.T) {
+	w := team(t)
+	adam := w.signedIn("adam", "acme")
+	require.NoError(t, adam.stepUp(twofa.ActionPolicy))
+	extended := func() (n int) {
+		for _, e := range w.events {
+			if e.Type == event.Extended {
+				n++
+			}
+		}
+		return n
+	}
+	for range 3 {
+		require.NoError(t, adam.as().Extend(t.Context(), "mia", time.Time{}))
+	}
+	require.Zero(t, extended(), "there is nothing to take back")
+	for i := range 20 {
+		require.NoError(t, adam.as().Extend(t.Context(), "mia", w.clock.Now().Add(aDay+time.Duration(i)*time.Second)))
+	}
+	require.ErrorIs(t, adam.as().Extend(t.Context(), "mia", w.clock.Now().Add(2*aDay)), twofa.ErrLocked)
+	require.NoError(t, adam.as().Extend(t.Context(), "max", w.clock.Now().Add(aDay)), "another member")
+	require.NoError(t, adam.as().Extend(t.Context(), "mia", time.Time{}), "it can always be taken back")
+	require.ErrorIs(t, adam.as().Extend(t.Context(), "mia", w.clock.Now().Add(aDay)), twofa.ErrLocked)
+	require.Equal(t, 22, extended())
+	w.clock.Add(time.Hour)
+	require.NoError(t, w.Account(twofa.AsHost("ill"), "acme").Extend(t.Context(), "mia", w.clock.Now().Add(aDay)))
+}
+
 func TestPreview(t *testing.T) {
 	w := team(t)
 	adam := w.signedIn("adam", "acme")
