@@ -1,10 +1,13 @@
 package abuse
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/internal/harness"
 )
 
 // An admin who may not weaken the policy cannot let in members whose grace has
@@ -66,4 +69,35 @@ func TestAbuse_M10_UnsetPolicyLeavesNoGrace(t *testing.T) {
 	require.Equal(t, twofa.NextChallenge, impact[0].Then)
 	require.NoError(t, host.SetPolicy(t.Context(), ours, ""), "equal to the default")
 	require.Equal(t, twofa.NextChallenge, mia.begin())
+}
+
+// Of two admins who change a policy at once, one does, and the other is told.
+func TestAbuse_M11_TwoAdminsAtOnce(t *testing.T) {
+	store := &harness.BarrierStore{Store: memstore.New()}
+	w := team(t, func(c *twofa.Config) { c.Store = store })
+	adam, alma := w.signedIn("adam", "acme"), w.signedIn("alma", "acme")
+	policies := map[*person]twofa.Policy{adam: required(), alma: {TurnOff: twofa.TurnOffByAdmin}}
+	for p := range policies {
+		require.NoError(t, p.stepUp(twofa.ActionPolicy))
+	}
+	store.Yield()
+	for round := range 30 {
+		version := w.inForce("acme").Version
+		answers := make(chan error, len(policies))
+		for p, policy := range policies {
+			policy.Actions = map[string]twofa.ActionRule{fmt.Sprint(round): {Methods: []twofa.Method{twofa.TOTP}}}
+			policy.Required = true
+			account := p.as()
+			go func() { answers <- account.SetPolicy(t.Context(), policy, version) }()
+		}
+		if errs := []error{<-answers, <-answers}; errs[0] == nil {
+			require.ErrorIs(t, errs[1], twofa.ErrConflict)
+		} else {
+			require.ErrorIs(t, errs[0], twofa.ErrConflict)
+			require.NoError(t, errs[1])
+		}
+		policy := w.inForce("acme").Policy
+		policy.Actions = nil
+		require.NoError(t, w.Account(twofa.AsHost("next round"), "acme").SetPolicy(t.Context(), policy, ""))
+	}
 }
