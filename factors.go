@@ -59,7 +59,8 @@ type Factor struct {
 	// [EnrollRequest.Replaces]. It is not secret.
 	ID     string
 	Method Method // TOTP or SMS
-	Name   string // name given by the user, or a default; never empty
+	Name   string // name given by the user, or a default in English; never empty
+	Named  bool   // whether the user has given a name of their own
 	Phone  string // phone number with all digits masked except the last two; empty for TOTP
 	// Added is the time of enrollment.
 	Added time.Time
@@ -105,7 +106,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 	}
 	for i := range s.Factors {
 		f := &s.Factors[i]
-		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Added: f.Added.time(), LastUsed: f.Used.time(),
+		shown := Factor{ID: f.ID, Method: f.Method, Name: f.Name, Named: f.Name != defaultName(f.Method), Added: f.Added.time(), LastUsed: f.Used.time(),
 			Legacy: f.isLegacy(), Removable: s.mayRemove(i, policies)}
 		if f.Method == SMS {
 			shown.Phone = text.MaskPhone(f.Phone)

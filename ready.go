@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // Ready returns nil if this process can serve: the store can be read, the key
@@ -159,11 +160,16 @@ type Info struct {
 	// Actions are the names of the actions in Config.Policy, sorted. Accounts
 	// can have policies with others.
 	Actions []string
+	// Languages are Config.Languages, or English.
+	Languages []*locale.Catalog
 }
 
 // Info returns what a package that serves pages must agree with.
 func (m *Manager) Info() Info {
-	info := Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions))}
+	info := Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions)), Languages: slices.Clone(m.cfg.Languages)}
+	if len(info.Languages) == 0 {
+		info.Languages = []*locale.Catalog{locale.English()}
+	}
 	if m.cfg.Mail.LinkURL != nil {
 		info.LinkAt = func(host string) string {
 			return m.cfg.Mail.LinkURL(LinkRequest{Token: NewSecret("token"), Host: host})

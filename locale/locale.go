@@ -152,15 +152,21 @@ func (c *Catalog) DateTime(t time.Time) string {
 
 // In returns a time to wait, as in "in 5 minutes", rounded up to seconds,
 // minutes or hours.
-func (c *Catalog) In(d time.Duration) string {
-	id, unit := "in.seconds", time.Second
+func (c *Catalog) In(d time.Duration) string { return c.units("in.", d) }
+
+// Duration returns a duration, as in "5 minutes", rounded up to seconds, minutes
+// or hours.
+func (c *Catalog) Duration(d time.Duration) string { return c.units("duration.", d) }
+
+func (c *Catalog) units(prefix string, d time.Duration) string {
+	id, unit := "seconds", time.Second
 	switch {
 	case d > 100*time.Minute:
-		id, unit = "in.hours", time.Hour
+		id, unit = "hours", time.Hour
 	case d >= time.Minute:
-		id, unit = "in.minutes", time.Minute
+		id, unit = "minutes", time.Minute
 	}
-	return c.Text(id, Args{"count": int((d + unit - 1) / unit)})
+	return c.Text(prefix+id, Args{"count": int((d + unit - 1) / unit)})
 }
 
 // Matcher finds the language for a user. Create one with [NewMatcher]. It is

@@ -205,7 +205,7 @@ func TestAbuse_P06_ErrorsRevealNothing(t *testing.T) {
 	for i, code := range []string{wrongs[0], used, wrongs[1], used} {
 		h.clock.pass(11 * time.Second) // before, the same code gets the same answer
 		a := b.post("/2fa/verify", "method", "totp", "code", code)
-		left := []string{"You have 4 more tries.", "You have 3 more tries.", "You have 2 more tries.", "You have one more try."}[i]
+		left := []string{"You have 4 more tries.", "You have 3 more tries.", "You have 2 more tries.", "You have 1 more try."}[i]
 		require.Contains(t, a.Body, left)
 		answers = append(answers, fmt.Sprint(a.StatusCode, strings.Replace(a.Body, left, "", 1)))
 	}

@@ -56,9 +56,6 @@ type alert struct {
 	Next    string // what the page "message" or "done" offers
 	Left    int    // wrong codes left, if Counted
 	Counted bool
-	Wait    wait // zero if waiting does not help
-	Clock   wait // how far the clock of the user's phone is off
-	Behind  bool // whether that clock is behind
 }
 
 // alertOf returns nil if err is nil.
@@ -70,8 +67,8 @@ func (x *exchange) alertOf(err error) *alert {
 }
 
 func (x *exchange) alert(p problem) *alert {
-	return &alert{Code: p.Code, Method: string(p.About), Good: p.good(), Title: p.Title, Text: p.text(x.cfg.Issuer, x.actionOf(p)), Field: p.Field, Next: string(p.Next),
-		Left: p.Left, Counted: p.Counted, Wait: waitOf(p.Wait), Clock: waitOf(p.Clock), Behind: p.Clock < 0}
+	return &alert{Code: p.Code, Method: string(p.About), Good: p.good(), Title: p.title(x.locale()), Text: p.text(x.locale(), x.cfg.Issuer, x.actionOf(p)),
+		Field: p.Field, Next: string(p.Next), Left: p.Left, Counted: p.Counted}
 }
 
 // respond sends what a handler returned.
@@ -129,6 +126,10 @@ func (x *exchange) write(v view) error {
 		p.setHeaders(h)
 		status = p.Status
 	}
+	if v.page != "" {
+		h.Set("Content-Language", x.locale().Tag())
+		h.Add("Vary", "Accept-Language")
+	}
 	if v.denied != nil && v.err == nil {
 		p := problemOf(v.denied)
 		p.setHeaders(h)
@@ -150,9 +151,9 @@ func (x *exchange) encode(v view) (contentType string, body []byte, err error) {
 	case v.file != nil:
 		return v.file.contentType, v.file.body, nil
 	case v.page == codesFile:
-		contentType, err = "text/plain; charset=utf-8", x.templates.execute(&b, v.page, pageData{Data: v.data})
+		contentType, err = "text/plain; charset=utf-8", x.templates[x.locale()].execute(&b, v.page, pageData{Data: v.data})
 	case v.page != "":
-		contentType, err = "text/html; charset=utf-8", x.templates.execute(&b, v.page, x.pageData(v))
+		contentType, err = "text/html; charset=utf-8", x.templates[x.locale()].execute(&b, v.page, x.pageData(v))
 	case v.err != nil:
 		contentType, err = "application/problem+json", json.NewEncoder(&b).Encode(v.data)
 	default:

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // Config configures a [Server]. A field is required unless its documentation
@@ -103,6 +104,12 @@ type Config struct {
 	// first lines define all colors.
 	Stylesheet []byte
 
+	// Language, if not nil, returns the language of a request as a BCP 47 tag, such
+	// as one that the user has chosen and the host keeps in a cookie or session. If
+	// nil, it is the Accept-Language header. The language that fits best of the
+	// Manager's Config.Languages is used.
+	Language func(*http.Request) string
+
 	// AttemptsPerMinute and SendsPerHour limit the codes tried and the messages
 	// sent from one IP address (IPv6: one /64), in the memory of this process.
 	// If zero, they default to 30 and 20. An attempt that succeeds and the
@@ -165,7 +172,8 @@ type Region struct {
 // keeps a copy of cfg.
 func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
-	templates, err := parseTemplates(cfg.Templates)
+	languages := cfg.languages()
+	templates, err := parseAll(cfg.Templates, languages)
 	if err := errors.Join(cfg.validate(), inField("Templates", err)); err != nil {
 		return nil, fmt.Errorf("twofahttp: configuration:\n%w", err)
 	}
@@ -178,6 +186,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:         cfg,
 		actions:     actionNames{known: known, reported: map[string]bool{}},
 		templates:   templates,
+		languages:   locale.NewMatcher(languages...),
 		routes:      routeMap(),
 		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),
 		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
@@ -236,6 +245,14 @@ func (c *Config) publish() {
 		action.Page = c.public(action.Page)
 		c.Actions[name] = action
 	}
+}
+
+// languages returns the languages of the pages.
+func (c *Config) languages() []*locale.Catalog {
+	if c.Manager == nil {
+		return []*locale.Catalog{locale.English()}
+	}
+	return c.Manager.Info().Languages
 }
 
 func (c *Config) validate() error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // exchange is one request and its response.
@@ -97,7 +98,7 @@ func (x *exchange) client() twofa.Client {
 	if addr := x.clientIP(x.r); addr.IsValid() {
 		ip = addr.String()
 	}
-	client := twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Language: x.r.Header.Get("Accept-Language"), Browser: x.browser}
+	client := twofa.Client{IP: ip, UserAgent: x.r.UserAgent(), Language: x.language(), Browser: x.browser}
 	if host := strings.ToLower(x.r.Host); slices.Contains(x.cfg.Hosts, host) {
 		client.Host = host
 	}
@@ -122,6 +123,17 @@ func (x *exchange) identify() (twofa.Caller, twofa.SessionInfo) {
 	}
 	return c, info
 }
+
+// language returns the language that the request asks for, as in Client.Language.
+func (x *exchange) language() string {
+	if x.cfg.Language != nil {
+		return x.cfg.Language(x.r)
+	}
+	return x.r.Header.Get("Accept-Language")
+}
+
+// locale returns the language of the answer.
+func (x *exchange) locale() *locale.Catalog { return x.languages.Match(x.language()) }
 
 // path returns the address of one of the handler's pages.
 func (x *exchange) path(page string) string { return x.cfg.public(x.cfg.Prefix) + page }

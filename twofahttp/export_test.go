@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"github.com/twofa-go/twofa/locale"
 	"net/http"
 	"net/netip"
 	"reflect"
@@ -29,11 +30,12 @@ type Message = message
 // Messages is that table.
 var Messages = messages
 
-// Phrases are the parts of sentences that are added to messages.
-var Phrases = phrases
-
 // ID returns the name of the row.
 func (m message) ID() string { return m.id() }
+
+// Title and Text return the English words of the row, with placeholders.
+func (m message) Title() string { return m.title(locale.English()) }
+func (m message) Text() string  { return locale.English().Text("message."+m.id()+".text", nil) }
 
 // PageFields lists the fields that each page is given.
 func PageFields() map[string][]string {
@@ -47,7 +49,7 @@ func PageFields() map[string][]string {
 	}
 	add("Every page", pageData{})
 	add("Every page", alert{})
-	for name, states := range sampleData() {
+	for name, states := range sampleData(locale.English()) {
 		add(strings.TrimSuffix(name, ".txt")+".html", states[0])
 	}
 	return fields

@@ -20,10 +20,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-var placeholder = regexp.MustCompile(`{{\.\w+}}`)
+var placeholder = regexp.MustCompile(`{{\w+}}`)
 
 func TestMessages_EveryRowIsComplete(t *testing.T) {
 	ids, generic := map[string]bool{}, map[string]twofahttp.Message{}
@@ -36,23 +37,19 @@ func TestMessages_EveryRowIsComplete(t *testing.T) {
 		require.Regexp(t, `^[a-z_]+$`, m.Code)
 		require.NotEmpty(t, http.StatusText(m.Status), m.ID())
 		require.NotEmpty(t, m.Next, m.ID())
-		require.Regexp(t, `^[A-Z][^.{]+[^.{!?]$`, m.Title, m.ID())
-		require.Regexp(t, `^[A-Z{].+\.$`, m.Text, m.ID())
+		require.Regexp(t, `^[A-Z][^.{]+[^.{!?]$`, m.Title(), m.ID())
+		require.Regexp(t, `^[A-Z{].+\.$`, m.Text(), m.ID())
 		require.Contains(t, generic, m.Code, "%s: the row for all other methods must come first", m.ID())
 		require.Equal(t, generic[m.Code].Status, m.Status, m.ID())
 		require.Equal(t, generic[m.Code].Next, m.Next, m.ID())
 	}
 	texts := []string{}
 	for _, m := range twofahttp.Messages {
-		texts = append(texts, m.Text)
-	}
-	for name, text := range twofahttp.Phrases {
-		require.NotEmpty(t, text, name)
-		texts = append(texts, text)
+		texts = append(texts, m.Text())
 	}
 	for _, text := range texts {
 		for _, name := range placeholder.FindAllString(text, -1) {
-			require.Contains(t, []string{"{{.Wait}}", "{{.Left}}", "{{.Clock}}", "{{.Issuer}}", "{{.Action}}", "{{.Detail}}", "{{.N}}"}, name, text)
+			require.Contains(t, []string{"{{in}}", "{{issuer}}", "{{action}}", "{{detail}}"}, name, text)
 		}
 	}
 }
@@ -73,7 +70,7 @@ func TestMessages_SpeakOfTheirMethodOnly(t *testing.T) {
 		}
 		for method, words := range wordsOf {
 			if method != m.Method {
-				require.NotRegexp(t, words, m.Title+" "+m.Text, "%s uses words of %s", m.ID(), method)
+				require.NotRegexp(t, words, m.Title()+" "+m.Text(), "%s uses words of %s", m.ID(), method)
 			}
 		}
 	}
@@ -164,6 +161,35 @@ func TestMessages_EveryErrorOfTheManagerHasOne(t *testing.T) {
 	require.Equal(t, "“Export contacts” needs a fresh code. Nothing was changed.", h.problemFor(&twofa.DeniedError{Reason: twofa.ReasonMissing, Action: "contacts.export"}).Detail)
 }
 
+// Each text of the catalog that is not for mail and text messages is in a page, or
+// in the sources of this package.
+func TestMessages_UseEveryText(t *testing.T) {
+	file, err := json.Marshal(locale.English())
+	require.NoError(t, err)
+	var texts map[string]string
+	require.NoError(t, json.Unmarshal(file, &texts))
+	used := sources(t)
+	pages, err := filepath.Glob("pages/*")
+	require.NoError(t, err)
+	for _, page := range append(pages, "messages.go") {
+		b, err := os.ReadFile(page)
+		require.NoError(t, err)
+		used += string(b)
+	}
+	rows := map[string]bool{}
+	for _, m := range twofahttp.Messages {
+		rows["message."+m.ID()+".title"], rows["message."+m.ID()+".text"] = true, true
+	}
+	plural := regexp.MustCompile(`_(zero|one|two|few|many|other)$`)
+	for key := range texts {
+		id := plural.ReplaceAllString(key, "")
+		if regexp.MustCompile(`^(text|mail|link|notice|method|device|date|in|duration|factor)\b`).MatchString(id) {
+			continue // used by Go code of other packages, with IDs made of parts
+		}
+		require.True(t, rows[id] || strings.Contains(used, `"`+id+`"`), "nothing uses %s", id)
+	}
+}
+
 var updateMessages = flag.Bool("messages.update", false, "write the table of messages to docs/pages.md")
 
 // docs/pages.md contains the table. After a change, update it with
@@ -172,7 +198,7 @@ var updateMessages = flag.Bool("messages.update", false, "write the table of mes
 func TestMessages_AreDocumented(t *testing.T) {
 	var b strings.Builder
 	for _, m := range twofahttp.Messages {
-		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s | %s |\n", m.Code, m.Method, m.Status, m.Title, m.Text, m.Next)
+		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s | %s |\n", m.Code, m.Method, m.Status, m.Title(), m.Text(), m.Next)
 	}
 	const page, head, end = "../docs/pages.md", "| code | method | status | title | text | offers |\n|---|---|---|---|---|---|\n", "\n## "
 	text, err := os.ReadFile(page)
@@ -191,7 +217,7 @@ func TestMessages_AreDocumented(t *testing.T) {
 func says(t *testing.T, page answer, code string, method twofa.Method) {
 	t.Helper()
 	start := func(m twofahttp.Message) string {
-		text, _, _ := strings.Cut(m.Title+m.Text, "{{")
+		text, _, _ := strings.Cut(m.Title()+m.Text(), "{{")
 		return text
 	}
 	i := slices.IndexFunc(twofahttp.Messages, func(m twofahttp.Message) bool { return m.Code == code && m.Method == method })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // problem is a message with what is known about one occurrence of it.
@@ -199,10 +200,10 @@ type messageData struct {
 
 func (x *exchange) messageData(p problem) messageData {
 	action := x.actionOf(p)
-	d := messageData{Code: p.Code, Title: p.Title, Text: p.text(x.cfg.Issuer, action), Next: string(p.Next), Action: action,
+	d := messageData{Code: p.Code, Title: p.title(x.locale()), Text: p.text(x.locale(), x.cfg.Issuer, action), Next: string(p.Next), Action: action,
 		Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
 	if p.Code == "expired" && x.m.Check(x.ctx(), x.caller()) == nil {
-		d.SignedIn, d.Text = true, phrases["signed_in"]+" "+d.Text
+		d.SignedIn, d.Text = true, x.locale().Text("message.signed_in", nil)+" "+d.Text
 	}
 	if p.Denied != nil {
 		d.Login = x.loginURLFor(p.Denied.Reason, x.currentURL())
@@ -216,7 +217,7 @@ func (x *exchange) messageData(p problem) messageData {
 // problemDocument returns the JSON body that RFC 9457 defines, with members of
 // this package's own.
 func (x *exchange) problemDocument(p problem) map[string]any {
-	body := map[string]any{"type": "about:blank", "title": p.Title, "status": p.Status, "code": p.Code, "detail": p.text(x.cfg.Issuer, x.actionOf(p))}
+	body := map[string]any{"type": "about:blank", "title": p.title(locale.English()), "status": p.Status, "code": p.Code, "detail": p.text(x.locale(), x.cfg.Issuer, x.actionOf(p))}
 	if p.Wait > 0 {
 		body["retry_after"] = seconds(p.Wait)
 	}

@@ -4,11 +4,12 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // sampleData returns data for each page, one value for each of its states. The
 // fields are documented in docs/pages.md.
-func sampleData() map[string][]any {
+func sampleData(c *locale.Catalog) map[string][]any {
 	codes := []string{"XXXX", "YYYY"}
 	now := time.Unix(0, 0)
 	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Legacy: true, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10, CodesMissing: true,
@@ -34,10 +35,10 @@ func sampleData() map[string][]any {
 	}
 	for _, m := range messages {
 		if m.good() {
-			pages["done"] = append(pages["done"], doneData{Title: m.Title, Text: m.Text, Next: "/", Offer: string(m.Next)})
+			pages["done"] = append(pages["done"], doneData{Title: m.title(c), Text: problem{message: m}.text(c, "x", "x"), Next: "/", Offer: string(m.Next)})
 			continue
 		}
-		d := messageData{Code: m.Code, Title: m.Title, Text: m.Text, Next: string(m.Next), Back: "/", Login: "/login", Action: "x"}
+		d := messageData{Code: m.Code, Title: m.title(c), Text: problem{message: m}.text(c, "x", "x"), Next: string(m.Next), Back: "/", Login: "/login", Action: "x"}
 		pages["message"] = append(pages["message"], d)
 		d.SignedIn = true
 		pages["message"] = append(pages["message"], d)
@@ -46,11 +47,11 @@ func sampleData() map[string][]any {
 }
 
 // sampleAlerts returns an alert for each message.
-func sampleAlerts() []*alert {
+func sampleAlerts(c *locale.Catalog) []*alert {
 	alerts := []*alert{nil}
 	for i, m := range messages {
-		alerts = append(alerts, &alert{Code: m.Code, Method: string(m.Method), Good: m.good(), Title: m.Title, Text: m.Text, Field: m.Field, Next: string(m.Next),
-			Counted: true, Left: i % 3, Wait: wait{Hours: i % 2, Minutes: i % 3, Seconds: i}, Clock: wait{Minutes: i % 2}, Behind: true})
+		alerts = append(alerts, &alert{Code: m.Code, Method: string(m.Method), Good: m.good(), Title: m.title(c), Text: problem{message: m}.text(c, "x", "x"), Field: m.Field, Next: string(m.Next),
+			Counted: true, Left: i % 3})
 	}
 	return alerts
 }

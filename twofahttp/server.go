@@ -46,6 +46,7 @@ import (
 	"sync"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 )
 
 // Sessions connects the pages to the host's session library. The host implements
@@ -70,7 +71,8 @@ type Sessions interface {
 // safe for concurrent use.
 type Server struct {
 	cfg             Config
-	templates       templates
+	templates       map[*locale.Catalog]templates
+	languages       *locale.Matcher
 	routes          map[string]map[string]handler // by path below Config.Prefix and method
 	attempts, sends limiter
 	repeats         repeats

@@ -10,7 +10,12 @@ import (
 	"path"
 	"slices"
 	text "text/template"
+	"text/template/parse"
 	"time"
+
+	"github.com/twofa-go/twofa"
+	names "github.com/twofa-go/twofa/internal/text"
+	"github.com/twofa-go/twofa/locale"
 )
 
 //go:embed pages
@@ -22,36 +27,170 @@ var styleCSS []byte
 //go:embed twofa.js
 var scriptJS []byte
 
-// templates are the parsed pages and the text file with recovery codes.
+// templates are the parsed pages and the text file with recovery codes, in one
+// language.
 type templates struct {
-	pages map[string]*template.Template
-	codes *text.Template
+	language *locale.Catalog
+	pages    map[string]*template.Template
+	codes    *text.Template
 }
 
-// parseTemplates parses each page together with the layout. If a file is in
-// overrides, it replaces the built-in one.
-func parseTemplates(overrides fs.FS) (t templates, err error) {
+// parseAll parses the pages in each language. If a file is in overrides, it
+// replaces the built-in one.
+func parseAll(overrides fs.FS, languages []*locale.Catalog) (map[*locale.Catalog]templates, error) {
 	files, err := readTemplates(overrides)
 	if err != nil {
-		return t, err
+		return nil, err
 	}
-	t.pages = map[string]*template.Template{}
+	all := map[*locale.Catalog]templates{}
+	for _, c := range languages {
+		t, err := parseTemplates(files, c)
+		if err == nil && overrides != nil {
+			err = t.renderAll()
+		}
+		if err != nil {
+			return nil, err
+		}
+		all[c] = t
+	}
+	return all, nil
+}
+
+// parseTemplates parses each page together with the layout.
+func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, err error) {
+	t = templates{language: c, pages: map[string]*template.Template{}}
+	funcs := t.funcs()
 	for _, page := range []string{"bounce", "challenge", "codes", "done", "link", "message", "nocodes", "recovered", "resubmit", "settings", "setup"} {
-		t.pages[page] = template.New(page).Funcs(template.FuncMap{"date": formatDate})
+		t.pages[page] = template.New(page).Funcs(funcs)
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {
 				return t, fmt.Errorf("%s: %w", name, err)
 			}
 		}
+		for _, part := range t.pages[page].Templates() {
+			if err := t.checkTexts(part.Tree); err != nil {
+				return t, fmt.Errorf("%s.html: %w", page, err)
+			}
+		}
 	}
-	t.codes, err = text.New(codesFile).Funcs(text.FuncMap{"date": formatDate}).Parse(files[codesFile])
+	t.codes, err = text.New(codesFile).Funcs(text.FuncMap{"t": t.plain, "date": c.Date}).Parse(files[codesFile])
+	if err == nil {
+		err = t.checkTexts(t.codes.Tree)
+	}
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", codesFile, err)
 	}
-	if overrides == nil {
-		return t, nil
+	return t, nil
+}
+
+// funcs returns the functions that templates can call.
+func (t templates) funcs() template.FuncMap {
+	c := t.language
+	return template.FuncMap{
+		"t":      t.text,
+		"date":   func(at time.Time) string { return c.Date(at.UTC()) },
+		"device": func(name string) string { return names.DeviceIn(c, name) },
+		"factor": t.factorName,
+		"lang":   c.Tag,
+		"dir":    t.direction,
 	}
-	return t, t.renderAll()
+}
+
+// text returns a text of the catalog as HTML: {{t "id" "name" value …}}. Values
+// are escaped. The value named "count" selects the plural form.
+func (t templates) text(id string, args ...any) (template.HTML, error) {
+	named, err := namedArgs(args)
+	return t.language.HTML(id, named), err
+}
+
+// plain is text for a file that is not HTML.
+func (t templates) plain(id string, args ...any) (string, error) {
+	named, err := namedArgs(args)
+	return t.language.Text(id, named), err
+}
+
+func namedArgs(args []any) (locale.Args, error) {
+	if len(args)%2 != 0 {
+		return nil, fmt.Errorf("must have a value for each name, has %d values", len(args))
+	}
+	named := locale.Args{}
+	for i := 0; i < len(args); i += 2 {
+		name, ok := args[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("the name of a value must be a string, is %v", args[i])
+		}
+		named[name] = args[i+1]
+	}
+	return named, nil
+}
+
+// factorName returns the name of a factor. One that the user has not named has
+// the name of its method.
+func (t templates) factorName(f twofa.Factor) string {
+	if f.Named {
+		return f.Name
+	}
+	return t.language.Text("factor."+string(f.Method), nil)
+}
+
+func (t templates) direction() string {
+	if t.language.RTL() {
+		return "rtl"
+	}
+	return "ltr"
+}
+
+// checkTexts returns an error if a template uses a text that no catalog has,
+// also in a branch that no sample renders.
+func (t templates) checkTexts(tree *parse.Tree) error {
+	if tree == nil || tree.Root == nil {
+		return nil
+	}
+	var unknown error
+	var walk func(n parse.Node)
+	list := func(n *parse.ListNode) {
+		if n != nil {
+			walk(n)
+		}
+	}
+	walk = func(n parse.Node) {
+		switch n := n.(type) {
+		case *parse.ListNode:
+			for _, child := range n.Nodes {
+				walk(child)
+			}
+		case *parse.ActionNode:
+			walk(n.Pipe)
+		case *parse.IfNode:
+			walk(n.Pipe)
+			list(n.List)
+			list(n.ElseList)
+		case *parse.RangeNode:
+			walk(n.Pipe)
+			list(n.List)
+			list(n.ElseList)
+		case *parse.WithNode:
+			walk(n.Pipe)
+			list(n.List)
+			list(n.ElseList)
+		case *parse.PipeNode:
+			for _, command := range n.Cmds {
+				walk(command)
+			}
+		case *parse.CommandNode:
+			for _, arg := range n.Args {
+				walk(arg)
+			}
+			if len(n.Args) < 2 || n.Args[0].String() != "t" {
+				return
+			}
+			if id, ok := n.Args[1].(*parse.StringNode); ok && !t.language.Has(id.Text) {
+				unknown = fmt.Errorf("%q: must be the ID of a text, see locale/en.json", id.Text)
+			}
+		}
+	}
+	walk(tree.Root)
+	return unknown
 }
 
 // readTemplates returns the built-in files by name, after replacing those that
@@ -93,9 +232,9 @@ func (t templates) execute(w io.Writer, page string, d pageData) error {
 
 // renderAll renders each page once in each of its states.
 func (t templates) renderAll() error {
-	for page, states := range sampleData() {
+	for page, states := range sampleData(t.language) {
 		for _, data := range states {
-			for _, a := range sampleAlerts() {
+			for _, a := range sampleAlerts(t.language) {
 				if page == "message" && a == nil {
 					continue // this page always has an alert
 				}
@@ -108,5 +247,3 @@ func (t templates) renderAll() error {
 	}
 	return nil
 }
-
-func formatDate(t time.Time) string { return t.UTC().Format("2 January 2006") }

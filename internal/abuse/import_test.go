@@ -463,7 +463,7 @@ func TestImport_WhatIsShown(t *testing.T) {
 		f.List[i].ID = ""
 	}
 	require.Equal(t, []twofa.Factor{
-		{Method: twofa.TOTP, Name: "Old app", Added: old, LastUsed: w.clock.Now().UTC(), Legacy: true, Removable: true},
+		{Method: twofa.TOTP, Name: "Old app", Named: true, Added: old, LastUsed: w.clock.Now().UTC(), Legacy: true, Removable: true},
 		{Method: twofa.TOTP, Name: "Authenticator app", Added: start, LastUsed: start, Legacy: true, Removable: true},
 		{Method: twofa.TOTP, Name: "Authenticator app", Added: start, LastUsed: start, Removable: true},
 		{Method: twofa.SMS, Name: "Phone", Phone: "•••• 67", Added: old, LastUsed: old, Removable: true},

@@ -236,7 +236,7 @@ func TestAbuse_P05_PanicInTheStore(t *testing.T) {
 	require.Contains(t, s.log.String(), "panic")
 }
 
-var triesLeft = regexp.MustCompile(`You have (?:\d more tries|one more try)\.|"attempts_left":\d,?`)
+var triesLeft = regexp.MustCompile(`You have (?:\d more tries|1 more try)\.|"attempts_left":\d,?`)
 
 // A response does not reveal why a code is invalid, and while the method is
 // locked it does not reveal whether a code is right.
