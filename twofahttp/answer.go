@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/twofa-go/twofa"
@@ -36,13 +37,15 @@ func redirectTo(address string) (view, error) { return view{redirect: address}, 
 
 // pageData is what every template is given. Data depends on the page.
 type pageData struct {
-	Issuer string
-	Base   string // public address of Config.Prefix
-	Home   string
-	Login  string
-	CSRF   string // value of the hidden field csrf_token that every form carries
-	Alert  *alert
-	Data   any
+	Issuer  string
+	Base    string // public address of Config.Prefix
+	Home    string
+	Login   string
+	Logo    string // address of the product's logo; empty if there is none
+	Support string // Config.SupportURL
+	CSRF    string // value of the hidden field csrf_token that every form carries
+	Alert   *alert
+	Data    any
 }
 
 // alert reports how the user's last action went.
@@ -94,7 +97,7 @@ func (x *exchange) respond(v view, err error) {
 // whole body has been rendered.
 func (x *exchange) write(v view) error {
 	h := x.w.Header()
-	setSecurityHeaders(h)
+	setSecurityHeaders(h, originOf(x.cfg.Logo))
 	if v.page == "setup" || v.page == "codes" {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin") // these show secrets, so no other window may hold a reference
 	}
@@ -166,11 +169,20 @@ func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
 		v.alert = x.alertOf(v.err)
 	}
-	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Alert: v.alert, Data: v.data}
+	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Alert: v.alert, Data: v.data}
 	if v.page != "bounce" { // it must set no cookie
 		d.CSRF = x.csrfToken()
 	}
 	return d
+}
+
+// originOf returns the origin of an https address as a further source of a
+// Content-Security-Policy, or "" for a local path.
+func originOf(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return " https://" + u.Host
+	}
+	return ""
 }
 
 // setSecurityHeaders protects every response, including errors and redirects.
@@ -182,9 +194,11 @@ func (x *exchange) pageData(v view) pageData {
 // the user wanted redirects to another origin, as one of OAuth does. There is no
 // Cross-Origin-Opener-Policy either, except on pages with secrets, because it
 // would cut a login popup off from the page that opened it.
-func setSecurityHeaders(h http.Header) {
+//
+// Images may also come from the origin of the logo, if that is not empty.
+func setSecurityHeaders(h http.Header, logo string) {
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:"+logo+"; "+
 		"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), otp-credentials=(self), clipboard-write=(self)")

@@ -50,7 +50,7 @@ func newHostBelow(t *testing.T, by string, policy twofa.Policy, tune ...func(*tw
 	return h
 }
 
-var addressPattern = regexp.MustCompile(`(?:href|src|action|data-poll|data-next|data-self)="([^"]*)"`)
+var addressPattern = regexp.MustCompile(`(?:href|src|action|data-poll|data-next|data-self)="([^"#]*)"`)
 
 // addresses checks that each address in an answer is below "/app".
 func addresses(t *testing.T, a answer) {
@@ -104,7 +104,7 @@ func (w walk) enroll() (app, []string) {
 	phone := w.h.scan(w.send("/app/2fa/setup", "method", "totp").Body)
 	codes := codesOn(w.send("/app/2fa/setup/confirm", "code", phone.code()).Body)
 	require.NotEmpty(w.t, w.open("/app/2fa/setup/codes.txt").Body)
-	require.Contains(w.t, w.send("/app/2fa/setup/saved", "saved", "yes").Body, `<span class="badge on">On</span>`)
+	require.Contains(w.t, w.send("/app/2fa/setup/saved", "saved", "yes").Body, `<span class="badge is-good">On</span>`)
 	return phone, codes
 }
 
@@ -141,7 +141,7 @@ func TestBasePath_Walk(t *testing.T) {
 			require.Contains(t, w.send("/app/2fa/cancel").Body, "Recovery codes", "back to the settings")
 
 			// Sign-out, and a login with a recovery code.
-			require.Contains(t, w.send("/app/2fa/revoke").Body, `<a class="button" href="/app/login">Sign in</a>`)
+			require.Contains(t, w.send("/app/2fa/revoke").Body, `<a class="btn btn-primary" href="/app/login">Sign in</a>`)
 			require.Contains(t, w.send("/app/login", "user", "ada", "next", "/app/contacts").Body, "Enter your code")
 			w.open("/app/2fa/challenge?method=recovery")
 			page = w.send("/app/2fa/verify", "method", "recovery", "code", codes[0])

@@ -47,7 +47,7 @@ var (
 	tokenPattern = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
 	keyPattern   = regexp.MustCompile(`<p class="key"><code translate="no">([^<]+)</code>`)
 	codesPattern = regexp.MustCompile(`<li><code>([^<]+)</code></li>`)
-	donePattern  = regexp.MustCompile(`<div role="status">\s*<h1>[^<]+</h1>\s*<p>[^<]+</p>\s*</div>\s*<p><a class="button" href="([^"]+)">`)
+	donePattern  = regexp.MustCompile(`<div role="status">\s*<h1>[^<]+</h1>\s*<p>[^<]+</p>\s*</div>\s*<p><a class="btn btn-primary" href="([^"]+)">`)
 	idPattern    = regexp.MustCompile(`name="id" value="([^"]+)"`)
 )
 
@@ -198,7 +198,7 @@ func (b *browser) enroll(user string, pairs ...string) (app, []string) {
 	if len(codes) > 0 {
 		page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	}
-	require.Contains(b.h, page.Body, `<span class="badge on">On</span>`)
+	require.Contains(b.h, page.Body, `<span class="badge is-good">On</span>`)
 	return phone, codes
 }
 

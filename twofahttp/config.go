@@ -30,6 +30,16 @@ type Config struct {
 	// the Issuer of the Manager. Any other name is refused, because users would
 	// look for another product in their authenticator app.
 	Issuer string
+	// Logo is the address of a picture that the header of each page shows before
+	// the name of the product: a local path or an https address. It is 28 px
+	// high. It must not be behind [Server.Guard], because users see it before
+	// their login is complete. If empty, the header has the name only.
+	Logo string
+	// SupportURL is the address at which users who have lost every method get
+	// help: an https address, a local path, or an address such as
+	// "mailto:help@example.com". All pages link to it. A local path must not be
+	// behind [Server.Guard]. If empty, there is no link.
+	SupportURL string
 	// Prefix is the path at which [Server.Handler] is mounted, with a slash at
 	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the
 	// Manager must lead to the page "link" below it; see [LinkURL].
@@ -100,8 +110,9 @@ type Config struct {
 	// [Pages]: https://github.com/twofa-go/twofa/blob/main/docs/pages.md
 	Templates fs.FS
 	// Stylesheet replaces the style sheet. If nil, it defaults to
-	// [DefaultStylesheet]. To change colors only, append rules to that one; its
-	// first lines define all colors.
+	// [DefaultStylesheet]. To change colors only, append rules to that one. Its
+	// first lines define the colors of the brand, --brand, --on-brand and
+	// --brand-text, in light and in dark. [Pages] documents the other colors.
 	Stylesheet []byte
 
 	// Language, if not nil, returns the language of a request as a BCP 47 tag, such
@@ -241,6 +252,7 @@ func (c *Config) public(address string) string {
 // publish turns the paths that the pages show into public ones.
 func (c *Config) publish() {
 	c.LoginURL, c.HomeURL = c.public(c.LoginURL), c.public(c.HomeURL)
+	c.Logo, c.SupportURL = c.public(c.Logo), c.public(c.SupportURL)
 	for name, action := range c.Actions {
 		action.Page = c.public(action.Page)
 		c.Actions[name] = action
@@ -270,6 +282,8 @@ func (c *Config) validate() error {
 	f.want(isCookieName(c.CookieName), "CookieName", "1 to 64 letters, digits, dots, hyphens and underscores", c.CookieName)
 	f.want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL", "a local path or an https address", c.LoginURL)
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
+	f.want(c.Logo == "" || isLocalPath(c.Logo) || isHTTPS(c.Logo), "Logo", "a local path or an https address", c.Logo)
+	f.want(c.SupportURL == "" || isLocalPath(c.SupportURL) || isHTTPS(c.SupportURL) || isMailto(c.SupportURL), "SupportURL", "a local path, an https address, or mailto: and an email address", c.SupportURL)
 	f.want(c.AttemptsPerMinute >= 1, "AttemptsPerMinute", "1 or more", c.AttemptsPerMinute)
 	f.want(c.SendsPerHour >= 1, "SendsPerHour", "1 or more", c.SendsPerHour)
 	for i, origin := range c.TrustedOrigins {
@@ -312,6 +326,18 @@ func hostOf(address string) string {
 		return ""
 	}
 	return u.Host
+}
+
+// isHTTPS reports whether an address is absolute and its scheme is https. Its
+// host can be a source of a Content-Security-Policy.
+func isHTTPS(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "https" && isHost(u.Host)
+}
+
+func isMailto(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "mailto" && strings.Contains(u.Opaque, "@")
 }
 
 // isHost reports whether a text is a host as browsers send it.

@@ -19,11 +19,11 @@ import (
 )
 
 func TestNew_ReportsEveryInvalidField(t *testing.T) {
-	_, err := twofahttp.New(twofahttp.Config{Prefix: "2fa", LoginURL: "//evil.com", HomeURL: "https://example.com/", AttemptsPerMinute: -1, SendsPerHour: -1,
+	_, err := twofahttp.New(twofahttp.Config{Prefix: "2fa", LoginURL: "//evil.com", Logo: "http://example.com/logo.svg", SupportURL: "javascript:alert(1)", HomeURL: "https://example.com/", AttemptsPerMinute: -1, SendsPerHour: -1,
 		Actions: map[string]twofahttp.Action{"x": {Page: "//evil.com"}},
 		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland"}, {}, {Code: "ch", Name: "Switzerland"}, {Code: "FR"}}, TrustedProxies: make([]netip.Prefix, 1),
 		Templates: fstest.MapFS{"challenge.html": {Data: []byte("{{")}}})
-	for _, field := range []string{"Manager:", "Sessions:", "Issuer:", "Prefix:", "LoginURL:", "HomeURL:", "AttemptsPerMinute:", "SendsPerHour:",
+	for _, field := range []string{"Manager:", "Sessions:", "Issuer:", "Prefix:", "LoginURL:", "Logo:", "SupportURL:", "HomeURL:", "AttemptsPerMinute:", "SendsPerHour:",
 		"Regions[1].Code:", "Regions[1].Name:", "Regions[2].Code:", "Regions[3].Name:", "TrustedProxies[0]:", `Actions["x"].Page:`, "Templates: challenge.html:"} {
 		require.ErrorContains(t, err, field)
 	}
@@ -80,6 +80,52 @@ func TestConfig_ReplacesPagesAndStylesheet(t *testing.T) {
 	b, _, _ := h.pending("ada")
 	require.Contains(t, b.get("/2fa/challenge").Body, `<html lang="de"><h1>Eigenes</h1>`)
 	require.Equal(t, "body{}", b.get("/2fa/style.css").Body)
+}
+
+func TestConfig_Brand(t *testing.T) {
+	const csp = "Content-Security-Policy"
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.Logo, c.SupportURL = "https://cdn.example.com/logo.svg", "mailto:help@example.com"
+	})
+	b, _, _ := h.pending("ada")
+	page := b.get("/2fa/challenge")
+	require.Contains(t, page.Body, `<img src="https://cdn.example.com/logo.svg"`)
+	require.Contains(t, page.Body, `<footer class="foot"><a href="mailto:help@example.com">`)
+	require.Contains(t, page.Header.Get(csp), "img-src 'self' data: https://cdn.example.com;")
+
+	h = newHost(t, twofa.PolicyOptional())
+	b, _, _ = h.pending("ada")
+	page = b.get("/2fa/challenge")
+	require.NotContains(t, page.Body, "<img")
+	require.NotContains(t, page.Body, "<footer")
+	require.Contains(t, page.Header.Get(csp), "img-src 'self' data:;")
+}
+
+func TestConfig_BrandAddresses(t *testing.T) {
+	for address, logo := range map[string]bool{"/logo.svg": true, "https://cdn.example.com/a.png": true, "http://cdn.example.com/a.png": false, "//cdn.example.com/a.png": false,
+		"https://cdn.example.com; script-src *": false, "https://*.example.com/a.png": false, "https://u:p@example.com/a.png": true, "https:///a.png": false, "data:image/png,": false, "mailto:a@example.com": false} {
+		_, err := twofahttp.New(twofahttp.Config{Logo: address, SupportURL: address})
+		require.Equal(t, !logo, strings.Contains(err.Error(), "\nLogo: "), address)
+		require.Equal(t, !logo && address != "mailto:a@example.com", strings.Contains(err.Error(), "\nSupportURL: "), address)
+	}
+	for _, address := range []string{"mailto:", "mailto:help", "tel:123", "javascript:alert(1)"} {
+		_, err := twofahttp.New(twofahttp.Config{SupportURL: address})
+		require.ErrorContains(t, err, "\nSupportURL: ", address)
+	}
+}
+
+func TestConfig_HeaderAndFooterOfTheHost(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.SupportURL = "/help"
+		c.Templates = fstest.MapFS{"header.html": {Data: []byte(`<header><a href="{{.Home}}">Our {{.Issuer}}</a></header>`)},
+			"footer.html": {Data: []byte(`<footer><a href="{{.Support}}">Our help</a></footer>`)}}
+	})
+	b, _, _ := h.pending("ada")
+	page := b.get("/2fa/challenge").Body
+	require.Contains(t, page, `<header><a href="/">Our Acme</a></header>`)
+	require.Contains(t, page, `<footer><a href="/help">Our help</a></footer>`)
+	require.NotContains(t, page, `class="bar"`)
+	require.NotContains(t, page, `class="foot"`)
 }
 
 func TestLinkURL(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-var regexpBrowserID = regexp.MustCompile(`browsers/forget" class="acts"><input type="hidden" name="csrf_token" value="[^"]+"><input type="hidden" name="id" value="([^"]+)"`)
+var regexpBrowserID = regexp.MustCompile(`browsers/forget" class="actions"><input type="hidden" name="csrf_token" value="[^"]+"><input type="hidden" name="id" value="([^"]+)"`)
 
 // undeliverable refuses messages to some recipients for good.
 type undeliverable struct {
@@ -177,7 +177,7 @@ func TestEnrollment_LinkComesFirst(t *testing.T) {
 	page = b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.Contains(t, page.Body, "data:image/svg")
 	page = b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()))
-	require.Contains(t, b.follow(b.post("/2fa/setup/saved", "saved", "yes")).Body, `<span class="badge on">On</span>`)
+	require.Contains(t, b.follow(b.post("/2fa/setup/saved", "saved", "yes")).Body, `<span class="badge is-good">On</span>`)
 }
 
 // Another site that leads a user to the page sends nothing in the user's name.

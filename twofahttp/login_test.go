@@ -132,7 +132,7 @@ func TestLogin_SecondLoginWithinMinute(t *testing.T) {
 	b := h.browser()
 	page := b.login("ada", "next", "/contacts")
 	require.Equal(t, 200, page.StatusCode)
-	require.Contains(t, page.Body, "Nothing was sent just now.</strong> We can send a link in 45 seconds.")
+	require.Contains(t, page.Body, "Nothing was sent just now</p><p>We can send a link in 45 seconds.")
 	require.Contains(t, page.Body, "A link from an earlier sign-in does not work here.")
 	require.Contains(t, page.Body, "Send me a link")
 	page = b.post("/2fa/send", "method", "email")

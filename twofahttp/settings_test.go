@@ -117,7 +117,7 @@ func TestSettings_SignOutEverywhere(t *testing.T) { // S15
 	b.get("/2fa/")
 	page := b.follow(b.post("/2fa/revoke"))
 	require.Contains(t, page.Body, "<h1>You are signed out everywhere</h1>")
-	require.Contains(t, page.Body, `<a class="button" href="/login">Sign in</a>`)
+	require.Contains(t, page.Body, `<a class="btn btn-primary" href="/login">Sign in</a>`)
 	require.False(t, b.signedIn())
 	require.False(t, other.signedIn())
 	require.Contains(t, other.login("ada").Body, "Enter your code", "no browser is remembered")

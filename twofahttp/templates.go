@@ -67,6 +67,11 @@ func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, er
 				return t, fmt.Errorf("%s: %w", name, err)
 			}
 		}
+		for _, frame := range []string{"header", "footer"} {
+			if _, err := t.pages[page].New(frame).Parse(files[frame+".html"]); err != nil {
+				return t, fmt.Errorf("%s.html: %w", frame, err)
+			}
+		}
 		for _, part := range t.pages[page].Templates() {
 			if err := t.checkTexts(part.Tree); err != nil {
 				return t, fmt.Errorf("%s.html: %w", page, err)
@@ -238,7 +243,7 @@ func (t templates) renderAll() error {
 				if page == "message" && a == nil {
 					continue // this page always has an alert
 				}
-				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", CSRF: "x", Alert: a, Data: data}
+				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", CSRF: "x", Alert: a, Data: data}
 				if err := t.execute(io.Discard, page, d); err != nil {
 					return err
 				}
