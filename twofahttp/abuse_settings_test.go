@@ -15,7 +15,7 @@ func TestAbuse_G01_RemovalNeedsFreshProof(t *testing.T) {
 	phone, _ := b.enroll("ada")
 	id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]
 	remove := func(b *browser) int {
-		b.get("/2fa/")
+		b.get("/2fa/revoke")
 		r := b.request("POST", "/2fa/factors/remove", "csrf_token="+b.csrf+"&id="+id)
 		r.Header.Set("Accept", "application/json")
 		return b.do(r).StatusCode
@@ -32,7 +32,7 @@ func TestAbuse_G01_RemovalNeedsFreshProof(t *testing.T) {
 	require.Contains(t, page.Body, "Confirm it is you", "the proof of the login is too old")
 	b.prove(phone)
 	page = b.follow(b.post("/2fa/factors/remove", "id", id))
-	require.Contains(t, page.Body, "You have not set up a method yet")
+	require.Contains(t, page.Body, english("page.settings.lead.off"))
 }
 
 // postPaths returns the paths of all POST requests.
@@ -104,7 +104,7 @@ func TestAbuse_G05_K07_IDsOfAnotherUser(t *testing.T) {
 	require.Equal(t, ids, idPattern.FindAllStringSubmatch(ada.get("/2fa/").Body, -1))
 	own := idPattern.FindAllStringSubmatch(bob.get("/2fa/").Body, -1)
 	bob.post("/2fa/browsers/forget", "id", own[len(own)-1][1])
-	require.Contains(t, bob.get("/2fa/").Body, "No browser is listed yet", "the user's own browser is forgotten")
+	require.Contains(t, bob.get("/2fa/").Body, english("page.settings.browsers.none"), "the user's own browser is forgotten")
 }
 
 func TestAbuse_G11_Framing(t *testing.T) {

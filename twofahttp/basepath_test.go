@@ -104,7 +104,7 @@ func (w walk) enroll() (app, []string) {
 	phone := w.h.scan(w.send("/app/2fa/setup", "method", "totp").Body)
 	codes := codesOn(w.send("/app/2fa/setup/confirm", "code", phone.code()).Body)
 	require.NotEmpty(w.t, w.open("/app/2fa/setup/codes.txt").Body)
-	require.Contains(w.t, w.send("/app/2fa/setup/saved", "saved", "yes").Body, `<span class="badge is-good">On</span>`)
+	require.Contains(w.t, w.send("/app/2fa/setup/saved", "saved", "yes").Body, onBadge)
 	return phone, codes
 }
 
@@ -124,7 +124,7 @@ func TestBasePath_Walk(t *testing.T) {
 				require.Contains(t, page.Body, `"/app/2fa/`+path)
 				require.Contains(t, w.open("/app/2fa/"+path).Header.Get("Content-Type"), kind)
 			}
-			require.Contains(t, w.send("/app/2fa/factors/rename", "id", idPattern.FindStringSubmatch(page.Body)[1], "name", "Phone").Body, "<strong>Phone</strong>")
+			require.Contains(t, w.send("/app/2fa/factors/rename", "id", idPattern.FindStringSubmatch(page.Body)[1], "name", "Phone").Body, "<bdi>Phone</bdi>")
 			w.open("/app/2fa/codes/missing")
 			w.open("/app/2fa/link?token=x")
 

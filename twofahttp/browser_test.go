@@ -48,7 +48,8 @@ var (
 	keyPattern   = regexp.MustCompile(`<p class="key"><code translate="no">([^<]+)</code>`)
 	codesPattern = regexp.MustCompile(`<li><code>([^<]+)</code></li>`)
 	donePattern  = regexp.MustCompile(`<div role="status">\s*<h1>[^<]+</h1>\s*<p>[^<]+</p>\s*</div>\s*<p><a class="btn btn-primary" href="([^"]+)">`)
-	idPattern    = regexp.MustCompile(`name="id" value="([^"]+)"`)
+	onBadge      = "</svg>On</span>" // of the settings page
+	idPattern    = regexp.MustCompile(`(?:name="id" value="|[?;](?:id|replaces)=)([^"]+)"`)
 )
 
 func (b *browser) do(r *http.Request) answer {
@@ -83,6 +84,10 @@ func (b *browser) get(path string) answer { return b.do(b.request("GET", path, "
 
 // post sends a form with the form token of the last page.
 func (b *browser) post(path string, pairs ...string) answer {
+	if b.csrf == "" {
+		prefix, _, _ := strings.Cut(path, "/2fa/")
+		b.get(prefix + "/2fa/revoke") // its page has a form, whatever the user has
+	}
 	form := url.Values{"csrf_token": {b.csrf}}
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
@@ -198,7 +203,7 @@ func (b *browser) enroll(user string, pairs ...string) (app, []string) {
 	if len(codes) > 0 {
 		page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	}
-	require.Contains(b.h, page.Body, `<span class="badge is-good">On</span>`)
+	require.Contains(b.h, page.Body, onBadge)
 	return phone, codes
 }
 

@@ -51,7 +51,7 @@ func (x *exchange) getDone() (view, error) {
 
 // postRevoke ends all sessions of the user, including this one.
 func (x *exchange) postRevoke() (view, error) {
-	return x.change(func() (view, error) {
+	return x.change(changeRevoke, func() (view, error) {
 		c := x.caller()
 		d, err := x.m.DescribeSession(c.Session)
 		if err != nil {

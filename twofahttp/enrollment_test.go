@@ -16,7 +16,7 @@ func TestEnrollment_Voluntary(t *testing.T) { // S1, starting with the app
 	require.Equal(t, "home page", b.login("ada").Body)
 
 	page := b.get("/2fa/")
-	require.Contains(t, page.Body, "Add an authenticator app")
+	require.Contains(t, page.Body, english("page.settings.start.title"))
 	page = b.get("/2fa/setup?start=1&method=totp")
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "name", "Work phone"))
 	require.Contains(t, page.Body, "Step 1 of 2")

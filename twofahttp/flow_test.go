@@ -15,7 +15,7 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-var regexpBrowserID = regexp.MustCompile(`browsers/forget" class="actions"><input type="hidden" name="csrf_token" value="[^"]+"><input type="hidden" name="id" value="([^"]+)"`)
+var regexpBrowserID = regexp.MustCompile(`browsers/forget\?id=([^"]+)"`)
 
 // undeliverable refuses messages to some recipients for good.
 type undeliverable struct {
@@ -177,7 +177,7 @@ func TestEnrollment_LinkComesFirst(t *testing.T) {
 	page = b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.Contains(t, page.Body, "data:image/svg")
 	page = b.follow(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code()))
-	require.Contains(t, b.follow(b.post("/2fa/setup/saved", "saved", "yes")).Body, `<span class="badge is-good">On</span>`)
+	require.Contains(t, b.follow(b.post("/2fa/setup/saved", "saved", "yes")).Body, onBadge)
 }
 
 // Another site that leads a user to the page sends nothing in the user's name.
@@ -202,8 +202,8 @@ func TestSettings_ForgetNeedsProof(t *testing.T) {
 	page = b.follow(b.post("/2fa/browsers/forget", "id", id))
 	require.Contains(t, page.Body, "Confirm it is you", "an unremembered browser stays known without a proof")
 	page = b.prove(phone)
-	require.Contains(t, page.Body, "Firefox on Linux", "back to the settings")
-	require.Contains(t, b.follow(b.post("/2fa/browsers/forget", "id", id)).Body, "No browser is listed yet")
+	require.Contains(t, page.Body, english("page.change.forget.title", "browser", "Firefox on Linux"), "back to the page of the change")
+	require.Contains(t, b.follow(b.post("/2fa/browsers/forget", "id", id)).Body, english("page.settings.browsers.none"))
 }
 
 func TestEnrollment_CookieLivesAsLongAsTheEnrollment(t *testing.T) {

@@ -26,14 +26,14 @@ func TestImport_AsksForRecoveryCodes(t *testing.T) {
 	require.True(t, b.signedIn(), "Not now is allowed")
 
 	settings := b.get("/2fa/").Body
-	require.Contains(t, settings, "Generate codes now")
-	require.Contains(t, settings, "Its key is short")
+	require.Contains(t, settings, english("page.settings.codes.none.text"))
+	require.Contains(t, settings, english("page.settings.legacy.text"))
 
 	b.get("/2fa/codes/missing")
 	page = b.follow(b.post("/2fa/codes/new"))
 	require.Len(t, codesOn(page.Body), 10)
 	b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
-	require.NotContains(t, b.get("/2fa/").Body, "Generate codes now")
+	require.NotContains(t, b.get("/2fa/").Body, english("page.settings.codes.none.text"))
 
 	c := h.browser()
 	c.login("ada", "next", "/contacts")

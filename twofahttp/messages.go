@@ -117,6 +117,7 @@ var messages = []message{
 	{"codes_saved", "", 200, nextContinue, ""},
 	{"renamed", "", 200, nextContinue, ""},
 	{"removed", "", 200, nextContinue, ""},
+	{"turned_off", "", 200, nextContinue, ""},
 	{"forgotten", "", 200, nextContinue, ""},
 	{"all_forgotten", "", 200, nextContinue, ""},
 	{"signed_out_everywhere", "", 200, nextLogin, ""},

@@ -24,7 +24,7 @@ func (x *exchange) showCodes(page string, codes []twofa.Secret) (view, error) {
 // postCodes shows the unused codes if the deployment keeps them viewable. It is
 // a POST because viewing them records an event and notifies the user.
 func (x *exchange) postCodes() (view, error) {
-	return x.change(func() (view, error) {
+	return x.change("", func() (view, error) {
 		codes, err := x.m.RecoveryCodes(x.ctx(), x.caller())
 		if err != nil {
 			return view{}, err
@@ -39,7 +39,7 @@ func (x *exchange) postCodes() (view, error) {
 // postNewCodes generates a new set of codes. The old set stays valid until the
 // user confirms that the new one is saved.
 func (x *exchange) postNewCodes() (view, error) {
-	return x.change(func() (view, error) {
+	return x.change(changeNewCodes, func() (view, error) {
 		if _, err := x.m.RegenerateCodes(x.ctx(), x.caller()); err != nil {
 			return view{}, err
 		}

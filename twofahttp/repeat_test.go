@@ -218,7 +218,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b, _ := settings(h)
 			id := idPattern.FindStringSubmatch(b.get("/2fa/").Body)[1]
 			return b, post("/2fa/factors/remove", "id", id)
-		}, ends: "/2fa/", page: "Method removed"},
+		}, ends: "/2fa/", page: "Two-factor authentication is off"},
 		{name: "codes/new", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
 			return b, post("/2fa/codes/new")

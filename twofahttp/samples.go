@@ -21,12 +21,17 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
-		"settings":  {settingsData{}, settingsData{Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
+		"settings":  {settingsData{}, settingsData{Factors: twofa.Factors{Email: "x", TurnOff: twofa.TurnOffBySupport}}, settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
 		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}}, enrollmentData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
 			enrollmentData{Step: "start", Old: "x", Replaces: "x"}, enrollmentData{Step: "start", Has: true, Only: "totp"}, enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
 			enrollmentData{Step: "codes", Codes: codes}, enrollmentData{Step: "codes", Codes: codes[:1], New: true}},
 	}
 	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: "x", URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}}
+	others := []twofa.Factor{{Method: twofa.TOTP}, {Method: twofa.SMS, Phone: "x"}}
+	for _, change := range []string{changeRename, changeRemove, changeForget, changeForgetAll, changeNewCodes, changeRevoke} {
+		pages["change"] = append(pages["change"], changeData{Change: change, Factor: others[0]}, changeData{Change: change, Factors: factors, Factor: others[1], Others: others, Browser: twofa.Browser{Current: true, Remembered: true}, Name: "x"},
+			changeData{Change: change, Factors: twofa.Factors{CodesLeft: 1, Email: "x"}})
+	}
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},

@@ -49,9 +49,9 @@ func TestSettings_TurnOff(t *testing.T) { // S11
 		off    bool
 		says   string
 	}{
-		{"by the member", twofa.PolicyOptional(), true, "You have not set up a method yet"},
-		{"by an admin", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, false, "Only an admin of your account"},
-		{"by support", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, false, "Only support"},
+		{"by the member", twofa.PolicyOptional(), true, english("page.settings.lead.off")},
+		{"by an admin", twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, false, english("page.settings.lead.admin")},
+		{"by support", twofa.Policy{TurnOff: twofa.TurnOffBySupport}, false, english("page.settings.lead.support")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, c.policy)
@@ -148,10 +148,10 @@ func TestSettings_RenameAndForget(t *testing.T) {
 	b.follow(b.get("/2fa/confirm?action=factors&next=/2fa/"))
 	page := b.prove(phone)
 	require.Contains(t, page.Body, "Firefox on Linux")
-	require.Contains(t, page.Body, "this one")
+	require.Contains(t, page.Body, english("page.settings.browsers.current"))
 	id := idPattern.FindStringSubmatch(page.Body)[1]
 	page = b.follow(b.post("/2fa/factors/rename", "id", id, "name", `<b>"My" phone</b>`))
 	require.Contains(t, page.Body, "&lt;b&gt;&#34;My&#34; phone&lt;/b&gt;")
 	page = b.follow(b.post("/2fa/browsers/forget-all"))
-	require.Contains(t, page.Body, "No browser is listed yet")
+	require.Contains(t, page.Body, english("page.settings.browsers.none"))
 }

@@ -60,7 +60,7 @@ func parseAll(overrides fs.FS, languages []*locale.Catalog) (map[*locale.Catalog
 func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, err error) {
 	t = templates{language: c, pages: map[string]*template.Template{}}
 	funcs := t.funcs()
-	for _, page := range []string{"bounce", "challenge", "codes", "done", "link", "message", "nocodes", "recovered", "resubmit", "settings", "setup"} {
+	for _, page := range []string{"bounce", "challenge", "change", "codes", "done", "link", "message", "nocodes", "recovered", "resubmit", "settings", "setup"} {
 		t.pages[page] = template.New(page).Funcs(funcs)
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {
