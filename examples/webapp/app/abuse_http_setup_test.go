@@ -17,7 +17,8 @@ import (
 // Abuse cases of enrollment, factors and recovery codes.
 
 // visits lists the paths below /2fa/ that accept a GET.
-var visits = []string{"", "challenge", "status", "link", "confirm", "recovered", "setup", "setup/codes.txt", "style.css", "twofa.js"}
+var visits = []string{"", "challenge", "status", "link", "confirm", "recovered", "setup", "setup/codes.txt", "factors/rename", "factors/remove",
+	"codes/new", "browsers/forget", "browsers/forget-all", "revoke", "style.css", "twofa.js"}
 
 // visited returns the path of every page of the product and of package
 // twofahttp.
@@ -146,7 +147,7 @@ func TestAbuse_G06_RequiredLastFactorStays(t *testing.T) {
 	s := newSite(t)
 	b := s.enter(gus)
 	b.stepUp(gus, twofa.ActionFactors)
-	own, lib := b.csrf("/settings"), b.csrf("/2fa/")
+	own, lib := b.csrf("/settings"), b.csrf("/2fa/revoke")
 	token := "Bearer " + s.token(gus, "")
 	id := idAfter(b.get("/2fa/").body, "replaces=")
 	before := s.state()
@@ -173,7 +174,7 @@ func TestAbuse_G06_RequiredLastFactorStays(t *testing.T) {
 
 	b.enrollApp(gus, "name", "Tablet")
 	b.stepUp(gus, twofa.ActionFactors)
-	lib = b.csrf("/2fa/")
+	lib = b.csrf("/2fa/revoke")
 	page := b.get("/2fa/").body
 	one := idAfter(page, "replaces=")
 	two := idAfter(page[strings.LastIndex(page, "replaces="):], "replaces=")
@@ -234,7 +235,7 @@ func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 			b := s.as(jon)
 			b.enrollApp(jon)
 			b.stepUp(jon, twofa.ActionFactors)
-			require.Equal(t, "/2fa/setup", b.post("/2fa/", "/2fa/codes/new").location)
+			require.Equal(t, "/2fa/setup", b.post("/2fa/revoke", "/2fa/codes/new").location)
 			page, file := b.get("/2fa/setup"), b.get("/2fa/setup/codes.txt")
 			codes := shownCodes(page.body)
 			require.Len(t, codes, 10)
@@ -249,11 +250,11 @@ func TestAbuse_H06_CodesAreShownOnce(t *testing.T) {
 					require.Equal(t, "no-store", got.header.Get("Cache-Control"), path)
 				}
 			}
-			again := b.post("/2fa/", "/2fa/codes")
+			again := b.post("/2fa/revoke", "/2fa/codes")
 			require.Equal(t, viewable, slices.Contains(shownCodes(again.body), codes[0]))
 			require.Equal(t, "no-store", again.header.Get("Cache-Control"))
 			s.advance(time.Hour)
-			require.Empty(t, shownCodes(b.post("/2fa/", "/2fa/codes", "format", "text").body), "not without a fresh proof")
+			require.Empty(t, shownCodes(b.post("/2fa/revoke", "/2fa/codes", "format", "text").body), "not without a fresh proof")
 		})
 	}
 }

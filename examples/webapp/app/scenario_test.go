@@ -24,7 +24,7 @@ func TestScenario_S01_VoluntaryEnrollment(t *testing.T) {
 	s := newSite(t)
 	jon := s.as("jon@brook.example")
 	require.Contains(t, jon.get("/settings").body, "Your account is protected by your password only")
-	require.Contains(t, jon.get("/2fa/").body, "Add an authenticator app")
+	require.Contains(t, jon.get("/2fa/").body, "Set up two-factor authentication")
 
 	jon.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
 	page := jon.get("/2fa/setup").body
@@ -109,11 +109,11 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 	codes := jon.enrollApp("jon@brook.example")
 	s.advance(time.Hour)
 
-	asksForCode(t, jon.post("/2fa/", "/2fa/codes"), "a fresh code is needed")
+	asksForCode(t, jon.post("/2fa/revoke", "/2fa/codes"), "a fresh code is needed")
 	jon.stepUp("jon@brook.example", twofa.ActionFactors)
-	require.ElementsMatch(t, codes, shownCodes(jon.post("/2fa/", "/2fa/codes").body))
+	require.ElementsMatch(t, codes, shownCodes(jon.post("/2fa/revoke", "/2fa/codes").body))
 
-	require.Equal(t, "/2fa/setup", jon.post("/2fa/", "/2fa/codes/new").location)
+	require.Equal(t, "/2fa/setup", jon.post("/2fa/revoke", "/2fa/codes/new").location)
 	fresh := shownCodes(jon.get("/2fa/setup").body)
 	require.Len(t, fresh, 10)
 	b := s.browser()
@@ -130,7 +130,7 @@ func TestScenario_S03_ViewAndRenewCodes(t *testing.T) {
 	jon = hidden.as("jon@brook.example")
 	jon.enrollApp("jon@brook.example")
 	jon.stepUp("jon@brook.example", twofa.ActionFactors)
-	require.Equal(t, http.StatusForbidden, jon.post("/2fa/", "/2fa/codes").status, "codes are not viewable")
+	require.Equal(t, http.StatusForbidden, jon.post("/2fa/revoke", "/2fa/codes").status, "codes are not viewable")
 }
 
 func TestScenario_S04_EmailLink(t *testing.T) {
@@ -305,10 +305,10 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 			require.NoError(t, s.app.Manager().Account(twofa.AsHost("test"), "brook").SetPolicy(t.Context(), c.policy, ""))
 			s.advance(staleProof)
 			id := idAfter(jon.get("/2fa/").body, "replaces=")
-			asksForCode(t, jon.post("/2fa/", "/2fa/factors/remove", "id", id), "a fresh code is needed")
+			asksForCode(t, jon.post("/2fa/revoke", "/2fa/factors/remove", "id", id), "a fresh code is needed")
 			jon.stepUp(c.email, twofa.ActionFactors)
-			require.Equal(t, c.want, jon.post("/2fa/", "/2fa/factors/remove", "id", id).status)
-			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "Authenticator app</strong>"))
+			require.Equal(t, c.want, jon.post("/2fa/revoke", "/2fa/factors/remove", "id", id).status)
+			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "<bdi>Authenticator app</bdi>"))
 		})
 	}
 }
@@ -388,7 +388,7 @@ func TestScenario_S15_EverythingEndsAtOnce(t *testing.T) {
 
 	// The button on the page of package twofahttp does the same.
 	eva = s.as("eva@meadow.example")
-	require.Equal(t, "/2fa/done", eva.post("/2fa/", "/2fa/revoke").location)
+	require.Equal(t, "/2fa/done", eva.post("/2fa/revoke", "/2fa/revoke").location)
 	require.False(t, remembered.signedIn())
 }
 
