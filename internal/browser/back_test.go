@@ -117,6 +117,8 @@ func TestBack_AfterSignOut(t *testing.T) {
 	require.NotContains(t, b.leftBehind(), cookieChanged, "while the user is signed in")
 	b.until(`location.pathname === '/2fa/'`)
 	b.press("Sign out everywhere")
+	b.at("/2fa/revoke")
+	b.press("Sign out everywhere")
 	b.at("/2fa/done")
 	require.Contains(t, b.leftBehind(), cookieChanged)
 }

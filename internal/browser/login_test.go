@@ -81,6 +81,9 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	require.Equal(t, codes, jon.savedCodes())
 	jon.press("Back to security settings")
 
+	jon.click("Actions for recovery codes")
+	jon.press("Generate new codes")
+	jon.reads("Until then, your old codes keep working")
 	jon.press("Generate new codes")
 	jon.reads("Your old codes work until you press Done")
 	fresh := jon.savedCodes()

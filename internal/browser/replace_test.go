@@ -22,7 +22,8 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 
 	clock.Add(time.Hour)
 	jon.goTo("/2fa/")
-	jon.press("Replace Authenticator app")
+	jon.click("Actions for Authenticator app")
+	jon.press("Replace")
 	jon.reads("The old one works until the new one is confirmed")
 	jon.press("Set up the app")
 	jon.reads("Confirm it is you")

@@ -61,7 +61,8 @@ func TestS9_TextMessageCodes(t *testing.T) {
 		// from the new one. The old number works until then, and is notified.
 		clock.Add(time.Hour)
 		laptop.goTo("/2fa/")
-		laptop.press("Replace Phone")
+		laptop.click("Actions for Phone")
+		laptop.press("Change number")
 		laptop.fill("Mobile number", "+1 202 555 0177")
 		laptop.press("Text me a code")
 		laptop.reads("Confirm it is you")
