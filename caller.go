@@ -243,6 +243,30 @@ func (m *Manager) ChallengeInfo(c Client, ch Challenge) (ChallengeInfo, error) {
 	return ChallengeInfo{Next: next, Account: t.account, Action: t.action, Resource: t.resource, Sent: t.messageMethod}, err
 }
 
+// DescribeChallenge returns the methods that a challenge accepts, so that a
+// page can ask for them, the account name of the user, and the masked address or
+// number that a link or code was sent to. It neither writes to the store nor
+// extends the challenge.
+//
+// DescribeChallenge returns [ErrExpired], [ErrNotAllowed], a [*DeniedError] or
+// [ErrUnavailable] under the same conditions as [Manager.Verify].
+func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge) (Result, error) {
+	t, err := m.openChallenge(c, ch, forLogin, forAction)
+	if err != nil {
+		return Result{}, err
+	}
+	s, u, err := m.loadUser(ctx, c, t)
+	if err != nil {
+		return Result{}, err
+	}
+	offered, err := s.offeredMethods(u, t)
+	r := Result{Next: NextChallenge, Challenge: ch, Methods: offered, UserName: text.Clean(u.Name, maxUserName)}
+	if x := s.currentMessage(t, t.messageMethod); x != nil {
+		r.Sent, r.SentExpires = x.Mask, x.Expires.time()
+	}
+	return resultOrError(r, err)
+}
+
 // lookUp returns the user from the host's directory, or an error if the user
 // must not enter the account.
 func (m *Manager) lookUp(ctx context.Context, id, account string) (User, error) {

@@ -129,8 +129,9 @@ const (
 )
 
 const (
-	maxGrants = 16  // per user
-	maxName   = 128 // bytes in the name of an action, resource or authenticator
+	maxGrants   = 16  // per user
+	maxName     = 128 // bytes in the name of an action, resource or authenticator
+	maxUserName = 254 // bytes of the name of a user on a page; enough for every email address
 )
 
 const (

@@ -251,25 +251,6 @@ func (m *Manager) Cancel(ctx context.Context, c Client, ch Challenge) error {
 	})
 }
 
-// DescribeChallenge returns the methods that a challenge accepts, so that a
-// page can ask for them, and the masked address or number that a link or code
-// was sent to. It neither writes to the store nor extends the challenge.
-//
-// DescribeChallenge returns [ErrExpired], [ErrNotAllowed], a [*DeniedError] or
-// [ErrUnavailable] under the same conditions as [Manager.Verify].
-func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge) (Result, error) {
-	t, err := m.openChallenge(c, ch, forLogin, forAction)
-	if err != nil {
-		return Result{}, err
-	}
-	s, u, err := m.loadUser(ctx, c, t)
-	if err != nil {
-		return Result{}, err
-	}
-	offered, err := s.offeredMethods(u, t)
-	return resultOrError(Result{Next: NextChallenge, Challenge: ch, Methods: offered, Sent: s.sentTo(t)}, err)
-}
-
 func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error {
 	if !slices.Contains(offered, p.Method) {
 		return ErrNotAllowed // the same whether the user has the method or not

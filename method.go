@@ -47,6 +47,13 @@ type Result struct {
 	// Sent is the masked address or number that the last link or code was sent
 	// to. It is empty if none was sent or it is no longer valid.
 	Sent string
+	// UserName is [User].Name without control characters, so that a page can
+	// show which user is signing in. It is empty if the host has no name for the
+	// user. Only [Manager.DescribeChallenge] sets it.
+	UserName string
+	// SentExpires is the time at which the last link or code expires. It is zero
+	// if Sent is empty. Only [Manager.DescribeChallenge] sets it.
+	SentExpires time.Time
 	// Action is the step-up action that was proven. It is empty for a login or
 	// an enrollment.
 	Action string

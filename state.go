@@ -248,13 +248,6 @@ func (s *userTx) voidMessages(bucket string) {
 	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == bucket })
 }
 
-func (s *userTx) sentTo(t ticket) string {
-	if x := s.currentMessage(t, t.messageMethod); x != nil {
-		return x.Mask
-	}
-	return ""
-}
-
 // keepLast returns the last n elements that pass. It reuses list.
 func keepLast[T any](list []T, n int, pass func(T) bool) []T {
 	kept := list[:0]

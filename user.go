@@ -88,8 +88,10 @@ type User struct {
 	// ID must never change and never be given to another user. It must be 1 to
 	// 255 bytes of UTF-8 without control characters or surrounding space.
 	ID string
-	// Name is the account name shown in authenticator apps, usually the email
-	// address. It is truncated to 64 bytes. If empty, it defaults to ID.
+	// Name is the account name shown on the pages of a login and in authenticator
+	// apps, usually the email address. An attacker who has the password sees it,
+	// so it must be a name with which the user can sign in. Apps show the first 64
+	// bytes. If it is empty, pages show no name, and apps the ID.
 	Name string
 	// Emails lists verified email addresses. Links are mailed to the first and
 	// notices to all. If empty, the user cannot use links. An unverified

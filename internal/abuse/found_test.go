@@ -34,6 +34,27 @@ func TestDescribeChallengeWithAnErrorIsEmpty(t *testing.T) {
 	require.True(t, login.Challenge.IsZero())
 }
 
+// Only the browser that gave the first factor learns the name of the user.
+func TestDescribeChallengeShowsTheUserAndTheEndOfTheLink(t *testing.T) {
+	w := newWorld(t, byLink)
+	w.setUser("ada", func(u *twofa.User) { u.Name = "ada\u202e@example.com\n" })
+	ada := w.person("ada")
+	ada.begin()
+	info, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
+	require.NoError(t, err)
+	require.Equal(t, "ada@example.com", info.UserName)
+	require.Zero(t, info.SentExpires, "nothing was sent yet")
+
+	require.NoError(t, ada.send(twofa.EmailLink))
+	info, err = ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
+	require.NoError(t, err)
+	require.WithinDuration(t, w.clock.Now().Add(10*time.Minute), info.SentExpires, time.Second)
+
+	info, err = ada.DescribeChallenge(t.Context(), ada.browser("thief").client, ada.login.Challenge)
+	require.ErrorIs(t, err, twofa.ErrExpired)
+	require.Empty(t, info)
+}
+
 func TestBrowsersListsKnownBrowsers(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = 90 * 24 * time.Hour })
 	ada := w.enrolled("ada")
