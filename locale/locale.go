@@ -63,8 +63,8 @@ func (c *Catalog) Text(id string, args Args) string {
 	return m.form(args).plain(args)
 }
 
-// HTML is like [Catalog.Text] but returns HTML. Everything in args is escaped.
-// The only tag in a text is <b>.
+// HTML is like [Catalog.Text] but returns HTML. Everything in args is escaped,
+// except values of type [template.HTML]. The only tag in a text is <b>.
 func (c *Catalog) HTML(id string, args Args) template.HTML {
 	m := c.find(id)
 	if m == nil {
@@ -263,6 +263,10 @@ func (f *form) html(args Args) string {
 	for _, p := range f.parts {
 		if p.name == "" {
 			b.WriteString(p.html)
+			continue
+		}
+		if safe, ok := args[p.name].(template.HTML); ok {
+			b.WriteString(string(safe))
 			continue
 		}
 		arg.Reset()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"html/template"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,6 +89,8 @@ func TestHTML_EscapesArgsAndKeepsBold(t *testing.T) {
 	args := locale.Args{"name": `<script>"'&{{count}}`, "count": 3}
 	require.Equal(t, `Dear <script>"'&{{count}} & 3 friends`, c.Text("host.hello", args))
 	require.Equal(t, `Dear <b>&lt;script&gt;&#34;&#39;&amp;{{count}}</b> &amp; 3 friends`, string(c.HTML("host.hello", args)))
+	args["name"] = template.HTML("<bdi>Ada</bdi>")
+	require.Equal(t, `Dear <b><bdi>Ada</bdi></b> &amp; 3 friends`, string(c.HTML("host.hello", args)))
 }
 
 func TestDates(t *testing.T) {
