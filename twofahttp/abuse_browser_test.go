@@ -55,9 +55,9 @@ func TestAbuse_K06_RememberedBrowserIsNotFreshProof(t *testing.T) {
 	b.enter("ada", phone, "remember", "yes")
 	h.clock.pass(staleProof)
 	require.Equal(t, "home page", b.login("ada").Body)
-	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it is you")
+	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it’s you")
 	b.get("/2fa/")
-	require.Contains(t, b.follow(b.post("/2fa/codes/new")).Body, "Confirm it is you")
+	require.Contains(t, b.follow(b.post("/2fa/codes/new")).Body, "Confirm it’s you")
 	require.Zero(t, h.exports)
 }
 

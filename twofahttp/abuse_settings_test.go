@@ -29,7 +29,7 @@ func TestAbuse_G01_RemovalNeedsFreshProof(t *testing.T) {
 	h.clock.pass(staleProof)
 	b.get("/2fa/")
 	page := b.follow(b.post("/2fa/factors/remove", "id", id))
-	require.Contains(t, page.Body, "Confirm it is you", "the proof of the login is too old")
+	require.Contains(t, page.Body, "Confirm it’s you", "the proof of the login is too old")
 	b.prove(phone)
 	page = b.follow(b.post("/2fa/factors/remove", "id", id))
 	require.Contains(t, page.Body, english("page.settings.lead.off"))
@@ -144,7 +144,7 @@ func TestAbuse_H12_ClientChoosesCodeToUseUp(t *testing.T) {
 	b, _, codes := h.pending("ada")
 	require.Equal(t, 422, b.post("/2fa/verify", "method", "recovery", "code", "0000-0000-0000-0000-0000-0000", "index", "3", "id", "3").StatusCode)
 	page := b.follow(b.post("/2fa/verify", "method", "recovery", "code", codes[3]))
-	require.Contains(t, page.Body, "9 are left")
+	require.Contains(t, page.Body, "9 codes left")
 }
 
 func TestAbuse_T05_QRCodeIsShownToItsUserOnly(t *testing.T) {

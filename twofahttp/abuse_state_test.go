@@ -227,7 +227,7 @@ func TestAbuse_F09_AddingFactorNeedsFreshProof(t *testing.T) {
 	h.clock.pass(time.Hour)
 	b.get("/2fa/setup?start=1")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
-	require.Contains(t, page.Body, "Confirm it is you")
+	require.Contains(t, page.Body, "Confirm it’s you")
 	require.NotContains(t, b.get("/2fa/setup").Body, "data:image/svg")
 	require.Contains(t, b.prove(phone).Body, "Set up the app")
 	require.Contains(t, b.follow(b.post("/2fa/setup", "method", "totp")).Body, "data:image/svg")

@@ -47,7 +47,7 @@ func TestAbuse_L02_ProofExpires(t *testing.T) {
 	require.Equal(t, secretExport, b.prove(phone).Body)
 	require.Equal(t, secretExport, b.get("/report").Body, "the proof can be used again")
 	h.clock.pass(5 * time.Minute)
-	require.Contains(t, b.follow(b.get("/report")).Body, "Confirm it is you")
+	require.Contains(t, b.follow(b.get("/report")).Body, "Confirm it’s you")
 	require.Equal(t, "proof_expired", problemCode(t, b.api("GET", "/report")))
 }
 

@@ -137,7 +137,7 @@ func TestBasePath_Walk(t *testing.T) {
 			r.Header.Set("Referer", h.srv.URL+"/app/contacts?page=3")
 			require.Equal(t, "/app/2fa/confirm?action=report&resource=&next=%2Fapp%2Fcontacts%3Fpage%3D3", w.do(r).Header.Get("Location"))
 			h.clock.pass(staleProof)
-			require.Contains(t, w.send("/app/2fa/codes/new").Body, "your security settings")
+			require.Contains(t, w.send("/app/2fa/codes/new").Body, "Change security settings")
 			require.Contains(t, w.send("/app/2fa/cancel").Body, "Recovery codes", "back to the settings")
 
 			// Sign-out, and a login with a recovery code.

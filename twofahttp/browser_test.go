@@ -47,7 +47,7 @@ var (
 	tokenPattern = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
 	keyPattern   = regexp.MustCompile(`<p class="key"><code translate="no">([^<]+)</code>`)
 	codesPattern = regexp.MustCompile(`<li><code>([^<]+)</code></li>`)
-	donePattern  = regexp.MustCompile(`<div role="status">\s*<h1>[^<]+</h1>\s*<p>[^<]+</p>\s*</div>\s*<p><a class="btn btn-primary" href="([^"]+)">`)
+	donePattern  = regexp.MustCompile(`<div class="flow-head" role="status">\s*<h1>[^<]+</h1>\s*<p>[^<]+</p>\s*</div>\s*<a class="btn btn-primary" href="([^"]+)">`)
 	onBadge      = "</svg>On</span>" // of the settings page
 	idPattern    = regexp.MustCompile(`(?:name="id" value="|[?;](?:id|replaces)=)([^"]+)"`)
 )

@@ -12,16 +12,18 @@ import (
 
 // challengeData is the data of the page "challenge".
 type challengeData struct {
-	StepUp bool     // a fresh proof for an action, not a login
-	Action string   // title of the action, if it has one
-	Method string   // method that the page asks for
-	Others []string // other methods that the user can choose
-	Sent   string   // masked destination of the link or code; empty if none was sent
-	Days   int      // days for which this browser can be remembered; zero if it cannot
-	Ticked bool     // the user has ticked the box for that before
-	Next   string   // address to go to afterwards
-	Held   string   // form to be sent after the proof, sealed; empty if there is none
-	Again  bool     // whether the user must press the button for the action again
+	StepUp bool          // a fresh proof for an action, not a login
+	Action string        // title of the action, if it has one
+	User   string        // account name of the user; empty if the host has none
+	Method string        // method that the page asks for
+	Others []string      // other methods that the user can choose
+	Sent   string        // masked destination of the link or code; empty if none was sent
+	Valid  time.Duration // time until the link or code expires, if Sent is not empty
+	Days   int           // days for which this browser can be remembered; zero if it cannot
+	Ticked bool          // the user has ticked the box for that before
+	Next   string        // address to go to afterwards
+	Held   string        // form to be sent after the proof, sealed; empty if there is none
+	Again  bool          // whether the user must press the button for the action again
 }
 
 // getChallenge shows what a login or step-up asks for.
@@ -54,10 +56,10 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 			method = m
 		}
 	}
-	d := challengeData{StepUp: f.kind == kindAction, Method: string(method), Ticked: x.form.Get("remember") == "yes", Next: f.next}
+	d := challengeData{StepUp: f.kind == kindAction, User: result.UserName, Method: string(method), Ticked: x.form.Get("remember") == "yes", Next: f.next}
 	d.Others = slices.DeleteFunc(methodNames(result.Methods), func(m string) bool { return m == d.Method })
 	if method == f.Sent {
-		d.Sent = result.Sent
+		d.Sent, d.Valid = result.Sent, result.SentExpires.Sub(x.cfg.Now())
 	}
 	if x.held != nil {
 		d.Held = x.held.text.Reveal()
@@ -108,7 +110,7 @@ func (x *exchange) challengeView(f flow, d challengeData, failed error) view {
 func (x *exchange) actionTitle(action string) string {
 	title := x.cfg.Actions[action].Title
 	if title == "" && action == twofa.ActionFactors {
-		title = "your security settings"
+		title = x.locale().Text("action.factors", nil)
 	}
 	return title
 }
@@ -206,6 +208,8 @@ func (x *exchange) sendTo(ch twofa.Challenge, method twofa.Method) (twofa.Result
 }
 
 // postCancel ends a login or step-up. One that has already ended is no error.
+// With "Not you?", it also ends the session that a login would complete, because
+// the next user of the browser must not continue in it.
 func (x *exchange) postCancel() (view, error) {
 	to := x.cfg.LoginURL
 	for _, name := range []string{challengeCookie, enrollmentCookie} {
@@ -226,6 +230,11 @@ func (x *exchange) postCancel() (view, error) {
 			return view{}, err
 		}
 		x.clearFlow(name)
+	}
+	if x.form.Get("signout") == "yes" && !x.session().IsZero() {
+		if err := x.signOut(); err != nil {
+			return view{}, err
+		}
 	}
 	x.repeats.forget(x.browser)
 	return redirectTo(to)

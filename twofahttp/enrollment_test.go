@@ -83,7 +83,7 @@ func TestEnrollment_Required(t *testing.T) { // S1, starting with the codes
 func TestEnrollment_RequiredComesAfterLink(t *testing.T) {
 	h := newHost(t, twofa.PolicyAuthenticator())
 	b := h.browser()
-	require.Contains(t, b.login("ada", "next", "/contacts").Body, "Check your mail")
+	require.Contains(t, b.login("ada", "next", "/contacts").Body, "Check your email")
 	b.get("/2fa/setup")
 	require.Equal(t, 401, b.post("/2fa/setup", "method", "totp").StatusCode, "the password alone is not enough")
 	page := b.follow(b.post("/2fa/link", "token", tokenOf(h.outbox.link())))

@@ -73,7 +73,7 @@ func TestUndeliverable_Login(t *testing.T) {
 	require.Equal(t, 422, page.StatusCode)
 	require.Contains(t, page.Body, "cannot receive our messages")
 	u.refuse = ""
-	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your mail")
+	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your email")
 }
 
 func TestUndeliverable_JSON(t *testing.T) {
@@ -165,11 +165,11 @@ func TestEnrollment_LinkComesFirst(t *testing.T) {
 	require.True(t, b.signedIn())
 	b.get("/2fa/setup?start=1")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
-	require.Contains(t, page.Body, "We have sent a link to", "the link is sent at once")
-	require.Contains(t, page.Body, "Confirm it is you")
+	require.Contains(t, page.Body, "We emailed a link to", "the link is sent at once")
+	require.Contains(t, page.Body, "Confirm it’s you")
 	require.Equal(t, 1, h.outbox.links())
 	b.get("/2fa/confirm?action=factors&next=/2fa/setup?start=1")
-	require.Contains(t, b.get("/2fa/challenge").Body, "We have sent a link to")
+	require.Contains(t, b.get("/2fa/challenge").Body, "We emailed a link to")
 	require.Equal(t, 1, h.outbox.links(), "the page can be loaded again")
 	b.get(h.mailed())
 	page = b.follow(b.post("/2fa/link", "token", tokenOf(h.mailed())))
@@ -188,7 +188,7 @@ func TestStepUp_OtherSiteSendsNoLink(t *testing.T) {
 	r := b.request("GET", "/2fa/confirm?action=factors", "")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	page := b.follow(b.do(r))
-	require.Contains(t, page.Body, "Send me a link")
+	require.Contains(t, page.Body, "Email me a link")
 	require.Zero(t, h.outbox.links())
 }
 
@@ -200,7 +200,7 @@ func TestSettings_ForgetNeedsProof(t *testing.T) {
 	page := b.get("/2fa/")
 	id := regexpBrowserID.FindStringSubmatch(page.Body)[1]
 	page = b.follow(b.post("/2fa/browsers/forget", "id", id))
-	require.Contains(t, page.Body, "Confirm it is you", "an unremembered browser stays known without a proof")
+	require.Contains(t, page.Body, "Confirm it’s you", "an unremembered browser stays known without a proof")
 	page = b.prove(phone)
 	require.Contains(t, page.Body, english("page.change.forget.title", "browser", "Firefox on Linux"), "back to the page of the change")
 	require.Contains(t, b.follow(b.post("/2fa/browsers/forget", "id", id)).Body, english("page.settings.browsers.none"))

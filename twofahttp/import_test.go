@@ -21,7 +21,7 @@ func TestImport_AsksForRecoveryCodes(t *testing.T) {
 	b := h.browser()
 	b.login("ada", "next", "/contacts")
 	page := b.follow(b.post("/2fa/verify", "method", "totp", "code", phone.code()))
-	require.Contains(t, page.Body, "Save your recovery codes")
+	require.Contains(t, page.Body, "You have no recovery codes")
 	require.Contains(t, page.Body, `href="/contacts"`)
 	require.True(t, b.signedIn(), "Not now is allowed")
 

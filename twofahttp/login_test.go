@@ -20,13 +20,13 @@ func TestLogin_CodeOrRecoveryCode(t *testing.T) { // S2
 	page := b.login("ada", "next", "/contacts")
 	require.Contains(t, page.Body, "Enter your code")
 	require.Contains(t, page.Body, `autocomplete="one-time-code"`)
-	require.NotContains(t, page.Body, "Do not ask in this browser", "the policy remembers no browser")
+	require.NotContains(t, page.Body, "Remember this browser", "the policy remembers no browser")
 	require.False(t, b.signedIn())
 	page = b.get("/2fa/challenge?method=recovery")
 	require.Contains(t, page.Body, `name="method" value="recovery"`)
 	page = b.follow(b.post("/2fa/verify", "method", "recovery", "code", strings.ToLower(codes[3])))
 	require.Contains(t, page.Body, "You used a recovery code")
-	require.Contains(t, page.Body, "9 are left")
+	require.Contains(t, page.Body, "9 codes left")
 	require.Contains(t, page.Body, "/2fa/setup?start=1&amp;replaces=")
 	require.Contains(t, page.Body, `href="/contacts"`)
 	require.True(t, b.signedIn())
@@ -64,7 +64,7 @@ func TestLogin_EmailLink(t *testing.T) { // S4
 	h := newHost(t, twofa.PolicyEmailLink())
 	b := h.browser()
 	page := b.login("ada", "next", "/contacts")
-	require.Contains(t, page.Body, "Check your mail")
+	require.Contains(t, page.Body, "Check your email")
 	require.Contains(t, page.Body, "a•••@example.com")
 	require.Contains(t, page.Body, `data-poll="/2fa/status"`)
 	require.Contains(t, page.Body, `data-next="/contacts"`)
@@ -74,7 +74,7 @@ func TestLogin_EmailLink(t *testing.T) { // S4
 
 	link := strings.TrimPrefix(h.outbox.link(), "https://app.example.com")
 	page = b.get(link)
-	require.Contains(t, page.Body, "Press the button to finish signing in")
+	require.Contains(t, page.Body, "Select the button to finish signing in")
 	require.False(t, b.signedIn(), "opening the link does not sign in")
 	done := b.post("/2fa/link", "token", tokenOf(link))
 	require.Equal(t, "/contacts", done.Header.Get("Location"))
@@ -98,8 +98,8 @@ func TestLogin_TextedCode(t *testing.T) { // S9
 	h.clock.pass(time.Hour)
 	c := h.browser()
 	page = c.login("ada")
-	require.Contains(t, page.Body, "We have texted a code to")
-	require.Contains(t, page.Body, "Do not ask in this browser for 30 days")
+	require.Contains(t, page.Body, "We texted a code to")
+	require.Contains(t, page.Body, "Remember this browser for 30 days")
 	require.NotContains(t, page.Body, "checked", "the box is not ticked by default")
 	c.follow(c.post("/2fa/verify", "method", "sms", "code", h.outbox.code(), "remember", "yes"))
 	require.True(t, c.signedIn())
@@ -121,7 +121,7 @@ func TestLogin_ResendMustWait(t *testing.T) {
 	require.Contains(t, page.Body, "We can send the next link in 1 minute.")
 	h.clock.pass(time.Minute)
 	page = b.follow(b.post("/2fa/send", "method", "email"))
-	require.Contains(t, page.Body, "Check your mail")
+	require.Contains(t, page.Body, "Check your email")
 	require.Equal(t, 2, h.outbox.links())
 }
 
@@ -134,13 +134,13 @@ func TestLogin_SecondLoginWithinMinute(t *testing.T) {
 	require.Equal(t, 200, page.StatusCode)
 	require.Contains(t, page.Body, "Nothing was sent just now</p><p>We can send a link in 45 seconds.")
 	require.Contains(t, page.Body, "A link from an earlier sign-in does not work here.")
-	require.Contains(t, page.Body, "Send me a link")
+	require.Contains(t, page.Body, "Email me a link")
 	page = b.post("/2fa/send", "method", "email")
 	require.Equal(t, 429, page.StatusCode)
 	require.Contains(t, page.Body, "A link from an earlier sign-in does not work here.")
 	h.clock.pass(45 * time.Second)
 	require.NotContains(t, b.get("/2fa/challenge").Body, "Nothing was sent")
-	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your mail")
+	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your email")
 	page = b.post("/2fa/send", "method", "email")
 	require.Contains(t, page.Body, "The one before may still arrive")
 }
@@ -150,11 +150,64 @@ func TestStepUp_EveryTime(t *testing.T) { // S10
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	page := b.follow(b.post("/contacts/export"))
-	require.Contains(t, page.Body, "Confirm it is you")
-	require.Contains(t, page.Body, "<strong>Export contacts</strong>")
+	require.Contains(t, page.Body, "Confirm it’s you")
+	require.Contains(t, page.Body, "<b><bdi>Export contacts</bdi></b>")
 	require.Equal(t, "contacts page", b.prove(phone).Body, "redirects to the page with the button")
 	require.Zero(t, h.exports, "the POST is not repeated automatically")
 	require.Equal(t, secretExport, b.post("/contacts/export").Body)
-	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it is you", "every export needs a proof")
+	require.Contains(t, b.follow(b.post("/contacts/export")).Body, "Confirm it’s you", "every export needs a proof")
 	require.Equal(t, 1, h.exports)
+}
+
+// The page names the user who is signing in, in the browser of the login only.
+// "Not you?" ends the login and leads to the login page.
+func TestChallenge_ShowsTheUser(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, phone, _ := h.pending("ada")
+	page := b.get("/2fa/challenge").Body
+	require.Contains(t, page, words("page.challenge.user")+`</span> <strong><bdi translate="no">ada@example.com</bdi></strong>`)
+	require.Contains(t, page, words("page.challenge.notyou"))
+	require.NotContains(t, h.browser().get("/2fa/challenge").Body, "ada@")
+
+	a := b.post("/2fa/cancel", "signout", "yes")
+	require.Equal(t, "/login", a.Header.Get("Location"))
+	require.NotContains(t, b.get("/2fa/challenge").Body, "ada@")
+	require.Equal(t, 410, b.post("/2fa/verify", "method", "totp", "code", phone.next()).StatusCode)
+}
+
+// A live session of which an account requires more is not left to the next user
+// of the browser.
+func TestChallenge_NotYouEndsTheSession(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	var all []*browser
+	for range 2 {
+		b := h.browser()
+		b.login("ada", "account", "acme")
+		all = append(all, b)
+	}
+	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.PolicyEmailLink(), ""))
+	for _, b := range all {
+		require.Contains(t, b.follow(b.get("/contacts")).Body, words("page.challenge.notyou"))
+	}
+	all[0].post("/2fa/cancel")
+	require.False(t, h.web.Caller(mustRequest(all[0])).Session.IsZero())
+	require.Equal(t, "/login", all[1].post("/2fa/cancel", "signout", "yes").Header.Get("Location"))
+	require.True(t, h.web.Caller(mustRequest(all[1])).Session.IsZero())
+}
+
+// While no code is accepted, the page asks for none.
+func TestChallenge_LockedShowsNoField(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, phone, _ := h.pending("ada")
+	page := b.post("/2fa/verify", "method", "totp", "code", phone.wrong())
+	for range 10 {
+		if page.StatusCode == 422 {
+			h.clock.pass(11 * time.Second) // the same form again is no second attempt
+			page = b.post("/2fa/verify", "method", "totp", "code", phone.wrong())
+		}
+	}
+	says(t, page, "locked", twofa.TOTP)
+	require.NotContains(t, page.Body, `name="code"`)
+	require.Contains(t, page.Body, words("page.challenge.others.recovery"))
+	require.Contains(t, page.Body, `href="/2fa/challenge?method=totp"`)
 }

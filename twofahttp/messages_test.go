@@ -251,7 +251,7 @@ func TestMessages_CodesOfEachMethod(t *testing.T) {
 	b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	h.clock.pass(time.Hour)
 	b = h.browser()
-	require.Contains(t, b.login("bea").Body, "We have texted a code")
+	require.Contains(t, b.login("bea").Body, "We texted a code")
 	b.wrongCodes(t, twofa.SMS, otherCode(h.outbox.code()))
 }
 
@@ -321,7 +321,7 @@ func TestSend_MailServerIsDown(t *testing.T) {
 	require.Equal(t, 200, page.StatusCode)
 	require.Contains(t, page.Body, "We could not send the link")
 	require.Contains(t, page.Body, "The problem is on our side")
-	require.Contains(t, page.Body, "Send me a link")
+	require.Contains(t, page.Body, "Email me a link")
 
 	page = b.post("/2fa/send", "method", "email") // the attempt that failed counts
 	says(t, page, "send_paused", twofa.EmailLink)
@@ -338,14 +338,14 @@ func TestSend_MailServerIsDown(t *testing.T) {
 	h.clock.pass(time.Minute)
 	d.down = false
 	page = b.follow(b.post("/2fa/send", "method", "email"))
-	require.Contains(t, page.Body, "Check your mail")
+	require.Contains(t, page.Body, "Check your email")
 	require.NotContains(t, page.Body, "could not send")
 
 	h.clock.pass(time.Minute)
 	d.down = true
 	page = b.post("/2fa/send", "method", "email")
 	says(t, page, "send_failed", twofa.EmailLink)
-	require.Contains(t, page.Body, "Check your mail", "the link before is still valid")
+	require.Contains(t, page.Body, "Check your email", "the link before is still valid")
 	b.post("/2fa/link", "token", tokenOf(h.mailed()))
 	require.True(t, b.signedIn())
 }
@@ -372,7 +372,7 @@ func TestSend_GatewayIsDown(t *testing.T) {
 func TestSend_TooManyFromOneNetwork(t *testing.T) {
 	h := newHost(t, twofa.PolicyEmailLink())
 	for i := range 20 {
-		require.Contains(t, h.browser().login(fmt.Sprintf("user%d", i)).Body, "Check your mail")
+		require.Contains(t, h.browser().login(fmt.Sprintf("user%d", i)).Body, "Check your email")
 	}
 	b := h.browser()
 	page := b.login("ada")
@@ -381,7 +381,7 @@ func TestSend_TooManyFromOneNetwork(t *testing.T) {
 	require.Contains(t, b.get("/2fa/challenge").Body, "Too many messages were requested")
 	h.clock.pass(3 * time.Minute)
 	require.NotContains(t, b.get("/2fa/challenge").Body, "Too many messages were requested")
-	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your mail")
+	require.Contains(t, b.follow(b.post("/2fa/send", "method", "email")).Body, "Check your email")
 }
 
 // A mistake in a form of the enrollment keeps all options and what was typed, and
@@ -519,3 +519,6 @@ func TestSettings_States(t *testing.T) {
 	require.Contains(t, page, "<h1>Add an authenticator app</h1>")
 	require.NotContains(t, page, "Set up two")
 }
+
+// words returns a text of the pages without placeholders, in English.
+func words(id string) string { return locale.English().Text(id, nil) }

@@ -93,7 +93,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b := h.browser()
 			b.get("/login")
 			return b, post("/login", "user", "ada")
-		}, ends: "/2fa/challenge?cookies=set", page: "Check your mail", out: true, then: func(h *host, b *browser) {
+		}, ends: "/2fa/challenge?cookies=set", page: "Check your email", out: true, then: func(h *host, b *browser) {
 			require.Equal(h, 1, h.outbox.links())
 			b.get(h.mailed())
 			require.Equal(h, "home page", b.follow(b.post("/2fa/link", "token", tokenOf(h.mailed()))).Body)
@@ -105,7 +105,7 @@ func TestForms_SentTwice(t *testing.T) {
 		{name: "verify by recovery code", start: func(h *host) (*browser, form) {
 			b, _, codes := h.pending("ada")
 			return b, post("/2fa/verify", "method", "recovery", "code", codes[0])
-		}, ends: "/2fa/recovered?next=%2F", page: "9 are left"},
+		}, ends: "/2fa/recovered?next=%2F", page: "9 codes left"},
 		{name: "verify by text message", policy: twofa.PolicySMS(), start: func(h *host) (*browser, form) {
 			enrollPhone(h)
 			b := h.browser()
@@ -121,7 +121,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b.login("ada")
 			h.clock.pass(2 * time.Minute)
 			return b, post("/2fa/send", "method", "email")
-		}, ends: "/2fa/challenge", page: "Check your mail", out: true, then: func(h *host, b *browser) {
+		}, ends: "/2fa/challenge", page: "Check your email", out: true, then: func(h *host, b *browser) {
 			require.Equal(h, 2, h.outbox.links())
 			b.post("/2fa/link", "token", tokenOf(h.mailed()))
 			require.True(h, b.signedIn())
@@ -307,7 +307,7 @@ func TestForms_SentTwice_Refused(t *testing.T) {
 		h.clock.pass(10 * time.Second)
 		page := old.post(f.path, f.pairs...)
 		require.Equal(t, 410, page.StatusCode)
-		require.NotContains(t, page.Body, "Go to the start page")
+		require.NotContains(t, page.Body, "Go to <bdi>Acme</bdi>")
 		require.False(t, old.signedIn())
 	})
 	t.Run("after the answer, as by Back and Submit", func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestForms_SentTwice_Refused(t *testing.T) {
 		page := b.post(f.path, f.pairs...)
 		require.Equal(t, 410, page.StatusCode)
 		require.Contains(t, page.Body, "This is already done, or took too long")
-		require.Contains(t, page.Body, "Go to the start page")
+		require.Contains(t, page.Body, "Go to <bdi>Acme</bdi>")
 		require.True(t, b.signedIn())
 	})
 	t.Run("after a logout", func(t *testing.T) {

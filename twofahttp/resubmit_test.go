@@ -180,7 +180,7 @@ func TestResubmit_OnePress(t *testing.T) {
 	b, phone := d.user("ada")
 	page := b.send("/do/once?list=7&q=a%26b", body)
 	require.Equal(t, 401, page.page.StatusCode, "nothing was done")
-	require.Contains(t, page.page.Body, "To go on with <strong>Send once</strong>")
+	require.Contains(t, page.page.Body, "To continue with <b><bdi>Send once</bdi></b>")
 	require.NotContains(t, page.page.Body, "again.", "the button need not be pressed again")
 	require.Empty(t, page.page.Header.Get("Location"))
 	require.Empty(t, d.forms())
@@ -189,7 +189,7 @@ func TestResubmit_OnePress(t *testing.T) {
 	require.NotEmpty(t, wrong.held(), "a wrong code does not lose the form")
 	after := wrong.prove(phone.next())
 	require.Equal(t, 200, after.page.StatusCode)
-	require.Contains(t, after.page.Body, `<button class="btn btn-primary">Continue: Send once</button>`)
+	require.Contains(t, after.page.Body, `<button class="btn btn-primary"><span>Continue: <bdi>Send once</bdi></span></button>`)
 	require.Equal(t, "strict-origin", after.page.Header.Get("Referrer-Policy"))
 	require.NotContains(t, after.page.Body, `name="csrf_token"`, "the token of these pages is not for the host")
 	require.Equal(t, "done", after.submit().Body)
@@ -283,7 +283,7 @@ func TestResubmit_ButtonPressedTwice(t *testing.T) {
 	b.get("/2fa/") // the outbox has the mails of the enrollment
 	before := d.outbox.links()
 	for _, page := range (tab{b: b}).twice(func(page tab) tab { return page.b.send("/do/mailed", "x=1") }) {
-		require.Contains(t, page.page.Body, "We have sent a link to")
+		require.Contains(t, page.page.Body, "We emailed a link to")
 		require.NotEmpty(t, page.held())
 	}
 	require.Equal(t, before+1, d.outbox.links())
@@ -296,13 +296,13 @@ func TestResubmit_EmailLink(t *testing.T) {
 	page := b.send("/do/mailed", "x=1")
 	require.Contains(t, page.page.Body, "data-continue")
 	waiting := page.post("/2fa/challenge")
-	require.Contains(t, waiting.page.Body, "We have sent a link to", "the link is not opened yet")
+	require.Contains(t, waiting.page.Body, "We emailed a link to", "the link is not opened yet")
 	soon := waiting.post("/2fa/send", "method", "email")
 	require.Equal(t, 429, soon.page.StatusCode)
 	require.NotEmpty(t, soon.held())
 	d.clock.pass(time.Minute)
 	again := soon.post("/2fa/send", "method", "email")
-	require.Contains(t, again.page.Body, "We have sent a link to")
+	require.Contains(t, again.page.Body, "We emailed a link to")
 
 	link, err := url.Parse(d.outbox.link())
 	require.NoError(t, err)
@@ -345,12 +345,12 @@ func TestResubmit_TextMessage(t *testing.T) {
 	before := d.outbox.sentTexts()
 	for _, texted := range page.twice(func(page tab) tab { return page.post("/2fa/send", "method", "sms") }) {
 		require.Equal(t, 200, texted.page.StatusCode, "the button was pressed twice")
-		require.Contains(t, texted.page.Body, "We have texted a code")
+		require.Contains(t, texted.page.Body, "We texted a code")
 	}
 	require.Equal(t, before+1, d.outbox.sentTexts())
 	repeated := page.post("/2fa/send", "method", "sms")
 	require.Equal(t, 429, repeated.page.StatusCode, "the user went back and pressed it again")
-	require.Contains(t, repeated.page.Body, "We have texted a code")
+	require.Contains(t, repeated.page.Body, "We texted a code")
 	code := d.outbox.code()
 	require.Equal(t, "done", repeated.post("/2fa/verify", "method", "sms", "code", code).submit().Body)
 }
@@ -469,7 +469,7 @@ func TestAbuse_L11_FormsThatAreNotHeld(t *testing.T) {
 				require.Contains(t, []int{401, 403}, a.StatusCode)
 				return
 			}
-			require.Contains(t, b.follow(a).Body, "Confirm it is you")
+			require.Contains(t, b.follow(a).Body, "Confirm it’s you")
 			back := b.post("/2fa/verify", "method", "totp", "code", phone.next())
 			require.Contains(t, []string{"/contacts", "/do/once"}, back.Header.Get("Location"))
 			require.Empty(t, d.forms())
@@ -499,7 +499,7 @@ func TestAbuse_L11_TrustedOriginIsNotEnough(t *testing.T) {
 		return b.do(r)
 	}
 	page := b.follow(post())
-	require.Contains(t, page.Body, "Confirm it is you")
+	require.Contains(t, page.Body, "Confirm it’s you")
 	require.Empty(t, heldOn(page.Body))
 	tab{b, page}.prove(phone.next()).lost()
 	require.Empty(t, d.forms())
@@ -583,7 +583,7 @@ func TestAbuse_L11_AccountIsSwitchedBeforeTheCode(t *testing.T) {
 	d.switchTo("beta")
 	code := phone.next()
 	after := page.prove(code)
-	require.Contains(t, after.page.Body, "We could not keep what you sent")
+	require.Contains(t, after.page.Body, "We couldn’t keep what you sent")
 	require.Contains(t, after.page.Body, `href="/contacts"`)
 	after.lost()
 	require.NotEqual(t, "done", b.send("/do/once", "x=1").page.Body, "the proof is not for this account")
@@ -599,12 +599,12 @@ func TestResubmit_LostFormSaysWhichButton(t *testing.T) {
 	page := b.send("/do/once", "x=1")
 	page.page.Body = strings.ReplaceAll(page.page.Body, page.held(), page.held()+"A")
 	after := page.prove(phone.next())
-	require.Contains(t, after.page.Body, "press <strong>Send once</strong> again")
+	require.Contains(t, after.page.Body, "select <b><bdi>Send once</bdi></b> again")
 	require.Equal(t, "done", b.send("/do/once", "x=1").page.Body)
 
 	d.clock.pass(staleProof)
 	before := b.follow(b.get("/2fa/confirm?action=once&next=/contacts"))
-	require.Contains(t, before.Body, "Then press <strong>Send once</strong> again.")
+	require.Contains(t, before.Body, "then select <b><bdi>Send once</bdi></b> again.")
 }
 
 // A handler that calls the Manager itself gets the same, also for one resource.
@@ -631,7 +631,7 @@ func TestResubmit_Settings(t *testing.T) {
 	h.clock.pass(staleProof)
 	b.get("/2fa/")
 	page := tab{b, b.post("/2fa/codes/new")}
-	require.Contains(t, page.page.Body, "Confirm it is you")
+	require.Contains(t, page.page.Body, "Confirm it’s you")
 	after := page.prove(phone.next())
 	fresh := codesOn(b.follow(after.submit()).Body)
 	require.NotEmpty(t, fresh)
@@ -647,7 +647,7 @@ func TestResubmit_LinkBeforeEnrollment(t *testing.T) {
 	b.login("ada")
 	b.get("/2fa/setup?start=1")
 	page := tab{b, b.post("/2fa/setup", "method", "totp")}
-	require.Contains(t, page.page.Body, "We have sent a link to")
+	require.Contains(t, page.page.Body, "We emailed a link to")
 	link, err := url.Parse(d.outbox.link())
 	require.NoError(t, err)
 	b.get(link.RequestURI())

@@ -35,8 +35,8 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
-			challengeData{Method: method, Sent: "x", Others: []string{"totp", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x", Again: true},
-			challengeData{Method: method, StepUp: true, Sent: "x", Others: []string{"totp"}, Held: "x"})
+			challengeData{Method: method, User: "x", Sent: "x", Valid: time.Minute, Others: []string{"totp", "sms", "email", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x", Again: true},
+			challengeData{Method: method, StepUp: true, User: "x", Sent: "x", Others: []string{"totp"}, Held: "x"})
 	}
 	for _, m := range messages {
 		if m.good() {

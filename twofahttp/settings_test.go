@@ -18,7 +18,7 @@ func TestSettings_RecoveryCodes(t *testing.T) { // S3
 	require.Equal(t, old, codesOn(b.post("/2fa/codes").Body), "the code of the enrollment is a fresh proof")
 	h.clock.pass(staleProof)
 	page := b.follow(b.post("/2fa/codes"))
-	require.Contains(t, page.Body, "Confirm it is you", "showing them needs a fresh proof")
+	require.Contains(t, page.Body, "Confirm it’s you", "showing them needs a fresh proof")
 	page = b.prove(phone)
 	require.Contains(t, page.Body, "Recovery codes</h2>", "the user returns to the settings")
 	page = b.post("/2fa/codes")
@@ -91,7 +91,7 @@ func TestSettings_ReplaceApp(t *testing.T) { // S14
 	id := idPattern.FindStringSubmatch(page.Body)[1]
 	page = b.get("/2fa/setup?start=1&replaces=" + id)
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
-	require.Contains(t, page.Body, "Confirm it is you")
+	require.Contains(t, page.Body, "Confirm it’s you")
 	page = b.prove(old)
 	require.Contains(t, page.Body, "Replace “Authenticator app”", "redirects to the enrollment")
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))

@@ -93,6 +93,9 @@ func (t templates) funcs() template.FuncMap {
 	c := t.language
 	return template.FuncMap{
 		"t":      t.text,
+		"in":     c.In,
+		"bdi":    func(value string) template.HTML { return isolated("<bdi>", value) },
+		"ltr":    func(value string) template.HTML { return isolated(`<bdi dir="ltr">`, value) },
 		"date":   func(at time.Time) string { return c.Date(at.UTC()) },
 		"device": func(name string) string { return names.DeviceIn(c, name) },
 		"factor": t.factorName,
@@ -106,6 +109,12 @@ func (t templates) funcs() template.FuncMap {
 func (t templates) text(id string, args ...any) (template.HTML, error) {
 	named, err := namedArgs(args)
 	return t.language.HTML(id, named), err
+}
+
+// isolated returns a value that a user or the host has chosen as HTML whose
+// direction does not depend on the text around it.
+func isolated(start, value string) template.HTML {
+	return template.HTML(start + template.HTMLEscapeString(value) + "</bdi>")
 }
 
 // plain is text for a file that is not HTML.

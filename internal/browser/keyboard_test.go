@@ -65,7 +65,7 @@ func TestPages_KeyboardOnly(t *testing.T) {
 	require.Equal(t, "Acme Contacts", b.tabKey(kb.ModifierShift))
 	require.Equal(t, "Code", b.tabKey())
 	require.Equal(t, "Continue", b.tabKey())
-	require.Equal(t, "One of your recovery codes", b.tabKey())
+	require.Equal(t, "Use a recovery code", b.tabKey())
 	require.Equal(t, "Cancel", b.tabKey())
 	b.tabKey(kb.ModifierShift)
 	b.enter()

@@ -15,7 +15,7 @@ func TestS4_EmailLink(t *testing.T) {
 		s := in.newSite(t)
 		ada := s.person(t)
 		ada.logIn("ada@harbor.example")
-		ada.reads("Check your mail")
+		ada.reads("Check your email")
 		ada.reads("a•••@harbor.example")
 		ada.goTo("/contacts")
 		ada.at("/2fa/challenge")
@@ -34,7 +34,7 @@ func TestS4_EmailLink(t *testing.T) {
 		// The mail program opens a second tab. After the button is pressed there, the waiting tab continues.
 		mail := ada.newTab()
 		mail.goTo(link)
-		mail.reads("Press the button to finish signing in")
+		mail.reads("Select the button to finish signing in")
 		mail.press("Sign in")
 		mail.at("/contacts")
 		ada.until(`location.pathname === '/contacts'`)
@@ -42,7 +42,7 @@ func TestS4_EmailLink(t *testing.T) {
 
 		// Opening the link again is harmless and offers no button.
 		mail.goTo(link)
-		mail.reads("You are signed in")
+		mail.reads("You’re already signed in")
 		require.False(t, mail.offers("Sign in"))
 		stranger := s.person(t)
 		stranger.goTo(link)
@@ -60,7 +60,7 @@ func TestS4_LinkInAnotherBrowser(t *testing.T) {
 
 		phone.goTo(link)
 		phone.reads("Open this link in the other browser")
-		phone.reads("Nothing is lost: the link is still valid")
+		phone.reads("It’s still valid")
 		require.False(t, phone.offers("Sign in"), "there must be no button that could use up the link")
 		phone.goTo("/contacts")
 		phone.at("/login")
@@ -91,7 +91,7 @@ func TestS4_LinkWithoutScript(t *testing.T) {
 	mail := ada.newTab()
 	mail.goTo(s.mailedLink("ada@harbor.example"))
 	mail.press("Sign in")
-	ada.press("I have opened the link")
+	ada.press("I opened the link")
 	ada.at("/contacts")
 }
 
@@ -102,11 +102,11 @@ func TestS4_SendLinkAgain(t *testing.T) {
 	ada.logIn("ada@harbor.example")
 	first := s.mailedLink("ada@harbor.example")
 
-	ada.press("Send again")
+	ada.press("Email me a new link")
 	ada.reads("We can send the next link in 1 minute")
 	require.Equal(t, first, s.mailedLink("ada@harbor.example"), "no email may be sent yet")
 	clock.Add(time.Minute)
-	ada.press("Send again")
+	ada.press("Email me a new link")
 	second := s.mailedLink("ada@harbor.example")
 	require.NotEqual(t, token(t, first), token(t, second))
 

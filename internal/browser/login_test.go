@@ -42,24 +42,24 @@ func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
 
 		b := s.person(t)
 		b.logIn("jon@brook.example")
-		b.press("One of your recovery codes")
+		b.press("Use a recovery code")
 		b.fill("Recovery code", strings.ToLower(codes[3])) // as typed from paper
 		b.press("Continue")
-		b.reads("9 are left")
-		b.press("Not now")
+		b.reads("9 codes left")
+		b.press("Continue")
 		b.at("/contacts")
 		b.reads("You signed in with a recovery code")
 		require.Contains(t, s.newest("jon@brook.example").Text, "recovery code")
 
 		again := s.person(t)
 		again.logIn("jon@brook.example")
-		again.press("One of your recovery codes")
+		again.press("Use a recovery code")
 		again.fill("Recovery code", codes[3])
 		again.press("Continue")
 		again.reads("That code did not work")
 		again.fill("Recovery code", codes[4])
 		again.press("Continue")
-		again.reads("8 are left")
+		again.reads("8 codes left")
 	})
 }
 
@@ -74,7 +74,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	// After an hour the user must enter a code first, and presses the button once.
 	jon.goTo("/2fa/")
 	jon.press("View codes")
-	jon.reads("Confirm it is you")
+	jon.reads("Confirm it’s you")
 	jon.fill("Code", phone.code())
 	jon.press("Continue")
 	jon.until(`!!document.querySelector('[data-codes]')`)
@@ -94,11 +94,11 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 
 	b := s.browser(t)
 	b.logIn("jon@brook.example")
-	b.press("One of your recovery codes")
+	b.press("Use a recovery code")
 	b.fill("Recovery code", codes[0])
 	b.press("Continue")
 	b.reads("That code did not work")
 	b.fill("Recovery code", fresh[0])
 	b.press("Continue")
-	b.reads("9 are left")
+	b.reads("9 codes left")
 }

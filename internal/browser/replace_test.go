@@ -26,7 +26,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	jon.press("Replace")
 	jon.reads("The old one works until the new one is confirmed")
 	jon.press("Set up the app")
-	jon.reads("Confirm it is you")
+	jon.reads("Confirm it’s you")
 	jon.fill("Code", old.code())
 	jon.press("Continue")
 	jon.until(`!!document.querySelector('.qr')`)
@@ -65,8 +65,8 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 
 	last := s.browser(t)
 	last.logIn("jon@brook.example")
-	last.press("One of your recovery codes")
+	last.press("Use a recovery code")
 	last.fill("Recovery code", codes[0])
 	last.press("Continue")
-	last.reads("9 are left")
+	last.reads("9 codes left")
 }

@@ -166,7 +166,7 @@ func TestS1_RequiredSetup(t *testing.T) {
 		hana.fill("E-mail", "hana@summit.example")
 		hana.fill("Password", "demo-boat-sails-far")
 		hana.press("Sign in")
-		hana.reads("Check your mail") // the strongest proof that she can give comes first
+		hana.reads("Check your email") // the strongest proof that she can give comes first
 		hana.goTo(s.mailedLink("hana@summit.example"))
 		hana.press("Sign in")
 
@@ -211,8 +211,8 @@ func TestS12_SingleRecoveryCode(t *testing.T) {
 
 	again := s.browser(t) // the first one has just given a proof
 	again.logIn("jon@brook.example")
-	again.press("One of your recovery codes")
+	again.press("Use a recovery code")
 	again.fill("Recovery code", codes[0])
 	again.press("Continue")
-	again.reads("None is left")
+	again.reads("no codes left")
 }

@@ -284,7 +284,7 @@ func TestAbuse_H07_H12_CodesBeforeTheProof(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, got.status, code)
 	}
 	got := b.follow(b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[3], "index", "5"))
-	require.Contains(t, got.body, "9 are left", "only the entered code is used up")
+	require.Contains(t, got.body, "9 codes left", "only the entered code is used up")
 	got = s.half(jon).post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[5])
 	require.Equal(t, http.StatusSeeOther, got.status)
 }

@@ -543,7 +543,7 @@ func TestAbuse_I02_LinkOfTheAttackersLogin(t *testing.T) {
 	attacker, victim := s.browser(), s.browser()
 	attacker.login(ada)
 	link := s.mailedLink(ada)
-	require.Contains(t, victim.get(link).body, "somebody else knows your password")
+	require.Contains(t, victim.get(link).body, "someone else knows your password")
 	_, token, _ := strings.Cut(link, "token=")
 	require.Equal(t, http.StatusForbidden, victim.send2FA("/2fa/link", "token", token).status)
 	require.False(t, victim.signedIn())

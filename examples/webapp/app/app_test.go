@@ -299,7 +299,7 @@ func asksForCode(t *testing.T, got answer, what ...any) {
 	t.Helper()
 	require.Equal(t, http.StatusUnauthorized, got.status, what...)
 	require.Contains(t, got.body, `name="held"`, what...)
-	require.Contains(t, got.body, "Confirm it is you", what...)
+	require.Contains(t, got.body, "Confirm it’s you", what...)
 }
 
 // code returns the next code of the user's authenticator app. It advances the

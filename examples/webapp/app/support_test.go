@@ -27,7 +27,7 @@ func TestSupport_ResetFactors(t *testing.T) {
 	require.Equal(t, "/contacts", b.login(jon).location)
 	got := b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
 	asksForCode(t, got)
-	require.Contains(t, b.follow(got).body, "We have sent a link to")
+	require.Contains(t, b.follow(got).body, "We emailed a link to")
 	require.Equal(t, http.StatusForbidden, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status)
 	require.Contains(t, b.openLink(b.mailedLink(jon)).location, "/2fa/setup")
 	b.enrollApp(jon)
