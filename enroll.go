@@ -41,6 +41,9 @@ type Enrollment struct {
 	Method   Method // TOTP, SMS, or RecoveryCode if only recovery codes were generated
 	Name     string // requested name of the new factor; empty for the default
 	Replaces string // ID of the factor to be replaced; empty if a factor is added
+	// UserName is [User.Name], as one line of at most 64 bytes,
+	// for a printed page. It may be empty.
+	UserName string
 	// URI is the otpauth address of the QR code, for TOTP. See [Enrollment.PNG]
 	// and [Enrollment.SVG].
 	URI Secret
@@ -242,7 +245,7 @@ func (s *userTx) checkPending(t ticket) error {
 
 func (s *userTx) describePending(u User) Enrollment {
 	p := s.Pending
-	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
+	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, UserName: text.Clean(u.Name, 64), Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
 	switch p.Method {
 	case TOTP:
 		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, s.labelSuffix(), p.App)), NewSecret(text.Groups(p.App.typedKey()))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
@@ -157,7 +158,7 @@ func TestAbuse_E12_WrongCodeOpensNothing(t *testing.T) {
 	require.Equal(t, 401, b.api("GET", "/contacts").StatusCode)
 	b.setCookie("__Host-twofa-setup", b.cookie("__Host-twofa-challenge"))
 	require.Equal(t, 401, b.api("GET", "/contacts").StatusCode)
-	require.NotContains(t, b.get("/2fa/setup").Body, "Set up the app", "the pending login cannot enroll a factor either")
+	require.NotContains(t, b.get("/2fa/setup").Body, locale.English().Text("page.setup.totp.button", nil), "the pending login cannot enroll a factor either")
 }
 
 func TestAbuse_F02_F03_EnrollmentDuringPendingLogin(t *testing.T) {
@@ -229,7 +230,7 @@ func TestAbuse_F09_AddingFactorNeedsFreshProof(t *testing.T) {
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.Contains(t, page.Body, "Confirm it’s you")
 	require.NotContains(t, b.get("/2fa/setup").Body, "data:image/svg")
-	require.Contains(t, b.prove(phone).Body, "Set up the app")
+	require.Contains(t, b.prove(phone).Body, locale.English().Text("page.setup.totp.button", nil))
 	require.Contains(t, b.follow(b.post("/2fa/setup", "method", "totp")).Body, "data:image/svg")
 
 	late := h.browser() // the very first factor needs a recent password

@@ -20,11 +20,10 @@ type enrollmentData struct {
 
 	// Step "start".
 	Methods []string
-	Method  string // method that was chosen before
-	Only    string // the one method that the address of the page asks for
-	Has     bool   // the user has a factor already
-	Old     string // name of the factor to be replaced
-	Name    string // as the user typed it
+	Method  string        // method whose form is shown; the others are offered below it
+	Has     bool          // the user has a factor already
+	Old     *twofa.Factor // factor to be replaced
+	Name    string        // as the user typed it
 	Regions []Region
 	Region  string // region that was chosen with a number that cannot be texted
 
@@ -37,8 +36,11 @@ type enrollmentData struct {
 	Key   string
 	Phone string // masked; in step "start" as the user typed it
 
-	Codes []string // step "codes"
-	New   bool     // only codes are generated, no factor is enrolled
+	// Step "codes".
+	Codes []string
+	New   bool      // only codes are generated, no factor is enrolled
+	User  string    // name of the user, for the printed page
+	Saved time.Time // today
 }
 
 // enrollmentCaller returns the caller who enrolls a factor: a live session, or
@@ -66,17 +68,18 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 	e, err := x.m.PendingEnrollment(x.ctx(), c)
 	switch {
 	case errors.Is(err, twofa.ErrExpired):
-		return x.showEnrollmentStart(url.Values{}, failed)
+		return x.showEnrollmentStart(url.Values{"method": {string(f.Sent)}}, failed)
 	case err != nil:
 		return view{}, x.dropExpiredEnrollment(c, err)
 	case e.Method == twofa.SMS && !e.Confirmed && (f.Sent != twofa.SMS || f.isUndelivered(twofa.SMS)): // the text message was never handed over
-		v, err := x.showEnrollmentStart(url.Values{"replaces": {e.Replaces}}, failed)
+		v, err := x.showEnrollmentStart(url.Values{"method": {string(e.Method)}, "replaces": {e.Replaces}}, failed)
 		if failed == nil {
 			v.alert = x.alertOf(f.notSent(twofa.SMS, x.cfg.Now()))
 		}
 		return v, err
 	}
 	d, err := enrollmentStep(e, f.kind == kindEnroll)
+	d.Saved = x.cfg.Now()
 	return view{page: "setup", data: d, err: failed}, err
 }
 
@@ -92,7 +95,7 @@ func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
 	}
 	switch {
 	case len(e.Codes) > 0 && !e.Saved && (forced || e.Confirmed):
-		d.Step, d.Codes = "codes", revealAll(e.Codes)
+		d.Step, d.Codes, d.User = "codes", revealAll(e.Codes), e.UserName
 	case e.Method == twofa.SMS:
 		d.Step, d.Phone, d.Replaces = "phone", e.Phone, e.Replaces
 	default:
@@ -116,15 +119,15 @@ func (x *exchange) showEnrollmentStart(q url.Values, failed error) (view, error)
 	if err != nil {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Method: x.form.Get("method"),
+	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Method: q.Get("method"),
 		Has: len(factors.List) > 0, Name: x.form.Get("name"), Regions: x.cfg.Regions, Region: x.form.Get("region"), Phone: x.form.Get("phone")}
-	if m := q.Get("method"); slices.Contains(d.Methods, m) {
-		d.Methods, d.Only = []string{m}, m
-	}
 	for _, old := range factors.List {
 		if old.ID == q.Get("replaces") {
-			d.Replaces, d.Old, d.Methods = old.ID, old.Name, []string{string(old.Method)}
+			d.Replaces, d.Old, d.Methods = old.ID, &old, []string{string(old.Method)}
 		}
+	}
+	if !slices.Contains(d.Methods, d.Method) && len(d.Methods) > 0 {
+		d.Method = d.Methods[0]
 	}
 	return view{page: "setup", data: d, err: failed}, nil
 }
@@ -146,7 +149,7 @@ func (x *exchange) dropExpiredEnrollment(c twofa.Caller, err error) error {
 func (x *exchange) postEnrollment() (view, error) {
 	req := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
 		Phone: x.form.Get("phone"), Region: x.form.Get("region")}
-	again := url.Values{"start": {"1"}, "method": {x.form.Get("only")}, "replaces": {req.Replaces}}
+	again := url.Values{"start": {"1"}, "method": {x.form.Get("method")}, "replaces": {req.Replaces}}
 	x.retryURL = x.path("setup") + "?" + again.Encode()
 	c, f := x.enrollmentCaller()
 	started, err := x.enroll(c, &f, req)
@@ -283,5 +286,5 @@ func (x *exchange) getEnrollmentCodes() (view, error) {
 	if len(e.Codes) == 0 || e.Saved {
 		return view{}, errNotFound
 	}
-	return x.showCodes(codesFile, e.Codes)
+	return x.showCodes(codesFile, e.UserName, e.Codes)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
@@ -38,6 +39,7 @@ func TestEnrollment_Voluntary(t *testing.T) { // S1, starting with the app
 
 	file := b.get("/2fa/setup/codes.txt")
 	require.Contains(t, file.Header.Get("Content-Disposition"), "attachment")
+	require.Regexp(t, `^Acme recovery codes\nAccount: ada@example\.com\nSaved: \d+ \w+ \d{4}\n\n`, file.Body)
 	for _, code := range codes {
 		require.Contains(t, file.Body, code)
 	}
@@ -129,8 +131,8 @@ func TestEnrollment_OneRecoveryCode(t *testing.T) { // S12
 	b.login("ada")
 	page := b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.Len(t, codesOn(page.Body), 1)
-	require.Contains(t, page.Body, "Save your recovery code<")
-	require.Contains(t, page.Body, "This code lets you in once")
+	require.Contains(t, page.Body, locale.English().Text("page.setup.codes.title", locale.Args{"count": 1})+"<")
+	require.Contains(t, page.Body, locale.English().Text("page.setup.codes.lead", locale.Args{"count": 1}))
 }
 
 func TestEnrollment_WithoutRecoveryCodes(t *testing.T) {

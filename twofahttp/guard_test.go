@@ -13,6 +13,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/locale"
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
@@ -98,7 +99,7 @@ func TestProblem_NamesThePage(t *testing.T) {
 		require.Equal(t, 403, page.StatusCode)
 		a := b.api("GET", "/2fa/confirm?action=report")
 		require.Equal(t, "mfa_enrollment_required", problemCode(t, a))
-		require.Contains(t, b.get(pageOf(t, a)).Body, "Set up the app")
+		require.Contains(t, b.get(pageOf(t, a)).Body, locale.English().Text("page.setup.totp.button", nil))
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
 )
 
 func TestLogin_CodeOrRecoveryCode(t *testing.T) { // S2
@@ -46,7 +47,7 @@ func TestLogin_ReplacesAppAfterRecoveryCode(t *testing.T) {
 	page := b.follow(b.post("/2fa/verify", "method", "recovery", "code", codes[0]))
 	link := html.UnescapeString(regexp.MustCompile(`/2fa/setup\?start=1&amp;replaces=[^"]+`).FindString(page.Body))
 	page = b.get(link)
-	require.Contains(t, page.Body, "The old one works until the new one is confirmed")
+	require.Contains(t, page.Body, locale.English().Text("page.setup.lead.replace", nil))
 	id := regexp.MustCompile(`name="replaces" value="([^"]+)"`).FindStringSubmatch(page.Body)[1]
 	page = b.follow(b.post("/2fa/setup", "method", "totp", "replaces", id))
 	fresh := h.scan(page.Body)
@@ -87,7 +88,8 @@ func tokenOf(link string) string { return link[strings.Index(link, "token=")+len
 func TestLogin_TextedCode(t *testing.T) { // S9
 	h := newHost(t, twofa.PolicySMS(), noMail)
 	b := h.browser()
-	page := b.login("ada")
+	require.Contains(t, b.login("ada").Body, `href="/2fa/setup?start=1&amp;method=sms"`)
+	page := b.get("/2fa/setup?start=1&method=sms")
 	require.Contains(t, page.Body, `<option value="CH">Switzerland`)
 	page = b.follow(b.post("/2fa/setup", "method", "sms", "region", "CH", "phone", "079 123 45 67"))
 	require.Contains(t, page.Body, "Save your recovery codes")

@@ -12,13 +12,14 @@ const codesFile = "codes.txt"
 // codesData is the data of the page "codes" and of the file.
 type codesData struct {
 	Issuer string
+	User   string // name of the user; empty if it is not known
 	Codes  []string
 	Saved  time.Time // today
 }
 
 // showCodes returns the codes on a page or as a file.
-func (x *exchange) showCodes(page string, codes []twofa.Secret) (view, error) {
-	return view{page: page, data: codesData{x.cfg.Issuer, revealAll(codes), x.cfg.Now()}}, nil
+func (x *exchange) showCodes(page, user string, codes []twofa.Secret) (view, error) {
+	return view{page: page, data: codesData{x.cfg.Issuer, user, revealAll(codes), x.cfg.Now()}}, nil
 }
 
 // postCodes shows the unused codes if the deployment keeps them viewable. It is
@@ -30,9 +31,9 @@ func (x *exchange) postCodes() (view, error) {
 			return view{}, err
 		}
 		if x.form.Get("format") == "text" {
-			return x.showCodes(codesFile, codes)
+			return x.showCodes(codesFile, "", codes)
 		}
-		return x.showCodes("codes", codes)
+		return x.showCodes("codes", "", codes)
 	})
 }
 

@@ -652,7 +652,7 @@ func TestResubmit_LinkBeforeEnrollment(t *testing.T) {
 	require.NoError(t, err)
 	b.get(link.RequestURI())
 	b.post("/2fa/link", "token", link.Query().Get("token"))
-	require.Contains(t, b.follow(page.post("/2fa/challenge").submit()).Body, "Scan the QR code")
+	require.Contains(t, b.follow(page.post("/2fa/challenge").submit()).Body, "data:image/svg")
 }
 
 // After a reload of the page that sends the form, it is told what it did.

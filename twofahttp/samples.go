@@ -14,7 +14,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	now := time.Unix(0, 0)
 	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Legacy: true, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10, CodesMissing: true,
 		CodesGenerated: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, PendingEnrollment: true, TurnOff: twofa.TurnOffByAdmin}
-	shown := []any{codesData{Issuer: "x", Codes: codes}, codesData{Codes: codes[:1]}}
+	shown := []any{codesData{Issuer: "x", User: "x", Codes: codes}, codesData{Codes: codes[:1]}, codesData{}}
 	pages := map[string][]any{
 		"codes":     shown,
 		codesFile:   shown,
@@ -22,8 +22,9 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
 		"settings":  {settingsData{}, settingsData{Factors: twofa.Factors{Email: "x", TurnOff: twofa.TurnOffBySupport}}, settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
-		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}}, enrollmentData{Step: "start", Methods: []string{"sms"}, Forced: true, Regions: []Region{{}}},
-			enrollmentData{Step: "start", Old: "x", Replaces: "x"}, enrollmentData{Step: "start", Has: true, Only: "totp"}, enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
+		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp"}, enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "sms", Forced: true, Regions: []Region{{}}},
+			enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Old: &twofa.Factor{Method: twofa.TOTP}, Replaces: "x"}, enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true},
+			enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
 			enrollmentData{Step: "codes", Codes: codes}, enrollmentData{Step: "codes", Codes: codes[:1], New: true}},
 	}
 	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: "x", URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}}

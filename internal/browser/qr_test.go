@@ -22,8 +22,8 @@ func TestAbuse_T04_QRCodeOnADarkPage(t *testing.T) {
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
 	jon.goTo("/2fa/setup?start=1")
-	jon.press("Set up the app")
-	uri := eval[string](jon, named("Open in the app on this device")+`.getAttribute('href')`)
+	jon.press("Set up authenticator app")
+	uri := eval[string](jon, named("App on this device? Open it")+`.getAttribute('href')`)
 	for _, scheme := range []string{"light", "dark"} {
 		jon.prefer("", scheme)
 		picture := jon.whole()
@@ -34,8 +34,8 @@ func TestAbuse_T04_QRCodeOnADarkPage(t *testing.T) {
 	phone := jon.scan()
 	code := phone.code()
 	require.Equal(t, code, otpauthCode(t, uri, phone.used), "other apps must show the same code")
-	jon.fill("Code that the app shows", code)
-	jon.press("Confirm")
+	jon.fill("Enter the code from the app", code)
+	jon.press("Continue")
 	require.Len(t, jon.codes(), 10)
 }
 

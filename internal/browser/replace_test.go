@@ -24,8 +24,8 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	jon.goTo("/2fa/")
 	jon.click("Actions for Authenticator app")
 	jon.press("Replace")
-	jon.reads("The old one works until the new one is confirmed")
-	jon.press("Set up the app")
+	jon.reads("The old one keeps working until you’ve set up the new one")
+	jon.press("Set up authenticator app")
 	jon.reads("Confirm it’s you")
 	jon.fill("Code", old.code())
 	jon.press("Continue")
@@ -45,7 +45,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	b.at("/contacts")
 
 	clock.Add(time.Minute)
-	jon.fill("Code that the app shows", fresh.code())
+	jon.fill("Enter the code from the app", fresh.code())
 	jon.press("Confirm")
 	jon.at("/2fa/")
 	jon.reads("10 of 10 codes unused") // the recovery codes stay valid

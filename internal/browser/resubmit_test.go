@@ -121,7 +121,7 @@ func TestS10_WaitingTabSendsTheForm(t *testing.T) {
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
 	jon.goTo("/2fa/setup?start=1")
-	jon.press("Set up the app")
+	jon.press("Set up authenticator app")
 	jon.reads("Check your spam folder")
 	mail := jon.newTab()
 	mail.goTo(s.mailedLink("jon@brook.example"))

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,10 +14,10 @@ func (b *tab) setUpApp() (*phone, []string) {
 	b.t.Helper()
 	b.goTo("/2fa/")
 	b.press("Set up two-factor authentication")
-	b.press("Set up the app")
+	b.press("Set up authenticator app")
 	p := b.scan()
-	b.fill("Code that the app shows", p.code())
-	b.press("Confirm")
+	b.fill("Enter the code from the app", p.code())
+	b.press("Continue")
 	codes := b.savedCodes()
 	b.press("Done")
 	b.at("/2fa/")
@@ -34,21 +35,21 @@ func TestS1_VoluntarySetup(t *testing.T) {
 		jon.reads("Your account is protected by your password only")
 		jon.press("Manage")
 		jon.press("Set up two-factor authentication")
-		jon.press("Set up the app")
+		jon.press("Set up authenticator app")
 
 		jon.reads("Step 1 of 2")
 		phone := jon.scan()
 		require.Contains(t, phone.uri, "otpauth://totp/Acme%20Contacts:jon%40brook.example?")
-		jon.click("Type the key instead")
+		jon.click("Can’t scan it?")
 		key := eval[string](jon, `document.querySelector('.key code').innerText`)
 		require.Equal(t, phone.secret(), strings.ReplaceAll(key, " ", ""), "the key to type must be the key in the QR code")
 
-		jon.fill("Code that the app shows", "000000")
-		jon.press("Confirm")
+		jon.fill("Enter the code from the app", "000000")
+		jon.press("Continue")
 		jon.reads("That code did not work")
 		require.Equal(t, phone.uri, jon.scan().uri, "a wrong code must not change the key that was scanned")
-		jon.fill("Code that the app shows", phone.code())
-		jon.press("Confirm")
+		jon.fill("Enter the code from the app", phone.code())
+		jon.press("Continue")
 
 		jon.reads("Step 2 of 2")
 		codes := jon.codes()
@@ -80,9 +81,9 @@ func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
 	jon.countPrints()
 	jon.logIn("jon@brook.example")
 	jon.goTo("/2fa/setup?start=1&method=totp")
-	jon.press("Set up the app")
-	jon.fill("Code that the app shows", jon.scan().code())
-	jon.press("Confirm")
+	jon.press("Set up authenticator app")
+	jon.fill("Enter the code from the app", jon.scan().code())
+	jon.press("Continue")
 	codes := jon.codes()
 	require.Len(t, codes, 10)
 
@@ -101,19 +102,23 @@ func TestS1_DoneIsDisabledUntilCodesAreSaved(t *testing.T) {
 			require.Equal(t, 1, eval[int](jon, `window.prints`))
 			jon.prefer("print", "light")
 			defer jon.prefer("", "light")
-			require.False(t, jon.offers("Done"), "buttons must not be printed")
+			printed := strings.Split(strings.TrimSpace(jon.text()), "\n")
+			require.Equal(t, "Acme Contacts recovery codes", printed[0])
+			require.Contains(t, printed, "Account: jon@brook.example")
+			lines := slices.DeleteFunc(printed, func(line string) bool { return line == "" })
+			require.Len(t, lines, 3+len(codes), "nothing else must be printed: %q", lines)
 			return jon.text()
 		}},
 	} {
 		jon.goTo("/2fa/setup")
 		require.True(t, jon.disabled("Done"), "before %s", c.button)
-		jon.reads("Download, print or copy them first")
+		jon.reads("Download, print or copy your codes to continue")
 		got := c.saved()
 		for _, code := range codes {
 			require.Contains(t, got, code, c.button)
 		}
 		require.False(t, jon.disabled("Done"), "after %s", c.button)
-		jon.readsNot("Download, print or copy them first")
+		jon.readsNot("Download, print or copy your codes to continue")
 	}
 	jon.press("Done")
 	jon.reads("10 of 10 codes unused")
@@ -127,10 +132,10 @@ func TestS1_WithoutScript(t *testing.T) {
 	jon.logIn("jon@brook.example")
 	jon.goTo("/2fa/")
 	jon.press("Set up two-factor authentication")
-	jon.press("Set up the app")
+	jon.press("Set up authenticator app")
 	phone := jon.scan()
-	jon.fill("Code that the app shows", phone.code())
-	jon.press("Confirm")
+	jon.fill("Enter the code from the app", phone.code())
+	jon.press("Continue")
 
 	require.Len(t, jon.codes(), 10)
 	require.False(t, jon.offers("Copy"), "buttons that need a script must not be shown")
@@ -142,7 +147,7 @@ func TestS1_WithoutScript(t *testing.T) {
 	require.True(t, eval[bool](jon, `document.querySelector('[data-done]').matches(':invalid')`))
 	jon.click("Done")
 	jon.at("/2fa/setup")
-	jon.click("I have saved my codes")
+	jon.click("I’ve saved my recovery codes")
 	jon.press("Done")
 	jon.at("/2fa/")
 	jon.reads("10 of 10 codes unused")
@@ -174,7 +179,7 @@ func TestS1_RequiredSetup(t *testing.T) {
 		hana.reads("Your account requires a second factor")
 		hana.goTo("/contacts")
 		hana.at("/2fa/setup") // no other page is open to her
-		hana.press("Set up the app")
+		hana.press("Set up authenticator app")
 		hana.reads("Step 1 of 2")
 		require.Len(t, hana.codes(), 10, "recovery codes come first")
 		require.True(t, hana.disabled("Next"))
@@ -183,7 +188,7 @@ func TestS1_RequiredSetup(t *testing.T) {
 
 		hana.reads("Step 2 of 2")
 		phone := hana.scan()
-		hana.fill("Code that the app shows", phone.code())
+		hana.fill("Enter the code from the app", phone.code())
 		hana.press("Confirm")
 		hana.reads("Two-factor authentication is on")
 		hana.press("Continue")
@@ -199,9 +204,9 @@ func TestS12_SingleRecoveryCode(t *testing.T) {
 	jon.logIn("jon@brook.example")
 	jon.goTo("/2fa/")
 	jon.press("Set up two-factor authentication")
-	jon.press("Set up the app")
-	jon.fill("Code that the app shows", jon.scan().code())
-	jon.press("Confirm")
+	jon.press("Set up authenticator app")
+	jon.fill("Enter the code from the app", jon.scan().code())
+	jon.press("Continue")
 	jon.reads("Save your recovery code\n")
 	require.True(t, jon.disabled("Done"))
 	codes := jon.savedCodes()

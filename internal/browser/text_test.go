@@ -18,6 +18,7 @@ func (b *tab) setUpPhone() {
 	b.logIn("eva@meadow.example")
 	b.goTo(b.mailedLink("eva@meadow.example"))
 	b.press("Sign in")
+	b.goTo("/2fa/setup?start=1&method=sms")
 	b.choose("Country", "US")
 	b.fill("Mobile number", "202 555 0101")
 	b.press("Text me a code")
