@@ -216,7 +216,7 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string) erro
 	err := afterwards(ctx, func(ctx context.Context) (err error) { users, err = m.concerned(ctx, e); return err })
 	for _, u := range users {
 		in := m.languageOf(u, language)
-		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in})
+		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand})
 		if mail.Subject == "" {
 			continue
 		}

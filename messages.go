@@ -1,16 +1,32 @@
 package twofa
 
 import (
-	"html"
 	"net/netip"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/letter"
 	"github.com/twofa-go/twofa/internal/text"
 	"github.com/twofa-go/twofa/locale"
 )
+
+// Brand makes the mails of package locale look like the product. The name of the
+// product is Config.Issuer.
+type Brand struct {
+	// Color is the color of buttons: "#" and six hexadecimal digits. The text of
+	// a button is white or black, depending on which is easier to read. If
+	// empty, it defaults to "#2c4fc9".
+	Color string
+	// Logo is the https address of a picture, which is shown 28 px high. Mail
+	// programs that load no pictures show the name instead. If empty, all show
+	// the name.
+	Logo string
+	// SupportURL is the address at which users get help: an https address, or
+	// one such as "mailto:help@example.com". If empty, mails have no such link.
+	SupportURL string
+}
 
 // NoticeEmail is the input of [MailConfig.NoticeEmail]: an event that the user
 // is told about.
@@ -20,6 +36,7 @@ type NoticeEmail struct {
 	Event  Event           // event to report; see package event for its types
 	Device string          // a guess at the browser and system, as in "Firefox on Linux", in the language of Locale
 	Locale *locale.Catalog // language for the user
+	Brand  Brand           // MailConfig.Brand
 }
 
 // factorEvents are the types of events that are about a factor.
@@ -35,17 +52,17 @@ func writeNotice(n NoticeEmail) Email {
 		return Email{}
 	}
 	issuer := locale.Args{"issuer": n.Issuer}
-	lines := append([]string{n.Locale.Text(id+".text", nil)}, noticeDetails(n)...)
-	lines = append(lines, n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)}))
+	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", issuer))
+	l.Advice = n.Locale.Text("notice.advice", issuer)
+	l.Lead = append([]string{n.Locale.Text(id+".text", nil)}, noticeDetails(n)...)
+	l.Details = []string{n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)})}
 	if n.Event.IP != "" {
-		lines = append(lines, clientLines(n.Locale, n.Device, n.Event.IP)...)
+		l.Details = append(l.Details, clientLines(n.Locale, n.Device, n.Event.IP)...)
 	}
-	advice := "notice.advice"
 	if n.Event.Act != "" {
-		advice = "notice.advice.admin"
+		l.Advice = n.Locale.Text("notice.advice.admin", issuer)
 	}
-	lines = append(lines, n.Locale.Text(advice, issuer))
-	return newEmail(n.Locale, n.Locale.Text(id+".subject", issuer), lines, "", "")
+	return newEmail(l, n.Locale)
 }
 
 // noticeDetails returns the lines that only some events have. An attacker may
@@ -110,25 +127,13 @@ func clientLines(c *locale.Catalog, device, ip string) []string {
 	return lines
 }
 
-// newEmail formats lines as paragraphs of text and of HTML. In HTML, a line
-// that equals link becomes a link with the label, followed by the address.
-func newEmail(c *locale.Catalog, subject string, lines []string, link, label string) Email {
-	direction := "ltr"
-	if c.RTL() {
-		direction = "rtl"
-	}
-	var page strings.Builder
-	page.WriteString(`<!doctype html><html lang="` + c.Tag() + `" dir="` + direction + `"><head><meta charset="utf-8"></head><body style="font-family:sans-serif;max-width:36em;margin:auto;padding:1em">`)
-	for _, line := range lines {
-		escaped := html.EscapeString(line)
-		if line == link {
-			page.WriteString(`<p><a href="` + escaped + `">` + html.EscapeString(label) + `</a></p><p style="word-break:break-all">` + escaped + `</p>`)
-			continue
-		}
-		page.WriteString("<p>" + escaped + "</p>")
-	}
-	page.WriteString("</body></html>\n")
-	return Email{Subject: subject, Text: NewSecret(strings.Join(lines, "\n\n") + "\n"), HTML: NewSecret(page.String())}
+// letter returns an empty letter from the product.
+func (b Brand) letter(issuer, subject string) letter.Letter {
+	return letter.Letter{Issuer: issuer, Color: b.Color, Logo: b.Logo, Support: b.SupportURL, Subject: subject}
+}
+
+func newEmail(l letter.Letter, c *locale.Catalog) Email {
+	return Email{Subject: l.Subject, Text: NewSecret(l.Text(c)), HTML: NewSecret(l.HTML(c))}
 }
 
 // codesLeft warns of few recovery codes.
@@ -154,6 +159,7 @@ type LinkEmail struct {
 	IP     string          // address of the client that requested the link; may be empty
 	Device string          // a guess at that client's browser and system, as in "Firefox on Linux", in the language of Locale
 	Locale *locale.Catalog // language for the user
+	Brand  Brand           // MailConfig.Brand
 }
 
 // writeLink is the default of MailConfig.LinkEmail.
@@ -163,14 +169,13 @@ func writeLink(l LinkEmail) Email {
 		kind, confirms = actionKind(l.Action, action), "link.confirm"
 	}
 	args := locale.Args{"issuer": l.Issuer, "action": action}
-	lines := []string{
-		l.Locale.Text(kind+".text", args),
-		l.URL.Reveal(),
-		l.Locale.Text("link.valid", locale.Args{"count": int(l.Valid / time.Minute)}),
-		l.Locale.Text("mail.time", locale.Args{"time": l.Locale.DateTime(l.Time)}),
-	}
-	lines = append(append(lines, clientLines(l.Locale, l.Device, l.IP)...), l.Locale.Text(confirms+".unasked", args))
-	return newEmail(l.Locale, l.Locale.Text(kind+".subject", args), lines, l.URL.Reveal(), l.Locale.Text(confirms+".button", args))
+	m := l.Brand.letter(l.Issuer, l.Locale.Text(kind+".subject", args))
+	m.Link = l.URL.Reveal()
+	m.Lead = []string{l.Locale.Text(kind+".text", args)}
+	m.Label, m.Advice = l.Locale.Text(confirms+".button", args), l.Locale.Text(confirms+".unasked", args)
+	m.Below = []string{l.Locale.Text("link.valid", locale.Args{"count": int(l.Valid / time.Minute)})}
+	m.Details = append([]string{l.Locale.Text("mail.time", locale.Args{"time": l.Locale.DateTime(l.Time)})}, clientLines(l.Locale, l.Device, l.IP)...)
+	return newEmail(m, l.Locale)
 }
 
 // actionKind returns the part of an ID for an action. At most 40 letters and

@@ -37,7 +37,7 @@ var noticeTypes = []string{event.Failed, event.Reused, event.Locked, event.Disab
 
 // everyMail calls f with each mail that can be written in a language.
 func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
-	at := time.Unix(1_800_000_000, 0).UTC()
+	at, brand := time.Unix(1_800_000_000, 0).UTC(), Brand{SupportURL: "https://app.example.com/help"}
 	for _, kind := range noticeTypes {
 		for _, method := range []Method{"", TOTP, SMS, EmailLink, RecoveryCode, "passkey"} {
 			for _, left := range []int{0, 1, 2, 9} {
@@ -46,14 +46,14 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 					if kind == event.Extended || kind == event.Policy {
 						e.Act = "act"
 					}
-					f(fmt.Sprint(kind, method, left, agent), writeNotice(NoticeEmail{Issuer: "Acme", Event: e, Device: text.DeviceIn(c, agent), Locale: c}))
+					f(fmt.Sprint(kind, method, left, agent), writeNotice(NoticeEmail{Issuer: "Acme", Event: e, Device: text.DeviceIn(c, agent), Locale: c, Brand: brand}))
 				}
 			}
 		}
 	}
 	for _, action := range []string{"", "contacts.export", ActionFactors, "!"} {
 		for _, valid := range []time.Duration{time.Minute, 10 * time.Minute} {
-			l := LinkEmail{Issuer: "Acme", Action: action, URL: NewSecret("https://app.example.com/2fa/link?token=t"), Time: at, Valid: valid, IP: "::1", Device: "Firefox on Linux", Locale: c}
+			l := LinkEmail{Issuer: "Acme", Action: action, URL: NewSecret("https://app.example.com/2fa/link?token=t"), Time: at, Valid: valid, IP: "::1", Device: "Firefox on Linux", Locale: c, Brand: brand}
 			f("link for "+action, writeLink(l))
 		}
 	}

@@ -191,6 +191,9 @@ type MailConfig struct {
 	// zero User. Function twofahttp.LinkURL creates one. If nil, no links are
 	// sent.
 	LinkURL func(LinkRequest) string
+	// Brand is the color, the logo and the support address in the messages of
+	// package locale.
+	Brand Brand
 	// LinkEmail writes the message that carries a link. If nil, messages are
 	// those of package locale, in one of Config.Languages.
 	LinkEmail func(LinkEmail) Email

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twofa-go/twofa/internal/letter"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
@@ -34,7 +35,25 @@ func (c *MailConfig) validate() error {
 		address := c.LinkURL(LinkRequest{Token: NewSecret("token")})
 		p.require(linkSafe(address, "token"), "Mail.LinkURL: must return an absolute https address (http on localhost only) with the token in it, returns %q", text.Clean(address, 200))
 	}
+	return errors.Join(p.err(), c.Brand.validate())
+}
+
+func (b Brand) validate() error {
+	var p problems
+	p.require(b.Color == "" || letter.IsColor(b.Color), "Mail.Brand.Color: must be # and six hexadecimal digits, is %q", text.Clean(b.Color, 200))
+	p.require(b.Logo == "" || isHTTPS(b.Logo), "Mail.Brand.Logo: must be an https address, is %q", text.Clean(b.Logo, 200))
+	p.require(b.SupportURL == "" || isHTTPS(b.SupportURL) || isMailto(b.SupportURL), "Mail.Brand.SupportURL: must be an https address, or mailto: and an email address, is %q", text.Clean(b.SupportURL, 200))
 	return p.err()
+}
+
+func isHTTPS(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && text.Clean(address, len(address)) == address
+}
+
+func isMailto(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "mailto" && strings.Contains(u.Opaque, "@") && text.Clean(address, len(address)) == address
 }
 
 // linkSafe reports whether an address contains a token and keeps it off the wire.

@@ -91,18 +91,21 @@ func (o *Outbox) Texts() []twofa.TextMessage {
 }
 
 var (
-	link = regexp.MustCompile(`https?://\S+`)
-	code = regexp.MustCompile(`\b[0-9]{6}\b`)
+	links = []*regexp.Regexp{regexp.MustCompile(`(?m)^https?://\S+$`), regexp.MustCompile(`https?://\S+`)}
+	code  = regexp.MustCompile(`\b[0-9]{6}\b`)
 )
 
 // Link returns the URL in an email to the address to. It uses the newest email that
-// has a URL in its text, and the first URL in it. It ends the test if no email has
-// one.
+// has a URL on a line of its own, because other URLs may lead to support. If there
+// is none, it uses the newest email that has a URL in its text, and the first URL
+// in it. It ends the test if no email has one.
 func (o *Outbox) Link(t testing.TB, to string) string {
 	t.Helper()
-	for _, m := range slices.Backward(o.Mails()) {
-		if found := link.FindString(m.Text.Reveal()); m.To == to && found != "" {
-			return found
+	for _, link := range links {
+		for _, m := range slices.Backward(o.Mails()) {
+			if found := link.FindString(m.Text.Reveal()); m.To == to && found != "" {
+				return found
+			}
 		}
 	}
 	t.Fatalf("twofatest: Link: no email to %q contains a link", to)

@@ -164,6 +164,13 @@ func TestAbuse_R05_NewListsAllMissingFields(t *testing.T) {
 		{"Mail.LinkURL:", func(c *twofa.Config) {
 			c.Mail.LinkURL = func(twofa.LinkRequest) string { return "https://app.example.com/" }
 		}},
+		{"Mail.Brand.Color:", func(c *twofa.Config) { c.Mail.Brand.Color = `#fff" onload="x` }},
+		{"Mail.Brand.Color:", func(c *twofa.Config) { c.Mail.Brand.Color = "red" }},
+		{"Mail.Brand.Logo:", func(c *twofa.Config) { c.Mail.Brand.Logo = "/logo.png" }},
+		{"Mail.Brand.Logo:", func(c *twofa.Config) { c.Mail.Brand.Logo = "http://app.example.com/logo.png" }},
+		{"Mail.Brand.SupportURL:", func(c *twofa.Config) { c.Mail.Brand.SupportURL = "javascript:alert(1)//@" }},
+		{"Mail.Brand.SupportURL:", func(c *twofa.Config) { c.Mail.Brand.SupportURL = "mailto:help" }},
+		{"Mail.Brand.SupportURL:", func(c *twofa.Config) { c.Mail.Brand.SupportURL = "mailto:help@example.com\nx" }},
 		{"SMS.Phone:", func(c *twofa.Config) { c.SMS.Phone = nil }},
 		{"SMS.Countries:", func(c *twofa.Config) { c.SMS.Countries = nil }},
 		{"SMS.Countries:", func(c *twofa.Config) { c.SMS.Countries = []string{"Switzerland"} }},

@@ -166,3 +166,39 @@ func TestLinkMail_NamesTheAction(t *testing.T) {
 		require.NotContains(t, mail.Text.Reveal()+mail.HTML.Reveal(), "evil.example")
 	}
 }
+
+// The link and the notices have the brand of the Config, in both forms. A function
+// of the host that writes them is given it.
+func TestNotices_HaveTheBrand(t *testing.T) {
+	brand := twofa.Brand{Color: "#ffcc00", Logo: "https://app.example.com/logo.png", SupportURL: "https://app.example.com/help"}
+	w := newWorld(t, byLink, func(c *twofa.Config) { c.Mail.Brand, c.Mail.NoticeEmail = brand, nil })
+	ada, token := w.linked("ada")
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+	require.NoError(t, ada.User(twofa.AsUser(ada.caller(), ""), "ada").Revoke(t.Context())) // a notice
+	mails := w.out.Mails()
+	require.Len(t, mails, 2)
+	for _, m := range mails {
+		require.Contains(t, m.HTML.Reveal(), `<img src="`+brand.Logo+`" alt="Acme"`)
+		require.Contains(t, m.HTML.Reveal(), `href="`+brand.SupportURL+`">Contact Acme support</a>`)
+		require.Contains(t, m.Text.Reveal(), "Contact Acme support: "+brand.SupportURL+"\n")
+	}
+	require.Contains(t, mails[0].HTML.Reveal(), "background:#ffcc00;border-radius:8px;color:#000;")
+	require.Equal(t, token, ada.token(), "the address of support is not taken for the link")
+
+	var given []twofa.Brand
+	own := newWorld(t, byLink, func(c *twofa.Config) {
+		c.Mail.Brand = brand
+		c.Mail.LinkEmail = func(l twofa.LinkEmail) twofa.Email {
+			given = append(given, l.Brand)
+			return twofa.Email{Subject: "x", Text: l.URL}
+		}
+		c.Mail.NoticeEmail = func(n twofa.NoticeEmail) twofa.Email {
+			given = append(given, n.Brand)
+			return twofa.Email{Subject: "x"}
+		}
+	})
+	ada, token = own.linked("ada")
+	require.NoError(t, ada.verify(twofa.EmailLink, token))
+	require.NoError(t, ada.User(twofa.AsUser(ada.caller(), ""), "ada").Revoke(t.Context()))
+	require.Equal(t, []twofa.Brand{brand, brand}, given)
+}
