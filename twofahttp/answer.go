@@ -2,6 +2,7 @@ package twofahttp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -41,10 +42,12 @@ type pageData struct {
 	Base    string // public address of Config.Prefix
 	Home    string
 	Login   string
+	URL     string // address at which the browser can load the page again
 	Logo    string // address of the product's logo; empty if there is none
 	Support string // Config.SupportURL
 	CSRF    string // value of the hidden field csrf_token that every form carries
 	Alert   *alert
+	Layout  any // result of Config.LayoutData
 	Data    any
 }
 
@@ -169,9 +172,12 @@ func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
 		v.alert = x.alertOf(v.err)
 	}
-	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Alert: v.alert, Data: v.data}
+	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, URL: x.pageURL(), Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Alert: v.alert, Data: v.data}
 	if v.page != "bounce" { // it must set no cookie
 		d.CSRF = x.csrfToken()
+		if x.cfg.LayoutData != nil {
+			d.Layout = x.cfg.LayoutData(x.r)
+		}
 	}
 	return d
 }
@@ -183,6 +189,15 @@ func originOf(address string) string {
 		return " https://" + u.Host
 	}
 	return ""
+}
+
+// pageURL returns the address at which the browser can load the page again. A
+// page that answers a form has none of its own, so it is that of the form.
+func (x *exchange) pageURL() string {
+	if isSafeMethod(x.r.Method) {
+		return x.currentURL()
+	}
+	return cmp.Or(x.retryURL, x.currentURL())
 }
 
 // setSecurityHeaders protects every response, including errors and redirects.

@@ -109,6 +109,11 @@ type Config struct {
 	//
 	// [Pages]: https://github.com/twofa-go/twofa/blob/main/docs/pages.md
 	Templates fs.FS
+	// LayoutData, if not nil, returns data of the host for the frame of a page,
+	// such as the name of the user for a header with a menu. Templates find it as
+	// .Layout. If nil, .Layout is nil. [New] renders each page with a nil .Layout,
+	// so a template must test for it: {{with .Layout}}.
+	LayoutData func(*http.Request) any
 	// Stylesheet replaces the style sheet. If nil, it defaults to
 	// [DefaultStylesheet]. To change colors only, append rules to that one. Its
 	// first lines define the colors of the brand, --brand, --on-brand and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -126,6 +127,18 @@ func TestConfig_HeaderAndFooterOfTheHost(t *testing.T) {
 	require.Contains(t, page, `<footer><a href="/help">Our help</a></footer>`)
 	require.NotContains(t, page, `class="bar"`)
 	require.NotContains(t, page, `class="foot"`)
+}
+
+// A header of the host shows data of the request. Its switch of the language
+// leads back to the page, and after a form that failed, to that of the form.
+func TestConfig_LayoutData(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional(), func(_ *twofa.Config, c *twofahttp.Config) {
+		c.Templates = fstest.MapFS{"layout.html": {Data: []byte(`{{define "layout"}}<p>{{with .Layout}}{{.}}{{end}} {{.URL}}</p>{{template "content" .}}{{end}}`)}}
+		c.LayoutData = func(r *http.Request) any { return "<" + r.Method + ">" }
+	})
+	b, _, _ := h.pending("ada")
+	require.Contains(t, b.get("/2fa/challenge?next=%2Freport").Body, "<p>&lt;GET&gt; /2fa/challenge?next=%2Freport</p>")
+	require.Contains(t, b.post("/2fa/verify", "method", "totp", "code", "1").Body, "<p>&lt;POST&gt; /2fa/challenge</p>")
 }
 
 func TestLinkURL(t *testing.T) {
