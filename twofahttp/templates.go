@@ -43,9 +43,9 @@ func parseAll(overrides fs.FS, languages []*locale.Catalog) (map[*locale.Catalog
 		return nil, err
 	}
 	all := map[*locale.Catalog]templates{}
-	for _, c := range languages {
+	for i, c := range languages {
 		t, err := parseTemplates(files, c)
-		if err == nil && overrides != nil {
+		if err == nil && overrides != nil && i == 0 { // languages differ in their texts only
 			err = t.renderAll()
 		}
 		if err != nil {
@@ -249,8 +249,8 @@ func (t templates) renderAll() error {
 	for page, states := range sampleData(t.language) {
 		for _, data := range states {
 			for _, a := range sampleAlerts(t.language) {
-				if page == "message" && a == nil {
-					continue // this page always has an alert
+				if !shownWith(data, a) {
+					continue
 				}
 				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", CSRF: "x", Alert: a, Data: data}
 				if err := t.execute(io.Discard, page, d); err != nil {
@@ -260,4 +260,16 @@ func (t templates) renderAll() error {
 		}
 	}
 	return nil
+}
+
+// shownWith reports whether a page with data can have an alert. A page about a
+// message has no other one, and "message" always has it.
+func shownWith(data any, a *alert) bool {
+	switch d := data.(type) {
+	case messageData:
+		return a != nil && a.Title == d.Title && a.Text == d.Text
+	case doneData:
+		return a == nil || a.Title == d.Title
+	}
+	return true
 }
