@@ -54,7 +54,7 @@ func TestPages_KeyboardOnly(t *testing.T) {
 
 	b := s.browser(t)
 	b.goTo("/login")
-	require.Equal(t, "E-mail", b.focused())
+	require.Equal(t, "Email", b.focused())
 	b.types("jon@brook.example")
 	require.Equal(t, "Password", b.tabKey())
 	b.types("demo-boat-sails-far")

@@ -168,7 +168,7 @@ func TestS1_RequiredSetup(t *testing.T) {
 		hana := s.person(t)
 		hana.goTo("/members")
 		hana.at("/login")
-		hana.fill("E-mail", "hana@summit.example")
+		hana.fill("Email", "hana@summit.example")
 		hana.fill("Password", "demo-boat-sails-far")
 		hana.press("Sign in")
 		hana.reads("Check your email") // the strongest proof that she can give comes first

@@ -275,7 +275,7 @@ func (b *tab) keep(name string, picture []byte) {
 func (b *tab) logIn(email string) {
 	b.t.Helper()
 	b.goTo("/login")
-	b.fill("E-mail", email)
+	b.fill("Email", email)
 	b.fill("Password", app.DemoPassword)
 	b.press("Sign in")
 }

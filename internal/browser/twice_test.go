@@ -65,7 +65,7 @@ func TestForms_SentTwice(t *testing.T) {
 	s, clock := newSiteWithClock(t, d.wrap)
 	ada := s.browser(t)
 	ada.goTo("/login")
-	ada.fill("E-mail", "ada@harbor.example")
+	ada.fill("Email", "ada@harbor.example")
 	ada.fill("Password", app.DemoPassword)
 	d.send(ada, `form[action="/login"]`, "/2fa/challenge")
 	ada.reads("Check your email")
@@ -75,7 +75,7 @@ func TestForms_SentTwice(t *testing.T) {
 
 	jon := s.browser(t)
 	jon.goTo("/login")
-	jon.fill("E-mail", "jon@brook.example")
+	jon.fill("Email", "jon@brook.example")
 	jon.fill("Password", app.DemoPassword)
 	d.send(jon, `form[action="/login"]`, "/contacts")
 	phone, _ := jon.setUpApp()

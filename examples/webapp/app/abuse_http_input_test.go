@@ -327,7 +327,7 @@ func TestAbuse_D14_MethodOverrideAndContentType(t *testing.T) {
 		for _, method := range []string{"GET", "PUT"} {
 			got := b.do(method, path+"?"+fields(csrf), fields(csrf), "Content-Type", formType, "Authorization", token,
 				"X-HTTP-Method-Override", "POST", "X-HTTP-Method", "POST", "X-Method-Override", "POST")
-			if method == "GET" && (path == "/contacts" || csrf == lib) {
+			if method == "GET" && (path == "/contacts" || path == "/contacts/brook-1/delete" || csrf == lib) {
 				require.Contains(t, []int{http.StatusOK, http.StatusSeeOther, http.StatusNotFound}, got.status, "a page, which changes nothing: "+path)
 				continue
 			}

@@ -50,6 +50,12 @@ func (s store) contactList(ctx context.Context, accountID, search string) ([]con
 	return all, err
 }
 
+func (s store) contact(ctx context.Context, accountID, id string) (c contact, err error) {
+	err = s.QueryRowContext(ctx, `SELECT id, name, company, email, phone FROM contacts WHERE id = $1 AND account_id = $2`, id, accountID).
+		Scan(&c.ID, &c.Name, &c.Company, &c.Email, &c.Phone)
+	return c, err
+}
+
 func (s store) addContact(ctx context.Context, accountID string, c contact) error {
 	_, err := s.ExecContext(ctx, `INSERT INTO contacts (id, account_id, name, company, email, phone) VALUES ($1, $2, $3, $4, $5, $6)`,
 		cmp.Or(c.ID, rand.Text()), accountID, c.Name, c.Company, c.Email, c.Phone)

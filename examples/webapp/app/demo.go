@@ -28,6 +28,7 @@ type DemoAccount struct {
 	SSO      bool
 	Policy   *twofa.Policy // if nil, the account has set none
 	Says     string        // description of the policy
+	First    string        // what happens at the first sign-in of a member with a password
 }
 
 // DemoAccounts returns one account for each kind of policy.
@@ -36,10 +37,14 @@ func DemoAccounts() []DemoAccount {
 	text.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 0}} // a code for each export
 	app.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 5 * time.Minute}}
 	return []DemoAccount{
-		{"brook", "Brook", false, &optional, "asks who has set up an authenticator app"},
-		{"harbor", "Harbor", true, nil, "mails a link after the password; single sign-on is not asked"},
-		{"meadow", "Meadow", false, &text, "texts a code, and remembers browsers for 30 days"},
-		{"summit", "Summit", false, &app, "requires an authenticator app"},
+		{"brook", "Brook", false, &optional, "A second factor is optional. Only users who have set up an authenticator app are asked for its code.",
+			"password only."},
+		{"harbor", "Harbor", true, nil, "Emails a link after the password, unless the user has an authenticator app. Single sign-on needs no link.",
+			"password, then the link in the outbox."},
+		{"meadow", "Meadow", false, &text, "Requires a phone or an authenticator app, texts a code, and remembers browsers for 30 days.",
+			"password, then the link in the outbox, then the user sets up a phone or app."},
+		{"summit", "Summit", false, &app, "Requires an authenticator app.",
+			"password, then the link in the outbox, then the user sets up the app."},
 	}
 }
 

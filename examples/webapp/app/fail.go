@@ -19,8 +19,8 @@ type httpError struct {
 func (e *httpError) Error() string { return e.text }
 
 var (
-	errNotFound    = &httpError{http.StatusNotFound, "There is nothing here."}
-	errSignedOut   = &httpError{http.StatusForbidden, "You have been signed out meanwhile. Sign in again."}
+	errNotFound    = &httpError{http.StatusNotFound, "There’s nothing at this address. The link may be old or mistyped."}
+	errSignedOut   = &httpError{http.StatusForbidden, "Your session has ended, and nothing was changed. Sign in again to continue."}
 	errInternal    = &httpError{http.StatusInternalServerError, "Something went wrong on our side. Please try again."}
 	errUnavailable = &httpError{http.StatusServiceUnavailable, "We cannot reach our data at the moment. Nothing was changed and nothing is lost."}
 	errHalfDone    = &httpError{http.StatusServiceUnavailable, "We lost touch with our data on the way. What you sent may have been done all the same: look before you send it again."}
@@ -63,20 +63,42 @@ func unavailable(err error) error {
 type message struct {
 	Text   string
 	Again  string // URL of the link "Try again"
+	SignIn bool   // whether the visitor must sign in again
 	Resend bool   // whether the visitor can send the form again
+}
+
+// titleOf returns what happened, in a few words.
+func titleOf(e *httpError) string {
+	switch e.status {
+	case http.StatusNotFound:
+		return "Page not found"
+	case http.StatusServiceUnavailable:
+		return "Not available right now"
+	}
+	if e == errSignedOut {
+		return "Sign in again"
+	}
+	return "That didn’t work"
+}
+
+// refuse writes the response for an error of the visitor, with the web session
+// and the navigation.
+func (a *App) refuse(w http.ResponseWriter, r *http.Request, e *httpError) error {
+	return a.identify(func(w http.ResponseWriter, r *http.Request) error {
+		return a.render(w, r, e.status, "message", titleOf(e), message{Text: e.text, SignIn: e == errSignedOut})
+	})(w, r)
 }
 
 // fail writes the response for an error. The cause is logged and never shown.
 // It works without a web session, because loading the session may have failed.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e, title := shown(err), "That did not work"
+	e := shown(err)
 	if e.status >= http.StatusInternalServerError {
 		a.log.ErrorContext(r.Context(), "request failed", "error", err)
 	}
-	m := message{Text: e.text}
+	title, m := titleOf(e), message{Text: e.text}
 	if e.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
-		title = "Not available right now"
 		switch {
 		case e != errUnavailable:
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
@@ -90,7 +112,7 @@ func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 		writeJSON(w, e.status, map[string]any{"title": e.text, "status": e.status})
 		return
 	}
-	if err := a.write(w, e.status, "message", view{Title: title, Path: r.URL.Path, Demo: a.demo, Data: m}); err != nil {
+	if err := a.write(w, e.status, "message", view{layout: &layout{Demo: a.demo}, Title: title, URL: "/", Data: m}); err != nil {
 		a.log.ErrorContext(r.Context(), "request failed", "error", err)
 		http.Error(w, http.StatusText(e.status), e.status)
 	}

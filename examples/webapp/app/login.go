@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -17,22 +18,35 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) error {
 // demoTeam is one account on the login page in demo mode.
 type demoTeam struct {
 	DemoAccount
-	People []DemoPerson
+	People []demoMember
+}
+
+type demoMember struct {
+	DemoPerson
+	FirstIn string // name of the account that the user enters first, if it is another one
 }
 
 func demoTeams() []demoTeam {
-	teams := make([]demoTeam, 0, 4)
+	var teams []demoTeam
+	first := map[string]string{} // the first account of each user
 	for _, acc := range DemoAccounts() {
-		people := slices.DeleteFunc(DemoPeople(), func(p DemoPerson) bool { return p.Account != acc.ID })
-		teams = append(teams, demoTeam{acc, people})
+		team := demoTeam{DemoAccount: acc}
+		for _, p := range DemoPeople() {
+			if p.Account == acc.ID {
+				team.People = append(team.People, demoMember{p, first[p.Email]})
+				first[p.Email] = cmp.Or(first[p.Email], acc.Name)
+			}
+		}
+		teams = append(teams, team)
 	}
 	return teams
 }
 
 type loginForm struct {
-	Email, Problem, DemoPassword string
-	Again                        bool // the account does not accept the first factors of the visitor's session
-	Demo                         []demoTeam
+	Email, Password string
+	Note, Problem   string // why the visitor sees the page, and what was wrong with the form
+	DemoPassword    string
+	Demo            []demoTeam
 }
 
 // loginPage stores the page to return to, which the guard puts into the query.
@@ -42,12 +56,33 @@ func (a *App) loginPage(w http.ResponseWriter, r *http.Request) error {
 	if next := r.URL.Query().Get("next"); next != "" {
 		a.sessions.Put(r.Context(), keyReturn, next)
 	}
-	denied, _ := errors.AsType[*twofa.DeniedError](a.twofa.Check(r.Context(), a.web.Caller(r)))
-	form := loginForm{}
-	if v := visitorOf(r); v != nil && denied != nil && denied.Reason == twofa.ReasonSignInHere {
-		form.Again, form.Email = true, v.User.Email
+	form := loginForm{Email: r.URL.Query().Get("email"), Note: a.whyLogin(r)}
+	if v := visitorOf(r); v != nil {
+		form.Email = cmp.Or(form.Email, v.User.Email)
+	}
+	if a.demo && slices.ContainsFunc(DemoPeople(), func(p DemoPerson) bool { return p.Email == form.Email }) {
+		form.Password = DemoPassword
 	}
 	return a.showLogin(w, r, http.StatusOK, form)
+}
+
+// whyLogin returns why a visitor who has signed in before sees the login page,
+// or "".
+func (a *App) whyLogin(r *http.Request) string {
+	v := visitorOf(r)
+	if v == nil && a.sessions.GetString(r.Context(), keySignin) == "" {
+		return ""
+	}
+	denied, _ := errors.AsType[*twofa.DeniedError](a.twofa.Check(r.Context(), a.web.Caller(r)))
+	switch {
+	case v == nil || denied != nil && denied.Reason == twofa.ReasonSignedOut:
+		return "Your session has ended. Sign in again, and you’ll continue where you left off."
+	case denied != nil && denied.Reason == twofa.ReasonSignInHere && v.Account.SSO:
+		return v.Account.Name + " asks you to sign in again, with your password or through its own single sign-on. To go back, choose another account in the menu."
+	case denied != nil && denied.Reason == twofa.ReasonSignInHere:
+		return v.Account.Name + " asks you to sign in again, with your password. To go back, choose another account in the menu."
+	}
+	return "You’re signed in as " + v.User.Email + "."
 }
 
 func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form loginForm) error {
@@ -79,7 +114,7 @@ func (a *App) enterFirstAccount(w http.ResponseWriter, r *http.Request, u user, 
 		return err
 	}
 	if len(in) == 0 {
-		return &httpError{http.StatusForbidden, "You are not a member of any account. Ask for an invitation."}
+		return &httpError{http.StatusForbidden, "You’re not a member of any account. Ask for an invitation."}
 	}
 	account := in[0].Account.ID
 	if v := visitorOf(r); v != nil && v.User.ID == u.ID {
@@ -96,7 +131,7 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := a.twofa.SignedOut(r.Context(), caller); err != nil {
 		return halfDone(err)
 	}
-	a.flash(r, "You are signed out.")
+	a.flash(r, "You’re signed out.")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
 }

@@ -39,14 +39,16 @@ func grantable(by, role Role) bool {
 	return (role == Member || role == Admin) && by.Covers(role)
 }
 
+var errRole = &httpError{http.StatusForbidden, "You can’t give that role."}
+
 func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
 	v, role := visitorOf(r), Role(r.PostFormValue("role"))
 	addr, err := mail.ParseAddress(strings.TrimSpace(r.PostFormValue("email")))
 	if err != nil || addr.Name != "" {
-		return &httpError{http.StatusBadRequest, "That is not an e-mail address."}
+		return &httpError{http.StatusBadRequest, "That’s not an email address. Check it and try again."}
 	}
 	if !grantable(v.Role, role) {
-		return &httpError{http.StatusForbidden, "You cannot give that role."}
+		return errRole
 	}
 	if _, ok := a.limit.attempt(v.User.ID, "mail "+normalEmail(addr.Address)); !ok {
 		return errTooMany
@@ -154,7 +156,7 @@ func (a *App) changeRole(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !grantable(v.Role, role) {
-		return &httpError{http.StatusForbidden, "You cannot give that role."}
+		return errRole
 	}
 	err = oneRow(a.db.ExecContext(r.Context(), `UPDATE members SET role = $1 WHERE account_id = $2 AND user_id = $3 AND role = $4`,
 		role, v.Account.ID, m.ID, m.Role))
@@ -199,7 +201,7 @@ func (a *App) managed(r *http.Request) (member, error) {
 		return member{}, hideMissing(err)
 	}
 	if !v.Role.Above(m.Role) {
-		return member{}, &httpError{http.StatusForbidden, "Only someone with a higher role can do this."}
+		return member{}, &httpError{http.StatusForbidden, "Only a member with a higher role can do this."}
 	}
 	return m, nil
 }

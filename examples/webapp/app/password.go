@@ -84,8 +84,8 @@ func (p *passwords) check(ctx context.Context, hash, password string) error {
 }
 
 var (
-	errSignIn  = &httpError{http.StatusUnauthorized, "E-mail or password is wrong."}
-	errTooMany = &httpError{http.StatusTooManyRequests, "Too many attempts. Wait a quarter of an hour, then try again."}
+	errSignIn  = &httpError{http.StatusUnauthorized, "The email or password is wrong. Try again, or reset your password."}
+	errTooMany = &httpError{http.StatusTooManyRequests, "Too many attempts. Wait 15 minutes, then try again."}
 )
 
 // checkPassword is the only function that compares a password. Its result and

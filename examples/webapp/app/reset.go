@@ -36,7 +36,7 @@ func (a *App) forgot(w http.ResponseWriter, r *http.Request) error {
 			"choose a new password within 30 minutes:\n\n" + a.link("reset", token) + "\n\n" +
 			"If you did not ask for this, do nothing: your password stays as it is.\n")}, err
 	})
-	a.flash(r, "If we know that address, a link is on its way to it.")
+	a.flash(r, "If we know that address, we’ve sent a link to it. It expires in 30 minutes.")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
 }

@@ -29,6 +29,7 @@ func (a *App) table() []Route {
 	routes := []Route{
 		{"GET", "/{$}", Anyone, "", a.home},
 		{"GET", "/static/{file}", Anyone, "", a.static},
+		{"POST", "/language", Anyone, "", a.identify(a.chooseLanguage)},
 
 		// Sign-in paths. Each ends in firstFactorDone.
 		{"GET", "/login", Anyone, "", a.identify(a.loginPage)},
@@ -48,12 +49,15 @@ func (a *App) table() []Route {
 		{"POST", "/switch", Anyone, "", a.identify(a.switchAccount)}, // a member of another account is checked there,
 		{"GET", "/contacts", Member, "", a.contactsPage},
 		{"POST", "/contacts", Member, "", a.addContact},
+		{"GET", "/contacts/{id}/delete", Admin, "", a.confirmDelete},
 		{"POST", "/contacts/{id}/delete", Admin, "", a.deleteContact},
 		{"POST", "/contacts/export", Member, actionExport, a.exportContacts},
 
 		{"GET", "/members", Member, "", a.membersPage},
 		{"POST", "/members/invite", Admin, "", a.invite},
+		{"GET", "/members/{id}/role", Admin, "", a.confirmRole},
 		{"POST", "/members/{id}/role", Admin, "", a.changeRole},
+		{"GET", "/members/{id}/remove", Admin, "", a.confirmRemove},
 		{"POST", "/members/{id}/remove", Admin, "", a.removeMember},
 
 		{"GET", "/settings", Member, "", a.settingsPage},
@@ -61,6 +65,7 @@ func (a *App) table() []Route {
 		{"POST", "/settings/password", Member, "", a.inPerson(a.changePassword)},
 		{"POST", "/settings/sessions/{id}/revoke", Member, "", a.revokeSession},
 		{"POST", "/settings/sessions/revoke-others", Member, "", a.revokeOthers},
+		{"GET", "/settings/sessions/revoke-all", Member, "", a.confirmRevokeAll},
 		{"POST", "/settings/sessions/revoke-all", Member, "", a.revokeAll},
 
 		{"GET", "/api/me", Member, "", a.apiMe},
@@ -72,12 +77,12 @@ func (a *App) table() []Route {
 	}
 	if a.demo {
 		routes = append(routes, []Route{
-			{"GET", "/sso", Anyone, "", a.ssoPage},
+			{"GET", "/sso", Anyone, "", a.identify(a.ssoPage)},
 			{"POST", "/sso", Anyone, "", a.startSSO},
 			{"GET", ssoCallback, Anyone, "", a.finishSSO},
 			{"GET", "/dev/idp", Anyone, "", a.onThisMachine(a.idpPage)},
 			{"POST", "/dev/idp", Anyone, "", a.onThisMachine(a.idp)},
-			{"GET", "/dev/outbox", Anyone, "", a.onThisMachine(a.outboxPage)},
+			{"GET", "/dev/outbox", Anyone, "", a.onThisMachine(a.identify(a.outboxPage))},
 			{"GET", "/dev/outbox.json", Anyone, "", a.onThisMachine(a.outboxJSON)},
 		}...)
 	}
@@ -94,7 +99,25 @@ func (a *App) serve() http.Handler {
 	for _, rt := range a.routes {
 		mux.Handle(strings.TrimSpace(rt.Method+" "+rt.Path), a.mount(rt))
 	}
-	return a.headers(http.NewCrossOriginProtection().Handler(mux))
+	lost := a.mount(Route{Path: "none", do: a.identify(func(http.ResponseWriter, *http.Request) error { return errNotFound })})
+	return a.headers(http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if known(mux, r) {
+			mux.ServeHTTP(w, r)
+		} else {
+			lost.ServeHTTP(w, r)
+		}
+	})))
+}
+
+// known reports whether a route has the path of a request, perhaps with another
+// method, which the mux answers itself.
+func known(mux *http.ServeMux, r *http.Request) bool {
+	for _, method := range []string{r.Method, http.MethodGet, http.MethodPost} {
+		if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // secondFactor serves the pages of package twofahttp, where users give and

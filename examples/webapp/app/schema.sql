@@ -9,7 +9,8 @@ CREATE TABLE IF NOT EXISTS users (
 	email    TEXT NOT NULL UNIQUE,
 	name     TEXT NOT NULL,
 	password TEXT NOT NULL DEFAULT '',
-	stamp    TEXT NOT NULL -- security stamp: random, replaced when the password changes
+	stamp    TEXT NOT NULL, -- security stamp: random, replaced when the password changes
+	language TEXT NOT NULL DEFAULT '' -- BCP 47 tag that the user has chosen
 );
 CREATE TABLE IF NOT EXISTS members (
 	account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	_ "embed"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -19,9 +18,6 @@ import (
 	"github.com/twofa-go/twofa/adapters/sqlstore"
 	"github.com/twofa-go/twofa/twofahttp"
 )
-
-//go:embed pages.css
-var colorsCSS []byte
 
 // actionExport is the step-up action of the contact export.
 const actionExport = "contacts.export"
@@ -47,13 +43,14 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},
 		SMS: twofa.SMSConfig{Sender: a.texts, Phone: phone.Parser{}, Countries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
 			WebOTPHost: webOTPHost(a.base)},
-		OnEvent: a.audit, Now: a.now, Logger: a.log,
+		Languages: catalogs(),
+		OnEvent:   a.audit, Now: a.now, Logger: a.log,
 	})
 	if err != nil {
 		return err
 	}
 	a.web, err = twofahttp.New(twofahttp.Config{
-		Manager: a.twofa, Sessions: hostSessions{a}, HomeURL: "/contacts",
+		Manager: a.twofa, Sessions: hostSessions{a}, HomeURL: "/contacts", SupportURL: "mailto:help@acme.example",
 		// The account whose data the request can see, from the row of the
 		// sign-in.
 		Account: func(r *http.Request) string {
@@ -68,8 +65,8 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 			{Code: "CH", Name: "Switzerland (+41)"}, {Code: "AT", Name: "Austria (+43)"}, {Code: "DE", Name: "Germany (+49)"},
 			{Code: "FR", Name: "France (+33)"}, {Code: "GB", Name: "United Kingdom (+44)"}, {Code: "US", Name: "United States (+1)"},
 		},
-		Stylesheet: append(twofahttp.DefaultStylesheet(), colorsCSS...),
-		Logger:     a.log, Now: a.now,
+		Language: languageOf, Templates: frame(), LayoutData: a.layoutData, Stylesheet: stylesheet(),
+		Logger: a.log, Now: a.now,
 	})
 	return err
 }
@@ -94,7 +91,7 @@ func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
 		return twofa.User{}, err
 	}
 	in, err := a.db.membershipsOf(ctx, id)
-	who := twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email}, SecurityStamp: u.Stamp}
+	who := twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email}, SecurityStamp: u.Stamp, Language: u.Language}
 	for _, m := range in {
 		who.Members = append(who.Members, twofa.Member{Account: m.Account.ID, Since: m.Since})
 	}

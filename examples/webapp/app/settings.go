@@ -173,7 +173,7 @@ func (a *App) revokeAll(w http.ResponseWriter, r *http.Request) error {
 	if err := a.forgetBrowser(ctx); err != nil {
 		return halfDone(err)
 	}
-	a.flash(r, "You are signed out everywhere.")
+	a.flash(r, "You’re signed out everywhere.")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
 }

@@ -3,6 +3,8 @@ package app
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"database/sql"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,16 +22,20 @@ import (
 const ssoCallback = "/sso/callback"
 
 func (a *App) ssoPage(w http.ResponseWriter, r *http.Request) error {
-	return a.render(w, r, http.StatusOK, "sso", "Single sign-on", nil)
+	return a.render(w, r, http.StatusOK, "sso", "Single sign-on", ssoForm{})
 }
 
+type ssoForm struct{ Account, Problem string }
+
 func (a *App) startSSO(w http.ResponseWriter, r *http.Request) error {
-	acc, err := a.db.account(r.Context(), strings.ToLower(strings.TrimSpace(r.PostFormValue("account"))))
-	if err == nil && !acc.SSO {
-		err = &httpError{http.StatusNotFound, "That account has no single sign-on."}
+	name := strings.ToLower(strings.TrimSpace(r.PostFormValue("account")))
+	acc, err := a.db.account(r.Context(), name)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
 	}
-	if err != nil {
-		return hideMissing(err)
+	if err != nil || !acc.SSO { // the answer does not tell which
+		return a.render(w, r, http.StatusNotFound, "sso", "Single sign-on",
+			ssoForm{name, "We don’t know an account with that name that has single sign-on. Check the spelling, or sign in with your password."})
 	}
 	state := rand.Text()
 	a.sessions.Put(r.Context(), keySSO, state+" "+acc.ID)
@@ -43,7 +49,7 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	state, accountID, _ := strings.Cut(a.sessions.PopString(r.Context(), keySSO), " ")
 	if state == "" || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
-		return &httpError{http.StatusBadRequest, "This sign-in was not started in this browser."}
+		return &httpError{http.StatusBadRequest, "This sign-in was started in another browser, or is too old. Start again."}
 	}
 	l, err := a.db.findLink(r.Context(), linkSSO, q.Get("code"), a.now())
 	if err != nil {
@@ -53,11 +59,14 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 		return errInvalidLink
 	}
 	u, err := a.db.userByEmail(r.Context(), l.Email)
-	if err != nil {
-		return hideMissing(err)
+	if err == nil {
+		_, err = a.db.member(r.Context(), accountID, u.ID)
 	}
-	if _, err := a.db.member(r.Context(), accountID, u.ID); err != nil {
-		return hideMissing(err)
+	if errors.Is(err, sql.ErrNoRows) {
+		return &httpError{http.StatusForbidden, "You’re not a member of this account. Ask one of its admins for an invitation."}
+	}
+	if err != nil {
+		return err
 	}
 	if _, err := a.db.useLink(r.Context(), linkSSO, q.Get("code"), a.now()); err != nil {
 		return invalidLink(err)

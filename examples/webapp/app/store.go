@@ -78,6 +78,7 @@ func (r Role) Above(other Role) bool { return r.rank() > other.rank() }
 
 type user struct {
 	ID, Email, Name, Password, Stamp string
+	Language                         string // chosen in the footer; empty until then
 }
 
 type account struct {
@@ -110,13 +111,17 @@ func (s store) createTables(ctx context.Context) error {
 	if _, err := s.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	// Add the column to tables that are older than the second factor. Their
-	// sign-ins have no session of package twofa, so the guard asks these users
-	// to sign in again.
-	if _, err := s.ExecContext(ctx, `SELECT twofa FROM signins LIMIT 1`); err == nil {
+	// Sign-ins that are older than the second factor have no session of package
+	// twofa, so the guard asks these users to sign in again.
+	return errors.Join(s.addColumn(ctx, "signins", "twofa"), s.addColumn(ctx, "users", "language"))
+}
+
+// addColumn adds a column of text to a table that is older than the column.
+func (s store) addColumn(ctx context.Context, table, column string) error {
+	if _, err := s.ExecContext(ctx, `SELECT `+column+` FROM `+table+` LIMIT 1`); err == nil {
 		return nil
 	}
-	_, err := s.ExecContext(ctx, `ALTER TABLE signins ADD COLUMN twofa TEXT NOT NULL DEFAULT ''`)
+	_, err := s.ExecContext(ctx, `ALTER TABLE `+table+` ADD COLUMN `+column+` TEXT NOT NULL DEFAULT ''`)
 	return err
 }
 
@@ -141,10 +146,10 @@ func (s store) userByEmail(ctx context.Context, email string) (user, error) {
 	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE email = $1`, normalEmail(email)))
 }
 
-const selectUser = `SELECT id, email, name, password, stamp FROM users `
+const selectUser = `SELECT id, email, name, password, stamp, language FROM users `
 
 func scanUser(row *sql.Row) (u user, err error) {
-	err = row.Scan(&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp)
+	err = row.Scan(&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp, &u.Language)
 	return u, err
 }
 
@@ -154,7 +159,7 @@ func (s store) account(ctx context.Context, id string) (acc account, err error) 
 	return acc, err
 }
 
-const selectMembers = `SELECT u.id, u.email, u.name, u.password, u.stamp, a.id, a.name, a.sso, m.role, m.since
+const selectMembers = `SELECT u.id, u.email, u.name, u.password, u.stamp, u.language, a.id, a.name, a.sso, m.role, m.since
 	FROM members m JOIN users u ON u.id = m.user_id JOIN accounts a ON a.id = m.account_id `
 
 // membershipsOf returns the memberships of a user, oldest first.
@@ -189,7 +194,7 @@ func (s store) members(ctx context.Context, where string, args ...any) ([]member
 	for rows.Next() {
 		var m member
 		var since int64
-		if err := rows.Scan(&m.ID, &m.Email, &m.Name, &m.Password, &m.Stamp,
+		if err := rows.Scan(&m.ID, &m.Email, &m.Name, &m.Password, &m.Stamp, &m.Language,
 			&m.Account.ID, &m.Account.Name, &m.Account.SSO, &m.Role, &since); err != nil {
 			return nil, err
 		}

@@ -17,27 +17,27 @@ var viewFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// view is the data of a page.
+// view is the data of a page. Its layout is nil if the page must work without
+// the web session.
 type view struct {
+	*layout
 	Title     string
-	Path      string
-	CSRF      string
+	URL       string // address at which the browser can load the page again
 	Flash     string
-	Demo      bool
-	Me        *visitor // nil if the visitor is not signed in
-	Accounts  []member // memberships of Me
-	Recovered bool     // whether Me signed in with a recovery code
+	Recovered bool // whether the visitor signed in with a recovery code
 	Data      any
 }
 
 func parsePages() (map[string]*template.Template, error) {
-	layout, err := template.New("layout.html").Funcs(template.FuncMap{
-		"date":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
-		"initials": initials,
-		"lines":    func(s string) []string { return strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n") },
-		"link":     func(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") },
+	base, err := template.New("layout.html").Funcs(template.FuncMap{
+		"date":  func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
+		"lines": func(s string) []string { return strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n") },
+		"link":  func(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") },
 	}).ParseFS(viewFiles, "views/layout.html")
 	if err != nil {
+		return nil, err
+	}
+	if base, err = base.ParseFS(frameFiles, "frame/*.html"); err != nil {
 		return nil, err
 	}
 	files, err := viewFiles.ReadDir("views")
@@ -46,7 +46,7 @@ func parsePages() (map[string]*template.Template, error) {
 	}
 	pages := make(map[string]*template.Template)
 	for _, f := range files {
-		page, err := template.Must(layout.Clone()).ParseFS(viewFiles, "views/"+f.Name())
+		page, err := template.Must(base.Clone()).ParseFS(viewFiles, "views/"+f.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -58,19 +58,15 @@ func parsePages() (map[string]*template.Template, error) {
 // render writes a page inside the layout, with the name and accounts of its
 // visitor.
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) error {
-	ctx := r.Context()
-	v := view{
-		Title: title, Path: r.URL.Path, Demo: a.demo, Me: visitorOf(r), Data: data,
-		CSRF: a.csrf(ctx), Flash: a.sessions.PopString(ctx, keyFlash),
+	l, err := a.newLayout(r)
+	if err != nil {
+		return err
 	}
-	if v.Me != nil {
-		var err error
-		if v.Accounts, err = a.db.membershipsOf(ctx, v.Me.User.ID); err != nil {
-			return err
-		}
-		v.Recovered = recovered(r)
-	}
-	return a.write(w, status, page, v)
+	l.CSRF = a.csrf(r.Context())
+	return a.write(w, status, page, view{
+		layout: l, Title: title, URL: pageURL(r), Flash: a.sessions.PopString(r.Context(), keyFlash),
+		Recovered: l.Me != nil && recovered(r), Data: data,
+	})
 }
 
 // write writes a page. If its template fails, it writes nothing.
@@ -102,7 +98,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// initials returns the letters for a user's round picture.
+// initials returns the letters for the round picture of a user or contact.
 func initials(name string) string {
 	var out strings.Builder
 	for i, word := range strings.Fields(name) {
@@ -112,3 +108,9 @@ func initials(name string) string {
 	}
 	return strings.ToUpper(out.String())
 }
+
+// Initials returns the letters for the user's round picture.
+func (u user) Initials() string { return initials(u.Name) }
+
+// Initials returns the letters for the contact's round picture.
+func (c contact) Initials() string { return initials(c.Name) }

@@ -56,8 +56,7 @@ func (a *App) session(changes bool, next page) page {
 		answer.keep = func() error { return a.keepSession(r.WithContext(ctx), answer) }
 		err = next(answer, r.WithContext(ctx))
 		if e, ok := errors.AsType[*httpError](err); ok && e.status < http.StatusInternalServerError {
-			a.fail(answer, r, e) // a response like any other, so its session is stored
-			err = nil
+			err = a.refuse(answer, r.WithContext(ctx), e) // a response like any other, so its session is stored
 		}
 		if err != nil {
 			return err

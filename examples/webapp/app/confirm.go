@@ -1,0 +1,68 @@
+package app
+
+import "net/http"
+
+// confirmation is the data of the page "confirm". It asks before an act that
+// cannot be taken back, or that another user notices. A GET shows it and
+// changes nothing, and its form is the POST to the same path.
+type confirmation struct {
+	Text   string // what stops working, and what stays
+	Action string // path of the form
+	Button string
+	Back   string
+	Role   Role // new role, if the act changes one
+}
+
+func (a *App) confirm(w http.ResponseWriter, r *http.Request, question string, c confirmation) error {
+	c.Action = r.URL.Path
+	return a.render(w, r, http.StatusOK, "confirm", question, c)
+}
+
+func (a *App) confirmDelete(w http.ResponseWriter, r *http.Request) error {
+	v := visitorOf(r)
+	c, err := a.db.contact(r.Context(), v.Account.ID, r.PathValue("id"))
+	if err != nil {
+		return hideMissing(err)
+	}
+	return a.confirm(w, r, "Delete "+c.Name+"?", confirmation{
+		Text:   "The contact is deleted for everyone in " + v.Account.Name + ". You can’t undo this.",
+		Button: "Delete contact", Back: "/contacts",
+	})
+}
+
+func (a *App) confirmRole(w http.ResponseWriter, r *http.Request) error {
+	role := Role(r.URL.Query().Get("role"))
+	m, err := a.managed(r)
+	if err != nil {
+		return err
+	}
+	if !grantable(visitorOf(r).Role, role) {
+		return errRole
+	}
+	text := "Admins can invite, change and remove members, and delete contacts."
+	if role == Member {
+		text = m.Name + " can no longer invite, change or remove members, or delete contacts."
+	}
+	return a.confirm(w, r, "Make "+m.Name+" "+string(role)+"?", confirmation{
+		Text: text, Button: "Make " + string(role), Back: "/members", Role: role,
+	})
+}
+
+func (a *App) confirmRemove(w http.ResponseWriter, r *http.Request) error {
+	v := visitorOf(r)
+	m, err := a.managed(r)
+	if err != nil {
+		return err
+	}
+	return a.confirm(w, r, "Remove "+m.Name+" from "+v.Account.Name+"?", confirmation{
+		Text:   m.Name + " is signed out and can no longer open " + v.Account.Name + ". Contacts stay, and you can invite " + m.Name + " again.",
+		Button: "Remove member", Back: "/members",
+	})
+}
+
+func (a *App) confirmRevokeAll(w http.ResponseWriter, r *http.Request) error {
+	return a.confirm(w, r, "Sign out everywhere?", confirmation{
+		Text:   "All your sessions end, including this one, and no browser is remembered. Do this if someone may know your password or has one of your devices.",
+		Button: "Sign out everywhere", Back: "/settings",
+	})
+}
