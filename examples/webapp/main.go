@@ -219,9 +219,9 @@ func printDemo(out io.Writer, url string) {
 	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "  ACCOUNT\tITS POLICY")
 	for _, a := range app.DemoAccounts() {
-		fmt.Fprintf(t, "  %s\t%s\n", a.ID, a.Says)
+		fmt.Fprintf(t, "  %s\t%s First sign-in: %s\n", a.ID, a.Says, a.First)
 	}
-	fmt.Fprintln(t, "\n  ACCOUNT\tNAME\tROLE\tE-MAIL\tPHONE")
+	fmt.Fprintln(t, "\n  ACCOUNT\tNAME\tROLE\tEMAIL\tPHONE")
 	for _, p := range app.DemoPeople() {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", p.Account, p.Name, p.Role, p.Email, p.Phone)
 	}
