@@ -18,7 +18,7 @@ func TestS2_LoginWithCode(t *testing.T) {
 
 		b := s.person(t)
 		b.logIn("jon@brook.example")
-		b.reads("Type the code that your authenticator app shows")
+		b.reads("Open your authenticator app and enter the code it shows")
 		b.goTo("/contacts")
 		b.at("/2fa/challenge") // the challenge cannot be skipped
 		b.fill("Code", phone.lastCode())
@@ -79,7 +79,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	jon.press("Continue")
 	jon.until(`!!document.querySelector('[data-codes]')`)
 	require.Equal(t, codes, jon.savedCodes())
-	jon.press("Back to security settings")
+	jon.press("Back to settings")
 
 	jon.click("Actions for recovery codes")
 	jon.press("Generate new codes")

@@ -103,6 +103,7 @@ func TestBounce_LoginPostedByAnotherSite(t *testing.T) {
 	before, _, _ := strings.Cut(cookies.Load().(string), ".")
 	b.goTo("/2fa/")
 	b.press("Sign out everywhere")
+	b.press("Sign out everywhere") // confirmed
 
 	b.goTo(provider + "/")
 	b.press("Sign in to the app")
@@ -181,6 +182,7 @@ func TestHTMX_EndedSessionOpensTheLoginPage(t *testing.T) {
 			other := b.newTab()
 			other.goTo("/2fa/")
 			other.press("Sign out everywhere")
+			other.press("Sign out everywhere") // confirmed
 			b.click("Load")
 			b.until(`location.pathname === '/login'`)
 			b.chromium.forgive() // the status of the part

@@ -71,7 +71,7 @@ func zbarimg(t *testing.T, picture []byte) string {
 	tool := engines.Tool(t, "zbarimg")
 	file := filepath.Join(t.TempDir(), "qr.png")
 	require.NoError(t, os.WriteFile(file, picture, 0o600))
-	return output(t, nil, tool, "--quiet", "--raw", "-Sbinary", file)
+	return output(t, nil, tool, "--quiet", "--raw", "-Sdisable", "-Sqrcode.enable", "-Sqrcode.binary", file)
 }
 
 // jsQR returns the bytes of the QR code in a picture. Its decoder is stricter

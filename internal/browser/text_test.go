@@ -88,7 +88,7 @@ func TestS9_TextMessageCodes(t *testing.T) {
 // signOut presses Sign out in the menu of the user.
 func (b *tab) signOut() {
 	b.t.Helper()
-	b.clickOn(`document.querySelector('details.me > summary')`)
+	b.clickOn(`document.querySelector('details.acme-me > summary')`)
 	b.press("Sign out")
 	b.at("/login")
 }
