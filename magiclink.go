@@ -2,6 +2,7 @@ package twofa
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -51,8 +52,12 @@ func (s *userTx) linkAddress(l LinkRequest) (string, error) {
 	if !linkSafe(address, l.Token.Reveal()) {
 		return "", unavailable("Mail.LinkURL", fmt.Errorf("must return an absolute https address (http on localhost only) with the token in it, does not for account %q and host %q", l.Account, l.Host))
 	}
-	if u, err := url.Parse(address); err == nil && l.Host != "" && strings.ToLower(u.Host) != strings.ToLower(l.Host) {
-		s.m.cfg.Logger.Warn("twofa: Mail.LinkURL leads to another host than the login's, where the browser does not have the cookie of the login", "link", u.Host, "login", l.Host, "account", l.Account)
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", unavailable("Mail.LinkURL", errors.New("returns a malformed address"))
+	}
+	if link, login := strings.ToLower(u.Host), strings.ToLower(l.Host); login != "" && link != login {
+		s.m.cfg.Logger.Warn("twofa: Mail.LinkURL leads to another host than the login's, where the browser does not have the cookie of the login", "link", link, "login", login, "account", l.Account)
 	}
 	return address, nil
 }
