@@ -35,25 +35,45 @@ type templates struct {
 	codes    *text.Template
 }
 
-// parseAll parses the pages in each language. If a file is in overrides, it
-// replaces the built-in one.
+// parseAll parses the pages once and returns them in each language. If a file is
+// in overrides, it replaces the built-in one.
 func parseAll(overrides fs.FS, languages []*locale.Catalog) (map[*locale.Catalog]templates, error) {
 	files, err := readTemplates(overrides)
 	if err != nil {
 		return nil, err
 	}
-	all := map[*locale.Catalog]templates{}
-	for i, c := range languages {
-		t, err := parseTemplates(files, c)
-		if err == nil && overrides != nil && i == 0 { // languages differ in their texts only
-			err = t.renderAll()
-		}
-		if err != nil {
+	first, err := parseTemplates(files, languages[0])
+	if err != nil {
+		return nil, err
+	}
+	all := map[*locale.Catalog]templates{first.language: first}
+	for _, c := range languages[1:] {
+		if all[c], err = first.in(c); err != nil {
 			return nil, err
 		}
-		all[c] = t
 	}
-	return all, nil
+	if overrides != nil { // languages differ in their texts only
+		err = first.renderAll()
+	}
+	return all, err
+}
+
+// in returns the templates in another language. It must be called before any of
+// them is executed.
+func (t templates) in(c *locale.Catalog) (templates, error) {
+	other := templates{language: c, pages: map[string]*template.Template{}}
+	for name, page := range t.pages {
+		clone, err := page.Clone()
+		if err != nil {
+			return other, err
+		}
+		other.pages[name] = clone.Funcs(other.funcs())
+	}
+	codes, err := t.codes.Clone()
+	if err == nil {
+		other.codes = codes.Funcs(other.textFuncs())
+	}
+	return other, err
 }
 
 // parseTemplates parses each page together with the layout.
@@ -78,7 +98,7 @@ func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, er
 			}
 		}
 	}
-	t.codes, err = text.New(codesFile).Funcs(text.FuncMap{"t": t.plain, "date": c.Date}).Parse(files[codesFile])
+	t.codes, err = text.New(codesFile).Funcs(t.textFuncs()).Parse(files[codesFile])
 	if err == nil {
 		err = t.checkTexts(t.codes.Tree)
 	}
@@ -102,6 +122,11 @@ func (t templates) funcs() template.FuncMap {
 		"lang":   c.Tag,
 		"dir":    t.direction,
 	}
+}
+
+// textFuncs returns the functions that the text file can call.
+func (t templates) textFuncs() text.FuncMap {
+	return text.FuncMap{"t": t.plain, "date": t.language.Date}
 }
 
 // text returns a text of the catalog as HTML: {{t "id" "name" value …}}. Values
@@ -244,12 +269,14 @@ func (t templates) execute(w io.Writer, page string, d pageData) error {
 	return t.pages[page].ExecuteTemplate(w, "layout", d)
 }
 
-// renderAll renders each page once in each of its states.
+// renderAll renders each page in each of its states, and with each alert in the
+// first of them. In the other states, one alert of each kind is enough, because
+// all pages show alerts in the same way.
 func (t templates) renderAll() error {
 	for page, states := range sampleData(t.language) {
-		for _, data := range states {
+		for i, data := range states {
 			for _, a := range sampleAlerts(t.language) {
-				if !shownWith(data, a) {
+				if !shownWith(data, a) || i > 0 && !isTypical(data, a) {
 					continue
 				}
 				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", CSRF: "x", Alert: a, Data: data}
@@ -260,6 +287,14 @@ func (t templates) renderAll() error {
 		}
 	}
 	return nil
+}
+
+// isTypical reports whether the alert stands for all of its kind.
+func isTypical(data any, a *alert) bool {
+	if _, ok := data.(messageData); ok {
+		return true
+	}
+	return a == nil || a.Code == "invalid_code" || a.Code == "renamed"
 }
 
 // shownWith reports whether a page with data can have an alert. A page about a
