@@ -269,14 +269,14 @@ func (t templates) execute(w io.Writer, page string, d pageData) error {
 	return t.pages[page].ExecuteTemplate(w, "layout", d)
 }
 
-// renderAll renders each page in each of its states, and with each alert in the
-// first of them. In the other states, one alert of each kind is enough, because
-// all pages show alerts in the same way.
+// renderAll renders each page in each of its states, with one alert of each kind.
+// Each other alert is rendered on one page only, because all pages show them in
+// the same way.
 func (t templates) renderAll() error {
 	for page, states := range sampleData(t.language) {
 		for i, data := range states {
 			for _, a := range sampleAlerts(t.language) {
-				if !shownWith(data, a) || i > 0 && !isTypical(data, a) {
+				if !shownWith(data, a) || (page != "challenge" || i > 0) && !isTypical(data, a) {
 					continue
 				}
 				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", CSRF: "x", Alert: a, Data: data}
