@@ -21,7 +21,7 @@ func (p *storeProbe) event(second int) twofa.Event {
 	return twofa.Event{
 		ID: rand.Text(), Seq: 1<<53 + 1, Time: time.Unix(firstSecond+int64(second), 0).UTC(), Type: event.Login,
 		User: p.id, Account: p.id, Actor: twofa.EventActor{Kind: "staff", ID: p.id, Role: "ädmin'"}, Method: twofa.TOTP, Session: "s" + p.id,
-		IP: "2001:db8::1", Agent: `Mozilla/5.0 "(X11; ü)" \`, Request: "req/1?a=b&c", Reason: "“lost” their phone", Case: "#4711",
+		IP: "2001:db8::1", Agent: `Mozilla/5.0 "(X11; ü)" \`, Request: "req/1?a=b&c", Reason: "“lost” their phone", Case: "#4711", Act: "ACT1",
 		Detail: "contacts.export <&> 👩‍💻 %s $1 ?", Left: 9, Notice: true,
 		Before: json.RawMessage(`{"methods": ["totp", "ü <&>"], "max": 9007199254740993, "none": null}`),
 		After:  json.RawMessage(`["on", {"off": false}]`),
