@@ -70,7 +70,17 @@ func MariaDB(t testing.TB) (dsn string) {
 	}
 	name := databaseName()
 	must(t, run(mariaClient(t, port, "CREATE DATABASE "+name)))
-	t.Cleanup(func() { must(t, run(mariaClient(t, port, "DROP DATABASE "+name))) })
+	t.Cleanup(func() {
+		// A test that failed may have left a transaction open, which a DROP waits for.
+		list := mariaClient(t, port, "SELECT id FROM information_schema.processlist WHERE db = '"+name+"'")
+		list.Args = append(list.Args, "--skip-column-names")
+		ids, err := list.Output()
+		must(t, err)
+		for id := range strings.FieldsSeq(string(ids)) {
+			_ = run(mariaClient(t, port, "KILL "+id)) // it may have ended by itself
+		}
+		must(t, run(mariaClient(t, port, "DROP DATABASE "+name)))
+	})
 	return mariaDSN(port, name)
 }
 
