@@ -21,6 +21,7 @@ func Galera(t testing.TB, nodes int) (dsns []string) {
 	}
 	Tool(t, "rsync") // a server copies its initial state with it
 	name, first, port := databaseName(), "", ""
+	var ports []string
 	for range nodes {
 		group := "127.0.0.1:" + freePort(t)
 		port = startMariaDB(t,
@@ -31,9 +32,13 @@ func Galera(t testing.TB, nodes int) (dsns []string) {
 			"--wsrep-provider-options=gmcast.listen_addr=tcp://"+group+";ist.recv_addr=127.0.0.1:"+freePort(t))
 		first = cmp.Or(first, group)
 		awaitSynced(t, port)
+		ports = append(ports, port)
 		dsns = append(dsns, mariaDSN(port, name)+"&wsrep_sync_wait=7")
 	}
 	must(t, run(mariaClient(t, port, "CREATE DATABASE "+name)))
+	for _, port := range ports { // the others get it a moment later
+		must(t, run(mariaClient(t, port, "SET SESSION wsrep_sync_wait = 15; SHOW DATABASES; USE "+name)))
+	}
 	return dsns
 }
 
