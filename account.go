@@ -208,7 +208,7 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 }
 
 // policyChange is the change of an account's policy. A nil policy means that the
-// account has none, so that the fallback applies.
+// account has none, and the fallback applies.
 type policyChange struct {
 	before   *storedPolicy
 	after    *Policy
