@@ -65,6 +65,9 @@ type Enrollment struct {
 	// Expires is the time at which the enrollment is discarded if there is no
 	// further step; see [Lifetimes.Enrollment].
 	Expires time.Time
+	// SentExpires is the time at which the code that was texted last expires. It
+	// is the zero Time if Method is not SMS or the code is no longer valid.
+	SentExpires time.Time
 	// Challenge, if not empty, must be passed to the next step as
 	// [Caller.Challenge]. It replaces the challenge that led to enrollment, if
 	// there was one. It is returned only by Enroll, and is set for SMS and for
@@ -204,10 +207,27 @@ func (s *userTx) mayEnroll(t ticket, u User, e EnrollRequest) error {
 func (s *userTx) mayReenroll(t ticket) bool {
 	return slices.ContainsFunc(t.proven, func(p provenMethod) bool {
 		if p.method == RecoveryCode {
-			return s.isRecent(p.at) && p.at > s.CodesReplaced // new codes end what the old ones opened
+			return s.opens(p)
 		}
 		return s.isRecent(p.at) && t.purpose == forEnroll && !isRememberedBrowser(p.method)
 	})
+}
+
+// opens reports whether a proof by a recovery code lets its session replace a
+// factor.
+func (s *userTx) opens(p provenMethod) bool {
+	return s.isRecent(p.at) && p.at > s.CodesReplaced // new codes end what the old ones opened
+}
+
+// recoveredUntil returns the time until which a recovery code lets the session
+// replace a factor, or zero.
+func (s *userTx) recoveredUntil(t ticket) (until unixTime) {
+	for _, p := range t.proven {
+		if p.method == RecoveryCode && s.opens(p) {
+			until = max(until, p.at.add(firstFactorMaxAge))
+		}
+	}
+	return until
 }
 
 // PendingEnrollment returns the pending enrollment of the caller's session, to
@@ -250,10 +270,21 @@ func (s *userTx) describePending(u User) Enrollment {
 	case TOTP:
 		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, s.labelSuffix(), p.App)), NewSecret(text.Groups(p.App.typedKey()))
 	case SMS:
-		e.Phone = text.MaskPhone(p.Phone)
+		e.Phone, e.SentExpires = text.MaskPhone(p.Phone), s.confirmationExpires()
 	}
 	e.Codes = asSecrets(p.Codes)
 	return e
+}
+
+// confirmationExpires returns the time at which the code that confirms the
+// pending number expires, or the zero Time.
+func (s *userTx) confirmationExpires() (last time.Time) {
+	for _, x := range s.Messages {
+		if x.Bucket == confirmBucket && x.Attempt == s.Pending.FactorID && x.Expires.isAhead(textTTL, s.now) {
+			last = x.Expires.time()
+		}
+	}
+	return last
 }
 
 // labelSuffix returns what tells the new entry in an authenticator app from

@@ -48,6 +48,10 @@ type Factors struct {
 	// a subset of TOTP and SMS. A method is listed even if the user already has
 	// as many factors of it as allowed.
 	Methods []Method
+	// RecoveredUntil, if not zero, is the time until which the session can enroll
+	// an authenticator or a phone, or replace one, without a fresh proof, because
+	// the user has given a recovery code.
+	RecoveredUntil time.Time
 	// PendingEnrollment reports whether the caller's session has an enrollment
 	// that [Manager.PendingEnrollment] returns.
 	PendingEnrollment bool
@@ -99,6 +103,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 			v.Methods = append(v.Methods, method)
 		}
 	}
+	v.RecoveredUntil = s.recoveredUntil(t).time()
 	v.Due = s.policy.evaluate(s.facts(t, len(u.Emails) > 0)).due.time()
 	policies, err := m.policies(ctx, s, u)
 	if err != nil {

@@ -41,7 +41,7 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 	for _, kind := range noticeTypes {
 		for _, method := range []Method{"", TOTP, SMS, EmailLink, RecoveryCode, "passkey"} {
 			for _, left := range []int{0, 1, 2, 9} {
-				for _, agent := range []string{"", "Firefox on Linux", "a browser on an unknown system", "an app on iPhone", "the Google app on iPad"} {
+				for _, agent := range []string{"", "Firefox on Linux", "Unknown browser on an unknown system", "App on iPhone", "Google app on iPad"} {
 					e := Event{Type: kind, Method: method, Left: left, Detail: agent, Time: at, IP: "192.0.2.7"}
 					if kind == event.Extended || kind == event.Policy {
 						e.Act = "act"

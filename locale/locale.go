@@ -129,7 +129,11 @@ func (c *Catalog) find(id string) *message {
 
 // Date returns a day, as in "2 January 2006", in the zone of t.
 func (c *Catalog) Date(t time.Time) string {
-	return c.Text("date.day", Args{"day": t.Day(), "month": c.Text("date.month."+strconv.Itoa(int(t.Month())), nil), "year": t.Year()})
+	day := strconv.Itoa(t.Day())
+	if t.Day() == 1 {
+		day = c.Text("date.first", nil) // an ordinal in French
+	}
+	return c.Text("date.day", Args{"day": day, "month": c.Text("date.month."+strconv.Itoa(int(t.Month())), nil), "year": t.Year()})
 }
 
 // DateTime returns a day and time, as in "2 January 2006, 15:04 UTC", in the zone

@@ -51,15 +51,37 @@ func TestLanguages_LackNothing(t *testing.T) {
 	for _, c := range all() {
 		tags = append(tags, c.Tag())
 		require.Empty(t, c.Missing(), c.Tag())
+		require.Empty(t, untranslated(t, c), c.Tag())
 		require.False(t, c.RTL())
 	}
 	require.Equal(t, []string{"en", "de", "fr", "es", "pt-BR", "ja"}, tags)
 	require.Same(t, de.Catalog(), de.Catalog())
 
+	copied := must(t, map[string]string{"it": `{"mail.time": "Ora: {{time}}", "notice.reset.subject": "Two-factor authentication reset for your {{issuer}} account"}`})[0]
+	require.Contains(t, untranslated(t, copied), "notice.reset.subject", "a copy of the English text is no translation")
 	partial := must(t, map[string]string{"it": `{"date.am": "x", "in.hours_one": "", "in.hours_other": " "}`})[0]
 	require.NotContains(t, partial.Missing(), "date.am")
 	require.Contains(t, partial.Missing(), "in.hours", "an empty text is a missing one")
 	require.Equal(t, "in 2 hours", partial.Text("in.hours", locale.Args{"count": 2}))
+}
+
+// untranslated returns the texts of three words and more that are in English in
+// another language.
+func untranslated(t *testing.T, c *locale.Catalog) (ids []string) {
+	t.Helper()
+	texts := func(c *locale.Catalog) (texts map[string]string) {
+		file, err := json.Marshal(c)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(file, &texts))
+		return texts
+	}
+	english := texts(locale.English())
+	for id, text := range texts(c) {
+		if words := regexp.MustCompile(`\{\{\w+\}\}`).ReplaceAllString(text, ""); c.Tag() != "en" && text == english[id] && len(regexp.MustCompile(`\p{L}+`).FindAllString(words, -1)) > 2 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func TestText_Plurals(t *testing.T) {
@@ -103,6 +125,10 @@ func TestDates(t *testing.T) {
 		for month := range 12 {
 			require.NotContains(t, all()[i].Date(at.AddDate(0, month, 0)), "date.month")
 		}
+	}
+	first := at.AddDate(0, 0, -1)
+	for i, want := range []string{"1 March 2026", "1. März 2026", "1er mars 2026", "1 de marzo de 2026", "1º de março de 2026", "2026年3月1日"} {
+		require.Equal(t, want, all()[i].Date(first))
 	}
 	american := must(t, map[string]string{"en-US": `{"date.day": "{{month}} {{day}}, {{year}}", "date.time": "{{hour12}}:{{minute}} {{half}}"}`})[0]
 	for hour, want := range map[int]string{0: "12:04 am", 1: "1:04 am", 12: "12:04 pm", 13: "1:04 pm", 23: "11:04 pm"} {

@@ -34,7 +34,8 @@ type enrollmentData struct {
 	QR    template.URL // the QR code as an SVG image
 	URI   template.URL // opens the app on the same device
 	Key   string
-	Phone string // masked; in step "start" as the user typed it
+	Phone string        // masked; in step "start" as the user typed it
+	Valid time.Duration // time until the texted code expires; zero if it has
 
 	// Step "codes".
 	Codes []string
@@ -78,15 +79,14 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 		}
 		return v, err
 	}
-	d, err := enrollmentStep(e, f.kind == kindEnroll)
-	d.Saved = x.cfg.Now()
+	d, err := enrollmentStep(e, f.kind == kindEnroll, x.cfg.Now())
 	return view{page: "setup", data: d, err: failed}, err
 }
 
 // enrollmentStep returns the data of the step that a pending enrollment has
 // reached.
-func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
-	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode}
+func enrollmentStep(e twofa.Enrollment, forced bool, now time.Time) (enrollmentData, error) {
+	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode, Saved: now}
 	if len(e.Codes) > 0 && !d.New {
 		d.Of, d.Number = 2, 1
 		if e.Confirmed || e.Saved {
@@ -97,7 +97,7 @@ func enrollmentStep(e twofa.Enrollment, forced bool) (enrollmentData, error) {
 	case len(e.Codes) > 0 && !e.Saved && (forced || e.Confirmed):
 		d.Step, d.Codes, d.User = "codes", revealAll(e.Codes), e.UserName
 	case e.Method == twofa.SMS:
-		d.Step, d.Phone, d.Replaces = "phone", e.Phone, e.Replaces
+		d.Step, d.Phone, d.Replaces, d.Valid = "phone", e.Phone, e.Replaces, max(0, e.SentExpires.Sub(now))
 	default:
 		svg, err := e.SVG()
 		if err != nil {

@@ -143,3 +143,46 @@ func TestEnrollment_WithoutRecoveryCodes(t *testing.T) {
 	require.NotContains(t, page.Body, "Step 1")
 	require.Equal(t, "home page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
 }
+
+// The page of a texted code says how long the code is still valid.
+func TestEnrollment_TextedCodeExpires(t *testing.T) {
+	h := newHost(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}}, noMail)
+	b := h.browser()
+	b.login("ada")
+	b.get("/2fa/setup?start=1")
+	require.Contains(t, b.follow(b.post("/2fa/setup", "method", "sms", "phone", "+41791234567")).Body, "It expires in 5 minutes.")
+	h.clock.pass(2 * time.Minute)
+	require.Contains(t, b.get("/2fa/setup").Body, "It expires in 3 minutes.")
+	b.follow(b.post("/2fa/setup", "method", "sms", "phone", "+41791234567")) // a new code for the same number
+	require.Contains(t, b.get("/2fa/setup").Body, "It expires in 5 minutes.")
+	h.clock.pass(5 * time.Minute)
+	page := b.get("/2fa/setup").Body
+	require.Contains(t, page, "has expired. Enter the number again to get a new code.")
+	require.NotContains(t, page, "It expires")
+}
+
+// After a recovery code, the page says how long a lost factor can be replaced
+// without its code, and offers it no longer than that.
+func TestRecovered_TimeToReplace(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b, _, codes := h.pending("ada")
+	page := b.follow(b.post("/2fa/verify", "method", "recovery", "code", codes[0])).Body
+	require.Contains(t, page, "Set up a new one within 15 minutes.")
+	require.Contains(t, page, "Replace <bdi>Authenticator app</bdi>")
+	h.clock.pass(10 * time.Minute)
+	require.Contains(t, b.get("/2fa/recovered").Body, "Set up a new one within 5 minutes.")
+	h.clock.pass(5*time.Minute + time.Second)
+	page = b.get("/2fa/recovered").Body
+	require.NotContains(t, page, "Set up a new one")
+	require.NotContains(t, page, "Replace <bdi>")
+}
+
+// The sentence about old recovery codes names the button that ends them.
+func TestEnrollment_NamesTheButton(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	b := h.browser()
+	b.enroll("ada")
+	page := b.follow(b.post("/2fa/codes/new")).Body
+	require.Contains(t, page, "Your old codes work until you select “Done”.")
+	require.Contains(t, page, `<button class="btn btn-primary">Done</button>`)
+}

@@ -2,7 +2,6 @@ package twofahttp
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/locale"
@@ -166,11 +165,15 @@ func (m message) title(c *locale.Catalog) string { return c.Text("message."+m.id
 // text returns what the message means and what to do, with what is known about
 // this occurrence.
 func (p problem) text(c *locale.Catalog, issuer, action string) string {
-	subject := c.Text("action.this", nil)
-	if action != "" {
-		subject = c.Text("action.quoted", locale.Args{"action": action})
+	id := "message." + p.id() + ".text"
+	if named := "message." + p.id() + ".action.text"; action != "" && c.Has(named) {
+		id = named
 	}
-	text := c.Text("message."+p.id()+".text", locale.Args{"in": c.In(p.Wait), "issuer": issuer, "action": subject, "detail": p.Detail})
+	args := locale.Args{"in": c.In(p.Wait), "issuer": issuer, "action": action, "detail": p.Detail}
+	if p.Denied != nil {
+		args["duration"] = c.Duration(p.Denied.MaxAge)
+	}
+	text := c.Text(id, args)
 	if p.Code != "invalid_code" {
 		return text
 	}
@@ -184,7 +187,16 @@ func (p problem) text(c *locale.Catalog, issuer, action string) string {
 	case p.Counted && p.Left <= 0:
 		return p.triesLeft(c)
 	}
-	return strings.TrimSpace(text + " " + p.triesLeft(c))
+	return sentences(c, text, p.triesLeft(c))
+}
+
+// sentences joins two sentences as the language does. Japanese has no space
+// between them. The second one may be empty.
+func sentences(c *locale.Catalog, first, second string) string {
+	if second == "" {
+		return first
+	}
+	return c.Text("sentences", locale.Args{"first": first, "second": second})
 }
 
 // triesLeft returns the sentence about how many wrong codes are left.

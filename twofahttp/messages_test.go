@@ -49,7 +49,7 @@ func TestMessages_EveryRowIsComplete(t *testing.T) {
 	}
 	for _, text := range texts {
 		for _, name := range placeholder.FindAllString(text, -1) {
-			require.Contains(t, []string{"{{in}}", "{{issuer}}", "{{action}}", "{{detail}}"}, name, text)
+			require.Contains(t, []string{"{{in}}", "{{issuer}}", "{{action}}", "{{detail}}", "{{duration}}"}, name, text)
 		}
 	}
 }
@@ -158,6 +158,8 @@ func TestMessages_EveryErrorOfTheManagerHasOne(t *testing.T) {
 		require.NotContains(t, p.Title+p.Detail, "{{", name)
 	}
 	require.Equal(t, "internal", h.problemFor(errors.New("unknown")).Code)
+	require.Equal(t, "This action needs a fresh code. Nothing was changed.", h.problemFor(&twofa.DeniedError{Reason: twofa.ReasonMissing}).Detail)
+	require.Contains(t, h.problemFor(&twofa.DeniedError{Reason: twofa.ReasonSignedOut, Action: twofa.ActionFactors, MaxAge: 10 * time.Minute}).Detail, "within the last 10 minutes")
 	require.Equal(t, "“Export contacts” needs a fresh code. Nothing was changed.", h.problemFor(&twofa.DeniedError{Reason: twofa.ReasonMissing, Action: "contacts.export"}).Detail)
 }
 
@@ -178,7 +180,7 @@ func TestMessages_UseEveryText(t *testing.T) {
 	}
 	rows := map[string]bool{}
 	for _, m := range twofahttp.Messages {
-		rows["message."+m.ID()+".title"], rows["message."+m.ID()+".text"] = true, true
+		rows["message."+m.ID()+".title"], rows["message."+m.ID()+".text"], rows["message."+m.ID()+".action.text"] = true, true, true
 	}
 	plural := regexp.MustCompile(`_(zero|one|two|few|many|other)$`)
 	for key := range texts {

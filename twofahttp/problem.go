@@ -203,7 +203,7 @@ func (x *exchange) messageData(p problem) messageData {
 	d := messageData{Code: p.Code, Title: p.title(x.locale()), Text: p.text(x.locale(), x.cfg.Issuer, action), Next: string(p.Next), Action: action,
 		Back: cmp.Or(x.retryURL, x.currentURL()), Login: x.loginURL(x.currentURL())}
 	if p.Code == "expired" && x.m.Check(x.ctx(), x.caller()) == nil {
-		d.SignedIn, d.Text = true, x.locale().Text("message.signed_in", nil)+" "+d.Text
+		d.SignedIn, d.Text = true, sentences(x.locale(), x.locale().Text("message.signed_in", nil), d.Text)
 	}
 	if p.Denied != nil {
 		d.Login = x.loginURLFor(p.Denied.Reason, x.currentURL())

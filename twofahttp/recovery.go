@@ -52,6 +52,7 @@ func (x *exchange) postNewCodes() (view, error) {
 // recoveredData is the data of the page "recovered".
 type recoveredData struct {
 	Factors twofa.Factors
+	Replace time.Duration // time left to replace a factor without its code; zero if there is none
 	Next    string
 }
 
@@ -62,7 +63,7 @@ func (x *exchange) getRecovered() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	return view{page: "recovered", data: recoveredData{factors, x.nextURL()}}, nil
+	return view{page: "recovered", data: recoveredData{factors, max(0, factors.RecoveredUntil.Sub(x.cfg.Now())), x.nextURL()}}, nil
 }
 
 // noCodesData is the data of the page "nocodes".

@@ -31,7 +31,7 @@ func TestSettings_RecoveryCodes(t *testing.T) { // S3
 	fresh := codesOn(page.Body)
 	require.Len(t, fresh, 10)
 	require.NotContains(t, fresh, old[0])
-	require.Contains(t, page.Body, "Your old codes work until you press Done")
+	require.Contains(t, page.Body, "Your old codes work until you select “Done”")
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	require.Contains(t, page.Body, "Older ones no longer work")
 

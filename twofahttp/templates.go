@@ -112,15 +112,19 @@ func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, er
 func (t templates) funcs() template.FuncMap {
 	c := t.language
 	return template.FuncMap{
-		"t":      t.text,
-		"in":     c.In,
-		"bdi":    func(value string) template.HTML { return isolated("<bdi>", value) },
-		"ltr":    func(value string) template.HTML { return isolated(`<bdi dir="ltr">`, value) },
-		"date":   func(at time.Time) string { return c.Date(at.UTC()) },
-		"device": func(name string) string { return names.DeviceIn(c, name) },
-		"factor": t.factorName,
-		"lang":   c.Tag,
-		"dir":    t.direction,
+		"t": t.text,
+		"join": func(first, second template.HTML) template.HTML {
+			return c.HTML("sentences", locale.Args{"first": first, "second": second})
+		},
+		"in":       c.In,
+		"duration": c.Duration,
+		"bdi":      func(value string) template.HTML { return isolated("<bdi>", value) },
+		"ltr":      func(value string) template.HTML { return isolated(`<bdi dir="ltr">`, value) },
+		"date":     func(at time.Time) string { return c.Date(at.UTC()) },
+		"device":   func(name string) string { return names.DeviceIn(c, name) },
+		"factor":   t.factorName,
+		"lang":     c.Tag,
+		"dir":      t.direction,
 	}
 }
 

@@ -75,7 +75,7 @@ func TestPages_KeyboardOnly(t *testing.T) {
 	b.reads("That is not a complete code")
 	require.Equal(t, "Recovery code", b.focused())
 	require.Contains(t, eval[string](b, `document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText`), "That is not a complete code")
-	require.Contains(t, eval[string](b, `document.title`), "Error: ")
+	require.Contains(t, eval[string](b, `document.title`), "Error · ")
 	require.Equal(t, "Continue", b.tabKey())
 	require.Equal(t, "Use your authenticator app", b.tabKey())
 	b.enter()

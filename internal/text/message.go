@@ -8,7 +8,7 @@ import (
 )
 
 // deviceWords are the IDs of the words that Device returns in place of a name.
-var deviceWords = map[string]string{"a browser": "device.browser", "an app": "device.app", "the Google app": "device.google", "an unknown system": "device.system"}
+var deviceWords = map[string]string{"Unknown browser": "device.browser", "App": "device.app", "Google app": "device.google", "an unknown system": "device.system"}
 
 // DeviceIn returns a result of Device in a language.
 func DeviceIn(c *locale.Catalog, device string) string {

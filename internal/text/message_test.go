@@ -26,7 +26,7 @@ func TestSegments(t *testing.T) {
 func TestDeviceIn(t *testing.T) {
 	require.Equal(t, "Firefox unter Linux", DeviceIn(de.Catalog(), "Firefox on Linux"))
 	require.Equal(t, "LinuxのFirefox", DeviceIn(ja.Catalog(), "Firefox on Linux"))
-	require.Equal(t, "ein Browser unter einem unbekannten System", DeviceIn(de.Catalog(), Device("")))
+	require.Equal(t, "Unbekannter Browser unter einem unbekannten System", DeviceIn(de.Catalog(), Device("")))
 	require.Equal(t, "", DeviceIn(de.Catalog(), ""))
 	for _, agent := range []string{"", "Mobile/15E148", "GSA/1 iPhone", "; wv) Android", "Firefox/1 Linux"} {
 		require.Equal(t, Device(agent), DeviceIn(locale.English(), Device(agent)))

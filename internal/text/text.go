@@ -93,9 +93,9 @@ func Groups(s string) string {
 func Device(agent string) string {
 	browser := firstOf(agent, browsers)
 	if browser == "" {
-		browser = "a browser"
+		browser = "Unknown browser"
 		if strings.Contains(agent, "Mobile/") { // the view of an app on iOS, which names no browser
-			browser = "an app"
+			browser = "App"
 		}
 	}
 	system := firstOf(agent, systems)
@@ -123,7 +123,7 @@ var browsers = [][2]string{
 	{"FBAN/", "Facebook"}, {"FBAV/", "Facebook"}, {"FB_IAB/", "Facebook"}, {"Instagram", "Instagram"}, {"LinkedInApp", "LinkedIn"},
 	{"MicroMessenger/", "WeChat"}, {" Line/", "LINE"}, {"Twitter for ", "X"}, {"TwitterAndroid", "X"}, {"Snapchat", "Snapchat"},
 	{"musical_ly", "TikTok"}, {"BytedanceWebview", "TikTok"}, {"Pinterest", "Pinterest"}, {"Slack", "Slack"}, {"Teams/", "Teams"},
-	{"GSA/", "the Google app"}, {"; wv)", "an app"},
+	{"GSA/", "Google app"}, {"; wv)", "App"},
 	// browsers, with the names of their versions for iOS
 	{"Edg", "Edge"}, {"OPR/", "Opera"}, {"OPiOS/", "Opera"}, {"OPT/", "Opera"}, {"OPX/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"},
 	{"YaBrowser/", "Yandex Browser"}, {"Vivaldi/", "Vivaldi"}, {"UCBrowser/", "UC Browser"}, {"Brave/", "Brave"},
