@@ -136,7 +136,7 @@ func TestSettings_AddPhone(t *testing.T) {
 	page = b.follow(b.post("/2fa/setup/confirm", "code", h.outbox.code()))
 	require.Len(t, codesOn(page.Body), 10)
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
-	require.Contains(t, page.Body, "to •••• 67")
+	require.Contains(t, page.Body, "to <bdi dir=\"ltr\">•••• 67</bdi>")
 	require.NotContains(t, page.Body, "Add a phone", "the user already has a phone")
 }
 

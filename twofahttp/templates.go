@@ -9,9 +9,11 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	text "text/template"
 	"text/template/parse"
 	"time"
+	"unicode"
 
 	"github.com/twofa-go/twofa"
 	names "github.com/twofa-go/twofa/internal/text"
@@ -120,6 +122,7 @@ func (t templates) funcs() template.FuncMap {
 		"duration": c.Duration,
 		"bdi":      func(value string) template.HTML { return isolated("<bdi>", value) },
 		"ltr":      func(value string) template.HTML { return isolated(`<bdi dir="ltr">`, value) },
+		"isolate":  t.isolate,
 		"date":     func(at time.Time) string { return c.Date(at.UTC()) },
 		"device":   func(name string) string { return names.DeviceIn(c, name) },
 		"factor":   t.factorName,
@@ -144,6 +147,20 @@ func (t templates) text(id string, args ...any) (template.HTML, error) {
 // direction does not depend on the text around it.
 func isolated(start, value string) template.HTML {
 	return template.HTML(start + template.HTMLEscapeString(value) + "</bdi>")
+}
+
+// isolate is like [isolated] for a text without tags, such as the title of a page.
+// In a language that is written from left to right, a value that is too needs no
+// such characters.
+func (t templates) isolate(value string) string {
+	isRTL := func(r rune) bool {
+		return unicode.In(r, unicode.Adlam, unicode.Arabic, unicode.Hebrew, unicode.Nko, unicode.Syriac, unicode.Thaana)
+	}
+	if !t.language.RTL() && !strings.ContainsFunc(value, isRTL) {
+		return value
+	}
+	const first, last = "\u2068", "\u2069" // FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
+	return first + value + last
 }
 
 // plain is text for a file that is not HTML.
