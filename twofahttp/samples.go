@@ -1,63 +1,138 @@
 package twofahttp
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
+	names "github.com/twofa-go/twofa/internal/text"
 	"github.com/twofa-go/twofa/locale"
+)
+
+// sampleTime is the time of the samples.
+var sampleTime = time.Date(2026, time.November, 25, 9, 30, 0, 0, time.UTC)
+
+// Names in the samples are as long as users make them, because short ones fit
+// everywhere.
+const (
+	sampleUser   = "ada.lovelace@analytical-engines.example"
+	sampleAction = "Export all contacts of the account"
 )
 
 // sampleData returns data for each page, one value for each of its states. The
 // fields are documented in docs/pages.md.
 func sampleData(c *locale.Catalog) map[string][]any {
-	codes := []string{"XXXX", "YYYY"}
-	now := time.Unix(0, 0)
-	factors := twofa.Factors{List: []twofa.Factor{{Method: twofa.TOTP, Legacy: true, Removable: true}, {Method: twofa.SMS}}, CodesLeft: 2, CodesTotal: 10, CodesMissing: true,
-		CodesGenerated: now, CodesViewable: true, Email: "x", Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, PendingEnrollment: true, TurnOff: twofa.TurnOffByAdmin}
-	shown := []any{codesData{Issuer: "x", User: "x", Codes: codes}, codesData{Codes: codes[:1]}, codesData{}}
+	codes := []string{"7KQM-2F9D-X4WT-B8HC-3NRV-6YJP", "M3XW-9DKT-7HQF-2CVB-8PJR-4NYG", "T6BN-4YRC-9JWX-F3KD-7MQH-2VPG", "H8VP-3JQN-6TKC-Y9XB-4WDM-7RFG", "D2RY-8WMF-5KHJ-Q7NT-9CXV-3BPG",
+		"X9CJ-6HTV-2MPB-4QWF-8YKN-7DRG", "F4NK-7QXD-3VYR-9HJC-2BTM-6WPG", "B7HW-2CMY-8FQT-6XNK-4RJD-9VPG", "Q3TD-9KVB-4XJM-7WRC-6HFN-2YPG", "W6YF-4NRX-7CDK-3BQV-9TMJ-8HPG"}
+	app := twofa.Factor{ID: "app", Method: twofa.TOTP, Name: "Work phone", Named: true, Added: sampleTime.AddDate(0, -7, 0), LastUsed: sampleTime, Removable: true}
+	old := twofa.Factor{ID: "old", Method: twofa.TOTP, Name: "Authenticator app", Added: sampleTime.AddDate(-4, 0, 0), LastUsed: sampleTime.AddDate(0, 0, -1), Legacy: true, Removable: true}
+	long := twofa.Factor{ID: "long", Method: twofa.TOTP, Name: "Emergency-tablet-of-the-northern-warehouse-in-the-safe", Named: true, Added: sampleTime.AddDate(0, -1, -24), LastUsed: sampleTime.AddDate(0, -1, -24)}
+	phone := twofa.Factor{ID: "phone", Method: twofa.SMS, Name: "Phone", Phone: "•••• 67", Added: sampleTime.AddDate(0, -7, 0), LastUsed: sampleTime.AddDate(0, 0, -20), Removable: true}
+	factors := twofa.Factors{List: []twofa.Factor{app, old, long, phone}, CodesLeft: 2, CodesTotal: 10, CodesMissing: true, CodesGenerated: sampleTime.AddDate(0, -7, 0), CodesViewable: true, Email: "a•••@analytical-engines.example",
+		Methods: []twofa.Method{twofa.TOTP, twofa.SMS}, PendingEnrollment: true, TurnOff: twofa.TurnOffByAdmin}
+	usual := twofa.Factors{List: []twofa.Factor{app, phone}, CodesLeft: 8, CodesTotal: 10, CodesGenerated: sampleTime.AddDate(0, -7, 0), CodesViewable: true, Methods: factors.Methods}
+	byMail := twofa.Factors{Email: factors.Email, Methods: factors.Methods}
+	browsers := []twofa.Browser{{ID: "1", Device: "Firefox on Linux", Current: true, LastUsed: sampleTime}, {ID: "2", Device: "Samsung Internet on Android", Remembered: true, Until: sampleTime.AddDate(0, 0, 12), LastUsed: sampleTime.AddDate(0, 0, -18)}, {ID: "3", Device: names.Device(""), LastUsed: sampleTime.AddDate(0, -2, 0)}}
+	shown := []any{codesData{Issuer: "Acme", User: sampleUser, Codes: codes, Saved: sampleTime}, codesData{Codes: codes[:1], Saved: sampleTime}, codesData{Saved: sampleTime}}
+	required, admin, support := usual, usual, byMail
+	required.Required, admin.TurnOff, support.TurnOff = true, twofa.TurnOffByAdmin, twofa.TurnOffBySupport
 	pages := map[string][]any{
 		"codes":     shown,
 		codesFile:   shown,
-		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: "x"}},
+		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
-		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/"}},
-		"settings":  {settingsData{}, settingsData{Factors: twofa.Factors{Email: "x", TurnOff: twofa.TurnOffBySupport}}, settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: []twofa.Browser{{Current: true}, {Remembered: true}}, Apps: true, Phones: true, Stays: true, Days: true}},
-		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp"}, enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "sms", Forced: true, Regions: []Region{{}}},
-			enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Old: &twofa.Factor{Method: twofa.TOTP}, Replaces: "x"}, enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true},
-			enrollmentData{Step: "scan", Number: 1, Of: 2}, enrollmentData{Step: "phone"},
-			enrollmentData{Step: "codes", Codes: codes}, enrollmentData{Step: "codes", Codes: codes[:1], New: true}},
+		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: usual, Next: "/", Replace: 15 * time.Minute}},
+		"settings": {settingsData{}, settingsData{Apps: true, Phones: true}, settingsData{Factors: support, Stays: true, Phones: true}, settingsData{Factors: usual, Browsers: browsers[:2], Apps: true, Days: true},
+			settingsData{Factors: required, Browsers: browsers, Apps: true, Stays: true}, settingsData{Factors: admin, Browsers: browsers[:1], Stays: true, Pending: twofa.Enrollment{Method: twofa.TOTP, Name: app.Name}},
+			settingsData{Pending: twofa.Enrollment{Method: twofa.SMS}, Apps: true, Phones: true}, settingsData{Factors: twofa.Factors{List: factors.List[1:2], CodesMissing: true}, Apps: true},
+			settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: browsers, Apps: true, Phones: true, Stays: true, Days: true}},
+		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp"}, enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "sms", Forced: true, Regions: []Region{{"CH", "Switzerland (+41)"}, {"GB", "United Kingdom (+44)"}}},
+			enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Old: &long, Replaces: long.ID}, enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true},
+			enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp", Has: true}, enrollmentData{Step: "start"}},
 	}
-	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: "x", URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}}
-	others := []twofa.Factor{{Method: twofa.TOTP}, {Method: twofa.SMS, Phone: "x"}}
+	pages["setup"] = append(pages["setup"], sampleSteps(codes)...)
+	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: sampleAction, URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}, resubmitData{URL: "/", Back: "/"}}
 	for _, change := range []string{changeRename, changeRemove, changeForget, changeForgetAll, changeNewCodes, changeRevoke} {
-		pages["change"] = append(pages["change"], changeData{Change: change, Factor: others[0]}, changeData{Change: change, Factors: factors, Factor: others[1], Others: others, Browser: twofa.Browser{Current: true, Remembered: true}, Name: "x"},
-			changeData{Change: change, Factors: twofa.Factors{CodesLeft: 1, Email: "x"}})
+		pages["change"] = append(pages["change"], changeData{Change: change, Factors: usual, Factor: app, Others: []twofa.Factor{phone}, Browser: browsers[2]}, changeData{Change: change, Factors: factors, Factor: phone, Others: []twofa.Factor{app, long}, Browser: browsers[1], Name: "Old phone"},
+			changeData{Change: change, Factors: twofa.Factors{List: factors.List[2:3], CodesLeft: 1, Email: factors.Email}, Factor: long, Browser: browsers[0]}, changeData{Change: change, Factor: phone, Browser: browsers[2]})
 	}
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
+		sent := ""
+		switch method {
+		case "sms":
+			sent = phone.Phone
+		case "email":
+			sent = factors.Email
+		}
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
-			challengeData{Method: method, User: "x", Sent: "x", Valid: time.Minute, Others: []string{"totp", "sms", "email", "recovery"}, Days: 30}, challengeData{Method: method, StepUp: true, Action: "x", Again: true},
-			challengeData{Method: method, StepUp: true, User: "x", Sent: "x", Others: []string{"totp"}, Held: "x"})
+			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true},
+			challengeData{Method: method, StepUp: true, User: sampleUser, Sent: sent, Valid: time.Minute, Others: without([]string{"totp", "recovery"}, method), Held: "x"})
 	}
 	for _, m := range messages {
 		if m.good() {
-			pages["done"] = append(pages["done"], doneData{Title: m.title(c), Text: problem{message: m}.text(c, "x", "x"), Next: "/", Offer: string(m.Next)})
+			pages["done"] = append(pages["done"], doneData{Title: m.title(c), Text: sampleProblem(m).text(c, "Acme", sampleAction), Next: "/", Offer: string(m.Next)})
 			continue
 		}
-		d := messageData{Code: m.Code, Title: m.title(c), Text: problem{message: m}.text(c, "x", "x"), Next: string(m.Next), Back: "/", Login: "/login", Action: "x"}
+		d := messageData{Code: m.Code, Title: m.title(c), Text: sampleProblem(m).text(c, "Acme", sampleAction), Next: string(m.Next), Back: "/", Login: "/login", Action: sampleAction}
 		pages["message"] = append(pages["message"], d)
-		d.SignedIn = true
-		pages["message"] = append(pages["message"], d)
+		if m.Code == "expired" {
+			d.SignedIn = true
+			pages["message"] = append(pages["message"], d)
+		}
 	}
 	return pages
+}
+
+// sampleSteps returns the steps of enrollments, of an app and of a phone.
+func sampleSteps(codes []string) (steps []any) {
+	const key = "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP"
+	e := twofa.Enrollment{Method: twofa.TOTP, UserName: sampleUser, Key: twofa.NewSecret(key),
+		URI: twofa.NewSecret("otpauth://totp/Acme:" + sampleUser + "?secret=" + strings.ReplaceAll(key, " ", "") + "&issuer=Acme")}
+	for _, code := range codes {
+		e.Codes = append(e.Codes, twofa.NewSecret(code))
+	}
+	confirmed, generated, texted, last := e, e, e, e
+	confirmed.Confirmed, generated.Method, texted.Method, last.Saved = true, twofa.RecoveryCode, twofa.SMS, true
+	texted.Codes, texted.Phone, texted.SentExpires = nil, "•••• 67", sampleTime.Add(5*time.Minute)
+	last.Method, last.Phone, last.SentExpires = twofa.SMS, texted.Phone, texted.SentExpires
+	generated.Confirmed, generated.Codes = true, e.Codes[:1]
+	for _, e := range []twofa.Enrollment{e, confirmed, generated, texted, last} {
+		for _, forced := range []bool{false, true} {
+			d, err := enrollmentStep(e, forced, sampleTime)
+			if err != nil {
+				panic(err) // the address above fits a QR code
+			}
+			steps = append(steps, d)
+		}
+	}
+	return steps
+}
+
+// sampleProblem returns a message with everything that can be known about it.
+func sampleProblem(m message) problem {
+	p := problem{message: m, Wait: 4 * time.Minute, Detail: "Manager: must be set, is nil", Denied: &twofa.DeniedError{MaxAge: 15 * time.Minute}}
+	if m.Code == "invalid_code" {
+		p.Counted = true
+		if m.Method != twofa.SMS { // after the last try, the page says that the method is locked
+			p.Left = 2
+		}
+	}
+	return p
+}
+
+func without(list []string, item string) []string {
+	return slices.DeleteFunc(list, func(s string) bool { return s == item })
 }
 
 // sampleAlerts returns an alert for each message.
 func sampleAlerts(c *locale.Catalog) []*alert {
 	alerts := []*alert{nil}
-	for i, m := range messages {
-		alerts = append(alerts, &alert{Code: m.Code, Method: string(m.Method), Good: m.good(), Title: m.title(c), Text: problem{message: m}.text(c, "x", "x"), Field: m.Field, Next: string(m.Next),
-			Counted: true, Left: i % 3})
+	for _, m := range messages {
+		p := sampleProblem(m)
+		alerts = append(alerts, &alert{Code: m.Code, Method: string(m.Method), Good: m.good(), Title: m.title(c), Text: p.text(c, "Acme", sampleAction), Field: m.Field, Next: string(m.Next),
+			Counted: p.Counted, Left: p.Left})
 	}
 	return alerts
 }
