@@ -84,6 +84,15 @@ func untranslated(t *testing.T, c *locale.Catalog) (ids []string) {
 	return ids
 }
 
+// The name of a button that is announced contains the words that are on it, so
+// that a user who speaks to the device can say them (WCAG 2.2, 2.5.3).
+func TestLanguages_NameButtonsByTheirWords(t *testing.T) {
+	for _, c := range all() {
+		name := c.Text("page.settings.browsers.forget.named", locale.Args{"browser": "Firefox"})
+		require.Contains(t, strings.ToLower(name), strings.ToLower(c.Text("page.settings.browsers.forget", nil)), c.Tag())
+	}
+}
+
 func TestText_Plurals(t *testing.T) {
 	polish := must(t, map[string]string{"pl": `{"in.hours_one": "za godzinę", "in.hours_few": "za {{count}} godziny", "in.hours_many": "za {{count}} godzin", "in.hours_other": "za {{count}} godziny"}`})[0]
 	for n, want := range map[int]string{1: "za godzinę", 2: "za 2 godziny", 5: "za 5 godzin", 12: "za 12 godzin", 22: "za 22 godziny"} {

@@ -251,7 +251,13 @@ func (b *chromiumTab) do(actions ...chromedp.Action[chromedp.Void]) {
 // forbidScript turns off JavaScript in this tab.
 func (b *chromiumTab) forbidScript() {
 	b.t.Helper()
-	_, err := chromedp.Call(b.chromium.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.allowScript(false)
+}
+
+// allowScript says whether the pages that this tab opens run scripts.
+func (b *chromiumTab) allowScript(allowed bool) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.chromium.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !allowed})
 	require.NoError(b.t, err)
 }
 
@@ -266,7 +272,17 @@ func (b *chromiumTab) countPrints() {
 // prefer sets the media type and the color scheme that the page sees, and asks it for reduced motion.
 func (b *chromiumTab) prefer(media, scheme string) {
 	b.t.Helper()
-	_, err := chromedp.Call(b.chromium.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media,
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+	b.emulateMedia(media, map[string]string{"prefers-color-scheme": scheme})
+}
+
+// emulateMedia sets the media type and the preferences that the page sees, and
+// asks it for reduced motion.
+func (b *chromiumTab) emulateMedia(media string, preferences map[string]string) {
+	b.t.Helper()
+	features := []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}
+	for name, value := range preferences {
+		features = append(features, &emulation.MediaFeature{Name: name, Value: value})
+	}
+	_, err := chromedp.Call(b.chromium.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media, Features: features})
 	require.NoError(b.t, err)
 }

@@ -267,8 +267,9 @@ func (b *tab) picture(name string) {
 // keep writes a PNG file to the folder out, for people to review.
 func (b *tab) keep(name string, picture []byte) {
 	b.t.Helper()
-	b.must(os.MkdirAll("out", 0o755))
-	b.must(os.WriteFile(filepath.Join("out", name+".png"), picture, 0o644))
+	file := filepath.Join("out", name+".png")
+	b.must(os.MkdirAll(filepath.Dir(file), 0o755))
+	b.must(os.WriteFile(file, picture, 0o644))
 }
 
 // logIn signs in with the demo password.

@@ -71,14 +71,16 @@ func outside(text string, change func(string) string) string {
 var accents = strings.NewReplacer("a", "á", "c", "ç", "e", "é", "i", "í", "n", "ñ", "o", "ö", "s", "š", "u", "ü", "y", "ý",
 	"A", "Á", "C", "Ç", "E", "É", "I", "Í", "N", "Ñ", "O", "Ö", "S", "Š", "U", "Ü", "Y", "Ý")
 
+// accented writes the additional words in front, and the same ones nearest to the
+// text. If a button has the first words of a longer name, it still does.
 func accented(text string) string {
 	n := utf8.RuneCountInString(fixed.ReplaceAllString(text, ""))
 	if n < 2 {
 		return text
 	}
 	const more = "lörém ípšüm döllór šít ámét çönšéctétür ádípíšçíñg élít šéd dö éíüšmöd "
-	extra := []rune(strings.Repeat(more, 1+n/100))
-	return outside(text, accents.Replace) + " " + strings.TrimSpace(string(extra[:2*n/5+1]))
+	extra := []rune(strings.TrimSpace(strings.Repeat(more, 1+n/100)))
+	return strings.TrimSpace(string(extra[len(extra)-2*n/5-1:])) + " " + outside(text, accents.Replace)
 }
 
 // hebrew replaces letters by Hebrew ones, so that the direction of writing is

@@ -15,8 +15,9 @@ func TestAccents(t *testing.T) {
 	require.Equal(t, "en-XA", c.Tag())
 	require.False(t, c.RTL())
 	args := locale.Args{"issuer": "Acme", "count": 2}
-	require.Equal(t, "Šígñ íñ tö Acme lörém", c.Text("link.login.subject", args))
-	require.Equal(t, "íñ 2 míñütéš lörém", c.Text("in.minutes", args))
+	require.Equal(t, "üšmöd Šígñ íñ tö Acme", c.Text("link.login.subject", args))
+	require.Equal(t, "üšmöd íñ 2 míñütéš", c.Text("in.minutes", args))
+	require.Contains(t, c.Text("page.settings.browsers.forget.named", locale.Args{"browser": "Firefox"}), c.Text("page.settings.browsers.forget", nil))
 	for _, id := range []string{"notice.disabled.text", "notice.advice", "date.month.5", "link.valid", "text.replaced"} {
 		was, is := english.Text(id, args), c.Text(id, args)
 		require.GreaterOrEqual(t, 10*utf8.RuneCountInString(is), 13*utf8.RuneCountInString(was), is)
