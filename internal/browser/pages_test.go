@@ -2,12 +2,16 @@ package browser
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image"
+	"image/color"
 	"image/draw"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,28 +38,73 @@ func (b *chromiumTab) look(name, heading string) {
 	b.do(chromedp.EmulateViewport(1280, 900))
 }
 
-// illustrate writes a picture for the documentation: the page in the light and
-// in the dark color scheme, side by side. Copies of these pictures are in the
+// illustrate writes a picture for the README. Copies of these pictures are in the
 // folder docs.
 func (b *chromiumTab) illustrate(name string) {
 	b.t.Helper()
-	b.do(chromedp.EmulateViewport(600, 400))
+	b.keep("readme-"+name, b.inBothSchemes(600))
+}
+
+// inBothSchemes returns a picture of the page in the light and in the dark color
+// scheme, side by side, as a small PNG file.
+func (b *chromiumTab) inBothSchemes(width int) []byte {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(int64(width), 400))
 	var both *image.RGBA
 	for i, scheme := range []string{"light", "dark"} {
 		b.prefer("", scheme)
 		shot, err := png.Decode(bytes.NewReader(b.whole()))
 		require.NoError(b.t, err)
 		if i == 0 {
-			both = image.NewRGBA(image.Rect(0, 0, 1200, shot.Bounds().Dy()))
+			both = image.NewRGBA(image.Rect(0, 0, 2*width, shot.Bounds().Dy()))
 		}
-		draw.Draw(both, image.Rect(600*i, 0, 600*i+600, shot.Bounds().Dy()), shot, image.Point{}, draw.Src)
+		draw.Draw(both, image.Rect(width*i, 0, width*i+width, shot.Bounds().Dy()), shot, image.Point{}, draw.Src)
 	}
-	var file bytes.Buffer
-	require.NoError(b.t, png.Encode(&file, both))
-	b.keep("readme-"+name, file.Bytes())
 	b.prefer("", "light")
 	b.do(chromedp.EmulateViewport(1280, 900))
+	var file bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	require.NoError(b.t, encoder.Encode(&file, withPalette(both)))
+	return file.Bytes()
 }
+
+// withPalette returns a picture with 256 colors: at each step, the one is added by
+// whose absence the picture differs most. A page has a few colors and the shades
+// between them at the edges of letters, so no one sees a difference, and the file
+// is a third of the size.
+func withPalette(picture *image.RGBA) *image.Paletted {
+	count := map[color.RGBA]int{}
+	at := func(i int) color.RGBA {
+		return color.RGBA{picture.Pix[4*i], picture.Pix[4*i+1], picture.Pix[4*i+2], picture.Pix[4*i+3]}
+	}
+	for i := range len(picture.Pix) / 4 {
+		count[at(i)]++
+	}
+	colors := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+		return cmp.Compare(uint32(a.R)<<16|uint32(a.G)<<8|uint32(a.B), uint32(b.R)<<16|uint32(b.G)<<8|uint32(b.B))
+	})
+	palette, nearest, distance := color.Palette{}, map[color.RGBA]uint8{}, map[color.RGBA]int{}
+	for len(palette) < 256 {
+		worst := slices.MaxFunc(colors, func(a, b color.RGBA) int { return cmp.Compare(count[a]*distance[a], count[b]*distance[b]) })
+		if len(palette) > 0 && distance[worst] == 0 {
+			break // each color is there
+		}
+		for _, c := range colors {
+			d := square(c.R, worst.R) + square(c.G, worst.G) + square(c.B, worst.B)
+			if len(palette) == 0 || d < distance[c] {
+				nearest[c], distance[c] = uint8(len(palette)), d
+			}
+		}
+		palette = append(palette, worst)
+	}
+	small := image.NewPaletted(picture.Rect, palette)
+	for i := range small.Pix {
+		small.Pix[i] = nearest[at(i)]
+	}
+	return small
+}
+
+func square(a, b uint8) int { return (int(a) - int(b)) * (int(a) - int(b)) }
 
 // violation is a rule that the page breaks, as reported by axe-core.
 type violation struct {
