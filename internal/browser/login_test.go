@@ -85,7 +85,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	jon.press("Generate new codes")
 	jon.reads("Until then, your old codes keep working")
 	jon.press("Generate new codes")
-	jon.reads("Your old codes work until you press Done")
+	jon.reads("Your old codes work until you select “Done”")
 	fresh := jon.savedCodes()
 	require.Len(t, fresh, 10)
 	require.NotContains(t, codes, fresh[0])
