@@ -2,6 +2,7 @@ package twofahttp
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -101,6 +102,14 @@ type Config struct {
 	// Regions are the countries that the form for a phone number offers. If
 	// empty, users must start the number with "+" and the country calling code.
 	Regions []Region
+
+	// Team, if not nil, lists the members of an account, and turns on the pages
+	// with which its admins see who has a second factor and require one: "team",
+	// "team/member", "policy" and those below them. The pages show names and
+	// addresses as Team returns them. A member whom the directory does not confirm
+	// is left out, so a wrong Team opens no other account. It must return at most
+	// TeamQuery.Limit members. If nil, the pages do not exist.
+	Team func(context.Context, TeamQuery) (TeamPage, error)
 
 	// Templates replaces pages by file name. The built-in files are in this
 	// package's directory "pages"; [Pages] documents their data.
@@ -203,7 +212,7 @@ func New(cfg Config) (*Server, error) {
 		actions:     actionNames{known: known, reported: map[string]bool{}},
 		templates:   templates,
 		languages:   locale.NewMatcher(languages...),
-		routes:      routeMap(),
+		routes:      routeMap(cfg.Team != nil),
 		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),
 		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
 		repeats:     newRepeats(),

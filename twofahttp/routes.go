@@ -59,10 +59,20 @@ func routeTable() []route {
 
 const bouncedPath = "login"
 
+// teamRoutes lists the requests for the pages of admins. They exist only with
+// Config.Team.
+func teamRoutes() []route {
+	return []route{}
+}
+
 // routeMap returns the handlers by path and method.
-func routeMap() map[string]map[string]handler {
+func routeMap(team bool) map[string]map[string]handler {
 	routes := map[string]map[string]handler{}
-	for _, rt := range routeTable() {
+	table := routeTable()
+	if team {
+		table = append(table, teamRoutes()...)
+	}
+	for _, rt := range table {
 		if routes[rt.path] == nil {
 			routes[rt.path] = map[string]handler{}
 		}
