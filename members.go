@@ -59,6 +59,7 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 	now := a.m.now()
 	end := max(0, unixTimeOf(until))
 	var bad problems
+	bad.add(text.ValidateID("user", user))
 	bad.require(text.Clean(a.by.reason, 500) != "", "Actor: must give a reason")
 	bad.require(end <= now.add(maxExtension), "until: must be at most 90 days from now, is %v", until)
 	if err := bad.err(); err != nil {

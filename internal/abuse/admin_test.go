@@ -388,6 +388,7 @@ func TestAbuse_M10_Extension(t *testing.T) {
 		"too far":      adam.as().Extend(t.Context(), "mia", w.clock.Now().Add(91*aDay)),
 		"no reason":    w.Account(twofa.AsUser(adam.caller(), " \u202e"), "acme").Extend(t.Context(), "mia", end),
 		"malformed ID": adam.as().Extend(t.Context(), "mia\n", end),
+		"no ID":        adam.as().Extend(t.Context(), "", end),
 	} {
 		require.ErrorIs(t, err, twofa.ErrInvalid, name)
 	}
