@@ -19,6 +19,12 @@ type actionNames struct {
 	reported map[string]bool
 }
 
+// isBuiltIn reports whether the library itself requires a proof for the action,
+// so that it needs no entry in Config.Actions.
+func isBuiltIn(action string) bool {
+	return action == twofa.ActionFactors || action == twofa.ActionPolicy
+}
+
 const maxReported = 64 // names of actions that are reported, because policies may have any number
 
 // mountAction adds a name that was passed to RequireAction. It panics if no proof can
@@ -33,7 +39,7 @@ func (s *Server) mountAction(action string) {
 	defer a.mu.Unlock()
 	listed := slices.Concat(slices.Collect(maps.Keys(s.cfg.Actions)), s.cfg.Manager.Info().Actions)
 	a.known[action] = true
-	if len(listed) > 0 && action != twofa.ActionFactors && !slices.Contains(listed, action) {
+	if len(listed) > 0 && !isBuiltIn(action) && !slices.Contains(listed, action) {
 		slices.Sort(listed)
 		a.report(s.cfg.Logger, "twofahttp: RequireAction has an action that neither Config.Actions nor the policy lists; correct its spelling, or add it to Config.Actions", action, slices.Compact(listed))
 	}
@@ -49,7 +55,7 @@ func (s *Server) checkPolicy(p twofa.Policy) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name := range p.Actions {
-		if name != twofa.ActionFactors && len(a.known) > 0 && !a.known[name] {
+		if !isBuiltIn(name) && len(a.known) > 0 && !a.known[name] {
 			a.report(s.cfg.Logger, "twofahttp: a policy has a rule for an action that no page requires; correct its spelling, or add it to Config.Actions", name, slices.Sorted(maps.Keys(a.known)))
 		}
 	}

@@ -105,12 +105,16 @@ func (x *exchange) challengeView(f flow, d challengeData, failed error) view {
 	return v
 }
 
-// actionTitle returns the title of an action. The built-in action has one even
-// if the host does not set it.
+// actionTitle returns the title of an action. A built-in action has one even if
+// the host does not set it.
 func (x *exchange) actionTitle(action string) string {
 	title := x.cfg.Actions[action].Title
-	if title == "" && action == twofa.ActionFactors {
+	switch {
+	case title != "":
+	case action == twofa.ActionFactors:
 		title = x.locale().Text("action.factors", nil)
+	case action == twofa.ActionPolicy:
+		title = x.locale().Text("action.policy", nil)
 	}
 	return title
 }
@@ -223,6 +227,8 @@ func (x *exchange) postCancel() (view, error) {
 		switch {
 		case f.kind == kindAction && f.Action == twofa.ActionFactors:
 			to = x.path("")
+		case f.kind == kindAction && f.Action == twofa.ActionPolicy && x.cfg.Team != nil:
+			to = f.next
 		case f.kind == kindAction:
 			to = x.cfg.HomeURL
 		}

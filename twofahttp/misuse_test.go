@@ -98,6 +98,7 @@ func TestMisuse_ActionsWithTwoSpellings(t *testing.T) {
 		"only in the policy": {policy: twofa.Policy{Actions: rule}, tune: func(c *twofahttp.Config) { c.Actions = nil }, mount: "contacts.exprot",
 			logs: []string{"RequireAction has an action", "action=contacts.exprot", "known=[contacts.exports]"}},
 		"factors are built in": {mount: twofa.ActionFactors},
+		"so is the policy":     {policy: twofa.Policy{Actions: map[string]twofa.ActionRule{twofa.ActionPolicy: {}}}, mount: twofa.ActionPolicy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.policy.Actions == nil {

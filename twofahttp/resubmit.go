@@ -47,7 +47,7 @@ type resubmitData struct {
 // resubmits reports whether the browser sends a form for the action again after
 // the proof. The forms of these pages always are.
 func (x *exchange) resubmits(action string) bool {
-	return x.cfg.Actions[action].Resubmit || action == twofa.ActionFactors && x.form != nil
+	return x.cfg.Actions[action].Resubmit || isBuiltIn(action) && x.form != nil
 }
 
 // hold answers a POST that lacks a fresh proof with the page that asks for it and
