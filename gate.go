@@ -69,7 +69,7 @@ func (a *Account) authorize(ctx context.Context, d act) (authorization, error) {
 		if err := auth.findMember(ctx, a, d); err != nil {
 			return err
 		}
-		if d.member != "" && auth.member.roleIn(a.id).rank() >= u.roleIn(a.id).rank() {
+		if d.member != "" && !u.roleIn(a.id).Above(auth.member.roleIn(a.id)) {
 			return s.denied(ReasonRole)
 		}
 		if d.action == "" {

@@ -140,6 +140,9 @@ const (
 	RoleOwner  Role = "owner"
 )
 
+// Above reports whether r may act on members with the other role.
+func (r Role) Above(other Role) bool { return r.rank() > max(other.rank(), 0) }
+
 // rank orders the roles. A role acts only on members of a lower rank.
 func (r Role) rank() int { return slices.Index(roles[:], r) }
 
