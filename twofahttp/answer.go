@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,6 +26,7 @@ type view struct {
 	redirect string             // address to go to
 	denied   *twofa.DeniedError // sets the status of a page that asks for what is missing
 	file     *file
+	stream   *stream
 
 	preflight bool // no content, only headers
 }
@@ -32,6 +35,15 @@ type view struct {
 type file struct {
 	contentType string
 	body        []byte
+}
+
+// stream is a download that is written while it is read. If write returns an
+// error, the connection is aborted, so that the client does not take the download
+// for complete.
+type stream struct {
+	contentType string
+	name        string // of the file
+	write       func(io.Writer) error
 }
 
 func redirectTo(address string) (view, error) { return view{redirect: address}, nil }
@@ -97,7 +109,7 @@ func (x *exchange) respond(v view, err error) {
 }
 
 // write is the only place that writes a response. It writes nothing before the
-// whole body has been rendered.
+// whole body has been rendered, except for a stream.
 func (x *exchange) write(v view) error {
 	h := x.w.Header()
 	setSecurityHeaders(h, originOf(x.cfg.Logo))
@@ -114,11 +126,15 @@ func (x *exchange) write(v view) error {
 		http.Redirect(x.w, x.r, v.redirect, http.StatusSeeOther)
 		return nil
 	}
-	if v.page == "" && v.file == nil {
+	if v.page == "" && v.file == nil && v.stream == nil {
 		x.shareWithOrigin(h)
 	}
 	if v.preflight {
 		x.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if v.stream != nil {
+		x.send(v.stream)
 		return nil
 	}
 	contentType, body, err := x.encode(v)
@@ -149,6 +165,25 @@ func (x *exchange) write(v view) error {
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body) // fails only if the client is gone
 	return nil
+}
+
+// send writes a download. It panics with http.ErrAbortHandler if that fails in
+// the middle.
+func (x *exchange) send(s *stream) {
+	h := x.w.Header()
+	h.Set("Content-Type", s.contentType)
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": s.name}))
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodHead {
+		return
+	}
+	x.streaming = true
+	if err := s.write(x.w); err != nil {
+		if x.ctx().Err() == nil { // otherwise the client has hung up
+			x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: download aborted", "path", x.r.URL.Path, "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (x *exchange) encode(v view) (contentType string, body []byte, err error) {

@@ -106,9 +106,11 @@ type Config struct {
 	// Team, if not nil, lists the members of an account, and turns on the pages
 	// with which its admins see who has a second factor and require one: "team",
 	// "team/member", "policy" and those below them. The pages show names and
-	// addresses as Team returns them. A member whom the directory does not confirm
-	// is left out, so a wrong Team opens no other account. It must return at most
-	// TeamQuery.Limit members. If nil, the pages do not exist.
+	// addresses as Team returns them, without control characters and characters
+	// that change the direction of writing. A member whom the directory does not
+	// confirm is left out, so a wrong Team opens no other account. It must return at
+	// most TeamQuery.Limit members. An error, or more members, is logged, and the
+	// page says that the list could not be read. If nil, the pages do not exist.
 	Team func(context.Context, TeamQuery) (TeamPage, error)
 
 	// Templates replaces pages by file name. The built-in files are in this
@@ -180,7 +182,7 @@ type Action struct {
 	// not prove that it comes from a page of the same origin, or for anything
 	// but a URL-encoded form of at most 16 KB, such as one with files.
 	//
-	// The forms of the settings always wait like this.
+	// The forms of the settings and of the pages of admins always wait like this.
 	//
 	// Leave it false if the form has a CSRF token that Sessions.SignIn replaces.
 	// The form would be refused when it arrives again.

@@ -30,6 +30,9 @@ var (
 	errEnrollmentOver = &httpError{code: "enrollment_over"}
 	errNotSaved       = &httpError{code: "not_saved"}
 	errPhone          = &httpError{code: "phone_refused"}
+	errTeam           = &httpError{code: "members_unavailable"}
+	errUntil          = &httpError{code: "until_refused"}
+	errReason         = &httpError{code: "reason_refused"}
 	errPostOnly       = &httpError{code: "post_only", allow: "POST"}
 )
 

@@ -24,6 +24,10 @@ type exchange struct {
 	retryURL string       // address at which to try again; empty means currentURL
 	held     *heldForm    // form that the page carries; nil if there is none
 	repeat   *repeat      // effects so far, of a form that may be sent again; otherwise nil
+
+	streaming bool // whether a download has begun, so that no other answer is possible
+
+	policyInfo twofa.PolicyInfo // policy of the account, on the pages of admins
 }
 
 func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
@@ -58,6 +62,9 @@ func (x *exchange) recoverPanic() {
 		panic(p)
 	default:
 		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		if x.streaming {
+			panic(http.ErrAbortHandler)
+		}
 		x.w.Header().Del("Set-Cookie") // an unfinished sign-in must not take effect
 		x.browser = x.readBrowser()
 		x.respond(view{}, errInternal)

@@ -15,13 +15,17 @@ import (
 // Route is an entry of the route table.
 type Route struct{ Method, Path string }
 
-// Routes lists the route table.
-func Routes() []Route {
-	var list []Route
-	for _, rt := range routeTable() {
-		list = append(list, Route{rt.method, rt.path})
+// Routes lists the route table of a server with Config.Team.
+func Routes() []Route { return append(list(routeTable()), TeamRoutes()...) }
+
+// TeamRoutes lists the routes for admins.
+func TeamRoutes() []Route { return list(teamRoutes()) }
+
+func list(table []route) (routes []Route) {
+	for _, rt := range table {
+		routes = append(routes, Route{rt.method, rt.path})
 	}
-	return list
+	return routes
 }
 
 // Message is a row of the table of messages.

@@ -240,7 +240,10 @@ func newHost(t *testing.T, policy twofa.Policy, tune ...func(*twofa.Config, *two
 		SMS:  twofa.SMSConfig{Sender: h.outbox, Phone: h.outbox, Countries: []string{"CH"}}}
 	wc := twofahttp.Config{Sessions: h.sessions, Issuer: "Acme", Now: h.clock.now, Logger: logger,
 		Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland (+41)"}},
-		Actions: map[string]twofahttp.Action{"contacts.export": {Title: "Export contacts", Page: "/contacts"}}}
+		Actions: map[string]twofahttp.Action{"contacts.export": {Title: "Export contacts", Page: "/contacts"}},
+		Team: func(context.Context, twofahttp.TeamQuery) (twofahttp.TeamPage, error) {
+			return twofahttp.TeamPage{}, nil
+		}}
 	for _, f := range tune {
 		f(&mc, &wc)
 	}

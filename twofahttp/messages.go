@@ -93,6 +93,11 @@ var messages = []message{
 	{"not_enrolled", "", 404, nextHome, ""},
 	{"not_allowed", "", 403, nextHome, ""},
 
+	// Pages of admins.
+	{"members_unavailable", "", 503, nextRetry, ""},
+	{"until_refused", "", 422, nextRetry, "until"},
+	{"reason_refused", "", 422, nextRetry, "reason"},
+
 	// Sessions.
 	{"already_done", "", 409, nextBack, ""},
 	{"expired", "", 410, nextRestart, ""},
@@ -120,6 +125,8 @@ var messages = []message{
 	{"forgotten", "", 200, nextContinue, ""},
 	{"all_forgotten", "", 200, nextContinue, ""},
 	{"signed_out_everywhere", "", 200, nextLogin, ""},
+	{"time_given", "", 200, nextContinue, ""},
+	{"time_ended", "", 200, nextContinue, ""},
 
 	// Requests.
 	{"other_browser", "", 403, nextHome, ""},

@@ -60,9 +60,15 @@ func routeTable() []route {
 const bouncedPath = "login"
 
 // teamRoutes lists the requests for the pages of admins. They exist only with
-// Config.Team.
+// Config.Team, and routeMap closes each of them to everybody else.
 func teamRoutes() []route {
-	return []route{}
+	return []route{
+		{"GET", "team", (*exchange).getTeam},
+		{"GET", "team/counts", (*exchange).getTeamCounts},
+		{"GET", "team.csv", (*exchange).getTeamCSV},
+		{"GET", "team/member", (*exchange).getMember},
+		{"POST", "team/extend", (*exchange).postExtend},
+	}
 }
 
 // routeMap returns the handlers by path and method.
@@ -70,7 +76,9 @@ func routeMap(team bool) map[string]map[string]handler {
 	routes := map[string]map[string]handler{}
 	table := routeTable()
 	if team {
-		table = append(table, teamRoutes()...)
+		for _, rt := range teamRoutes() {
+			table = append(table, route{rt.method, rt.path, asAdmin(rt.handle)})
+		}
 	}
 	for _, rt := range table {
 		if routes[rt.path] == nil {

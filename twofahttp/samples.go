@@ -57,6 +57,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		pages["change"] = append(pages["change"], changeData{Change: change, Factors: usual, Factor: app, Others: []twofa.Factor{phone}, Browser: browsers[2]}, changeData{Change: change, Factors: factors, Factor: phone, Others: []twofa.Factor{app, long}, Browser: browsers[1], Name: "Old phone"},
 			changeData{Change: change, Factors: twofa.Factors{List: factors.List[2:3], CodesLeft: 1, Email: factors.Email}, Factor: long, Browser: browsers[0]}, changeData{Change: change, Factor: phone, Browser: browsers[2]})
 	}
+	pages["team"], pages["member"] = teamSamples()
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		sent := ""
@@ -135,4 +136,19 @@ func sampleAlerts(c *locale.Catalog) []*alert {
 			Counted: p.Counted, Left: p.Left})
 	}
 	return alerts
+}
+
+// teamSamples returns data for the pages of admins, with a member in each state.
+func teamSamples() (team, members []any) {
+	now := time.Unix(0, 0)
+	d := teamData{Required: true, Link: true, Deadline: now, Days: 14, Search: "x", Filter: filterAttention, Members: []member{{}}, Later: true, Next: "/", First: "/", All: "/", Counts: "/", CSV: "/"}
+	for _, state := range states {
+		m := member{TeamMember{"x", "x", "x@example.com"}, twofa.Status{Role: twofa.RoleOwner, State: state, CodesLeft: 1, LastLogin: now, LastProof: now, Due: now, Extended: now, LockedUntil: now,
+			Factors: []twofa.StatusFactor{{Method: twofa.TOTP}, {Method: twofa.SMS}}}, "y", true, []string{"totp", "sms", "email", "sso", "other"}}
+		d.Members, d.Filters = append(d.Members, m), append(d.Filters, teamFilter{string(state), "/", true})
+		members = append(members, memberData{Member: m, Until: "x", Reason: "x"}, memberData{Member: member{Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{}, Closed: "self"})
+	}
+	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "x", Filter: "on"}, teamData{Search: "x"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
+		teamData{Required: true, Deadline: now}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
+	return team, members
 }

@@ -82,7 +82,7 @@ func (t templates) in(c *locale.Catalog) (templates, error) {
 func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, err error) {
 	t = templates{language: c, pages: map[string]*template.Template{}}
 	funcs := t.funcs()
-	for _, page := range []string{"bounce", "challenge", "change", "codes", "done", "link", "message", "nocodes", "recovered", "resubmit", "settings", "setup"} {
+	for _, page := range []string{"bounce", "challenge", "change", "codes", "done", "link", "member", "message", "nocodes", "recovered", "resubmit", "settings", "setup", "team"} {
 		t.pages[page] = template.New(page).Funcs(funcs)
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {
@@ -124,6 +124,7 @@ func (t templates) funcs() template.FuncMap {
 		"ltr":      func(value string) template.HTML { return isolated(`<bdi dir="ltr">`, value) },
 		"isolate":  t.isolate,
 		"date":     func(at time.Time) string { return c.Date(at.UTC()) },
+		"datetime": func(at time.Time) string { return c.DateTime(at.UTC()) },
 		"device":   func(name string) string { return names.DeviceIn(c, name) },
 		"factor":   t.factorName,
 		"lang":     c.Tag,

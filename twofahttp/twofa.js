@@ -77,6 +77,28 @@ if (field && 'OTPCredential' in window) {
   navigator.credentials.get({ otp: { transport: ['sms'] } }).then((otp) => { if (otp) field.value = otp.code; }, () => {});
 }
 
+// The counts of the filters arrive after the list of members, a part at a time. If
+// a part is missing, none is shown.
+const filters = document.querySelector('[data-counts]');
+if (filters) {
+  const slots = filters.querySelectorAll('[data-count]');
+  const total = {}, seen = new Set();
+  const show = (end) => slots.forEach((slot) => {
+    slot.textContent = (total[slot.dataset.count] || 0).toLocaleString(document.documentElement.lang) + end;
+    slot.hidden = false;
+  });
+  const count = async (after) => {
+    const answer = await fetch(filters.dataset.counts + '&after=' + encodeURIComponent(after), { headers: { Accept: 'application/json' }, cache: 'no-store' });
+    if (!answer.ok || seen.has(after)) throw new Error('incomplete');
+    seen.add(after);
+    const { counts, next } = await answer.json();
+    for (const name in counts) total[name] = (total[name] || 0) + counts[name];
+    show(next ? '+' : '');
+    if (next) await count(next);
+  };
+  count('').catch(() => slots.forEach((slot) => { slot.hidden = true; }));
+}
+
 // Back must not show a page from memory, because the user may have signed out. It
 // is hidden before the browser keeps it.
 addEventListener('pagehide', (event) => { if (event.persisted) document.documentElement.hidden = true; });

@@ -1,0 +1,139 @@
+package twofahttp_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa"
+)
+
+var factPattern = regexp.MustCompile(`(?s)<dt>([^<]+)</dt><dd>(.*?)</dd>`)
+
+// facts returns what the page of a member says, without tags.
+func facts(page string) map[string]string {
+	found := map[string]string{}
+	for _, m := range factPattern.FindAllStringSubmatch(page, -1) {
+		found[m[1]] = strings.TrimSpace(regexp.MustCompile(`<[^>]+>`).ReplaceAllString(m[2], ""))
+	}
+	return found
+}
+
+func TestMember_ShowsWhereOneStands(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	_, phone := o.in("anna")
+	o.clock.pass(time.Hour)
+	anna := o.browser()
+	anna.login("anna", "account", "acme")
+	anna.prove(phone)
+	page := b.get("/2fa/team/member?id=anna").Body
+	require.Equal(t, map[string]string{
+		english("page.team.state"):   english("page.member.state.on"),
+		english("page.team.role"):    english("page.team.role.admin"),
+		english("page.team.login"):   "1 March 2026, 10:00 UTC",
+		english("page.member.proof"): "1 March 2026, 10:00 UTC",
+	}, facts(page))
+	require.Contains(t, page, "<h1><bdi>Anna</bdi></h1>")
+	require.Contains(t, page, english("page.settings.added", "date", "1 March 2026"))
+	require.Contains(t, page, english("page.member.codes", "count", 10))
+	require.NotContains(t, page, "Firefox", "nothing about browsers")
+
+	o.require(withGrace)
+	page = b.get("/2fa/team/member?id=mia").Body
+	require.Equal(t, map[string]string{
+		english("page.team.state"):   english("page.member.state.grace"),
+		english("page.team.role"):    english("page.team.role.member"),
+		english("page.team.login"):   english("page.team.unknown"),
+		english("page.member.proof"): english("page.team.unknown"),
+		english("page.team.due"):     "15 March 2026",
+	}, facts(page))
+	require.Contains(t, page, english("page.member.methods.none"))
+	require.Contains(t, page, english("page.member.time.text"))
+}
+
+// The host's list names the member of the page. If it does not know the member, the
+// page has the ID.
+func TestMember_NameOfTheHostsList(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	o.listed = nil
+	page := b.get("/2fa/team/member?id=mia&name=Olga")
+	require.Contains(t, page.Body, "<h1><bdi>mia</bdi></h1>")
+	require.NotContains(t, page.Body, "Olga")
+	asked := o.questions()[len(o.questions())-1]
+	require.Equal(t, "mia", asked.ID)
+	require.Equal(t, 1, asked.Limit)
+	o.list("anna")
+	require.NotContains(t, b.get("/2fa/team/member?id=mia").Body, "Anna")
+}
+
+// A form with a fault keeps what was typed, says at the field what is wrong, and
+// asks for no code.
+func TestMember_FaultsInTheForm(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	o.clock.pass(time.Hour) // the proof of the enrollment counts no longer
+	b.get("/2fa/team/member?id=mia")
+	written := o.store.writes()
+	for _, c := range []struct{ until, reason, code string }{
+		{"", "on leave", "until_refused"},
+		{"2026-02-28", "on leave", "until_refused"},
+		{"2026-05-30", "on leave", "until_refused"},
+		{"9 March", "on leave", "until_refused"},
+		{"2026-03-09", "", "reason_refused"},
+		{"2026-03-09", " \u202e ", "reason_refused"},
+		{"2026-03-09", strings.Repeat("x", 501), "reason_refused"},
+	} {
+		page := b.extend("mia", c.until, c.reason)
+		says(t, page, c.code, "")
+		field := strings.TrimSuffix(c.code, "_refused")
+		require.Contains(t, page.Body, `aria-describedby="`+field+`-hint alert" aria-invalid="true"`, c)
+		require.Equal(t, 1, strings.Count(page.Body, `id="alert"`), "the message is at the field only")
+		require.Contains(t, page.Body, `value="`+c.until+`" required`)
+		require.Contains(t, page.Body, c.reason+"</textarea>")
+	}
+	says(t, b.extend("mia", "", "", "end", "yes"), "reason_refused", "")
+	require.Equal(t, written, o.store.writes())
+}
+
+// Today and the last day are accepted, at any time of the day.
+func TestMember_FirstAndLastDate(t *testing.T) {
+	for _, clock := range []time.Duration{0, 14*time.Hour + 59*time.Minute + 49*time.Second} { // 09:00:10 and 23:59:59
+		o := newOffice(t, twofa.PolicyOptional())
+		o.clock.pass(clock)
+		b, _ := o.in("adam")
+		page := b.get("/2fa/team/member?id=mia").Body
+		last := regexp.MustCompile(`min="2026-03-01" max="(2026-05-\d\d)"`).FindStringSubmatch(page)
+		require.NotNil(t, last, page)
+		require.Contains(t, b.follow(b.extend("mia", last[1], "on leave")).Body, english("message.time_given.title"))
+		day, err := time.Parse(time.DateOnly, last[1])
+		require.NoError(t, err)
+		says(t, b.extend("mia", day.Add(24*time.Hour).Format(time.DateOnly), "on leave"), "until_refused", "")
+		today := b.extend("mia", "2026-03-01", "on leave")
+		if clock == 0 {
+			require.Equal(t, 303, today.StatusCode)
+			require.Equal(t, time.Date(2026, 3, 1, 23, 59, 59, 0, time.UTC), o.status("mia").Extended.UTC())
+		} else {
+			says(t, today, "until_refused", "")
+		}
+	}
+}
+
+// More time is given 20 times an hour. The page then says when it can be given
+// again.
+func TestMember_TooOften(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	b.get("/2fa/team/member?id=mia")
+	for i := range 20 {
+		require.Equal(t, 303, b.extend("mia", time.Date(2026, 3, 2+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), "on leave").StatusCode)
+	}
+	page := b.extend("mia", "2026-04-01", "on leave")
+	says(t, page, "locked", "")
+	require.Contains(t, page.Body, english("page.member.give"))
+	require.NotEmpty(t, page.Header.Get("Retry-After"))
+}
