@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -51,25 +52,38 @@ func (s *plainSessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
 // test adds.
 func newPlainSite(t *testing.T, add ...func(mux *http.ServeMux, web *twofahttp.Server)) *site {
 	t.Helper()
-	inChromium.need(t)
 	user := func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id, Name: id}, nil }
+	return newSiteOf(t, twofa.Config{Directory: twofa.LookUp(user)}, twofahttp.Config{}, add...)
+}
+
+// newSiteOf is like newPlainSite, for a host with a directory and settings of its
+// own.
+func newSiteOf(t *testing.T, mc twofa.Config, wc twofahttp.Config, add ...func(mux *http.ServeMux, web *twofahttp.Server)) *site {
+	t.Helper()
+	inChromium.need(t)
 	clock := twofatest.NewClock(time.Now())
-	m, err := twofa.New(twofa.Config{Now: clock.Now, Issuer: "Plain", Store: memstore.New(), Keys: twofatest.KeyRing(t, "back"), Directory: twofa.LookUp(user)})
+	mc.Now, mc.Issuer, mc.Store, mc.Keys = clock.Now, "Plain", cmp.Or[twofa.Store](mc.Store, memstore.New()), twofatest.KeyRing(t, "back")
+	m, err := twofa.New(mc)
 	require.NoError(t, err)
-	web, err := twofahttp.New(twofahttp.Config{Now: clock.Now, Manager: m, Sessions: &plainSessions{}})
+	wc.Now, wc.Manager, wc.Sessions = clock.Now, m, &plainSessions{}
+	web, err := twofahttp.New(wc)
 	require.NoError(t, err)
+	account := "" // of the host's accounts, the one that it signs in to
+	if wc.Team != nil {
+		account = "acme"
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/2fa/", web.Handler())
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,"><form method="post"><label>User <input name="user"></label><button>Sign in</button></form>`)
 	})
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		web.FirstFactor(w, r, twofa.FirstFactor{UserID: r.FormValue("user"), By: twofa.ByPassword}, "/2fa/")
+		web.FirstFactor(w, r, twofa.FirstFactor{UserID: r.FormValue("user"), Account: account, By: twofa.ByPassword}, "/2fa/")
 	})
 	for _, more := range add {
 		more(mux, web)
 	}
-	s := &site{t: t, in: inChromium, now: clock.Now, clock: clock}
+	s := &site{t: t, in: inChromium, now: clock.Now, clock: clock, m: m}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.noCookies.Load() {
 			r.Header.Del("Cookie")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
 	"github.com/twofa-go/twofa/twofatest"
 )
@@ -31,6 +32,7 @@ type site struct {
 	now func() time.Time
 
 	clock     *twofatest.Clock // of newPlainSite
+	m         *twofa.Manager   // of newPlainSite
 	noCookies atomic.Bool      // no cookie comes back to the server of newPlainSite
 
 	pages atomic.Int32 // opened so far

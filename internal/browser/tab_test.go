@@ -152,7 +152,7 @@ func named(name string) string {
 
 // field finds a visible form field by its label.
 func field(label string) string {
-	return `[...document.querySelectorAll('input, select')].find((e) => e.checkVisibility() &&
+	return `[...document.querySelectorAll('input, select, textarea')].find((e) => e.checkVisibility() &&
 		[...e.labels].some((l) => l.innerText.trim().startsWith(` + strconv.Quote(label) + `)))`
 }
 
