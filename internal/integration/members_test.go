@@ -59,9 +59,10 @@ var sqliteQueries = func() *atomic.Int64 {
 	return n
 }()
 
-// bigAccount is an account on SQLite, whose members have an authenticator each.
+// bigAccount is an account whose members have an authenticator each.
 type bigAccount struct {
 	*twofa.Manager
+	session twofa.Session  // of its owner
 	account *twofa.Account // as its owner acts on it
 	ids     []string
 	users   map[string]twofa.User
@@ -79,12 +80,18 @@ func (b *bigAccount) Users(_ context.Context, ids ...string) (found []twofa.User
 	return found, nil
 }
 
+// newBigAccount returns one on SQLite.
 func newBigAccount(t testing.TB, n int) *bigAccount {
 	d := database{"counted sqlite", "file:" + filepath.Join(t.TempDir(), "twofa.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_txlock=immediate", sqlstore.SQLite}
 	db := d.open(t)
 	require.NoError(t, sqlstore.Migrate(t.Context(), db, d.dialect))
 	store, err := sqlstore.New(db, d.dialect)
 	require.NoError(t, err)
+	return newBigAccountIn(t, store, n)
+}
+
+func newBigAccountIn(t testing.TB, store twofa.Store, n int) *bigAccount {
+	var err error
 	b := &bigAccount{users: map[string]twofa.User{}}
 	joined := twofa.Member{Account: "acme", Since: time.Now().Add(-time.Hour)}
 	b.Manager, err = twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: twofatest.KeyRing(t, "members"), Directory: b})
@@ -103,6 +110,7 @@ func newBigAccount(t testing.TB, n int) *bigAccount {
 	b.users["owner"] = twofa.User{ID: "owner", Members: []twofa.Member{joined}}
 	login, err := b.Begin(t.Context(), twofa.FirstFactor{UserID: "owner", Account: "acme", By: twofa.ByPassword})
 	require.NoError(t, err)
+	b.session = login.Session
 	b.account = b.Account(twofa.AsUser(twofa.Caller{Session: login.Session, Account: "acme"}, ""), "acme")
 	return b
 }
