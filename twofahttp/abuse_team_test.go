@@ -188,7 +188,7 @@ func TestAbuse_M05_MoreTimeNeedsAFreshProof(t *testing.T) {
 	require.Equal(t, "proof_missing", problemCode(t, b.do(r)))
 	require.Zero(t, o.status("mia").Extended)
 
-	a := b.extend("mia", "2026-04-30", "Mia is on leave", "end", "")
+	a := b.extend("mia", "2026-04-30", " Mia is\r\non leave ", "end", "")
 	require.Equal(t, 401, a.StatusCode)
 	require.Contains(t, a.Body, english("action.policy"))
 	waiting := tab{b, a}

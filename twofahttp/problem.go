@@ -2,6 +2,7 @@ package twofahttp
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -238,6 +239,8 @@ func (x *exchange) problemDocument(p problem) map[string]any {
 // log records the cause of an error that users are not shown.
 func (x *exchange) log(err error) {
 	switch p := problemOf(err); {
+	case p.Status >= 500 && errors.Is(x.ctx().Err(), context.Canceled): // the client has hung up
+		x.cfg.Logger.DebugContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	case p.Status >= 500:
 		x.cfg.Logger.ErrorContext(x.ctx(), "twofahttp: "+p.Code, "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	case p.Code == "invalid": // the error says what the host let pass

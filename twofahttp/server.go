@@ -25,6 +25,7 @@
 //	/login                                 the host's own page, Config.LoginURL
 //
 // The address /2fa/ itself is the settings page. Link to it from your own pages.
+// With [Config.Team], admins of an account see its members at /2fa/team.
 //
 // A form that a browser sends twice within ten seconds, as by a double click,
 // ends where the first one did. The codes and links of a login also do so if the

@@ -1,10 +1,12 @@
 package twofahttp_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"html"
 	"html/template"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -287,7 +289,7 @@ func TestTeam_ListWithFaults(t *testing.T) {
 }
 
 // A member can choose their own name.
-func TestAbuse_T03_NamesInTheTeam(t *testing.T) {
+func TestTeam_NamesAreHarmless(t *testing.T) {
 	o := newOffice(t, twofa.PolicyOptional())
 	b, _ := o.in("adam")
 	o.answers(func(q twofahttp.TeamQuery) (twofahttp.TeamPage, error) {
@@ -341,4 +343,26 @@ func TestTeam_NeedsAnAccount(t *testing.T) {
 	b.header.Set("X-Account", "acme")
 	_, labels := rows(b.get("/2fa/team").Body)
 	require.Len(t, labels, 5)
+}
+
+// A browser that leaves the page hangs up on the counts. That is not an error of the
+// host's.
+func TestTeam_ClientThatHangsUpIsNoError(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	before := len(o.logs.String())
+	ctx, cancel := context.WithCancel(t.Context())
+	o.answers(func(twofahttp.TeamQuery) (twofahttp.TeamPage, error) {
+		cancel()
+		return twofahttp.TeamPage{}, ctx.Err()
+	})
+	r := b.request("GET", "/2fa/team/counts?q=", "").WithContext(ctx)
+	for _, c := range b.jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	o.web.Handler().ServeHTTP(w, r)
+	require.Equal(t, 503, w.Code)
+	require.NotContains(t, o.logs.String()[before:], "level=ERROR")
+	require.Contains(t, o.logs.String()[before:], "members_unavailable")
 }

@@ -111,7 +111,7 @@ func (x *exchange) extend(id string) (success string, err error) {
 		}
 		success = "time_given"
 	}
-	reason := strings.TrimSpace(x.form.Get("reason"))
+	reason := strings.Join(strings.Fields(x.form.Get("reason")), " ") // an event has no lines
 	if names.Clean(reason, maxReason) == "" || len(reason) > maxReason {
 		return "", errReason
 	}

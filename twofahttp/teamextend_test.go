@@ -1,6 +1,7 @@
 package twofahttp_test
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,6 +98,9 @@ func TestMember_FaultsInTheForm(t *testing.T) {
 		require.Contains(t, page.Body, c.reason+"</textarea>")
 	}
 	says(t, b.extend("mia", "", "", "end", "yes"), "reason_refused", "")
+	r := b.request("POST", "/2fa/team/extend", url.Values{"csrf_token": {b.csrf}, "id": {"mia"}, "until": {"never"}, "reason": {"x"}}.Encode())
+	r.Header.Set("Accept", "application/json")
+	require.Equal(t, "until_refused", problemCode(t, b.do(r)))
 	require.Equal(t, written, o.store.writes())
 }
 

@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,12 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/locale"
+	"github.com/twofa-go/twofa/locale/de"
+	"github.com/twofa-go/twofa/locale/es"
+	"github.com/twofa-go/twofa/locale/fr"
+	"github.com/twofa-go/twofa/locale/ja"
+	"github.com/twofa-go/twofa/locale/ptbr"
 	"github.com/twofa-go/twofa/twofahttp"
 	"github.com/twofa-go/twofa/twofatest"
 )
@@ -87,8 +94,8 @@ func newTeamSite(t *testing.T) (*chromiumTab, *phone) {
 	t.Helper()
 	nodeModules(t)
 	everybody, store, sent := newStaff(), memstore.New(), &twofatest.Outbox{}
-	s := newSiteOf(t, twofa.Config{Directory: everybody, Store: store, SMS: twofa.SMSConfig{Sender: sent, Phone: noPhone{}, Countries: []string{"CH"}},
-		Mail: twofa.MailConfig{Mailer: sent, LinkURL: twofahttp.LinkURL("http://localhost/2fa/")}}, twofahttp.Config{Team: everybody.list})
+	s := newSiteOf(t, twofa.Config{Directory: everybody, Store: store, Languages: languages(), SMS: twofa.SMSConfig{Sender: sent, Phone: noPhone{}, Countries: []string{"CH"}},
+		Mail: twofa.MailConfig{Mailer: sent, LinkURL: twofahttp.LinkURL("http://localhost/2fa/")}}, twofahttp.Config{Team: everybody.list, Language: func(r *http.Request) string { return r.URL.Query().Get("lang") }})
 	ctx, host := t.Context(), twofa.AsHost("test")
 	key := twofa.ImportFactor{Key: twofa.NewSecret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")}
 	for user, factor := range map[string]twofa.ImportFactor{"elif": key, "noor": key, "ravi": {Method: twofa.SMS, Phone: "+41791234567"}} {
@@ -108,6 +115,10 @@ func newTeamSite(t *testing.T) (*chromiumTab, *phone) {
 	}
 	require.NoError(t, store.Swap(ctx, "", twofa.Record{Key: "user/jamie", Version: "1", Data: []byte("not ours")}))
 	return b, phone
+}
+
+func languages() []*locale.Catalog {
+	return []*locale.Catalog{locale.English(), de.Catalog(), es.Catalog(), fr.Catalog(), ja.Catalog(), ptbr.Catalog()}
 }
 
 // fitsWidth requires that no part of the page is wider than the window, on the
@@ -156,6 +167,14 @@ func TestTeam_Pages(t *testing.T) {
 	}
 	b.goTo("/2fa/team/member?id=jamie")
 	b.look("member-jamie", "Jamie Castellan")
+	for _, c := range languages() {
+		for _, path := range []string{"team?", "team?state=weak&", "team/member?id=casey&"} {
+			b.goTo("/2fa/" + path + "lang=" + c.Tag())
+			require.Equal(t, c.Tag(), eval[string](b, `document.documentElement.lang`))
+			b.fitsWidth(path + c.Tag())
+			b.picture("team-" + c.Tag())
+		}
+	}
 }
 
 // An owner gives more time: with a code in between, and one press.
