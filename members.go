@@ -136,18 +136,37 @@ type Impact struct {
 // them at once.
 //
 // The actor and the errors are those of [Account.Policy]. [ErrInvalid] also means
-// that [Account.SetPolicy] would refuse the policy.
+// that [Account.SetPolicy] would refuse the policy, or that an ID is malformed.
+// See [Account.PreviewUnset] for the policy of the product.
 func (a *Account) Preview(ctx context.Context, p Policy, users ...string) ([]Impact, error) {
 	if err := a.m.accepts(p); err != nil {
 		return nil, err
 	}
+	return a.preview(ctx, users, func(v memberView) Impact {
+		since := v.harder
+		if v.policy.requiresLessThan(p) {
+			since = v.now // as SetPolicy does
+		}
+		return v.impact(p, since)
+	})
+}
+
+// PreviewUnset is like [Account.Preview], but shows what [Account.UnsetPolicy]
+// would change. Under [Config.Policy], the grace of each member counts from
+// [Member.Since], whereas [Account.SetPolicy] with the same policy may start it
+// again.
+func (a *Account) PreviewUnset(ctx context.Context, users ...string) ([]Impact, error) {
+	return a.preview(ctx, users, func(v memberView) Impact { return v.impact(a.m.cfg.Policy, 0) })
+}
+
+func (a *Account) preview(ctx context.Context, users []string, impact func(memberView) Impact) ([]Impact, error) {
 	members, err := a.members(ctx, users)
 	if err != nil {
 		return nil, err
 	}
 	impacts := make([]Impact, len(members))
 	for i, member := range members {
-		impacts[i] = member.impact(p)
+		impacts[i] = impact(member)
 	}
 	return impacts, nil
 }
@@ -163,6 +182,11 @@ type memberView struct {
 func (a *Account) members(ctx context.Context, ids []string) ([]memberView, error) {
 	if len(ids) > maxMembersAtOnce {
 		return nil, invalid("users: must be at most %d, are %d", maxMembersAtOnce, len(ids))
+	}
+	for _, id := range ids {
+		if err := text.ValidateID("user", id); err != nil {
+			return nil, invalid("%w", err)
+		}
 	}
 	if _, err := a.authorize(ctx, act{needs: RoleAdmin}); err != nil {
 		return nil, err
@@ -211,18 +235,15 @@ func (v memberView) facts() facts {
 	return v.userTx.facts(t.withFirstFactor(first), len(v.member.Emails) > 0)
 }
 
-func (v memberView) impact(p Policy) Impact {
+// impact returns what a policy would change that requires as much as it does
+// since a time, which is zero if it always has.
+func (v memberView) impact(p Policy, since unixTime) Impact {
 	if v.unreadable {
 		return Impact{User: v.user, Unreadable: true}
 	}
-	f := v.facts()
-	now := v.policy.evaluate(f)
-	if v.policy.requiresLessThan(p) {
-		f.since = v.now
-	}
+	now := v.policy.evaluate(v.facts())
 	v.policy = p // what counts as a method depends on whether one is required
-	since := f.since
-	f = v.facts()
+	f := v.facts()
 	f.since = since
 	then := p.evaluate(f)
 	return Impact{User: v.user, Now: now.next, Then: then.next, Methods: then.methods, Due: then.due.time(),
@@ -272,7 +293,8 @@ type StatusFactor struct {
 // one call to the directory and one to the store beside those that authorize the
 // actor. A record that cannot be read is reported as [StateUnreadable].
 //
-// The actor and the errors are those of [Account.Policy].
+// The actor and the errors are those of [Account.Policy]. [ErrInvalid] also means
+// that an ID is malformed.
 func (a *Account) Statuses(ctx context.Context, users ...string) ([]Status, error) {
 	members, err := a.members(ctx, users)
 	if err != nil {

@@ -465,6 +465,51 @@ func TestPreview(t *testing.T) {
 	require.ErrorIs(t, err, twofa.ErrInvalid)
 }
 
+// Back to the policy of the product, the grace counts from when a member joined. If
+// an admin sets an equal policy, it starts now.
+func TestPreview_OfUnset(t *testing.T) {
+	product := required()
+	product.Grace = 7 * aDay
+	w := team(t, func(c *twofa.Config) { c.Policy = product })
+	w.policy("acme", twofa.PolicyOptional())
+	adam := w.signedIn("adam", "acme")
+	w.clock.Add(2 * aDay)
+	require.NoError(t, adam.password())
+	require.NoError(t, adam.verify(twofa.TOTP, adam.code()))
+	unset, err := adam.as().PreviewUnset(t.Context(), "max", "adam", "ben")
+	require.NoError(t, err)
+	require.Equal(t, []twofa.Impact{
+		{User: "max", Now: twofa.NextDone, Then: twofa.NextDone, Due: harness.Start.Add(7 * aDay).UTC()},
+		{User: "adam", Now: twofa.NextChallenge, Then: twofa.NextChallenge, Methods: []twofa.Method{twofa.TOTP, twofa.RecoveryCode}},
+	}, unset)
+	set, err := adam.as().Preview(t.Context(), product, "max")
+	require.NoError(t, err)
+	require.Equal(t, w.clock.Now().Add(7*aDay).Unix(), set[0].Due.Unix())
+	require.False(t, w.inForce("acme").Default, "nothing is saved")
+
+	// The preview comes true.
+	require.NoError(t, w.Account(twofa.AsHost("back"), "acme").UnsetPolicy(t.Context(), ""))
+	max := w.person("max")
+	max.account = "acme"
+	require.Equal(t, twofa.NextDone, max.begin())
+	require.Equal(t, unset[0].Due, max.login.Due)
+
+	mia := w.person("mia")
+	mia.account = "acme"
+	mia.begin()
+	denied(t, failure(mia.as().PreviewUnset(t.Context(), "max")), twofa.ReasonRole)
+}
+
+func TestLists_RefuseMalformedIDs(t *testing.T) {
+	w := team(t)
+	acme := w.Account(twofa.AsHost("test"), "acme")
+	for _, id := range []string{"", "mia\n", " mia", "\xff", strings.Repeat("x", 256)} {
+		require.ErrorIs(t, failure(acme.Statuses(t.Context(), "max", id)), twofa.ErrInvalid, "%q", id)
+		require.ErrorIs(t, failure(acme.Preview(t.Context(), required(), id)), twofa.ErrInvalid, "%q", id)
+		require.ErrorIs(t, failure(acme.PreviewUnset(t.Context(), id, "max")), twofa.ErrInvalid, "%q", id)
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	w := team(t, byText, func(c *twofa.Config) { c.Policy = twofa.PolicyOptional() })
 	adam := w.signedIn("adam", "acme")
