@@ -74,7 +74,7 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 
 // SetPolicy sets the account's policy. It is enforced from the next request on,
 // on every server. Setting the policy that the account has already set writes
-// nothing. Setting a policy equal to [Config.Policy] pins it: later changes of
+// nothing, and needs no fresh proof. Setting a policy equal to [Config.Policy] pins it: later changes of
 // Config.Policy no longer apply to the account.
 //
 // ifVersion is the [PolicyInfo.Version] that the change is based on. If another
@@ -170,18 +170,18 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 			conflict = ErrConflict
 			return nil
 		}
-		if auth.actor == (EventActor{}) { // the version is the same in later rounds
-			var err error
-			if auth, err = a.authorize(ctx, c.act()); err != nil {
-				return err
-			}
-		}
 		stored.Policy = nil
 		if p != nil {
 			stored.Policy = storePolicy(*p, c.before)
 		}
 		if unreadable == nil && samePolicy(c.before, stored.Policy) {
-			return nil
+			return nil // before a proof is used up for nothing
+		}
+		if auth.actor == (EventActor{}) { // the version is the same in later rounds
+			var err error
+			if auth, err = a.authorize(ctx, c.act()); err != nil {
+				return err
+			}
 		}
 		now := a.m.now()
 		switch {

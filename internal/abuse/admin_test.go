@@ -510,6 +510,31 @@ func TestLists_RefuseMalformedIDs(t *testing.T) {
 	}
 }
 
+// Saving a page on which nothing was changed uses up no proof and leaves no event.
+func TestSetPolicy_UnchangedWritesNothing(t *testing.T) {
+	w := team(t)
+	adam := w.signedIn("adam", "acme")
+	require.NoError(t, adam.sets(required()))
+	w.clock.Add(10 * time.Minute)
+	events, before := len(w.events), w.inForce("acme")
+	record, err := w.store.Get(t.Context(), "user/adam")
+	require.NoError(t, err)
+	require.NoError(t, adam.as().SetPolicy(t.Context(), before.Policy, before.Version))
+	require.Equal(t, before, w.inForce("acme"))
+	require.Len(t, w.events, events)
+	after, err := w.store.Get(t.Context(), "user/adam")
+	require.NoError(t, err)
+	require.Equal(t, record, after)
+
+	require.ErrorIs(t, adam.as().SetPolicy(t.Context(), before.Policy, "other"), twofa.ErrConflict)
+	denied(t, adam.as().SetPolicy(t.Context(), twofa.PolicyAuthenticator(), before.Version), twofa.ReasonRole, "weaker")
+	denied(t, adam.as().SetPolicy(t.Context(), twofa.Policy{Required: true, TurnOff: twofa.TurnOffBySupport}, before.Version), twofa.ReasonMissing, "a change needs a proof")
+	require.NoError(t, w.Account(twofa.AsHost("test"), "acme").UnsetPolicy(t.Context(), ""))
+	events = len(w.events)
+	require.NoError(t, adam.as().UnsetPolicy(t.Context(), w.inForce("acme").Version))
+	require.Len(t, w.events, events)
+}
+
 func TestStatuses(t *testing.T) {
 	w := team(t, byText, func(c *twofa.Config) { c.Policy = twofa.PolicyOptional() })
 	adam := w.signedIn("adam", "acme")
