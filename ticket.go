@@ -265,19 +265,22 @@ func lowered(proofs []provenMethod) []provenMethod {
 
 // memberSince returns whether the user was a member of the account when the
 // ticket was issued, as far as the ticket knows, and since when. The time is
-// zero if the ticket does not know it.
+// zero if the ticket does not know it, and the earliest one if there are several.
 func (t ticket) memberSince(account string) (since unixTime, ok bool) {
 	digest := memberDigest(account)
 	for i, rest := 0, t.members; len(rest) >= len(digest); i, rest = i+1, rest[len(digest):] {
 		if rest[:len(digest)] != digest {
 			continue
 		}
+		joined := unixTime(0)
 		if i < len(t.joined) {
-			since = t.joined[i]
+			joined = t.joined[i]
 		}
-		return since, true
+		if !ok || joined < since {
+			since, ok = joined, true
+		}
 	}
-	return 0, account == ""
+	return since, ok || account == ""
 }
 
 // setMembers notes the accounts that a user is a member of, the one being

@@ -98,7 +98,8 @@ type User struct {
 	// address lets an attacker who entered it receive sign-in links.
 	Emails []string
 	// Members lists the accounts that the user is a member of. The user cannot
-	// sign in to any other. Leave it empty if the host has no accounts.
+	// sign in to any other. Leave it empty if the host has no accounts. If an
+	// account is listed twice, the lower role and the shorter grace count.
 	Members []Member
 	// SecurityStamp is a value that changes whenever the password or email
 	// address changes, for example a counter, or a hash of the address and the
@@ -194,14 +195,19 @@ func (m *Manager) languageOf(u User, request string) *locale.Catalog {
 	return m.languages.Match(u.Language, request)
 }
 
-// roleIn returns the role of the user in an account.
+// roleIn returns the role of the user in an account, the lowest one if the
+// directory returns several memberships of it.
 func (u User) roleIn(account string) Role {
+	lowest := len(roles)
 	for _, member := range u.Members {
-		if member.Account == account && member.Role.rank() > 0 {
-			return member.Role
+		if member.Account == account {
+			lowest = min(lowest, max(0, member.Role.rank()))
 		}
 	}
-	return RoleMember
+	if lowest == len(roles) {
+		return RoleMember
+	}
+	return roles[lowest]
 }
 
 func (u User) in(account string) bool {

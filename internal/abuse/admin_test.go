@@ -535,6 +535,38 @@ func TestSetPolicy_UnchangedWritesNothing(t *testing.T) {
 	require.Len(t, w.events, events)
 }
 
+// A directory may return an account twice, for example after a join of tables.
+func TestMembers_OfTwoMembershipsTheLowerCounts(t *testing.T) {
+	recently := harness.Start.Add(5 * aDay)
+	member := func(r twofa.Role, since time.Time) twofa.Member {
+		return twofa.Member{Account: "acme", Role: r, Since: since}
+	}
+	for name, c := range map[string]struct {
+		members []twofa.Member
+		role    twofa.Role
+		grace   bool
+	}{
+		"member and owner":       {[]twofa.Member{member("", recently), member(twofa.RoleOwner, recently)}, twofa.RoleMember, true},
+		"owner and admin":        {[]twofa.Member{member(twofa.RoleOwner, recently), member(twofa.RoleAdmin, recently)}, twofa.RoleAdmin, true},
+		"owner and another role": {[]twofa.Member{member(twofa.RoleOwner, recently), member("auditor", recently)}, twofa.RoleMember, true},
+		"owner twice":            {[]twofa.Member{member(twofa.RoleOwner, recently), {Account: "beta"}, member(twofa.RoleOwner, recently)}, twofa.RoleOwner, true},
+		"joined at two times":    {[]twofa.Member{member("", recently), member("", harness.Start)}, twofa.RoleMember, false},
+		"and at an unknown time": {[]twofa.Member{member("", recently), member("", time.Time{})}, twofa.RoleMember, false},
+	} {
+		w := team(t)
+		w.grace(7*aDay, 0)
+		w.clock.Add(8 * aDay)
+		w.setUser("mia", func(u *twofa.User) { u.Members = c.members })
+		list, err := w.Account(twofa.AsHost("test"), "acme").Statuses(t.Context(), "mia")
+		require.NoError(t, err)
+		require.Equal(t, c.role, list[0].Role, name)
+		require.Equal(t, c.grace, list[0].State == twofa.StateGrace, name)
+		mia := w.person("mia")
+		mia.account = "acme"
+		require.Equal(t, c.grace, mia.begin() == twofa.NextDone, name)
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	w := team(t, byText, func(c *twofa.Config) { c.Policy = twofa.PolicyOptional() })
 	adam := w.signedIn("adam", "acme")
