@@ -30,7 +30,7 @@ func (m *Manager) Account(by Actor, id string) *Account { return &Account{m, by,
 // PolicyInfo is the policy in force for an account, and where it comes from.
 type PolicyInfo struct {
 	Policy  Policy     // the policy in force
-	Version string     // version for [Account.SetPolicy], so that nobody overwrites an unseen change; [Manager.Rekey] changes it, too
+	Version string     // version for [Account.SetPolicy], so that nobody overwrites an unseen change
 	Since   time.Time  // time at which it was set; zero if Default
 	By      EventActor // the actor who set it; zero if Default
 	Default bool       // whether the account has set no policy, so that [Config.Policy] applies
@@ -61,14 +61,14 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 	if _, err := a.authorize(ctx, act{needs: RoleAdmin}); err != nil {
 		return PolicyInfo{}, err
 	}
-	r, stored, err := a.read(ctx)
+	_, stored, err := a.read(ctx)
 	if err != nil {
 		return PolicyInfo{}, err
 	}
 	if stored.Policy == nil {
 		return fallback, nil
 	}
-	return PolicyInfo{Policy: stored.Policy.policy(), Version: r.Version, Since: stored.Since.time(),
+	return PolicyInfo{Policy: stored.Policy.policy(), Version: stored.version(), Since: stored.Since.time(),
 		By: EventActor{Kind: stored.ByKind, ID: stored.ByID}}, nil
 }
 
@@ -166,7 +166,7 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 			stored = accountRecord{}
 		}
 		c := policyChange{before: stored.Policy, after: p, fallback: a.m.cfg.Policy}
-		if conflict = nil; ifVersion != "" && ifVersion != Overwrite && ifVersion != c.version(r) {
+		if conflict = nil; ifVersion != "" && ifVersion != Overwrite && ifVersion != stored.version() {
 			conflict = ErrConflict
 			return nil
 		}
@@ -190,7 +190,7 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 		case c.old().requiresLessThan(c.new()):
 			stored.Harder = now
 		}
-		stored.Seq++
+		stored.Seq, stored.PolicyVersion = stored.Seq+1, seal.NewID()
 		stored.Since, stored.ByKind, stored.ByID = now, auth.actor.Kind, auth.actor.ID
 		e := auth.event(Event{Type: event.Policy, Seq: stored.Seq, Account: a.id, Before: c.before.json(), After: stored.Policy.json(),
 			Notice: auth.actor.Kind == actorUser && c.weakens()}, a.by.reason)
@@ -239,12 +239,4 @@ func (c policyChange) act() act {
 		d.needs = RoleOwner
 	}
 	return d
-}
-
-// version returns the version of the policy before the change.
-func (c policyChange) version(r Record) string {
-	if c.before == nil {
-		return defaultVersion
-	}
-	return r.Version
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
@@ -171,7 +172,7 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 // returns no error, because the change has already taken effect.
 func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	for _, e := range s.events {
-		m.publish(ctx, e, s.client.Language)
+		s.told += m.publish(ctx, e, s.client.Language)
 	}
 	for _, out := range s.deferredTexts {
 		if err := afterwards(ctx, func(ctx context.Context) error { return m.deliver(ctx, out) }); err != nil {
@@ -180,19 +181,21 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	}
 }
 
-// publish passes on one event. Language is that of the request.
-func (m *Manager) publish(ctx context.Context, e Event, language string) {
+// publish passes on one event, and returns how many users were mailed a notice.
+// Language is that of the request.
+func (m *Manager) publish(ctx context.Context, e Event, language string) (told int) {
 	if m.cfg.OnEvent != nil {
 		if err := afterwards(ctx, func(ctx context.Context) error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
 		}
 	}
 	if !e.Notice || m.cfg.Mail.Mailer == nil {
-		return
+		return 0
 	}
-	if err := recoverPanic(func() error { return m.mailNotice(ctx, e, language) }); err != nil {
+	if err := recoverPanic(func() (err error) { told, err = m.mailNotice(ctx, e, language); return err }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
 	}
+	return told
 }
 
 // afterwards calls a function of the host after a change has been stored. Its
@@ -207,13 +210,13 @@ func afterwards(ctx context.Context, f func(ctx context.Context) error) error {
 // mailNotice mails a notice to each address of those whom it concerns. Each has a
 // timeout of its own, so that a server that hangs for one address does not
 // suppress the others. The language of the request counts only if the user made
-// it.
-func (m *Manager) mailNotice(ctx context.Context, e Event, language string) error {
+// it. mailNotice returns for how many users the Mailer accepted a mail.
+func (m *Manager) mailNotice(ctx context.Context, e Event, language string) (told int, err error) {
 	if e.Actor != (EventActor{}) {
 		language = ""
 	}
 	var users []User
-	err := afterwards(ctx, func(ctx context.Context) (err error) { users, err = m.concerned(ctx, e); return err })
+	err = afterwards(ctx, func(ctx context.Context) (err error) { users, err = m.concerned(ctx, e); return err })
 	for _, u := range users {
 		in := m.languageOf(u, language)
 		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand})
@@ -221,13 +224,17 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string) erro
 			continue
 		}
 		mail.Subject = text.Clean(mail.Subject, 200)
+		accepted := false
 		for _, to := range u.Emails {
 			mail.To = to
 			failed := afterwards(ctx, func(ctx context.Context) error { return m.cfg.Mail.Mailer.SendMail(ctx, mail) })
-			err = errors.Join(err, failed)
+			accepted, err = accepted || failed == nil, errors.Join(err, failed)
+		}
+		if accepted {
+			told++
 		}
 	}
-	return err
+	return told, err
 }
 
 // concerned returns the user that an event is about or, if it is about an account,
@@ -237,16 +244,24 @@ func (m *Manager) concerned(ctx context.Context, e Event) ([]User, error) {
 		u, err := m.find(ctx, e.User)
 		return []User{u}, err
 	}
-	lister, ok := m.cfg.Directory.(AdminLister)
+	lister, ok := m.adminLister()
 	if !ok {
 		return nil, nil
 	}
 	ids, err := lister.Admins(ctx, e.Account)
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == e.Actor.ID })
+	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return e.Actor.Kind == actorUser && id == e.Actor.ID })
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return m.membersOf(ctx, e.Account, ids...)
+	admins, err := m.membersOf(ctx, e.Account, ids...)
+	admins = slices.DeleteFunc(admins, func(u User) bool { return u.Disabled })
+	slices.SortFunc(admins, func(u, v User) int { return strings.Compare(u.ID, v.ID) })
+	return slices.CompactFunc(admins, func(u, v User) bool { return u.ID == v.ID }), err
+}
+
+func (m *Manager) adminLister() (AdminLister, bool) {
+	lister, ok := m.cfg.Directory.(AdminLister)
+	return lister, ok
 }
 
 // destination parses a number and refuses one that no text message may be sent

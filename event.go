@@ -30,7 +30,8 @@ type Event struct {
 	Act     string     `json:"act,omitempty"`     // ID that the events of one act of an admin share
 	Detail  string     `json:"detail,omitempty"`  // an action, a name or a masked address; free text without control characters
 	// Before and After are the values that were changed, as JSON. They are set
-	// only for event.Policy and event.Extended.
+	// only for event.Policy and event.Extended. For event.Reminded, After is the
+	// time that the member was reminded of, and for event.Summarized a [Summary].
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
 	Left   int             `json:"left,omitempty"` // number of recovery codes left, if Type is about them

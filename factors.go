@@ -302,6 +302,7 @@ type AccountData struct {
 	LastProof time.Time `json:"last_proof,omitzero"`
 	Method    Method    `json:"method,omitempty"`  // method of that proof
 	Extended  time.Time `json:"extended,omitzero"` // see [Account.Extend]
+	Reminded  time.Time `json:"reminded,omitzero"` // when the user was last reminded to enroll; see [Account.Remind]
 }
 
 // Export returns everything that is stored about the user, except secrets, for
@@ -329,7 +330,7 @@ func (s *userTx) export() UserData {
 	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(),
 		Factors: []FactorData{}, Browsers: []BrowserData{}, Failures: []FailureData{}, Proofs: []ProofData{}, Sent: map[string][]time.Time{}, Accounts: []AccountData{}}
 	for _, x := range s.Seen {
-		d.Accounts = append(d.Accounts, AccountData{Account: x.Account, LastLogin: x.Login.time(), SSO: x.Vouched, LastProof: x.Proof.time(), Method: x.Method})
+		d.Accounts = append(d.Accounts, AccountData{Account: x.Account, LastLogin: x.Login.time(), SSO: x.Vouched, LastProof: x.Proof.time(), Method: x.Method, Reminded: x.Reminded.time()})
 	}
 	for _, x := range s.Extensions {
 		i := s.seenIndex(x.Account)

@@ -48,6 +48,14 @@ const (
 	maxExtension = 90 * day // of one user's grace
 )
 
+// Reminders of a required enrollment go out so long before it is due. The host
+// asks for them once a day, so each is due at the call that comes closest to 7
+// days or 1 day before.
+const (
+	firstReminder = 7*day + day/2
+	lastReminder  = day + day/2
+)
+
 // inPersonFor is how long enrollment is open after a reset in person.
 const inPersonFor = 24 * time.Hour
 
@@ -246,6 +254,12 @@ func (t unixTime) time() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(int64(t), 0).UTC()
+}
+
+// sameDay reports whether t and u are on one day in UTC.
+func (t unixTime) sameDay(u unixTime) bool {
+	const seconds = unixTime(day / time.Second)
+	return t/seconds == u/seconds
 }
 
 // now returns the time by [Config.Now].

@@ -32,6 +32,9 @@ type seen struct {
 	Vouched bool     // whether the account's own identity provider vouched at that login
 	Proof   unixTime // last proof of a factor
 	Method  Method   // the one that was proven
+
+	Reminded    unixTime // when the user was last reminded to enroll
+	RemindedFor unixTime // the date until which the user was told to
 }
 
 func (s *seen) Fields(c *seal.Codec) {
@@ -40,6 +43,8 @@ func (s *seen) Fields(c *seal.Codec) {
 	seal.Bool(c, 12, &s.Vouched)
 	seal.Int(c, 16, &s.Proof)
 	seal.Text(c, 20, &s.Method)
+	seal.Int(c, 24, &s.Reminded)
+	seal.Int(c, 28, &s.RemindedFor)
 }
 
 // Extend gives a member more time to enroll a required factor, until at most 90
@@ -78,14 +83,19 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 				return err
 			}
 		}
-		if s.Epoch == "" { // a member who has never signed in
-			s.setStamp(auth.member)
-			s.newEpoch("")
-		}
+		s.beginIfNew(auth.member)
 		before := s.extend(a.id, end)
 		s.emit(auth.event(Event{Type: event.Extended, Account: a.id, Before: timeJSON(before), After: timeJSON(end), Notice: true}, a.by.reason))
 		return nil
 	})
+}
+
+// beginIfNew starts the first epoch of a member who has never signed in.
+func (s *userTx) beginIfNew(u User) {
+	if s.Epoch == "" {
+		s.setStamp(u)
+		s.newEpoch("")
+	}
 }
 
 // extend replaces the extension in an account and returns the one before. It

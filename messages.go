@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"time"
@@ -51,6 +52,12 @@ func writeNotice(n NoticeEmail) Email {
 	if !n.Locale.Has(id + ".text") {
 		return Email{}
 	}
+	switch n.Event.Type {
+	case event.Reminded:
+		return writeReminder(n)
+	case event.Summarized:
+		return writeSummary(n)
+	}
 	issuer := locale.Args{"issuer": n.Issuer}
 	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", issuer))
 	l.Advice = n.Locale.Text("notice.advice", issuer)
@@ -62,6 +69,43 @@ func writeNotice(n NoticeEmail) Email {
 	if n.Event.Act != "" {
 		l.Advice = n.Locale.Text("notice.advice.admin", issuer)
 	}
+	return newEmail(l, n.Locale)
+}
+
+// writeReminder reminds a member to enroll. It has no link, so that users do not
+// learn to follow links to a page on which they sign in.
+func writeReminder(n NoticeEmail) Email {
+	var due time.Time
+	if json.Unmarshal(n.Event.After, &due) != nil {
+		return Email{}
+	}
+	args := locale.Args{"issuer": n.Issuer, "date": n.Locale.Date(due), "time": n.Locale.DateTime(due)}
+	l := n.Brand.letter(n.Issuer, n.Locale.Text("notice.reminded.subject", args))
+	l.Lead = []string{n.Locale.Text("notice.reminded.text", args)}
+	l.Advice = n.Locale.Text("notice.reminded.advice", args)
+	return newEmail(l, n.Locale)
+}
+
+// writeSummary tells an admin how many members still have to enroll.
+func writeSummary(n NoticeEmail) Email {
+	var s Summary
+	if json.Unmarshal(n.Event.After, &s) != nil {
+		return Email{}
+	}
+	args := func(count int) locale.Args {
+		return locale.Args{"issuer": n.Issuer, "count": count, "time": n.Locale.DateTime(s.NextDue)}
+	}
+	l := n.Brand.letter(n.Issuer, n.Locale.Text("notice.summarized.subject", args(s.Pending+s.Overdue)))
+	l.Lead = []string{n.Locale.Text("notice.summarized.text", args(0))}
+	for _, line := range []struct {
+		id    string
+		count int
+	}{{"pending", s.Pending}, {"overdue", s.Overdue}, {"ready", s.Ready}, {"exempt", s.Exempt}} {
+		if line.count > 0 {
+			l.Details = append(l.Details, n.Locale.Text("notice.summarized."+line.id, args(line.count)))
+		}
+	}
+	l.Advice = n.Locale.Text("notice.summarized.advice", args(0))
 	return newEmail(l, n.Locale)
 }
 

@@ -33,7 +33,7 @@ func languages() []*locale.Catalog {
 
 // noticeTypes are the types of events that are mailed.
 var noticeTypes = []string{event.Failed, event.Reused, event.Locked, event.Disabled, event.Enrolled, event.Imported, event.Replaced, event.Removed,
-	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials}
+	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials, event.Reminded, event.Summarized}
 
 // everyMail calls f with each mail that can be written in a language.
 func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
@@ -43,8 +43,13 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 			for _, left := range []int{0, 1, 2, 9} {
 				for _, agent := range []string{"", "Firefox on Linux", "Unknown browser on an unknown system", "App on iPhone", "Google app on iPad"} {
 					e := Event{Type: kind, Method: method, Left: left, Detail: agent, Time: at, IP: "192.0.2.7"}
-					if kind == event.Extended || kind == event.Policy {
+					switch kind {
+					case event.Extended, event.Policy:
 						e.Act = "act"
+					case event.Reminded:
+						e.After = timeJSON(1_800_000_000)
+					case event.Summarized:
+						e.After, _ = json.Marshal(Summary{Ready: left, Exempt: left, Pending: left, Overdue: left / 2, NextDue: at})
 					}
 					f(fmt.Sprint(kind, method, left, agent), writeNotice(NoticeEmail{Issuer: "Acme", Event: e, Device: text.DeviceIn(c, agent), Locale: c, Brand: brand}))
 				}
@@ -87,7 +92,7 @@ func TestMessages_InEveryLanguage(t *testing.T) {
 			}
 		})
 	}
-	require.Len(t, english, 4*3+14+4, "each event has a subject of its own")
+	require.Len(t, english, 4*3+14+4+1+4, "each event has a subject of its own, and a summary one for each number")
 }
 
 // Each text of the catalog that is for mail and text messages is in one. Those for

@@ -92,6 +92,9 @@ type accountRecord struct {
 	ByID   string
 	Seq    uint64   // number of the last event
 	Harder unixTime // when the policy last began to require more; 0 if the account has set none
+
+	PolicyVersion string   // PolicyInfo.Version, which writes of another kind must not change
+	Summarized    unixTime // when the admins were last sent a summary
 }
 
 func (a *accountRecord) Fields(c *seal.Codec) {
@@ -101,6 +104,16 @@ func (a *accountRecord) Fields(c *seal.Codec) {
 	seal.Text(c, 16, &a.ByID)
 	seal.Int(c, 22, &a.Seq)
 	seal.Int(c, 24, &a.Harder)
+	seal.Text(c, 28, &a.PolicyVersion)
+	seal.Int(c, 32, &a.Summarized)
+}
+
+// version returns the version of the policy in the account's record.
+func (a *accountRecord) version() string {
+	if a.Policy == nil {
+		return defaultVersion
+	}
+	return a.PolicyVersion
 }
 
 func (a *accountRecord) problem() string {

@@ -25,6 +25,7 @@ type userTx struct {
 	harder        unixTime // when the policy last began to require more
 	events        []Event
 	deferredTexts []pendingMessage // to be sent after the record is stored
+	told          int              // users who were mailed a notice of the events
 }
 
 // emit adds an event, which is stored together with the record. It cleans text
@@ -100,7 +101,9 @@ func (s *userTx) extensionIndex(account string) int {
 }
 
 // seenHere notes when the user was seen in the account of the request. It moves
-// the account to the end, because the list keeps those used last.
+// the account to the end, because the list keeps those used last. It keeps those
+// that have reminded the user of a date to come even so, because they would
+// otherwise do it again.
 func (s *userTx) seenHere(note func(*seen)) {
 	if s.account == "" {
 		return
@@ -112,7 +115,10 @@ func (s *userTx) seenHere(note func(*seen)) {
 	}
 	note(&x)
 	s.Seen = append(s.Seen, x)
-	s.Seen = slices.Delete(s.Seen, 0, max(0, len(s.Seen)-maxSeen))
+	for len(s.Seen) > maxSeen {
+		i := max(0, slices.IndexFunc(s.Seen, func(x seen) bool { return x.RemindedFor <= s.now }))
+		s.Seen = slices.Delete(s.Seen, i, i+1)
+	}
 }
 
 func (r *userRecord) seenIndex(account string) int {

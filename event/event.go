@@ -37,6 +37,8 @@ const (
 	AdminAct          = "admin_act"          // an admin was authorized to change something in an account; another event with the same Act reports the change
 	Policy            = "policy"             // an account's policy was changed
 	Extended          = "extended"           // a member was given more time to enroll, or the extension ended
+	Reminded          = "reminded"           // a member was reminded to enroll before it is due
+	Summarized        = "summarized"         // the admins of an account were told how many members still have to enroll
 	Revoked           = "revoked"            // all of a user's sessions and proofs for actions ended, and no browser is remembered
 	Reset             = "reset"              // all factors were removed for a user who lost them; the next one needs an email link
 	Erased            = "erased"             // all second-factor state of a user was deleted

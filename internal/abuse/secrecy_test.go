@@ -59,7 +59,7 @@ func exported(t testing.TB) map[string]any {
 			Challenge: challenge},
 		"Event": twofa.Event{}, "EventQuery": twofa.EventQuery{}, "Factor": twofa.Factor{}, "Factors": twofa.Factors{},
 		"FirstFactor": twofa.FirstFactor{Client: client, Session: session}, "GivenFirstFactor": twofa.GivenFirstFactor{},
-		"Impact": twofa.Impact{}, "Status": twofa.Status{}, "StatusFactor": twofa.StatusFactor{}, "State": twofa.StateOn, "Role": twofa.RoleAdmin,
+		"Impact": twofa.Impact{}, "Status": twofa.Status{}, "Reminded": twofa.Reminded{}, "Summary": twofa.Summary{}, "StatusFactor": twofa.StatusFactor{}, "State": twofa.StateOn, "Role": twofa.RoleAdmin,
 		"KeyRing":     keys,
 		"LinkEmail":   twofa.LinkEmail{URL: secret},
 		"Result":      twofa.Result{Session: session, Challenge: challenge, Browser: secret},
