@@ -17,10 +17,10 @@ type Reminded struct {
 	// NoAddress is the number of members who should be reminded but have no
 	// address. They are reminded once they have one.
 	NoAddress int
-	// Failed is the number of members who should have been mailed a reminder
-	// that reached nobody, and are not sent it again: the Mailer refused it,
-	// NoticeEmail wrote none, or 16 other accounts have reminded the member of
-	// dates to come.
+	// Failed is the number of members who should have been mailed a reminder, but
+	// the Mailer refused it or NoticeEmail wrote none. It is not sent again.
+	// Members whom 16 other accounts have reminded of dates to come are counted,
+	// too, because their record has no room for another one.
 	Failed int
 	// Unreadable is the number of members whose record this process cannot read,
 	// or could not write because others did so all the time.
@@ -45,18 +45,20 @@ type Summary struct {
 }
 
 // Remind reminds those of the members who must enroll a factor soon (see
-// [StateGrace]), once when it is due in about 7 days and once when it is due in
-// about a day. Call it once a day for each account. Members lists the IDs of all
-// its members, each once, as from a query of the database. An ID whose user is
-// not a member is skipped. About means that the call nearest to that time
-// reminds: at most 12 hours earlier.
+// [StateGrace]), once about 7 days before it is due and once about a day
+// before. Call it once a day for each account. A reminder is sent by the call that
+// is nearest to its time, which is up to 12 hours earlier or later. Members lists
+// the IDs of all members of the account, each once. Those of other users are
+// skipped.
 //
 // Each reminder is recorded before it is mailed, together with the event
-// event.Reminded. Any number of calls, also at the same time on several servers,
+// event.Reminded. Any number of calls, even at the same time on several servers,
 // therefore send it once. If the process ends in between, it is not sent at all.
-// A date that changes starts again. On each day in UTC on which a member was
-// reminded, the admins are mailed how many members still have to enroll, if
-// Config.Directory is an [AdminLister]. It names no member.
+// If the date changes, the member is reminded of the new one.
+//
+// On each day in UTC on which a member was reminded, the admins are mailed how
+// many members still have to enroll, if Config.Directory is an [AdminLister]. That
+// mail names no member. It is recorded with the event event.Summarized.
 //
 // Remind reads the members 1,000 at a time, and waits while mails are handed
 // over, each address for up to 5 seconds. Only [AsHost] and [AsStaff] may call
