@@ -49,7 +49,8 @@ const (
 	metTurnedOff    = "the last factor was removed from a record of the next release"
 )
 
-var fleetMust = []string{saysRefused, saysUnavailable, saysDenied(twofa.ReasonUnreadable), metPasskeyProof, metTurnedOff}
+var fleetMust = []string{saysRefused, saysUnavailable, saysDenied(twofa.ReasonUnreadable), metPasskeyProof, metTurnedOff,
+	"a member who is unreadable", "a member who is unknown", "a reminder", "a summary"}
 
 // Policies of Config name TOTP alone, because a process without a gateway or a
 // mailer must have them, too. Those of accounts name all methods.
@@ -354,7 +355,8 @@ func (f *fleet) turnOff() {
 
 // setPolicy sets or unsets a policy by whichever process.
 func (f *fleet) setPolicy() {
-	account, p := oneOf(f.modelRun, "acme", "beta"), oneOf(f.modelRun, fleetPolicies()...)
+	account := oneOf(f.modelRun, "acme", "beta")
+	p := f.somePolicy(account)
 	a := f.server().Account(twofa.AsHost("test"), account)
 	refused := f.rules.load("", account)
 	_, set := f.rules.policies[account]
@@ -362,13 +364,13 @@ func (f *fleet) setPolicy() {
 	case n < 10:
 		f.agree("* no policy of "+account, orFine(refused), told(a.UnsetPolicy(f.t.Context(), "")))
 		if refused == "" {
-			delete(f.rules.policies, account)
+			f.rules.putPolicy(account, nil)
 		}
 	case n < 20:
-		want := cmp.Or(f.cannotSet(p), refused)
+		want := cmp.Or(f.rules.cannotSet(p), refused)
 		f.agree("* policy of "+account+" if it has none: "+p.String(), orFine(want), told(a.EnsurePolicy(f.t.Context(), p)))
 		if want == "" && !set {
-			f.rules.policies[account] = p
+			f.rules.putPolicy(account, &p)
 		}
 	default:
 		f.set(account, p)
@@ -376,20 +378,12 @@ func (f *fleet) setPolicy() {
 }
 
 func (f *fleet) set(account string, p twofa.Policy) {
-	want := cmp.Or(f.cannotSet(p), f.rules.load("", account))
+	want := cmp.Or(f.rules.cannotSet(p), f.rules.load("", account))
+	if want == "" {
+		f.rules.putPolicy(account, &p)
+	}
 	f.agree("* policy of "+account+": "+p.String(), orFine(want),
 		told(f.server().Account(twofa.AsHost("test"), account).SetPolicy(f.t.Context(), p, "")))
-	if want == "" {
-		f.rules.policies[account] = p
-	}
-}
-
-// cannotSet returns why the process refuses to set a policy.
-func (f *fleet) cannotSet(p twofa.Policy) string {
-	if among(p.Methods, twofa.SMS) && !f.rules.at.sms || (among(p.Methods, twofa.EmailLink) || p.Required && !p.EnrollWithoutLink) && !f.rules.at.link {
-		return saysBadArgument
-	}
-	return ""
 }
 
 // overwrite replaces a policy, even one that this release cannot read.
@@ -400,7 +394,9 @@ func (f *fleet) overwrite() {
 		return
 	}
 	delete(f.next.seen, key)
-	f.rules.policies[account] = p
+	delete(f.rules.policies, account) // nobody knows what it was
+	f.rules.harder[account], f.rules.told[account] = 0, 0
+	f.rules.putPolicy(account, &p)
 	f.agree("* policy of "+account+" replaced: "+p.String(), saysFine,
 		told(f.server().Account(twofa.AsHost("test"), account).SetPolicy(f.t.Context(), p, twofa.Overwrite)))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/harness"
 	"github.com/twofa-go/twofa/twofatest"
 )
@@ -67,7 +68,12 @@ var modelMust = []string{"a browser becomes unknown", "a cookie copied for the f
 	"an earlier proof counts", "an enrollment that no step renews", "another code for the same number", "canceled too often", "eased by a changed first factor",
 	"no code, while locked", "no first factor counts here", "nobody in person", "not eased a fourth time", "not given back a third time", "nothing to cancel",
 	"off at level 40", "only support can help", "remembering ended with the epoch", "reset, link needed: false, in person: true",
-	"reset, link needed: true, in person: false", "the directory lags", "the first factor needs a link", "the first factor needs a link that nobody can get"}
+	"reset, link needed: true, in person: false", "an enrollment is put off", "an extension", "extended too often", "no grace that begins in the future",
+	"a role too low:  of admin", "a role too low: admin of owner", "a member of no lower role", "admins enroll first", "an act on a user who has never signed in",
+	"a policy of an admin", "a policy of an owner", "a policy that is set already", "a policy that was changed since", "a weaker policy: nothing is required",
+	"a weaker policy: later", "a weaker policy: with more grace", "a weaker policy: with a grace that starts again", "a weaker policy: nothing after SSO", "a weaker policy: a method more",
+	"a member who is on", "a member who is weak", "a member who is grace", "a member who is overdue", "a member who is off", "a member who is sso", "a member who is locked",
+	"a reminder", "a second reminder", "no reminder twice", "a reminder that is lost", "a summary", "the directory lags", "the first factor needs a link", "the first factor needs a link that nobody can get"}
 
 // met counts what walks met, so that a walk that no longer leads there is
 // noticed.
@@ -149,6 +155,8 @@ type modelRun struct {
 	setups     map[string]modelCall                 // caller that began the last enrollment
 	seen       map[string]map[twofa.Method][]string // all codes and links that a user ever received
 	ids        map[int]string                       // of the sessions
+	known      map[string][]modelVersion            // of the policies
+	home       map[string]twofa.Member              // memberships that a user has or had
 	cookies    map[string]string                    // text of the cookies, by content
 	versions   map[string]string                    // of the users' records
 	uris       map[string][]string
@@ -191,9 +199,17 @@ type modelLine struct {
 type modelOutbox struct {
 	rules      *model
 	link, code string
+	notices    int // mails that are no link
 }
 
 func (o *modelOutbox) SendMail(_ context.Context, m twofa.Email) error {
+	if m.Subject != "" {
+		err := o.taken()
+		if err == nil {
+			o.notices++
+		}
+		return err
+	}
 	o.link = strings.TrimPrefix(m.Text.Reveal(), "https://app.example.com/")
 	return o.taken()
 }
@@ -218,8 +234,9 @@ func (o *modelOutbox) taken() error {
 func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun {
 	r := &modelRun{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), clock: twofatest.NewClock(harness.Start),
 		setups: map[string]modelCall{}, seen: map[string]map[twofa.Method][]string{}, uris: map[string][]string{},
-		ids: map[int]string{}, cookies: map[string]string{}, versions: map[string]string{}}
+		ids: map[int]string{}, cookies: map[string]string{}, versions: map[string]string{}, known: map[string][]modelVersion{}, home: map[string]twofa.Member{}}
 	r.rules = &model{t: t, now: harness.Start.Unix(), dir: map[string]twofa.User{}, policies: map[string]twofa.Policy{},
+		harder: map[string]int64{}, versions: map[string]int{}, told: map[string]int64{},
 		users: map[string]*modelUser{}, texts: map[string]modelSends{}, app: map[appStep]string{},
 		cookies: map[string]modelCookie{}, follows: map[int]int{}, born: map[string]modelEntry{}, reach: func(string) {}}
 	r.rules.plain = func(string) bool { return r.rules.cfg.Recovery.Viewable }
@@ -231,7 +248,7 @@ func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun 
 			r.devices = append(r.devices, &modelDevice{id, []string{"kiosk", "family computer"}[i], jar})
 		}
 	}
-	r.rules.dir["cyd"] = twofa.User{ID: "cyd", Members: []twofa.Member{{Account: "acme"}}} // no address, no stamp
+	r.rules.dir["cyd"] = twofa.User{ID: "cyd", Members: []twofa.Member{r.member("cyd", "acme")}} // no address, no stamp
 	r.configure(edit)
 	return r
 }
@@ -240,7 +257,7 @@ func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun 
 var modelUsers = []string{"ada", "bob", "cyd", "dan", "eve"}
 
 func (r *modelRun) newcomer(id string, own bool) {
-	r.rules.dir[id] = twofa.User{ID: id, Emails: []string{id + "@example.com"}, SecurityStamp: "1", Members: []twofa.Member{{Account: "acme"}, {Account: "beta"}}}
+	r.rules.dir[id] = twofa.User{ID: id, Emails: []string{id + "@example.com"}, SecurityStamp: "1", Members: r.bothMemberships(id)}
 	r.seen[id] = map[twofa.Method][]string{}
 	for i, name := range []string{"laptop", "phone", "tablet", "app"} {
 		if !own {
@@ -282,10 +299,15 @@ func (r *modelRun) start(cfg twofa.Config, p process) {
 func (r *modelRun) config() twofa.Config {
 	return twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
-		Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return r.rules.dir[id], nil }),
+		Directory: modelDirectory{r.rules},
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
-			LinkEmail:   func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL} },
-			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
+			LinkEmail: func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL} },
+			NoticeEmail: func(n twofa.NoticeEmail) (mail twofa.Email) {
+				if n.Event.Type == event.Reminded || n.Event.Type == event.Summarized {
+					mail.Subject = n.Event.Type
+				}
+				return mail
+			}},
 		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour, Enrollment: 30 * time.Minute, Link: 10 * time.Minute},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
@@ -306,6 +328,7 @@ func (r *modelRun) run(steps int) {
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
 		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {2, r.queue}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
 		{6, r.signOut}, {3, r.resetSomehow}, {2, r.lag}, {1, r.cancelAll}, {1, r.longSiege}, {5, r.changeMind}, {6, r.joinBySSO}, {3, r.rejoin}, {4, r.copyCookie}, {2, r.outstay}, {3, r.fumble}, {3, r.revive},
+		{14, r.administrate}, {5, r.giveTime}, {5, r.remindSomehow}, {6, r.statuses}, {3, r.changeRole}, {2, r.lastDays},
 	}
 	if r.fleet != nil {
 		moves = append(moves, r.fleet.moves()...)
@@ -403,7 +426,7 @@ func told(err error) string {
 		return saysLocked(int64(twofa.RetryAfter(err) / time.Second))
 	}
 	for is, words := range map[error]string{twofa.ErrExpired: saysExpired, twofa.ErrNotAllowed: saysNotAllowed,
-		twofa.ErrNotEnrolled: saysNotEnrolled, twofa.ErrUnavailable: saysUnavailable, twofa.ErrInvalid: saysBadArgument, twofa.ErrUndeliverable: saysUndeliverable} {
+		twofa.ErrNotEnrolled: saysNotEnrolled, twofa.ErrUnavailable: saysUnavailable, twofa.ErrConflict: saysConflict, twofa.ErrInvalid: saysBadArgument, twofa.ErrUndeliverable: saysUndeliverable} {
 		if errors.Is(err, is) {
 			return words
 		}
@@ -419,6 +442,9 @@ func toldLogin(l twofa.Result, err error) string {
 		return told(err) + gave
 	}
 	s := string(l.Next) + listed(l.Methods) + gave
+	if !l.Due.IsZero() {
+		s += dueBy(l.Due.Unix())
+	}
 	if err != nil {
 		s += " and " + told(err)
 	}

@@ -154,6 +154,8 @@ var (
 		58: {id: elementID("sends", 1), pair: true},
 		80: {id: func(w wires) string { return elementID("answer", 4, 8)(w) + "/" + strconv.FormatUint(w.num(12), 10) }},
 		87: {id: elementID("reset")},
+		88: {id: func(w wires) string { return elementID("extension", 4)(w) + "/" + strconv.FormatUint(w.num(8), 10) }},
+		94: {id: elementID("seen", 4)},
 	}}
 	shapeAccount = &shape{id: elementID("account"), nested: map[uint64]*shape{
 		5: {id: elementID("policy"), nested: map[uint64]*shape{29: {id: elementID("rule", 1), pair: true}}},

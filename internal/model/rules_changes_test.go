@@ -38,7 +38,7 @@ func (m *model) mayShow(u *modelUser, p *pass) string {
 	if why := m.current(u, p); why != "" {
 		return why
 	}
-	next, _ := m.owes(u, p.account, m.mailable(p.user), p)
+	next, _, _ := m.owes(u, p.account, m.mailable(p.user), p)
 	if p.kind == "session" && next == twofa.NextChallenge {
 		return saysDenied(twofa.ReasonChallenge)
 	}
@@ -484,7 +484,10 @@ func (m *model) remove(c modelCaller, id string) string {
 }
 
 // turnOff removes all that can be proven. The counters remain.
-func (u *modelUser) turnOff() { u.factors, u.codes, u.browsers = nil, nil, nil }
+func (u *modelUser) turnOff() {
+	u.factors, u.codes, u.browsers = nil, nil, nil
+	clear(u.extended)
+}
 
 // cannotReadPolicies reports whether this process must refuse the policy of an
 // account of the user.

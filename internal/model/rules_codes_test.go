@@ -315,6 +315,7 @@ func (m *model) deadlines(user string) (l []int64) {
 	if u.reset != nil {
 		l = append(l, u.reset.at+aDay)
 	}
+	l = append(l, m.dues(user)...)
 	return slices.DeleteFunc(append(l, u.stampedAt+aMinute), func(at int64) bool { return at <= m.now })
 }
 

@@ -22,6 +22,9 @@ type model struct {
 	now      int64
 	dir      map[string]twofa.User
 	policies map[string]twofa.Policy
+	harder   map[string]int64 // when the policy last began to require more
+	versions map[string]int   // of the policies; 0 if the account has set none
+	told     map[string]int64 // when the admins got the last summary
 	users    map[string]*modelUser
 	cookies  map[string]modelCookie // content of the cookies that the library returned, by text
 	texts    map[string]modelSends  // times at which a number was texted
@@ -78,6 +81,8 @@ type modelUser struct {
 	sent               []*modelSent
 	sends              map[string]modelSends
 	reset              *modelReset
+	extended           map[string]int64     // until when an admin gave more time, by account
+	seen               map[string]modelSeen // by account
 }
 
 type modelFactor struct {
@@ -189,7 +194,7 @@ type pass struct {
 	attempt, sid  int
 	replaces      int // session that the login replaces
 	user, account string
-	members       []string // accounts that the session knows
+	members       []modelMember // accounts that the session knows
 	epoch         int
 	first         []modelFirst
 	started       int64
@@ -231,6 +236,7 @@ type gift struct {
 	challenge *pass
 	cookie    *modelCookie
 	sent      *modelSent
+	due       int64 // when the user must have enrolled
 }
 
 const (
@@ -242,6 +248,7 @@ const (
 	saysUndeliverable = "undeliverable"
 	saysRefused       = "record refused"
 	saysBadArgument   = "invalid argument"
+	saysConflict      = "conflict"
 
 	aMinute = 60
 	anHour  = 60 * aMinute
@@ -261,7 +268,14 @@ func saysDenied(r twofa.Reason) string    { return "denied: " + string(r) }
 func among[T comparable](l []T, x T) bool { return slices.Contains(l, x) }
 
 func (g gift) String() string {
-	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil)
+	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil) + dueBy(g.due)
+}
+
+func dueBy(at int64) string {
+	if at == 0 {
+		return ""
+	}
+	return " due " + strconv.FormatInt(at, 10)
 }
 
 func listed(methods []twofa.Method) (s string) {
@@ -285,7 +299,8 @@ func (m *model) id() int { m.lastID++; return m.lastID }
 
 func (m *model) user(id string) *modelUser {
 	if m.users[id] == nil {
-		m.users[id] = &modelUser{counters: map[string]modelCounter{}, spent: map[int]int64{}, sends: map[string]modelSends{}}
+		m.users[id] = &modelUser{counters: map[string]modelCounter{}, spent: map[int]int64{}, sends: map[string]modelSends{},
+			extended: map[string]int64{}, seen: map[string]modelSeen{}}
 	}
 	return m.users[id]
 }
@@ -494,6 +509,7 @@ func (u *modelUser) clone() modelUser {
 	c := *u
 	c.factors, c.codes, c.counters, c.spent = slices.Clone(u.factors), maps.Clone(u.codes), maps.Clone(u.counters), maps.Clone(u.spent)
 	c.grants, c.answers, c.sends, c.eased = slices.Clone(u.grants), slices.Clone(u.answers), maps.Clone(u.sends), slices.Clone(u.eased)
+	c.extended, c.seen = maps.Clone(u.extended), maps.Clone(u.seen)
 	c.browsers, c.sent, c.setup = copies(u.browsers), copies(u.sent), copied(u.setup)
 	return c
 }
@@ -571,54 +587,67 @@ func remembers(pol twofa.Policy, proven, at int64) bool {
 }
 
 // owes returns what must still be proven in an account, of which this process
-// asks only what it can check.
-func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Next, []twofa.Method) {
-	have := m.enrolled(u, account, mail)
-	next, ask := m.owesAnywhere(u, account, have, p)
-	if next != twofa.NextChallenge {
-		return next, nil
-	}
-	if ask = except(ask, m.unchecked(u, have)...); len(ask) == 0 {
-		return nextUnavailable, nil
-	}
-	return next, ask
+// asks only what it can check. If an enrollment can still be put off, it also
+// returns until when.
+func (m *model) owes(u *modelUser, account string, mail bool, p *pass) (twofa.Next, []twofa.Method, int64) {
+	return m.owesUnder(m.policy(account), m.due(u, account, p), u, account, m.enrolled(u, account, mail), p)
 }
 
-// owesAnywhere is owes on a process that can check everything.
-func (m *model) owesAnywhere(u *modelUser, account string, have []twofa.Method, p *pass) (twofa.Next, []twofa.Method) {
-	pol := m.policy(account)
+// owesUnder is owes under a policy, with an enrollment that is due then.
+func (m *model) owesUnder(pol twofa.Policy, due int64, u *modelUser, account string, have []twofa.Method, p *pass) (twofa.Next, []twofa.Method, int64) {
+	next, ask, due := m.owesAnywhere(pol, due, u, account, have, p)
+	if next != twofa.NextChallenge {
+		return next, nil, due
+	}
+	if ask = except(ask, m.unchecked(u, have)...); len(ask) == 0 {
+		return nextUnavailable, nil, 0
+	}
+	return next, ask, 0
+}
+
+// owesAnywhere is owesUnder on a process that can check everything.
+func (m *model) owesAnywhere(pol twofa.Policy, due int64, u *modelUser, account string, have []twofa.Method, p *pass) (twofa.Next, []twofa.Method, int64) {
 	signedIn, ok := p.lastSignIn(account)
 	if !ok {
 		m.reach("no first factor counts here")
-		return nextSignIn, nil
+		return nextSignIn, nil, 0
 	}
 	if len(p.first) > 1 {
 		m.reach("a session with several first factors")
 	}
-	if pol.ExemptSSO && account != "" && p.has(func(f modelFirst) bool { return f.of == account }) {
-		return twofa.NextDone, nil
+	if pol.ExemptSSO && p.vouchedIn(account) {
+		return twofa.NextDone, nil, 0
 	}
 	if ask := strongest(have, pol.Methods, pol.Fallback); len(ask) > 0 || among(have, passkey) {
 		if m.proves(p, pol, ask, signedIn) {
-			return twofa.NextDone, nil
+			return twofa.NextDone, nil, 0
 		}
-		return twofa.NextChallenge, u.orCode(ask)
+		return twofa.NextChallenge, u.orCode(ask), 0
 	}
 	// The user's strongest method comes first even if it is not accepted. A
-	// mailbox comes first only if something is required, and must come first
+	// mailbox comes first only if something is required now, and must come first
 	// unless the policy or a check in person spares it.
-	link := pol.Required && m.needsLink(u, p, pol)
+	required := pol.Required && m.now >= due
+	link := required && m.needsLink(u, p, pol)
 	if len(have) > 0 && (link || have[0] != twofa.EmailLink) && !m.proven(p, have[0], twofa.RecoveryCode) {
-		return twofa.NextChallenge, u.orCode(have[:1])
+		return twofa.NextChallenge, u.orCode(have[:1]), 0
 	}
 	switch {
 	case len(have) == 0 && link:
 		m.reach("only support can help")
-		return nextSupport, nil
+		return nextSupport, nil, 0
+	case required:
+		return twofa.NextEnroll, nil, 0
 	case pol.Required:
-		return twofa.NextEnroll, nil
+		m.reach("an enrollment is put off")
+		return twofa.NextDone, nil, due
 	}
-	return twofa.NextDone, nil
+	return twofa.NextDone, nil, 0
+}
+
+// vouchedIn reports whether the account's own provider vouched for the user.
+func (p *pass) vouchedIn(account string) bool {
+	return account != "" && p.has(func(f modelFirst) bool { return f.of == account })
 }
 
 // needsLink reports whether only a link proves enough to enroll the first
@@ -653,10 +682,10 @@ func (m *model) lifetime(kind string) int64 {
 
 // advance returns the next step: a session, or a challenge for the rest.
 func (m *model) advance(u *modelUser, p *pass) gift {
-	next, methods := m.owes(u, p.account, m.mailable(p.user), p)
+	next, methods, due := m.owes(u, p.account, m.mailable(p.user), p)
 	if next == twofa.NextEnroll {
 		p = m.recent(p)
-		next, methods = m.owes(u, p.account, m.mailable(p.user), p)
+		next, methods, due = m.owes(u, p.account, m.mailable(p.user), p)
 	}
 	q := *p
 	switch {
@@ -666,7 +695,10 @@ func (m *model) advance(u *modelUser, p *pass) gift {
 		if p.replaces != 0 {
 			u.endSession(p.replaces)
 		}
-		return gift{next: next, session: m.sessionOf(u, p)}
+		u.note(p.account, func(x *modelSeen) {
+			x.login, x.vouched = m.now, p.vouchedIn(p.account)
+		})
+		return gift{next: next, session: m.sessionOf(u, p), due: due}
 	case next == twofa.NextEnroll:
 		q.kind = "enroll"
 	default:
@@ -954,8 +986,14 @@ func (m *model) spares(u *modelUser, b *modelBrowser, f twofa.FirstFactor) bool 
 }
 
 // membersWith returns the accounts that a session knows its user to be in.
-func (m *model) membersWith(user, account string) []string {
-	return append(accountsOf(m.dir[user]), account)
+func (m *model) membersWith(user, account string) (l []modelMember) {
+	for _, in := range m.dir[user].Members {
+		l = append(l, modelMember{in.Account, in.Since})
+	}
+	if account == "" { // every user is in it
+		l = append(l, modelMember{})
+	}
+	return l
 }
 
 // offered returns the methods that answer a challenge.
@@ -969,7 +1007,7 @@ func (m *model) offered(u *modelUser, p *pass) (offered []twofa.Method, why stri
 	case p.kind == "action":
 		return m.wouldDo(u, p, p.account, p.action, m.mailable(p.user))
 	}
-	next, offered := m.owes(u, p.account, m.mailable(p.user), p)
+	next, offered, _ := m.owes(u, p.account, m.mailable(p.user), p)
 	if why := refusal(next); why != "" {
 		return nil, why
 	}
@@ -1036,6 +1074,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 		method = passkey
 	}
 	m.answer(u, modelAnswer{to: to, proof: given, sid: p.sid, method: method})
+	u.note(p.account, func(x *modelSeen) { x.proof = m.now })
 	switch {
 	case p.kind == "action":
 		m.grant(u, p, method)
@@ -1188,11 +1227,11 @@ func (m *model) guard(c modelCaller) (u *modelUser, why string) {
 	if u, why = m.live(c); why != "" {
 		return nil, why
 	}
-	if c.in() != "" && !among(c.session.members, c.in()) {
+	if _, ok := c.session.joined(c.in()); !ok {
 		m.reach("a session that does not know the account")
 		return nil, saysDenied(twofa.ReasonChallenge)
 	}
-	next, _ := m.owes(u, c.in(), true, c.session)
+	next, _, _ := m.owes(u, c.in(), true, c.session)
 	switch next {
 	case twofa.NextChallenge:
 		return nil, saysDenied(twofa.ReasonChallenge)
@@ -1235,7 +1274,7 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 	p := *c.session
 	p.account = c.in()
 	p.members = m.membersWith(p.user, p.account)
-	next, methods := m.owes(u, p.account, m.mailable(p.user), &p)
+	next, methods, due := m.owes(u, p.account, m.mailable(p.user), &p)
 	if next == twofa.NextEnroll { // required now
 		recent := func(f modelFirst) bool {
 			return (f.of == "" || f.of == p.account) && f.by != twofa.ByToken && m.justNow(f.at)
@@ -1244,10 +1283,10 @@ func (m *model) resumeSession(c modelCaller) (string, gift) {
 			return saysDenied(twofa.ReasonSignedOut), gift{}
 		}
 		p = *m.recent(&p)
-		next, methods = m.owes(u, p.account, m.mailable(p.user), &p)
+		next, methods, due = m.owes(u, p.account, m.mailable(p.user), &p)
 	}
 	m.bind(&p, c.client)
-	g := gift{next: next, methods: methods}
+	g := gift{next: next, methods: methods, due: due}
 	switch next {
 	case twofa.NextDone:
 		g.session = m.sessionOf(u, &p)
@@ -1286,6 +1325,13 @@ func (m *model) current(u *modelUser, p *pass) string {
 func (m *model) rule(account, action string) twofa.ActionRule {
 	pol := m.policy(account)
 	r, ok := pol.Actions[action]
+	if action == twofa.ActionPolicy { // by authenticator, at most five minutes ago, whatever a rule says
+		age := 5 * time.Minute
+		if ok {
+			age = min(age, r.MaxAge)
+		}
+		return twofa.ActionRule{MaxAge: age, Methods: []twofa.Method{twofa.TOTP}}
+	}
 	if !ok && action == twofa.ActionFactors {
 		r = twofa.ActionRule{MaxAge: 15 * time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.SMS}}
 	}

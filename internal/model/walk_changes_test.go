@@ -290,7 +290,7 @@ func (r *modelRun) remove() {
 // Step-up.
 
 func (r *modelRun) someAction() (action, resource string) {
-	return oneOf(r, "export", "export", "report", "any", twofa.ActionFactors), oneOf(r, "", "", "", "42")
+	return oneOf(r, "export", "export", "report", "any", twofa.ActionFactors, twofa.ActionPolicy), oneOf(r, "", "", "", "42")
 }
 
 func (r *modelRun) stepUpSomehow() {
@@ -408,14 +408,14 @@ func (r *modelRun) edit() {
 	case 1:
 		u.Emails, what = []string{id + strconv.Itoa(r.steps) + "@example.com"}, "has a new address"
 	case 2:
-		u.Members, what = []twofa.Member{{Account: oneOf(r, "acme", "beta")}}, "left an account"
+		u.Members, what = []twofa.Member{r.member(id, oneOf(r, "acme", "beta"))}, "left an account"
 	case 3:
 		u.Emails, what = nil, "has no address"
 	default:
 		u.Disabled, what = true, "is disabled"
 	}
 	if u.Disabled && what == "is disabled" && r.rules.dir[id].Disabled || r.chance(30) {
-		u.Disabled, u.Members, what = false, []twofa.Member{{Account: "acme"}, {Account: "beta"}}, "is back"
+		u.Disabled, u.Members, what = false, r.bothMemberships(id), "is back"
 		if len(u.Emails) == 0 && id != "cyd" {
 			u.Emails = []string{id + "@example.com"}
 		}
@@ -435,11 +435,12 @@ func (r *modelRun) setPolicy() {
 		r.fleet.setPolicy()
 		return
 	}
-	r.set(oneOf(r, "acme", "beta"), oneOf(r, modelPolicies()...))
+	account := oneOf(r, "acme", "beta")
+	r.set(account, r.somePolicy(account))
 }
 
 func (r *modelRun) set(account string, p twofa.Policy) {
-	r.rules.policies[account] = p
+	r.rules.putPolicy(account, &p)
 	r.agree("* policy of "+account+": "+p.String(), saysFine, told(r.server().Account(twofa.AsHost("test"), account).SetPolicy(r.t.Context(), p, "")))
 }
 
