@@ -31,7 +31,7 @@ type Letter struct {
 	Label   string
 	Below   []string // paragraphs below the button
 	Details []string // what is known of the request
-	Advice  string   // what to do if it was not the user
+	Advice  string   // what to do, in most mails if it was not the user
 }
 
 // Text returns the mail as plain text in a language.
