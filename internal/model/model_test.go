@@ -71,7 +71,8 @@ var modelMust = []string{"a browser becomes unknown", "a cookie copied for the f
 	"reset, link needed: true, in person: false", "an enrollment is put off", "an extension", "extended too often", "no grace that begins in the future",
 	"a role too low:  of admin", "a role too low: admin of owner", "a member of no lower role", "admins enroll first", "an act on a user who has never signed in",
 	"a policy of an admin", "a policy of an owner", "a policy that is set already", "a policy that was changed since", "a weaker policy: nothing is required",
-	"a weaker policy: later", "a weaker policy: with more grace", "a weaker policy: with a grace that starts again", "a weaker policy: nothing after SSO", "a weaker policy: a method more",
+	"a weaker policy: later", "a weaker policy: with more grace", "a weaker policy: with a grace that starts again", "a weaker policy: with a grace for those whose method is no longer accepted", "a weaker policy: no link where it was accepted",
+	"a weaker policy: nothing after SSO", "a weaker policy: a method more",
 	"a member who is on", "a member who is weak", "a member who is grace", "a member who is overdue", "a member who is off", "a member who is sso", "a member who is locked",
 	"a reminder", "a second reminder", "no reminder twice", "a reminder that is lost", "a summary", "the directory lags", "the first factor needs a link", "the first factor needs a link that nobody can get"}
 
@@ -328,7 +329,7 @@ func (r *modelRun) run(steps int) {
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
 		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {2, r.queue}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
 		{6, r.signOut}, {3, r.resetSomehow}, {2, r.lag}, {1, r.cancelAll}, {1, r.longSiege}, {5, r.changeMind}, {6, r.joinBySSO}, {3, r.rejoin}, {4, r.copyCookie}, {2, r.outstay}, {3, r.fumble}, {3, r.revive},
-		{14, r.administrate}, {5, r.giveTime}, {5, r.remindSomehow}, {6, r.statuses}, {3, r.changeRole}, {2, r.lastDays},
+		{14, r.administrate}, {5, r.giveTime}, {5, r.remindSomehow}, {6, r.statuses}, {3, r.changeRole}, {2, r.lastDays}, {3, r.tighten}, {1, r.thereAndBack},
 	}
 	if r.fleet != nil {
 		moves = append(moves, r.fleet.moves()...)

@@ -195,12 +195,53 @@ func (r *modelRun) administrate() {
 	for range 1 + r.rng.IntN(2) { // sent twice, it is a conflict
 		r.change(c, host, p, version, number)
 	}
-	if p == nil && r.chance(70) { // and back, with a grace that must not begin at the policy before
-		next := r.somePolicy(c.account)
-		next.Required, next.Grace = true, 7*24*time.Hour
-		r.change(modelCall{account: c.account}, true, &next, modelVersion{}, nil)
-	}
 	r.statusesOf(c, host)
+}
+
+// tighten lets an admin change one thing in a policy with a grace. Some of these
+// changes look stricter, but let in members whose grace has ended.
+func (r *modelRun) tighten() {
+	c, host := r.acting()
+	before := twofa.PolicySMS()
+	before.Grace, before.EnrollWithoutLink = 7*24*time.Hour, r.chance(50)
+	if r.chance(30) {
+		before = twofa.PolicyEmailLink()
+		before.EnrollWithoutLink, before.Grace = true, oneOf(r, 0, 7*24*time.Hour)
+	}
+	r.change(modelCall{account: c.account}, true, &before, modelVersion{}, nil)
+	r.readPolicy(c, host)
+	after := before
+	switch r.rng.IntN(5) {
+	case 0, 1:
+		after.Methods = []twofa.Method{twofa.TOTP}
+	case 2:
+		after.ExemptSSO = false
+	case 3:
+		after.Grace /= 2
+	case 4:
+		after.TurnOff = twofa.TurnOffBySupport
+	}
+	c = r.proven(c, host)
+	if seen := r.known[c.account]; len(seen) > 0 {
+		version := seen[len(seen)-1]
+		r.change(c, host, &after, version, &version.number)
+	}
+}
+
+// thereAndBack requires more, returns to the policy of the product, and sets that
+// with a grace, which does not begin with any of these changes.
+func (r *modelRun) thereAndBack() {
+	c := modelCall{account: oneOf(r, "acme", "beta")}
+	some, product := r.somePolicy(c.account), r.rules.cfg.Policy
+	some.Required, some.ExemptSSO = true, false
+	product.Grace = time.Duration(7+r.rng.IntN(30)) * 24 * time.Hour
+	for _, p := range []*twofa.Policy{{Methods: []twofa.Method{twofa.TOTP}}, &some, nil, &product} {
+		r.change(c, true, p, modelVersion{}, nil)
+		if p == &some {
+			r.wait(anHour)
+		}
+	}
+	r.statusesOf(c, true)
 }
 
 func (r *modelRun) change(c modelCall, host bool, p *twofa.Policy, version modelVersion, number *int) {
