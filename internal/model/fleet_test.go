@@ -283,7 +283,7 @@ func (f *fleet) restrictOr(lift bool) {
 	what := f.next.restrict(key, func(ids []string) string { return oneOf(f.modelRun, ids...) })
 	_, who, _ := strings.Cut(key, "/")
 	if _, version := f.next.get(key); strings.HasPrefix(key, "user/") {
-		f.read[who] = version // nothing else has changed
+		f.read[who], f.versions[who] = version, version // nothing else has changed, and this release forgot nothing
 	}
 	f.trace = append(f.trace, modelLine{f.rules.now, who + ": the next release " + what, ""})
 }
@@ -368,10 +368,10 @@ func (f *fleet) setPolicy() {
 		}
 	case n < 20:
 		want := cmp.Or(f.rules.cannotSet(p), refused)
-		f.agree("* policy of "+account+" if it has none: "+p.String(), orFine(want), told(a.EnsurePolicy(f.t.Context(), p)))
 		if want == "" && !set {
 			f.rules.putPolicy(account, &p)
 		}
+		f.agree("* policy of "+account+" if it has none: "+p.String(), orFine(want), told(a.EnsurePolicy(f.t.Context(), p)))
 	default:
 		f.set(account, p)
 	}

@@ -335,6 +335,9 @@ func (r *modelRun) someAdmin(account string) string {
 
 func (r *modelRun) giveTimeTo(c modelCall, host bool, user string, more int64) {
 	until, reason := r.rules.now+more, oneOf(r, "ill", "ill", "ill", "ill", "ill", "ill", "")
+	if r.rules.user(user).extended[c.account] == until { // the records could not tell it from the one before
+		until--
+	}
 	by := twofa.AsStaff("eve", reason)
 	if !host {
 		by = r.by(c, host, reason)
