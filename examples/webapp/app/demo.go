@@ -25,7 +25,7 @@ type DemoPerson struct {
 // DemoAccount is an account that demo mode creates.
 type DemoAccount struct {
 	ID, Name string
-	SSO      bool
+	SSO      bool          // whether it has an identity provider of its own
 	Policy   *twofa.Policy // if nil, the account has set none
 	Says     string        // description of the policy
 	First    string        // what happens at the first sign-in of a member with a password
@@ -41,7 +41,7 @@ func DemoAccounts() []DemoAccount {
 			"password only."},
 		{"harbor", "Harbor", true, nil, "Emails a link after the password, unless the user has an authenticator app. Single sign-on needs no link.",
 			"password, then the link in the outbox."},
-		{"meadow", "Meadow", false, &text, "Requires a phone or an authenticator app, texts a code, and remembers browsers for 30 days.",
+		{"meadow", "Meadow", true, &text, "Requires a phone or an authenticator app, texts a code, and remembers browsers for 30 days. Single sign-on needs neither.",
 			"password, then the link in the outbox, then the user sets up a phone or app."},
 		{"summit", "Summit", false, &app, "Requires an authenticator app.",
 			"password, then the link in the outbox, then the user sets up the app."},

@@ -95,6 +95,14 @@ func TestLogin_DemoTellsTheTruth(t *testing.T) {
 			got = b.prove(email)
 			require.Equal(t, strings.Contains(says, "then the user sets up"), got.location == "/2fa/setup", name)
 		}
+		sso, account := s.browser(), strings.ToLower(name)
+		offered := sso.post("/sso", "/sso", "account", account).status == http.StatusSeeOther
+		require.Equal(t, strings.Contains(says, "Single sign-on"), offered, name)
+		if offered {
+			user, _, _ := strings.Cut(email, "@")
+			require.Equal(t, "/contacts", sso.get(sso.askProvider(account, user)).location, name)
+			require.True(t, sso.signedIn(), name)
+		}
 	}
 	require.NotContains(t, s.browser().get("/login?email=nobody@harbor.example").body, `value="`+app.DemoPassword)
 	live := newSite(t, func(c *app.Config) { c.Demo, c.Mailer = false, &app.Outbox{} })
@@ -120,7 +128,7 @@ func TestSSO_UnknownAccount(t *testing.T) {
 		require.Contains(t, got.body, "Check the spelling")
 		require.Contains(t, got.body, `value="`+account+`"`)
 	}
-	require.Contains(t, b.post("/sso", "/sso", "account", " Harbor ").location, "/dev/idp?")
+	require.Contains(t, b.post("/sso", "/sso", "account", " Harbor ").location, "/dev/idp/harbor?")
 }
 
 // A GET asks and changes nothing. It shows no more than the act allows.

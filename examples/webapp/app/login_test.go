@@ -100,7 +100,7 @@ func TestSSO(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
-	require.Equal(t, http.StatusNotFound, b.post("/sso", "/sso", "account", "meadow").status)
+	require.Equal(t, http.StatusNotFound, b.post("/sso", "/sso", "account", "summit").status)
 	back := b.askProvider("harbor", "cleo")
 
 	require.Equal(t, http.StatusBadRequest, s.browser().get(back).status, "another browser is refused")
@@ -115,7 +115,34 @@ func (b *browser) askProvider(account, user string) string {
 	b.t.Helper()
 	idp := b.post("/sso", "/sso", "account", account).location
 	_, state, _ := strings.Cut(idp, "state=")
-	return b.post(idp, "/dev/idp", "account", account, "state", state, "user", user).location
+	return b.post(idp, "/dev/idp/"+account, "state", state, "user", user).location
+}
+
+// Each provider vouches in its own account only.
+func TestSSO_TwoProviders(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	require.Equal(t, http.StatusNotFound, s.browser().get("/dev/idp/summit?state=x").status)
+	for at, other := range map[string]string{"harbor": "meadow", "meadow": "harbor"} {
+		b := s.browser()
+		require.Equal(t, "/contacts", b.get(b.askProvider(at, "cleo")).location)
+		require.True(t, b.signedIn(), at)
+		b.post("/contacts", "/switch", "account", other)
+		require.Equal(t, "/login?reason=sign_in_here", b.get("/contacts").location, "%s does not count in %s", at, other)
+		require.Equal(t, "/contacts", b.get(b.askProvider(other, "cleo")).location)
+		require.True(t, b.signedIn(), other)
+		b.post("/contacts", "/switch", "account", at)
+		require.True(t, b.signedIn(), "the first one still counts in its account")
+	}
+
+	// A code of one provider is not valid for a login at the other.
+	b := s.browser()
+	harbor := b.post("/sso", "/sso", "account", "harbor").location
+	_, state, _ := strings.Cut(harbor, "state=")
+	got := b.post(harbor, "/dev/idp/meadow", "state", state, "user", "cleo")
+	require.Equal(t, http.StatusGone, b.get(got.location).status)
+	require.False(t, b.signedIn())
+	require.Equal(t, http.StatusNotFound, s.browser().post("/sso", "/dev/idp/meadow", "state", "x", "user", "ada").status, "it knows its own people only")
 }
 
 func TestInvitation(t *testing.T) {

@@ -80,8 +80,8 @@ func (a *App) table() []Route {
 			{"GET", "/sso", Anyone, "", a.identify(a.ssoPage)},
 			{"POST", "/sso", Anyone, "", a.startSSO},
 			{"GET", ssoCallback, Anyone, "", a.finishSSO},
-			{"GET", "/dev/idp", Anyone, "", a.onThisMachine(a.idpPage)},
-			{"POST", "/dev/idp", Anyone, "", a.onThisMachine(a.idp)},
+			{"GET", "/dev/idp/{id}", Anyone, "", a.onThisMachine(a.idpPage)},
+			{"POST", "/dev/idp/{id}", Anyone, "", a.onThisMachine(a.idp)},
 			{"GET", "/dev/outbox", Anyone, "", a.onThisMachine(a.identify(a.outboxPage))},
 			{"GET", "/dev/outbox.json", Anyone, "", a.onThisMachine(a.outboxJSON)},
 		}...)

@@ -146,7 +146,7 @@ func TestOutboxOnlyInDemo(t *testing.T) {
 	require.NoError(t, s.app.Sweep(t.Context()))
 
 	live := newSite(t, func(c *app.Config) { c.Demo, c.Mailer = false, &app.Outbox{} })
-	for _, path := range []string{"/dev/outbox", "/dev/outbox.json", "/dev/idp", "/sso", "/sso/callback"} {
+	for _, path := range []string{"/dev/outbox", "/dev/outbox.json", "/dev/idp/harbor", "/sso", "/sso/callback"} {
 		require.Equal(t, http.StatusOK, s.browser().get("/dev/outbox").status)
 		require.Equal(t, http.StatusNotFound, live.browser().get(path).status, path)
 	}

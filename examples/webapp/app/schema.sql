@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS signins (
 	expires    BIGINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS signins_by_user ON signins (user_id);
--- Reset links, invitations and codes of the fake identity provider. Deleting the
+-- Reset links, invitations and codes of the fake identity providers. Deleting the
 -- row uses one up.
 CREATE TABLE IF NOT EXISTS links (
 	hash       TEXT PRIMARY KEY,

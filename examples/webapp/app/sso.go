@@ -7,25 +7,35 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
 )
 
-// This file is single sign-on with a fake identity provider, in demo mode only.
-// The product does the same as with a real one: it binds a state to the
-// browser, accepts a code once, and checks that the code is for the requested
-// account.
+// This file is single sign-on with fake identity providers, in demo mode only.
+// Each account that has single sign-on has a provider of its own, which vouches
+// for its members in that account and in no other. The product does the same as
+// with real ones: it binds a state to the browser, accepts a code once, and
+// checks that the code comes from the provider of the requested account.
 
-// ssoCallback is the path to which the provider redirects after a login.
+// ssoCallback is the path to which a provider redirects after a login.
 const ssoCallback = "/sso/callback"
 
 func (a *App) ssoPage(w http.ResponseWriter, r *http.Request) error {
-	return a.render(w, r, http.StatusOK, "sso", "Single sign-on", ssoForm{})
+	return a.showSSO(w, r, http.StatusOK, ssoForm{})
 }
 
-type ssoForm struct{ Account, Problem string }
+type ssoForm struct {
+	Account, Problem string
+	Demo             []DemoAccount
+}
+
+func (a *App) showSSO(w http.ResponseWriter, r *http.Request, status int, form ssoForm) error {
+	form.Demo = slices.DeleteFunc(DemoAccounts(), func(acc DemoAccount) bool { return !acc.SSO })
+	return a.render(w, r, status, "sso", "Single sign-on", form)
+}
 
 func (a *App) startSSO(w http.ResponseWriter, r *http.Request) error {
 	name := strings.ToLower(strings.TrimSpace(r.PostFormValue("account")))
@@ -34,13 +44,13 @@ func (a *App) startSSO(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err != nil || !acc.SSO { // the answer does not tell which
-		return a.render(w, r, http.StatusNotFound, "sso", "Single sign-on",
-			ssoForm{name, "We don’t know an account with that name that has single sign-on. Check the spelling, or sign in with your password."})
+		return a.showSSO(w, r, http.StatusNotFound, ssoForm{Account: name,
+			Problem: "We don’t know an account with that name that has single sign-on. Check the spelling, or sign in with your password."})
 	}
 	state := rand.Text()
 	a.sessions.Put(r.Context(), keySSO, state+" "+acc.ID)
-	q := url.Values{"account": {acc.ID}, "state": {state}}
-	http.Redirect(w, r, "/dev/idp?"+q.Encode(), http.StatusSeeOther)
+	q := url.Values{"state": {state}}
+	http.Redirect(w, r, "/dev/idp/"+url.PathEscape(acc.ID)+"?"+q.Encode(), http.StatusSeeOther)
 	return nil
 }
 
@@ -75,21 +85,38 @@ func (a *App) finishSSO(w http.ResponseWriter, r *http.Request) error {
 }
 
 type idpForm struct {
-	Account, State string
-	People         []member
+	Account account
+	State   string
+	People  []member
+}
+
+// provider returns the account whose provider has the address of the request.
+func (a *App) provider(r *http.Request) (account, error) {
+	acc, err := a.db.account(r.Context(), r.PathValue("id"))
+	if err == nil && !acc.SSO {
+		err = errNotFound
+	}
+	return acc, hideMissing(err)
 }
 
 func (a *App) idpPage(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	people, err := a.db.membersOf(r.Context(), q.Get("account"))
+	acc, err := a.provider(r)
 	if err != nil {
 		return err
 	}
-	return a.render(w, r, http.StatusOK, "idp", "Demo identity provider", idpForm{q.Get("account"), q.Get("state"), people})
+	people, err := a.db.membersOf(r.Context(), acc.ID)
+	if err != nil {
+		return err
+	}
+	return a.render(w, r, http.StatusOK, "idp", acc.Name+" identity provider", idpForm{acc, r.URL.Query().Get("state"), people})
 }
 
 func (a *App) idp(w http.ResponseWriter, r *http.Request) error {
-	m, err := a.db.member(r.Context(), r.PostFormValue("account"), r.PostFormValue("user"))
+	acc, err := a.provider(r)
+	if err != nil {
+		return err
+	}
+	m, err := a.db.member(r.Context(), acc.ID, r.PostFormValue("user"))
 	if err != nil {
 		return hideMissing(err)
 	}
@@ -98,6 +125,6 @@ func (a *App) idp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := url.Values{"code": {code}, "state": {r.PostFormValue("state")}}
-	http.Redirect(w, r, "/sso/callback?"+q.Encode(), http.StatusSeeOther)
+	http.Redirect(w, r, ssoCallback+"?"+q.Encode(), http.StatusSeeOther)
 	return nil
 }

@@ -205,7 +205,7 @@ func (s store) members(ctx context.Context, where string, args ...any) ([]member
 }
 
 // link is a secret that works once. It is sent by email or returned by the
-// identity provider.
+// identity provider of an account.
 type link struct {
 	Kind, Email, Account string
 	Role                 Role
