@@ -21,10 +21,9 @@ type contact struct {
 // contacts calls yield for each contact of one account. Every query in this
 // file uses the account of the visitor, never one from the request.
 func (s store) contacts(ctx context.Context, accountID, search string, limit int, yield func(contact) error) error {
-	pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(search)) + "%"
 	rows, err := s.QueryContext(ctx, `SELECT id, name, company, email, phone FROM contacts
 		WHERE account_id = $1 AND (lower(name) LIKE $2 ESCAPE '\' OR lower(company) LIKE $2 ESCAPE '\' OR lower(email) LIKE $2 ESCAPE '\')
-		ORDER BY name, id LIMIT $3`, accountID, pattern, limit)
+		ORDER BY name, id LIMIT $3`, accountID, containing(search), limit)
 	if err != nil {
 		return err
 	}

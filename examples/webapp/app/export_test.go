@@ -7,10 +7,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/twofahttp"
 )
 
 // Manager returns the manager, as a support tool of the product would have it.
 func (a *App) Manager() *twofa.Manager { return a.twofa }
+
+// Directory returns the directory that package twofa uses.
+func (a *App) Directory() twofa.Directory { return directory{a.db} }
+
+// Team is the function that package twofahttp uses.
+func (a *App) Team(ctx context.Context, q twofahttp.TeamQuery) (twofahttp.TeamPage, error) {
+	return a.team(ctx, q)
+}
 
 // shipped are the time and memory parameters of the product. With the race
 // detector each hash takes 200 ms, and most tests sign in several times, so

@@ -3,8 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -37,7 +35,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		return err
 	}
 	a.twofa, err = twofa.New(twofa.Config{
-		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, Directory: twofa.LookUp(a.directory),
+		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, Directory: directory{a.db},
 		Policy:   twofa.PolicyEmailLink(), // for accounts that have set none
 		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
 		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},
@@ -65,6 +63,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 			{Code: "CH", Name: "Switzerland (+41)"}, {Code: "AT", Name: "Austria (+43)"}, {Code: "DE", Name: "Germany (+49)"},
 			{Code: "FR", Name: "France (+33)"}, {Code: "GB", Name: "United Kingdom (+44)"}, {Code: "US", Name: "United States (+1)"},
 		},
+		Team:     a.team,
 		Language: languageOf, Templates: frame(), LayoutData: a.layoutData, Stylesheet: stylesheet(),
 		Logger: a.log, Now: a.now,
 	})
@@ -78,24 +77,6 @@ func webOTPHost(base *url.URL) string {
 		return ""
 	}
 	return base.Hostname()
-}
-
-// directory returns a user as they are now. Every address is verified, because
-// a user is created only through a link that was sent to the address.
-func (a *App) directory(ctx context.Context, id string) (twofa.User, error) {
-	u, err := a.db.userByID(ctx, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return twofa.User{}, nil // refused by package twofa, because the ID differs
-	}
-	if err != nil {
-		return twofa.User{}, err
-	}
-	in, err := a.db.membershipsOf(ctx, id)
-	who := twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email}, SecurityStamp: u.Stamp, Language: u.Language}
-	for _, m := range in {
-		who.Members = append(who.Members, twofa.Member{Account: m.Account.ID, Since: m.Since})
-	}
-	return who, err
 }
 
 // audit logs each event of the second factor. The store keeps them in a table,

@@ -64,12 +64,11 @@ func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 	var proven string
 	var seen int64
 	err := a.db.QueryRowContext(r.Context(), `SELECT s.id, s.twofa, s.seen,
-			u.id, u.email, u.name, u.password, u.stamp, u.language, a.id, a.name, a.sso, m.role
+			a.id, a.name, a.sso, m.role, `+userColumns+`
 		FROM signins s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = s.account_id
 			JOIN members m ON m.user_id = s.user_id AND m.account_id = s.account_id
 		WHERE s.`+column+` = $1 AND s.expires > $2`, value, now.Unix()).
-		Scan(&v.Signin, &proven, &seen, &v.User.ID, &v.User.Email, &v.User.Name, &v.User.Password,
-			&v.User.Stamp, &v.User.Language, &v.Account.ID, &v.Account.Name, &v.Account.SSO, &v.Role)
+		Scan(append([]any{&v.Signin, &proven, &seen, &v.Account.ID, &v.Account.Name, &v.Account.SSO, &v.Role}, v.User.fields()...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,14 @@ type user struct {
 	Language                         string // chosen in the footer; empty until then
 }
 
+// userColumns are the columns of a user u, in the order of fields.
+const userColumns = `u.id, u.email, u.name, u.password, u.stamp, u.language`
+
+// fields returns the fields to scan userColumns into.
+func (u *user) fields() []any {
+	return []any{&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp, &u.Language}
+}
+
 type account struct {
 	ID, Name string
 	SSO      bool
@@ -139,17 +147,17 @@ func (s store) inTx(ctx context.Context, do func(tx store) error) error {
 }
 
 func (s store) userByID(ctx context.Context, id string) (user, error) {
-	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE id = $1`, id))
+	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE u.id = $1`, id))
 }
 
 func (s store) userByEmail(ctx context.Context, email string) (user, error) {
-	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE email = $1`, normalEmail(email)))
+	return scanUser(s.QueryRowContext(ctx, selectUser+`WHERE u.email = $1`, normalEmail(email)))
 }
 
-const selectUser = `SELECT id, email, name, password, stamp, language FROM users `
+const selectUser = `SELECT ` + userColumns + ` FROM users u `
 
 func scanUser(row *sql.Row) (u user, err error) {
-	err = row.Scan(&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp, &u.Language)
+	err = row.Scan(u.fields()...)
 	return u, err
 }
 
@@ -159,7 +167,7 @@ func (s store) account(ctx context.Context, id string) (acc account, err error) 
 	return acc, err
 }
 
-const selectMembers = `SELECT u.id, u.email, u.name, u.password, u.stamp, u.language, a.id, a.name, a.sso, m.role, m.since
+const selectMembers = `SELECT ` + userColumns + `, a.id, a.name, a.sso, m.role, m.since
 	FROM members m JOIN users u ON u.id = m.user_id JOIN accounts a ON a.id = m.account_id `
 
 // membershipsOf returns the memberships of a user, oldest first.
@@ -194,8 +202,7 @@ func (s store) members(ctx context.Context, where string, args ...any) ([]member
 	for rows.Next() {
 		var m member
 		var since int64
-		if err := rows.Scan(&m.ID, &m.Email, &m.Name, &m.Password, &m.Stamp, &m.Language,
-			&m.Account.ID, &m.Account.Name, &m.Account.SSO, &m.Role, &since); err != nil {
+		if err := rows.Scan(append(m.fields(), &m.Account.ID, &m.Account.Name, &m.Account.SSO, &m.Role, &since)...); err != nil {
 			return nil, err
 		}
 		m.Since = time.Unix(since, 0)
@@ -262,6 +269,12 @@ func (s store) sweep(ctx context.Context, now time.Time) error {
 	}
 	_, err := s.ExecContext(ctx, `DELETE FROM twofa_events WHERE time < $1`, now.Add(-auditLifetime).Unix())
 	return errors.Join(append(errs, err)...)
+}
+
+// containing returns the pattern of LIKE ... ESCAPE '\' for texts that contain
+// search, in lower case.
+func containing(search string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(search)) + "%"
 }
 
 func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
