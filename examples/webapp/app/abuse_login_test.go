@@ -455,7 +455,7 @@ func TestAbuse_E10_EverySignInPathAsks(t *testing.T) {
 			return b.post(link, link, "password", app.DemoPassword)
 		}},
 		{"invitation", func(b *browser) answer {
-			s.as(ada).post("/members", "/members/invite", "email", dan, "role", "member")
+			s.as(ida).post("/members", "/members/invite", "email", dan, "role", "member")
 			link := s.linkIn(s.lastMessage(dan, "/invite/"))
 			return b.post(link, link, "password", app.DemoPassword)
 		}},

@@ -36,15 +36,38 @@ func (a *App) confirmRole(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !grantable(visitorOf(r).Role, role) {
-		return errRole
+	if err := mayGive(visitorOf(r), m, role); err != nil {
+		return err
 	}
-	text := "Admins can invite, change and remove members, and delete contacts."
-	if role == Member {
-		text = m.Name + " can no longer invite, change or remove members, or delete contacts."
-	}
+	text := map[Role]string{
+		Member: m.Name + " can no longer invite, change or remove members, or delete contacts.",
+		Admin:  "Admins can invite, change and remove members, and delete contacts.",
+		Owner:  "Owners can do everything, and no other member can change or remove them. You can’t undo this.",
+	}[role]
 	return a.confirm(w, r, "Make "+m.Name+" "+string(role)+"?", confirmation{
-		Text: text, Button: "Make " + string(role), Back: "/members", Role: role,
+		Text: text, Button: "Make " + string(role), Back: "/members/" + m.ID + "/manage", Role: role,
+	})
+}
+
+func (a *App) confirmDeactivate(w http.ResponseWriter, r *http.Request) error {
+	m, err := a.managedAlone(r)
+	if err != nil {
+		return err
+	}
+	return a.confirm(w, r, "Deactivate "+m.Name+"?", confirmation{
+		Text:   m.Name + " is signed out everywhere and can’t sign in until an admin reactivates them. Nothing is deleted.",
+		Button: "Deactivate", Back: "/members/" + m.ID + "/manage",
+	})
+}
+
+func (a *App) confirmLeave(w http.ResponseWriter, r *http.Request) error {
+	v := visitorOf(r)
+	if err := a.db.mayLeave(r.Context(), v); err != nil {
+		return err
+	}
+	return a.confirm(w, r, "Leave "+v.Account.Name+"?", confirmation{
+		Text:   "You can no longer open " + v.Account.Name + ". If you change your mind, ask an admin for an invitation.",
+		Button: "Leave " + v.Account.Name, Back: "/members",
 	})
 }
 
@@ -56,7 +79,7 @@ func (a *App) confirmRemove(w http.ResponseWriter, r *http.Request) error {
 	}
 	return a.confirm(w, r, "Remove "+m.Name+" from "+v.Account.Name+"?", confirmation{
 		Text:   m.Name + " is signed out and can no longer open " + v.Account.Name + ". Contacts stay, and you can invite " + m.Name + " again.",
-		Button: "Remove member", Back: "/members",
+		Button: "Remove member", Back: "/members/" + m.ID + "/manage",
 	})
 }
 

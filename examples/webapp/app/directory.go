@@ -43,7 +43,7 @@ func (d directory) Users(ctx context.Context, ids ...string) ([]twofa.User, erro
 		}
 		if len(all) == 0 || all[len(all)-1].ID != u.ID {
 			all = append(all, twofa.User{ID: u.ID, Name: u.Email, Emails: []string{u.Email},
-				SecurityStamp: u.Stamp, Language: u.Language})
+				SecurityStamp: u.Stamp, Language: u.Language, Disabled: u.Disabled})
 		}
 		if last := &all[len(all)-1]; account.Valid {
 			last.Members = append(last.Members, twofa.Member{Account: account.String,
@@ -68,7 +68,7 @@ func adminRole(r Role) twofa.Role {
 func (d directory) Admins(ctx context.Context, account string) (ids []string, err error) {
 	members, err := d.db.membersOf(ctx, account)
 	for _, m := range members {
-		if m.Role.Covers(Admin) {
+		if m.Role.Covers(Admin) && !m.Disabled {
 			ids = append(ids, m.ID)
 		}
 	}

@@ -41,6 +41,10 @@ func TestDirectory(t *testing.T) {
 	admins, err := lister.Admins(t.Context(), "harbor")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"ada", "ben"}, admins)
+	s.as(ada).act("ben/deactivate")
+	admins, err = lister.Admins(t.Context(), "harbor")
+	require.NoError(t, err)
+	require.Equal(t, []string{"ada"}, admins, "a deactivated admin is told nothing")
 }
 
 // The list of members for package twofahttp has parts, and a search.

@@ -137,7 +137,8 @@ func TestConfirm(t *testing.T) {
 	s := newSite(t)
 	b := s.as(ada)
 	for path, question := range map[string]string{
-		"/members/dan/remove": "Remove Dan Demo from Harbor?", "/members/dan/role?role=admin": "Make Dan Demo admin?",
+		"/members/dan/remove": "Remove Dan Demo from Harbor?", "/members/dan/deactivate": "Deactivate Dan Demo?",
+		"/members/dan/role?role=admin": "Make Dan Demo admin?", "/members/dan/role?role=owner": "Make Dan Demo owner?",
 		"/contacts/harbor-1/delete": "Delete Avery Sample?", "/settings/sessions/revoke-all": "Sign out everywhere?",
 	} {
 		got := b.get(path)
@@ -149,7 +150,8 @@ func TestConfirm(t *testing.T) {
 	require.Contains(t, b.get("/members").body, "Dan Demo")
 	require.Contains(t, b.get("/contacts").body, "Avery Sample")
 	for path, status := range map[string]int{
-		"/members/eva/remove": 404, "/members/ada/remove": 403, "/members/dan/role?role=owner": 403, "/contacts/meadow-1/delete": 404,
+		"/members/eva/remove": 404, "/members/ada/remove": 403, "/members/dan/role?role=boss": 403, "/contacts/meadow-1/delete": 404,
+		"/members/ada/manage": 403, "/members/cleo/deactivate": 403, "/members/leave": 409,
 	} {
 		require.Equal(t, status, b.get(path).status, path)
 	}

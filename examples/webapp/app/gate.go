@@ -16,8 +16,12 @@ import (
 // firstFactorDone is the end of every sign-in path of the product, in the
 // browser and in the API. It does not sign the user in: the account's policy
 // decides what else is needed. Only hostSessions.SignIn and apiAnswer sign a
-// user in.
+// user in. Package twofa refuses a deactivated user as well; the error here has
+// the product's words.
 func (a *App) firstFactorDone(w http.ResponseWriter, r *http.Request, u user, accountID string, by twofa.FirstFactorMethod) error {
+	if u.Disabled {
+		return errDeactivated
+	}
 	first := twofa.FirstFactor{UserID: u.ID, Account: accountID, By: by}
 	switch by {
 	case twofa.BySSO:

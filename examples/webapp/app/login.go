@@ -96,13 +96,13 @@ func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form
 func (a *App) login(w http.ResponseWriter, r *http.Request) error {
 	email := r.PostFormValue("email")
 	u, err := a.checkPassword(r, email, r.PostFormValue("password"))
+	if err == nil {
+		err = a.enterFirstAccount(w, r, u, twofa.ByPassword)
+	}
 	if shown, ok := errors.AsType[*httpError](err); ok {
 		return a.showLogin(w, r, shown.status, loginForm{Email: email, Problem: shown.text})
 	}
-	if err != nil {
-		return err
-	}
-	return a.enterFirstAccount(w, r, u, twofa.ByPassword)
+	return err
 }
 
 // enterFirstAccount continues in the account in which the browser is signed in,

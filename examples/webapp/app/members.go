@@ -2,18 +2,17 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"net/http"
-	"net/mail"
 	"strings"
-	"time"
 
 	"github.com/twofa-go/twofa"
 )
 
-const inviteLifetime = 7 * 24 * time.Hour
+// Roles are decided here: only a member with a higher role changes, deactivates
+// or removes another one, no member gives a role above their own, and the last
+// owner of an account stays.
 
 type memberRow struct {
 	member
@@ -28,125 +27,55 @@ func (a *App) membersPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	rows := make([]memberRow, len(ms))
 	for i, m := range ms {
-		rows[i] = memberRow{m, m.ID == v.User.ID, v.Role.Above(m.Role)}
+		rows[i] = memberRow{m, m.ID == v.User.ID, v.Role.Covers(Admin) && v.Role.Above(m.Role)}
 	}
-	return a.render(w, r, http.StatusOK, "members", "Members", rows)
+	return a.render(w, r, http.StatusOK, "members", "Members", membersData{rows, grants(v.Role, Anyone)})
+}
+
+type membersData struct {
+	List  []memberRow
+	Roles []Role // that the visitor may give
+}
+
+func (a *App) memberPage(w http.ResponseWriter, r *http.Request) error {
+	m, err := a.managed(r)
+	if err != nil {
+		return err
+	}
+	return a.render(w, r, http.StatusOK, "member", m.Name, memberData{m, grants(visitorOf(r).Role, m.Role)})
+}
+
+type memberData struct {
+	member
+	Roles []Role // that the visitor may give instead
 }
 
 // grantable reports whether a member with role by may give role. No member can
-// make an owner or give a role above their own.
-func grantable(by, role Role) bool {
-	return (role == Member || role == Admin) && by.Covers(role)
+// give a role above their own.
+func grantable(by, role Role) bool { return role.rank() > 0 && by.Covers(role) }
+
+// grants returns the roles that a member with role by may give instead of now.
+func grants(by, now Role) (roles []Role) {
+	for _, role := range []Role{Member, Admin, Owner} {
+		if grantable(by, role) && role != now {
+			roles = append(roles, role)
+		}
+	}
+	return roles
 }
 
 var errRole = &httpError{http.StatusForbidden, "You can’t give that role."}
 
-func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
-	v, role := visitorOf(r), Role(r.PostFormValue("role"))
-	addr, err := mail.ParseAddress(strings.TrimSpace(r.PostFormValue("email")))
-	if err != nil || addr.Name != "" {
-		return &httpError{http.StatusBadRequest, "That’s not an email address. Check it and try again."}
-	}
-	if !grantable(v.Role, role) {
+// mayGive returns an error if the visitor may not give a role to a member whom
+// they manage. A deactivated member would be an owner whom nobody can reactivate.
+func mayGive(v *visitor, m member, role Role) error {
+	switch {
+	case !grantable(v.Role, role):
 		return errRole
+	case m.Disabled:
+		return &httpError{http.StatusConflict, m.Name + " is deactivated. Reactivate them first, then change the role."}
 	}
-	if _, ok := a.limit.attempt(v.User.ID, "mail "+normalEmail(addr.Address)); !ok {
-		return errTooMany
-	}
-	token, err := a.db.newLink(r.Context(), link{
-		Kind: linkInvite, Email: addr.Address, Account: v.Account.ID,
-		Role: role, Expires: a.now().Add(inviteLifetime),
-	})
-	if err != nil {
-		return err
-	}
-	a.mail(r.Context(), func(context.Context) (twofa.Email, error) {
-		return twofa.Email{
-			To: addr.Address, Subject: "You are invited to Acme Contacts",
-			Text: twofa.NewSecret(v.User.Name + " invites you to join " + v.Account.Name + " as " + string(role) + ":\n\n" +
-				a.link("invite", token) + "\n\nThe link works once, within 7 days.\n"),
-		}, nil
-	})
-	a.flash(r, "Invitation sent to "+addr.Address+".")
-	http.Redirect(w, r, "/members", http.StatusSeeOther)
 	return nil
-}
-
-type inviteForm struct {
-	Email, Account string
-	Role           Role
-	Known          bool // whether the user exists and has a password
-}
-
-func (a *App) invitePage(w http.ResponseWriter, r *http.Request) error {
-	l, err := a.db.findLink(r.Context(), linkInvite, r.PathValue("token"), a.now())
-	if err != nil {
-		return invalidLink(err)
-	}
-	acc, err := a.db.account(r.Context(), l.Account)
-	if err != nil {
-		return invalidLink(err)
-	}
-	_, err = a.db.userByEmail(r.Context(), l.Email)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	return a.render(w, r, http.StatusOK, "invite", "Join "+acc.Name, inviteForm{l.Email, acc.Name, l.Role, err == nil})
-}
-
-// acceptInvite is a sign-in path. An existing user must enter the password.
-// Only for a new user is access to the mailbox enough.
-func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
-	ctx, token := r.Context(), r.PathValue("token")
-	l, err := a.db.findLink(ctx, linkInvite, token, a.now())
-	if err != nil {
-		return invalidLink(err)
-	}
-	var u user
-	by := twofa.ByPassword
-	switch _, err = a.db.userByEmail(ctx, l.Email); {
-	case err == nil:
-		u, err = a.checkPassword(r, l.Email, r.PostFormValue("password"))
-	case errors.Is(err, sql.ErrNoRows):
-		u, err = a.newUser(r, l.Email)
-		by = twofa.ByEmail
-	}
-	if err != nil {
-		return err
-	}
-	err = a.db.inTx(ctx, func(tx store) error {
-		if _, err := tx.useLink(ctx, linkInvite, token, a.now()); err != nil {
-			return err
-		}
-		return tx.join(ctx, u, l.Account, l.Role, a.now())
-	})
-	if err != nil {
-		return invalidLink(err)
-	}
-	return halfDone(a.firstFactorDone(w, r, u, l.Account, by))
-}
-
-// newUser returns the user from the form. join stores it.
-func (a *App) newUser(r *http.Request, email string) (user, error) {
-	name, password := strings.TrimSpace(r.PostFormValue("name")), r.PostFormValue("password")
-	if err := errors.Join(checkName(name), checkNewPassword(password)); err != nil {
-		return user{}, err
-	}
-	hash, err := a.password.hash(r.Context(), password)
-	return user{ID: rand.Text(), Email: normalEmail(email), Name: name, Password: hash, Stamp: rand.Text()}, err
-}
-
-// join makes u a member of an account, and stores u if it is new. Run it in a
-// transaction.
-func (s store) join(ctx context.Context, u user, accountID string, role Role, now time.Time) error {
-	_, err := s.ExecContext(ctx, `INSERT INTO users (id, email, name, password, stamp) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO NOTHING`, u.ID, u.Email, u.Name, u.Password, u.Stamp)
-	if err != nil {
-		return err
-	}
-	_, err = s.ExecContext(ctx, `INSERT INTO members (account_id, user_id, role, since) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (account_id, user_id) DO NOTHING`, accountID, u.ID, role, now.Unix())
-	return err
 }
 
 func (a *App) changeRole(w http.ResponseWriter, r *http.Request) error {
@@ -155,40 +84,152 @@ func (a *App) changeRole(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !grantable(v.Role, role) {
-		return errRole
+	if err := mayGive(v, m, role); err != nil {
+		return err
 	}
 	err = oneRow(a.db.ExecContext(r.Context(), `UPDATE members SET role = $1 WHERE account_id = $2 AND user_id = $3 AND role = $4`,
 		role, v.Account.ID, m.ID, m.Role))
 	if err != nil {
 		return hideMissing(err)
 	}
-	a.flash(r, m.Name+" is now "+string(role)+".")
+	return a.toMembers(w, r, m.Name+" is now "+string(role)+".")
+}
+
+func (a *App) toMembers(w http.ResponseWriter, r *http.Request, done string) error {
+	a.flash(r, done)
 	http.Redirect(w, r, "/members", http.StatusSeeOther)
 	return nil
 }
 
 func (a *App) removeMember(w http.ResponseWriter, r *http.Request) error {
-	v := visitorOf(r)
 	m, err := a.managed(r)
 	if err != nil {
 		return err
 	}
-	err = a.db.inTx(r.Context(), func(tx store) error {
-		err := oneRow(tx.ExecContext(r.Context(), `DELETE FROM members WHERE account_id = $1 AND user_id = $2 AND role = $3`,
-			v.Account.ID, m.ID, m.Role))
+	if err := a.db.inTx(r.Context(), func(tx store) error { return tx.remove(r.Context(), m) }); err != nil {
+		return hideMissing(err)
+	}
+	return a.toMembers(w, r, m.Name+" is no longer a member.")
+}
+
+// leave removes the visitor from the account.
+func (a *App) leave(w http.ResponseWriter, r *http.Request) error {
+	ctx, v := r.Context(), visitorOf(r)
+	err := a.db.inTx(ctx, func(tx store) error {
+		// Lock the account, because two owners could leave at the same time.
+		err := oneRow(tx.ExecContext(ctx, `UPDATE accounts SET name = name WHERE id = $1`, v.Account.ID))
+		if err == nil {
+			err = tx.mayLeave(ctx, v)
+		}
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(r.Context(), `DELETE FROM signins WHERE account_id = $1 AND user_id = $2`, v.Account.ID, m.ID)
-		return err
+		return tx.remove(ctx, member{user: v.User, Account: v.Account, Role: v.Role})
 	})
 	if err != nil {
 		return hideMissing(err)
 	}
-	a.flash(r, m.Name+" is no longer a member.")
-	http.Redirect(w, r, "/members", http.StatusSeeOther)
+	if err := a.forgetBrowser(ctx); err != nil {
+		return halfDone(err)
+	}
+	a.flash(r, "You’ve left "+v.Account.Name+".")
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
+}
+
+// mayLeave returns an error if the visitor is the only owner of the account.
+func (s store) mayLeave(ctx context.Context, v *visitor) error {
+	if v.Role != Owner {
+		return nil
+	}
+	var others int
+	err := s.QueryRowContext(ctx, `SELECT count(*) FROM members m JOIN users u ON u.id = m.user_id
+		WHERE m.account_id = $1 AND m.role = 'owner' AND m.user_id <> $2 AND u.disabled = 0`, v.Account.ID, v.User.ID).Scan(&others)
+	if err == nil && others == 0 {
+		err = &httpError{http.StatusConflict, "You’re the only owner of " + v.Account.Name + ". Make another member an owner, then leave."}
+	}
+	return err
+}
+
+// remove removes a member who still has the same role. It ends their sign-ins to
+// the account and their open invitations to it. Run it in a transaction.
+func (s store) remove(ctx context.Context, m member) error {
+	_, err := s.ExecContext(ctx, `INSERT INTO former_members (account_id, user_id, since)
+		SELECT account_id, user_id, since FROM members WHERE account_id = $1 AND user_id = $2
+		ON CONFLICT (account_id, user_id) DO NOTHING`, m.Account.ID, m.ID)
+	if err != nil {
+		return err
+	}
+	err = oneRow(s.ExecContext(ctx, `DELETE FROM members WHERE account_id = $1 AND user_id = $2 AND role = $3`, m.Account.ID, m.ID, m.Role))
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(ctx, `DELETE FROM signins WHERE account_id = $1 AND user_id = $2`, m.Account.ID, m.ID)
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(ctx, `DELETE FROM links WHERE kind = $1 AND account_id = $2 AND email = $3`, linkInvite, m.Account.ID, m.Email)
+	return err
+}
+
+var errDeactivated = &httpError{http.StatusForbidden, "Your access is deactivated. Ask an admin of your account to reactivate it."}
+
+// deactivate keeps a member from signing in, in any way, until reactivate. The
+// directory says so first, then package twofa ends what was issued before.
+func (a *App) deactivate(w http.ResponseWriter, r *http.Request) error {
+	m, err := a.setDisabled(r, true)
+	if err != nil {
+		return err
+	}
+	by := twofa.AsHost("deactivated by " + visitorOf(r).User.ID)
+	if err := a.twofa.User(by, m.ID).Revoke(r.Context()); err != nil {
+		return halfDone(err)
+	}
+	return a.toMembers(w, r, m.Name+" is deactivated.")
+}
+
+func (a *App) reactivate(w http.ResponseWriter, r *http.Request) error {
+	m, err := a.setDisabled(r, false)
+	if err != nil {
+		return err
+	}
+	return a.toMembers(w, r, m.Name+" can sign in again.")
+}
+
+// setDisabled deactivates or reactivates the member with the ID in the path, and
+// ends their sign-ins. Members who belong to another account, too, are not this
+// account's to deactivate.
+func (a *App) setDisabled(r *http.Request, disabled bool) (member, error) {
+	ctx := r.Context()
+	m, err := a.managedAlone(r)
+	if err != nil {
+		return member{}, err
+	}
+	err = a.db.inTx(ctx, func(tx store) error {
+		err := oneRow(tx.ExecContext(ctx, `UPDATE users SET disabled = $1 WHERE id = $2
+			AND EXISTS (SELECT 1 FROM members WHERE user_id = $2 AND account_id = $3 AND role = $4)
+			AND NOT EXISTS (SELECT 1 FROM members WHERE user_id = $2 AND account_id <> $3)`,
+			map[bool]int{true: 1}[disabled], m.ID, m.Account.ID, m.Role))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, m.ID)
+		return err
+	})
+	return m, hideMissing(err)
+}
+
+// managedAlone is like managed, for members who belong to no other account.
+func (a *App) managedAlone(r *http.Request) (member, error) {
+	m, err := a.managed(r)
+	if err != nil {
+		return member{}, err
+	}
+	in, err := a.db.membershipsOf(r.Context(), m.ID)
+	if err == nil && len(in) > 1 {
+		err = &httpError{http.StatusForbidden, "You can’t deactivate " + m.Name + ". Remove them from " + m.Account.Name + " instead."}
+	}
+	return m, err
 }
 
 // managed returns the member with the ID in the path if the visitor is in the

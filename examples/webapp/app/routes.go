@@ -55,10 +55,16 @@ func (a *App) table() []Route {
 
 		{"GET", "/members", Member, "", a.membersPage},
 		{"POST", "/members/invite", Admin, "", a.invite},
+		{"GET", "/members/leave", Member, "", a.confirmLeave},
+		{"POST", "/members/leave", Member, "", a.leave},
+		{"GET", "/members/{id}/manage", Admin, "", a.memberPage},
 		{"GET", "/members/{id}/role", Admin, "", a.confirmRole},
 		{"POST", "/members/{id}/role", Admin, "", a.changeRole},
 		{"GET", "/members/{id}/remove", Admin, "", a.confirmRemove},
 		{"POST", "/members/{id}/remove", Admin, "", a.removeMember},
+		{"GET", "/members/{id}/deactivate", Admin, "", a.confirmDeactivate},
+		{"POST", "/members/{id}/deactivate", Admin, "", a.deactivate},
+		{"POST", "/members/{id}/reactivate", Admin, "", a.reactivate},
 
 		{"GET", "/settings", Member, "", a.settingsPage},
 		{"POST", "/settings/profile", Member, "", a.changeProfile},

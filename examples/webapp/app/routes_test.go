@@ -91,8 +91,14 @@ func TestRoutes_Roles(t *testing.T) {
 	cleo, ben := s.as("cleo@harbor.example"), s.as("ben@harbor.example")
 	for _, rt := range s.app.Routes() {
 		if rt.Needs == app.Admin {
-			require.Equal(t, http.StatusForbidden, cleo.post("/contacts", pathOf(rt)).status, rt.Path)
-			require.NotEqual(t, http.StatusForbidden, ben.post("/contacts", pathOf(rt), "role", "member", "email", "x").status, rt.Path)
+			visit := func(b *browser) answer {
+				if rt.Method == "GET" {
+					return b.get(pathOf(rt))
+				}
+				return b.post("/contacts", pathOf(rt), "role", "member", "email", "x")
+			}
+			require.Equal(t, http.StatusForbidden, visit(cleo).status, rt.Path)
+			require.NotEqual(t, http.StatusForbidden, visit(ben).status, rt.Path)
 		}
 	}
 	for _, c := range []struct {
@@ -102,6 +108,10 @@ func TestRoutes_Roles(t *testing.T) {
 		{"own role", "/members/ben/role", "member", http.StatusForbidden},
 		{"role of a higher member", "/members/ada/role", "member", http.StatusForbidden},
 		{"remove a higher member", "/members/ada/remove", "", http.StatusForbidden},
+		{"deactivate a higher member", "/members/ada/deactivate", "", http.StatusForbidden},
+		{"deactivate themselves", "/members/ben/deactivate", "", http.StatusForbidden},
+		{"deactivate a member of another account", "/members/eva/deactivate", "", http.StatusNotFound},
+		{"deactivate a member who is also elsewhere", "/members/cleo/deactivate", "", http.StatusForbidden},
 		{"member of another account", "/members/eva/remove", "", http.StatusNotFound},
 		{"unknown member", "/members/nobody/remove", "", http.StatusNotFound},
 		{"make an owner", "/members/cleo/role", "owner", http.StatusForbidden},

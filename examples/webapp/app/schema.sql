@@ -10,12 +10,21 @@ CREATE TABLE IF NOT EXISTS users (
 	name     TEXT NOT NULL,
 	password TEXT NOT NULL DEFAULT '',
 	stamp    TEXT NOT NULL, -- security stamp: random, replaced when the password changes
-	language TEXT NOT NULL DEFAULT '' -- BCP 47 tag that the user has chosen
+	language TEXT NOT NULL DEFAULT '', -- BCP 47 tag that the user has chosen
+	disabled INTEGER NOT NULL DEFAULT 0 -- 1 if an admin has deactivated the user
 );
 CREATE TABLE IF NOT EXISTS members (
 	account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
 	user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	role       TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member')),
+	since      BIGINT NOT NULL,
+	PRIMARY KEY (account_id, user_id)
+);
+-- When former members first joined. Joining again must not renew the time that a
+-- new member has to set up a second factor.
+CREATE TABLE IF NOT EXISTS former_members (
+	account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	since      BIGINT NOT NULL,
 	PRIMARY KEY (account_id, user_id)
 );

@@ -46,7 +46,8 @@ func visitorOf(r *http.Request) *visitor {
 }
 
 // findVisitor returns the visitor of a request with their current role, or
-// sql.ErrNoRows if there is none. The API reads only bearer tokens, and pages
+// sql.ErrNoRows if there is none. A user who was removed from the account or
+// deactivated a moment ago is no visitor. The API reads only bearer tokens, and pages
 // read only cookies.
 func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 	column, value := "id", ""
@@ -67,7 +68,7 @@ func (a *App) findVisitor(r *http.Request) (*visitor, error) {
 			a.id, a.name, a.sso, m.role, `+userColumns+`
 		FROM signins s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = s.account_id
 			JOIN members m ON m.user_id = s.user_id AND m.account_id = s.account_id
-		WHERE s.`+column+` = $1 AND s.expires > $2`, value, now.Unix()).
+		WHERE s.`+column+` = $1 AND s.expires > $2 AND u.disabled = 0`, value, now.Unix()).
 		Scan(append([]any{&v.Signin, &proven, &seen, &v.Account.ID, &v.Account.Name, &v.Account.SSO, &v.Role}, v.User.fields()...)...)
 	if err != nil {
 		return nil, err

@@ -79,14 +79,15 @@ func (r Role) Above(other Role) bool { return r.rank() > other.rank() }
 type user struct {
 	ID, Email, Name, Password, Stamp string
 	Language                         string // chosen in the footer; empty until then
+	Disabled                         bool   // deactivated by an admin
 }
 
 // userColumns are the columns of a user u, in the order of fields.
-const userColumns = `u.id, u.email, u.name, u.password, u.stamp, u.language`
+const userColumns = `u.id, u.email, u.name, u.password, u.stamp, u.language, u.disabled`
 
 // fields returns the fields to scan userColumns into.
 func (u *user) fields() []any {
-	return []any{&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp, &u.Language}
+	return []any{&u.ID, &u.Email, &u.Name, &u.Password, &u.Stamp, &u.Language, &u.Disabled}
 }
 
 type account struct {
@@ -121,15 +122,18 @@ func (s store) createTables(ctx context.Context) error {
 	}
 	// Sign-ins that are older than the second factor have no session of package
 	// twofa, so the guard asks these users to sign in again.
-	return errors.Join(s.addColumn(ctx, "signins", "twofa"), s.addColumn(ctx, "users", "language"))
+	return errors.Join(
+		s.addColumn(ctx, "signins", "twofa", "TEXT NOT NULL DEFAULT ''"),
+		s.addColumn(ctx, "users", "language", "TEXT NOT NULL DEFAULT ''"),
+		s.addColumn(ctx, "users", "disabled", "INTEGER NOT NULL DEFAULT 0"))
 }
 
-// addColumn adds a column of text to a table that is older than the column.
-func (s store) addColumn(ctx context.Context, table, column string) error {
+// addColumn adds a column to a table that is older than the column.
+func (s store) addColumn(ctx context.Context, table, column, kind string) error {
 	if _, err := s.ExecContext(ctx, `SELECT `+column+` FROM `+table+` LIMIT 1`); err == nil {
 		return nil
 	}
-	_, err := s.ExecContext(ctx, `ALTER TABLE `+table+` ADD COLUMN `+column+` TEXT NOT NULL DEFAULT ''`)
+	_, err := s.ExecContext(ctx, `ALTER TABLE `+table+` ADD COLUMN `+column+` `+kind)
 	return err
 }
 

@@ -65,7 +65,7 @@ func TestUnavailable_MissingTables(t *testing.T) {
 	b, token := s.as(ada), s.token(ada, "")
 	csrf := b.csrf("/contacts")
 	ask := func(method, path string) answer {
-		return b.do(method, path, form("csrf_token", csrf, "name", "Kim", "email", dan, "password", app.DemoPassword, "role", "member", "account", "harbor"),
+		return b.do(method, path, form("csrf_token", csrf, "name", "Kim", "email", "kim@example.com", "password", app.DemoPassword, "role", "member", "account", "harbor"),
 			"Content-Type", formType, "Origin", b.srv.URL, "Authorization", "Bearer "+token)
 	}
 	for _, c := range []struct {
