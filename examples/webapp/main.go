@@ -217,7 +217,7 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 func printDemo(out io.Writer, url string) {
 	fmt.Fprintf(out, "  Mail and texts       %s/dev/outbox\n  Everyone's password  %s\n\n", url, app.DemoPassword)
 	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  ACCOUNT\tITS POLICY")
+	fmt.Fprintln(t, "  ACCOUNT\tITS POLICY AT FIRST")
 	for _, a := range app.DemoAccounts() {
 		fmt.Fprintf(t, "  %s\t%s First sign-in: %s\n", a.ID, a.Says, a.First)
 	}

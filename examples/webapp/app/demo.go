@@ -26,9 +26,17 @@ type DemoPerson struct {
 type DemoAccount struct {
 	ID, Name string
 	SSO      bool          // whether it has an identity provider of its own
-	Policy   *twofa.Policy // if nil, the account has set none
+	Policy   *twofa.Policy // at the start; if nil, the account has set none
 	Says     string        // description of the policy
 	First    string        // what happens at the first sign-in of a member with a password
+}
+
+// policy returns the policy at the start.
+func (acc DemoAccount) policy() twofa.Policy {
+	if acc.Policy == nil {
+		return defaultPolicy()
+	}
+	return *acc.Policy
 }
 
 // DemoAccounts returns one account for each kind of policy.

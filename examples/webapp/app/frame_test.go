@@ -3,11 +3,13 @@ package app_test
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
@@ -107,6 +109,30 @@ func TestLogin_DemoTellsTheTruth(t *testing.T) {
 	require.NotContains(t, s.browser().get("/login?email=nobody@harbor.example").body, `value="`+app.DemoPassword)
 	live := newSite(t, func(c *app.Config) { c.Demo, c.Mailer = false, &app.Outbox{} })
 	require.NotContains(t, live.browser().get("/login?email="+ada).body, app.DemoPassword)
+}
+
+// The login page of the demo describes the accounts as they are now.
+func TestLogin_DemoChanges(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	page := func() string { return s.browser().get("/login").body }
+	const changed = "An admin has changed the policy of this account"
+	require.NotContains(t, page(), changed)
+	account := s.app.Manager().Account(twofa.AsHost("test"), "brook")
+	require.NoError(t, account.SetPolicy(t.Context(), twofa.PolicyEmailLink(), ""))
+	require.Equal(t, 1, strings.Count(page(), changed))
+	i := slices.IndexFunc(app.DemoAccounts(), func(acc app.DemoAccount) bool { return acc.ID == "brook" })
+	require.NoError(t, account.SetPolicy(t.Context(), *app.DemoAccounts()[i].Policy, ""))
+	require.NotContains(t, page(), changed, "the policy is again what it was")
+
+	b := s.as(ada)
+	b.act("dan/deactivate")
+	require.Contains(t, page(), dan+"</a> <small>member, deactivated</small>")
+	b.act("dan/remove")
+	require.NotContains(t, page(), dan)
+	require.Contains(t, page(), cleo+"</a> <small>member, phone &#43;1 202 555 0103, signs in to Harbor first</small>")
+	b.act("cleo/remove")
+	require.Contains(t, page(), cleo+"</a> <small>member, phone &#43;1 202 555 0103</small>")
 }
 
 func TestLogin_SessionEnded(t *testing.T) {

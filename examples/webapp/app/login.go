@@ -15,33 +15,6 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// demoTeam is one account on the login page in demo mode.
-type demoTeam struct {
-	DemoAccount
-	People []demoMember
-}
-
-type demoMember struct {
-	DemoPerson
-	FirstIn string // name of the account that the user enters first, if it is another one
-}
-
-func demoTeams() []demoTeam {
-	var teams []demoTeam
-	first := map[string]string{} // the first account of each user
-	for _, acc := range DemoAccounts() {
-		team := demoTeam{DemoAccount: acc}
-		for _, p := range DemoPeople() {
-			if p.Account == acc.ID {
-				team.People = append(team.People, demoMember{p, first[p.Email]})
-				first[p.Email] = cmp.Or(first[p.Email], acc.Name)
-			}
-		}
-		teams = append(teams, team)
-	}
-	return teams
-}
-
 type loginForm struct {
 	Email, Password string
 	Note, Problem   string // why the visitor sees the page, and what was wrong with the form
@@ -87,7 +60,11 @@ func (a *App) whyLogin(r *http.Request) string {
 
 func (a *App) showLogin(w http.ResponseWriter, r *http.Request, status int, form loginForm) error {
 	if a.demo {
-		form.Demo, form.DemoPassword = demoTeams(), DemoPassword
+		var err error
+		if form.Demo, err = a.demoTeams(r.Context()); err != nil {
+			return err
+		}
+		form.DemoPassword = DemoPassword
 	}
 	return a.render(w, r, status, "login", "Sign in", form)
 }

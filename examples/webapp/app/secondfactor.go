@@ -36,7 +36,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	}
 	a.twofa, err = twofa.New(twofa.Config{
 		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, Directory: directory{a.db},
-		Policy:   twofa.PolicyEmailLink(), // for accounts that have set none
+		Policy:   defaultPolicy(),
 		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
 		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},
 		SMS: twofa.SMSConfig{Sender: a.texts, Phone: phone.Parser{}, Countries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
@@ -69,6 +69,9 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	})
 	return err
 }
+
+// defaultPolicy returns the policy of accounts that have set none.
+func defaultPolicy() twofa.Policy { return twofa.PolicyEmailLink() }
 
 // webOTPHost returns the host name for which browsers may fill in a code from a
 // text message, or "" if the host is an IP address.
