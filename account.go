@@ -7,6 +7,7 @@ import (
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // An Account is a handle with which an [Actor] reads and changes the policy of
@@ -33,6 +34,7 @@ type PolicyInfo struct {
 	Version string     // version for [Account.SetPolicy], so that nobody overwrites an unseen change
 	Since   time.Time  // time at which it was set; zero if Default
 	By      EventActor // the actor who set it; zero if Default
+	ByName  string     // [User].Name of the member who set it, without control characters; empty if no member did, or if the directory does not confirm it
 	Default bool       // whether the account has set no policy, so that [Config.Policy] applies
 }
 
@@ -68,8 +70,21 @@ func (a *Account) Policy(ctx context.Context) (PolicyInfo, error) {
 	if stored.Policy == nil {
 		return fallback, nil
 	}
-	return PolicyInfo{Policy: stored.Policy.policy(), Version: stored.version(), Since: stored.Since.time(),
-		By: EventActor{Kind: stored.ByKind, ID: stored.ByID}}, nil
+	by := EventActor{Kind: stored.ByKind, ID: stored.ByID}
+	return PolicyInfo{Policy: stored.Policy.policy(), Version: stored.version(), Since: stored.Since.time(), By: by, ByName: a.nameOf(ctx, by)}, nil
+}
+
+// nameOf returns the name of a member who acted in the account. It is empty if
+// the directory fails, because the name decides nothing.
+func (a *Account) nameOf(ctx context.Context, by EventActor) string {
+	if by.Kind != actorUser || a.by.kind != actorUser { // the host has its own directory
+		return ""
+	}
+	users, err := a.m.membersOf(ctx, a.id, by.ID)
+	if err != nil || len(users) != 1 {
+		return ""
+	}
+	return text.Clean(users[0].Name, maxUserName)
 }
 
 // SetPolicy sets the account's policy. It is enforced from the next request on,
@@ -229,7 +244,7 @@ func (c policyChange) new() Policy {
 	return *c.after
 }
 
-func (c policyChange) weakens() bool { return c.new().isWeakerThan(c.old()) }
+func (c policyChange) weakens() bool { return c.new().IsWeakerThan(c.old()) }
 
 // act returns what the change needs of an admin.
 func (c policyChange) act() act {
@@ -239,4 +254,87 @@ func (c policyChange) act() act {
 		d.needs = RoleOwner
 	}
 	return d
+}
+
+// HoldPolicy seals a policy whose effect the user has just seen, so that a page
+// can have a button that saves this policy and no other. If p is nil, the account
+// will have no policy of its own. version is the [PolicyInfo.Version] that the
+// user has seen, for [Account.SetPolicy] or [Account.UnsetPolicy].
+//
+// Put the text into a hidden field of the form. It opens for 30 minutes, only with
+// the session, browser and account of the actor, which must be an [AsUser] actor.
+// It grants nothing, and writes nothing to the store.
+//
+// Errors: [ErrInvalid] if SetPolicy would refuse the policy, [ErrNotAllowed], and
+// a [*DeniedError] if there is no session.
+func (a *Account) HoldPolicy(p *Policy, version string) (Secret, error) {
+	c, t, err := a.reader()
+	if err != nil {
+		return Secret{}, err
+	}
+	h := heldPolicy{version: version}
+	if p != nil {
+		if err := a.m.accepts(*p); err != nil {
+			return Secret{}, err
+		}
+		h.policy = storePolicy(*p, nil)
+	}
+	seen := ticket{purpose: forPolicy, id: seal.NewID(), sessionID: t.sessionID, user: t.user, account: t.account, expires: a.m.now().add(reviewTTL)}
+	seen.bindTo(c.Client)
+	h.seen = a.m.cfg.Keys.sealTicket(seen).Reveal()
+	return a.m.cfg.Keys.sealToken(policyFormat, &h), nil
+}
+
+// HeldPolicy opens a text of [Account.HoldPolicy]. It returns [ErrExpired] if the
+// text was changed, is older than 30 minutes, or belongs to another session,
+// browser or account. Its other errors are those of HoldPolicy.
+func (a *Account) HeldPolicy(held Secret) (p *Policy, version string, err error) {
+	c, t, err := a.reader()
+	if err != nil {
+		return nil, "", err
+	}
+	var h heldPolicy
+	if err := a.m.cfg.Keys.openToken(policyFormat, held, maxHeldToken, &h); err != nil {
+		return nil, "", ErrExpired
+	}
+	seen, err := a.m.openChallenge(c.Client, ParseChallenge(h.seen), forPolicy)
+	if err != nil || seen.sessionID != t.sessionID || seen.user != t.user || seen.account != t.account {
+		return nil, "", ErrExpired
+	}
+	if h.policy != nil {
+		held := h.policy.policy()
+		p = &held
+	}
+	return p, h.version, nil
+}
+
+// reader returns the user who looks at a policy, and the user's session.
+func (a *Account) reader() (Caller, ticket, error) {
+	if a.by.kind != actorUser {
+		return Caller{}, ticket{}, notAllowed("only AsUser has a session")
+	}
+	if err := text.ValidateID("account", a.id); err != nil {
+		return Caller{}, ticket{}, invalid("%w", err)
+	}
+	c := a.by.caller
+	c.Account = a.id
+	t, err := a.m.openSession(c)
+	return c, t, err
+}
+
+// policyFormat is the number of the way held policies are sealed.
+const policyFormat = "policy 1"
+
+// heldPolicy is the content of a sealed policy.
+type heldPolicy struct {
+	seal.Unknown
+	seen    string // sealed ticket, with the session, account, browser and expiry
+	version string
+	policy  *storedPolicy // nil if the account will have none
+}
+
+func (h *heldPolicy) Fields(c *seal.Codec) {
+	seal.Text(c, 5, &h.seen)
+	seal.Text(c, 9, &h.version)
+	seal.Optional(c, 13, &h.policy)
 }

@@ -291,20 +291,20 @@ func TestDecisionProperties(t *testing.T) {
 		context := []any{"seed %d\n%v\n%+v\n%v %v", seed, p, f}
 
 		q := stricter(r, p)
-		require.False(t, q.isWeakerThan(p), context...)
+		require.False(t, q.IsWeakerThan(p), context...)
 		require.False(t, in(q, f) && !in(p, f), append(context, "a stricter policy never lets in more")...)
 
 		plain := f
 		plain.extended = 0 // an extension by an admin is not part of a policy
-		if other := randomPolicy(r); !other.isWeakerThan(p) {
-			require.False(t, in(other, plain) && !in(p, plain), append(context, "nor does any that isWeakerThan calls not weaker", other)...)
+		if other := randomPolicy(r); !other.IsWeakerThan(p) {
+			require.False(t, in(other, plain) && !in(p, plain), append(context, "nor does any that IsWeakerThan calls not weaker", other)...)
 		}
 
 		changed, other := plain, randomPolicy(r)
 		if p.requiresLessThan(other) {
 			changed.since = changed.now // as Account.SetPolicy does
 		}
-		if !other.isWeakerThan(p) {
+		if !other.IsWeakerThan(p) {
 			require.False(t, in(other, changed) && !in(p, plain), append(context, "nor by starting the grace anew", other)...)
 			plain.ticket.proven, changed.ticket.proven = nil, nil
 			require.False(t, plain.reset != linkSpared && other.evaluate(changed).next == NextEnroll && !in(p, plain) && p.evaluate(plain).next != NextEnroll,
@@ -353,7 +353,7 @@ func TestDecisionOfRules(t *testing.T) {
 				one.Actions = map[string]ActionRule{"export": rule}
 			}
 		}
-		if q.isWeakerThan(p) {
+		if q.IsWeakerThan(p) {
 			continue
 		}
 		has := some[Method](r, TOTP, SMS, "newer", EmailLink)

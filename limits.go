@@ -30,6 +30,9 @@ const (
 	// first authenticator.
 	firstFactorMaxAge = 15 * time.Minute
 	holdTTL           = time.Minute // for a first factor that the browser brings again
+	// reviewTTL is how long an admin may look at what a policy would change, before
+	// it is saved.
+	reviewTTL = 30 * time.Minute
 	// replayTTL is how long the same proof gets the same answer again, because
 	// forms are sent twice.
 	replayTTL = 10 * time.Second

@@ -131,8 +131,16 @@ type Impact struct {
 	// Now and Then are the next step after the password under the policy in
 	// force and under the new one.
 	Now, Then Next
-	Methods   []Method  // if Then is NextChallenge, the methods that the member is asked for
-	Due       time.Time // from when the member must have enrolled; zero if not at all, or at once
+	Methods   []Method // if Then is NextChallenge, the methods that the member is asked for
+	// Enroll reports whether the new policy requires a factor that the member does
+	// not have.
+	Enroll bool
+	// Due is when the member must have enrolled it. It is zero if Enroll is false, or
+	// if the member must enroll it at the next request.
+	Due time.Time
+	// Changed reports whether the new policy treats the member in another way than
+	// the one in force.
+	Changed bool
 	// Unreadable reports whether the member cannot sign in to this process
 	// either way, because the member's record or factors cannot be read here.
 	Unreadable bool
@@ -251,13 +259,26 @@ func (v memberView) impact(p Policy, since unixTime) Impact {
 	if v.unreadable {
 		return Impact{User: v.user, Unreadable: true}
 	}
-	now := v.policy.evaluate(v.facts())
+	now, nowEnroll, nowDue := v.outcome(v.facts())
 	v.policy = p // what counts as a method depends on whether one is required
 	f := v.facts()
 	f.since = since
-	then := p.evaluate(f)
-	return Impact{User: v.user, Now: now.next, Then: then.next, Methods: then.methods, Due: then.due.time(),
+	then, enroll, due := v.outcome(f)
+	return Impact{User: v.user, Now: now.next, Then: then.next, Methods: then.methods, Enroll: enroll, Due: due.time(),
+		Changed:    now.next != then.next || hasMore(now.methods, then.methods) || hasMore(then.methods, now.methods) || nowEnroll != enroll || nowDue != due,
 		Unreadable: now.next == nextUnavailable || then.next == nextUnavailable}
+}
+
+// outcome returns what the policy in v requires of a login with these facts, and
+// whether and from when the member must enroll a factor. The time is 0 if it is
+// over.
+func (v memberView) outcome(f facts) (r policyResult, enroll bool, due unixTime) {
+	r = v.policy.evaluate(f)
+	enroll = v.policy.Required && len(v.policy.offer(f.has)) == 0 && !f.hasUnknown() && !(v.policy.ExemptSSO && f.ticket.vouchedIn(v.account))
+	if at := v.policy.due(f); enroll && v.now < at {
+		due = at
+	}
+	return r, enroll, due
 }
 
 // State is where a member stands with the second factor.

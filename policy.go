@@ -318,9 +318,10 @@ func (p Policy) requiresLessThan(q Policy) bool {
 	return q.Required && (!p.Required || p.ExemptSSO && !q.ExemptSSO || hasMore(p.methods(), q.methods()))
 }
 
-// isWeakerThan reports whether p can let a user in, or do something else for a
-// user, when q does not. The change needs the role in q.Weaken.
-func (p Policy) isWeakerThan(q Policy) bool {
+// IsWeakerThan reports whether p can let a user in, or do something else for a
+// user, when q does not. A change from q to p needs the role in q.Weaken. Each of
+// two policies can be weaker than the other, in different ways.
+func (p Policy) IsWeakerThan(q Policy) bool {
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(p.Actions)), slices.Collect(maps.Keys(q.Actions)), []string{""}) {
 		mine, other := p.Rule(name), q.Rule(name)
 		if mine.MaxAge > other.MaxAge || hasMore(mine.Methods, other.Methods) || asksLess(mine.Methods, other.Methods) {

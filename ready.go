@@ -160,6 +160,9 @@ type Info struct {
 	// Actions are the names of the actions in Config.Policy, sorted. Accounts
 	// can have policies with others.
 	Actions []string
+	// Methods are the methods that policies can accept with this Config: TOTP, SMS
+	// and EmailLink, as far as messages can be sent.
+	Methods []Method
 	// Languages are Config.Languages, or English.
 	Languages []*locale.Catalog
 }
@@ -167,6 +170,9 @@ type Info struct {
 // Info returns what a package that serves pages must agree with.
 func (m *Manager) Info() Info {
 	info := Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions)), Languages: slices.Clone(m.cfg.Languages)}
+	info.Methods = slices.DeleteFunc([]Method{TOTP, SMS, EmailLink}, func(method Method) bool {
+		return m.cfg.supports(Policy{Methods: []Method{method}}) != nil
+	})
 	if len(info.Languages) == 0 {
 		info.Languages = []*locale.Catalog{locale.English()}
 	}

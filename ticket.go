@@ -40,6 +40,7 @@ const (
 	forPhone   purpose = "phone"   // check the code that was sent to a new number
 	forSession purpose = "session" // content of a Session
 	forFirst   purpose = "first"   // a first factor on its way; see HoldFirstFactor
+	forPolicy  purpose = "policy"  // a policy that an admin looks at; see HoldPolicy
 )
 
 // ticket is the content of a [Challenge] or a [Session]. A ticket that is made
@@ -162,6 +163,8 @@ func (c *Config) lifetime(p purpose) time.Duration {
 		return c.Lifetimes.Enrollment
 	case forFirst:
 		return holdTTL
+	case forPolicy:
+		return reviewTTL
 	}
 	return max(challengeTTL, c.Lifetimes.Link)
 }

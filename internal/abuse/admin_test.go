@@ -449,9 +449,9 @@ func TestPreview(t *testing.T) {
 	require.NoError(t, err)
 	due := w.clock.Now().Add(7 * aDay)
 	require.Equal(t, []twofa.Impact{
-		{User: "max", Now: twofa.NextDone, Then: twofa.NextDone, Due: due},
+		{User: "max", Now: twofa.NextDone, Then: twofa.NextDone, Enroll: true, Due: due, Changed: true},
 		{User: "mia", Now: twofa.NextChallenge, Then: twofa.NextChallenge, Methods: []twofa.Method{twofa.TOTP, twofa.RecoveryCode}},
-		{User: "olga", Now: twofa.NextDone, Then: twofa.NextDone, Due: due},
+		{User: "olga", Now: twofa.NextDone, Then: twofa.NextDone, Enroll: true, Due: due, Changed: true},
 	}, got)
 	require.True(t, w.inForce("acme").Default, "nothing is saved")
 
