@@ -16,7 +16,7 @@ import (
 
 const (
 	maxBody   = 64 << 10
-	maxFields = 20
+	maxFields = 20 // without those of the rules of actions
 )
 
 // readForm checks every POST before its handler is called. The request must come
@@ -59,7 +59,7 @@ func (x *exchange) hasNoOrigin() bool {
 // bodyForm returns the fields of the body. A middleware may have read it before.
 func (x *exchange) bodyForm() (url.Values, error) {
 	if x.r.PostForm != nil {
-		return checkForm(x.r.PostForm)
+		return checkForm(x.r.PostForm, x.maxFields())
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	if err != nil {
@@ -68,20 +68,29 @@ func (x *exchange) bodyForm() (url.Values, error) {
 		}
 		return nil, errBadForm
 	}
-	return parseForm(string(body))
+	return parseForm(string(body), x.maxFields())
+}
+
+// maxFields returns how many fields a form may have. The form of the policy has
+// two for each action.
+func (x *exchange) maxFields() int {
+	if x.cfg.Team == nil {
+		return maxFields
+	}
+	return maxFields + 2*len(x.cfg.Actions)
 }
 
 // parseForm parses a body with at most one value for each field.
-func parseForm(body string) (url.Values, error) {
+func parseForm(body string, most int) (url.Values, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
 		return nil, errBadForm
 	}
-	return checkForm(form)
+	return checkForm(form, most)
 }
 
-func checkForm(form url.Values) (url.Values, error) {
-	if len(form) > maxFields {
+func checkForm(form url.Values, most int) (url.Values, error) {
+	if len(form) > most {
 		return nil, errBadForm
 	}
 	for _, values := range form {

@@ -33,6 +33,10 @@ var (
 	errTeam           = &httpError{code: "members_unavailable"}
 	errUntil          = &httpError{code: "until_refused"}
 	errReason         = &httpError{code: "reason_refused"}
+	errPolicyChanged  = &httpError{code: "policy_changed"}
+	errPreviewAgain   = &httpError{code: "preview_again"}
+	errWeaker         = &httpError{code: "weaker_policy"}
+	errPolicyReason   = &httpError{code: "invalid_reason"}
 	errPostOnly       = &httpError{code: "post_only", allow: "POST"}
 )
 

@@ -4,6 +4,7 @@ import (
 	"github.com/twofa-go/twofa/locale"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func PageFields() map[string][]string {
 }
 
 // ParseForm parses the body of a POST.
-var ParseForm = parseForm
+func ParseForm(body string) (url.Values, error) { return parseForm(body, maxFields) }
 
 // Limiter limits requests by address.
 type Limiter struct{ l limiter }
@@ -90,3 +91,28 @@ func (s *Server) TakeSend(r *http.Request) error { return s.newExchange(nil, r).
 func (s *Server) GiveBackSend(r *http.Request) { s.newExchange(nil, r).giveBackSend(twofa.EmailLink) }
 
 func (l Limiter) Len() int { return len(l.l.buckets) }
+
+// PolicyTexts returns the texts of the form for a policy.
+func (s *Server) PolicyTexts(p twofa.Policy) url.Values { return s.policyInput().policyTexts(p) }
+
+// ApplyPolicy returns the policy of a form that was filled with base.
+func (s *Server) ApplyPolicy(base twofa.Policy, form url.Values) (twofa.Policy, []error) {
+	return s.policyInput().apply(base, form)
+}
+
+// PolicyFields lists the fields of twofa.Policy that the form sets, and those that
+// it keeps.
+func PolicyFields() (set, kept []string) {
+	for _, f := range policyFields {
+		set = append(set, f.of...)
+	}
+	return set, keptFields
+}
+
+// Differences returns the titles of the fields in which two policies differ.
+func (s *Server) Differences(before, after twofa.Policy) (titles []string) {
+	for _, d := range s.newExchange(nil, &http.Request{Header: http.Header{}}).differences(before, after) {
+		titles = append(titles, d.Title)
+	}
+	return titles
+}

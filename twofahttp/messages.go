@@ -97,6 +97,19 @@ var messages = []message{
 	{"members_unavailable", "", 503, nextRetry, ""},
 	{"until_refused", "", 422, nextRetry, "until"},
 	{"reason_refused", "", 422, nextRetry, "reason"},
+	// Policy.
+	{"invalid_requirement", "", 422, nextRetry, "require"},
+	{"invalid_sso", "", 422, nextRetry, "sso"},
+	{"invalid_deadline", "", 422, nextRetry, "deadline"},
+	{"invalid_grace", "", 422, nextRetry, "grace"},
+	{"invalid_remember", "", 422, nextRetry, "remember"},
+	{"invalid_turn_off", "", 422, nextRetry, "turn_off"},
+	{"invalid_weaken", "", 422, nextRetry, "weaken"},
+	{"invalid_rule", "", 422, nextRetry, "rule"},
+	{"invalid_reason", "", 422, nextRetry, "reason"},
+	{"preview_again", "", 409, nextRetry, ""},
+	{"policy_changed", "", 409, nextRetry, ""},
+	{"weaker_policy", "", 403, nextBack, ""},
 
 	// Sessions.
 	{"already_done", "", 409, nextBack, ""},
@@ -127,6 +140,7 @@ var messages = []message{
 	{"signed_out_everywhere", "", 200, nextLogin, ""},
 	{"time_given", "", 200, nextContinue, ""},
 	{"time_ended", "", 200, nextContinue, ""},
+	{"policy_saved", "", 200, nextContinue, ""},
 
 	// Requests.
 	{"other_browser", "", 403, nextHome, ""},

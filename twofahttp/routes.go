@@ -68,6 +68,9 @@ func teamRoutes() []route {
 		{"GET", "team.csv", (*exchange).getTeamCSV},
 		{"GET", "team/member", (*exchange).getMember},
 		{"POST", "team/extend", (*exchange).postExtend},
+		{"GET", "policy", (*exchange).getPolicy},
+		{"POST", "policy", (*exchange).postPolicy},
+		{"POST", "policy/preview", (*exchange).postPreview},
 	}
 }
 

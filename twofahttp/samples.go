@@ -58,6 +58,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			changeData{Change: change, Factors: twofa.Factors{List: factors.List[2:3], CodesLeft: 1, Email: factors.Email}, Factor: long, Browser: browsers[0]}, changeData{Change: change, Factor: phone, Browser: browsers[2]})
 	}
 	pages["team"], pages["member"] = teamSamples()
+	pages["policy"], pages["preview"] = samplePolicies(sampleTime), samplePreviews(sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		sent := ""
@@ -125,6 +126,42 @@ func sampleProblem(m message) problem {
 
 func without(list []string, item string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s == item })
+}
+
+// samplePolicies returns the states of the page "policy".
+func samplePolicies(at time.Time) (states []any) {
+	options := []option{{Value: "authenticator", Label: "x", Hint: "x", Selected: true}, {Value: "x", Label: "x"}}
+	wrong := map[string]*alert{"rule0": {Code: "invalid_rule", Title: "x", Text: "x", Field: "rule"}}
+	for _, m := range messages {
+		if m.Field != "" {
+			wrong[m.Field] = &alert{Code: m.Code, Title: "x", Text: "x", Field: m.Field}
+		}
+	}
+	for i, origin := range sampleOrigins(at) {
+		d := policyData{Origin: origin, Version: "x", Base: "{}", EnrollFirst: i%2 == 0, Requirements: options, SSO: true, Deadline: "2006-01-02", Ends: "x", Grace: "1", Remember: "1", TurnOff: options, Weaken: options,
+			Rules: []policyRule{{ID: "rule0", Action: "x", Title: "x", Ages: options, Methods: options}, {ID: "rule1", Action: "x", Ages: options}}}
+		states = append(states, d)
+		d.Wrong = wrong
+		states = append(states, d)
+	}
+	return states
+}
+
+// samplePreviews returns the states of the page "preview".
+func samplePreviews(at time.Time) (states []any) {
+	few := affected{Count: 2, First: at, Last: at, Members: []TeamMember{{ID: "x"}, {Name: "x"}, {Email: "x"}}, Addresses: "x"}
+	many := affected{Count: 6, First: at, Last: at.Add(day), Members: make([]TeamMember, 6)}
+	for i, origin := range sampleOrigins(at) {
+		d := previewData{Origin: origin, Held: "x", Base: "{}", Looked: 9, Weaker: i%2 == 0, Stricter: i < 2, OwnerOnly: i%2 == 0, Default: i > 2, Save: i > 0, Later: few}
+		states = append(states, d)
+		d.Differences, d.Later, d.Now, d.Other, d.Unreadable, d.After, d.Counts, d.Reason = []difference{{"x", "y", "z"}}, many, few, few, few, "x", "x", "x"
+		states = append(states, d)
+	}
+	return states
+}
+
+func sampleOrigins(at time.Time) []policyOrigin {
+	return []policyOrigin{{By: "default"}, {By: "host", Since: at}, {By: "staff", Since: at}, {By: "user", Name: "x", Since: at}, {By: "user", Since: at}}
 }
 
 // sampleAlerts returns an alert for each message.

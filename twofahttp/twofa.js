@@ -32,6 +32,18 @@ document.querySelectorAll('[data-copy]').forEach((button) => {
   });
 });
 
+// Addresses of members, to copy.
+document.querySelectorAll('[data-copytext]').forEach((button) => {
+  const field = button.closest('.field');
+  if (!navigator.clipboard) return;
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(field.querySelector('[data-text]').value);
+    const said = field.querySelector('[data-said]');
+    said.textContent = said.dataset.said;
+  });
+});
+
 // A form that must not be sent twice. A field of it can have any name, so its own
 // properties cannot be trusted.
 const once = document.querySelector('form[data-once]');

@@ -1,0 +1,222 @@
+package twofahttp
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/locale"
+)
+
+// policyData is the data of the page "policy".
+type policyData struct {
+	Origin       policyOrigin
+	Version      string // of the policy in force
+	Base         string // policy that the form was filled with, as JSON
+	EnrollFirst  bool   // the admin has no authenticator, so could not save
+	Requirements []option
+	SSO          bool
+	Deadline     string // as the admin typed it, or as in 2006-01-02
+	FirstDay     string // first day that can be a deadline
+	LastDay      string // last day that can be a deadline
+	Ends         string // exact time of a deadline that is not the end of a day; empty otherwise
+	Grace        string // days, as the admin typed them
+	Remember     string // days, as the admin typed them
+	TurnOff      []option
+	Weaken       []option
+	Rules        []policyRule
+	Wrong        map[string]*alert // messages about inputs that must be corrected, by the ID of the element
+}
+
+// policyOrigin says where the policy in force comes from.
+type policyOrigin struct {
+	By    string // "default", "host", "staff" or "user"
+	Name  string // name of that user; empty if it is not known
+	Since time.Time
+}
+
+// policyRule is the rule of an action.
+type policyRule struct {
+	ID      string // of its element
+	Action  string
+	Title   string
+	Ages    []option
+	Methods []option // empty if they cannot be changed
+}
+
+// option is a choice of a field.
+type option struct {
+	Value    string
+	Label    string
+	Hint     string
+	Selected bool
+}
+
+// getPolicy shows the policy of the account in a form.
+func (x *exchange) getPolicy() (view, error) {
+	v, err := x.showPolicy(x.policyInfo, x.policyInfo.Policy, nil)
+	v.alert = x.takeNotice()
+	return v, err
+}
+
+// showPolicy shows the form, filled with a policy. After a form that failed, it
+// shows again what the admin typed, and the first of wrong is the reason.
+func (x *exchange) showPolicy(info twofa.PolicyInfo, base twofa.Policy, form url.Values, wrong ...error) (view, error) {
+	factors, err := x.m.Factors(x.ctx(), x.caller())
+	if err != nil {
+		return view{}, err
+	}
+	encoded, err := json.Marshal(base)
+	if err != nil {
+		return view{}, err
+	}
+	in := x.policyInput()
+	if form == nil {
+		form = in.policyTexts(base)
+	}
+	c := x.locale()
+	d := policyData{Origin: originOfPolicy(info), Version: info.Version, Base: string(encoded), EnrollFirst: !slices.ContainsFunc(factors.List, isApp),
+		Requirements: in.requirementOptions(c, base, form.Get("require")), SSO: form.Get("sso") == "yes",
+		Deadline: form.Get("deadline"), FirstDay: in.now.UTC().Format(time.DateOnly), LastDay: in.lastDeadline().Format(time.DateOnly),
+		Grace: form.Get("grace"), Remember: form.Get("remember"),
+		TurnOff: turnOffOptions(c, form.Get("turn_off")), Weaken: weakenOptions(c, form.Get("weaken")), Wrong: map[string]*alert{}}
+	if at := base.Deadline; !at.IsZero() && !at.Equal(endOfDay(at.UTC().Truncate(day))) {
+		d.Ends = c.DateTime(at.UTC())
+	}
+	for i, action := range in.actions {
+		d.Rules = append(d.Rules, policyRule{ID: "rule" + strconv.Itoa(i), Action: action, Title: x.actionTitle(action),
+			Ages: ageOptions(c, base, action, form.Get(agePrefix+action)), Methods: in.methodOptions(c, base, action, form.Get(methodsPrefix+action))})
+	}
+	v := view{page: "policy", data: d}
+	for _, err := range wrong {
+		if p := problemOf(err); p.Field != "" {
+			d.Wrong[d.element(p)] = x.alert(p)
+		}
+	}
+	if len(wrong) > 0 {
+		v.err = wrong[0]
+	}
+	return v, nil
+}
+
+// element returns the ID of the element that a message is about.
+func (d policyData) element(p problem) string {
+	for _, r := range d.Rules {
+		if p.Field == "rule" && r.Action == p.Detail {
+			return r.ID
+		}
+	}
+	return p.Field
+}
+
+func isApp(f twofa.Factor) bool { return f.Method == twofa.TOTP }
+
+func originOfPolicy(info twofa.PolicyInfo) policyOrigin {
+	if info.Default {
+		return policyOrigin{By: "default"}
+	}
+	return policyOrigin{By: info.By.Kind, Name: info.ByName, Since: info.Since}
+}
+
+// Texts of the choices.
+var (
+	requirementTexts = map[string][2]string{
+		"optional":      {"page.policy.require.optional", "page.policy.require.optional.hint"},
+		"email":         {"page.policy.require.email", "page.policy.require.email.hint"},
+		"authenticator": {"page.policy.require.authenticator", "page.policy.require.authenticator.hint"},
+		"sms":           {"page.policy.require.sms", "page.policy.require.sms.hint"},
+	}
+	turnOffTexts = [][2]string{{"user", "page.policy.off.user"}, {"admin", "page.policy.off.admin"}, {"support", "page.policy.off.support"}}
+	weakenTexts  = [][2]string{{"owner", "page.policy.weaken.owner"}, {"admin", "page.policy.weaken.admin"}}
+	methodsTexts = map[string]string{"default": "page.policy.methods.default", "totp": "page.policy.methods.totp", "sms": "page.policy.methods.sms", "email": "page.policy.methods.email"}
+)
+
+// requirementOptions returns the requirements that the host can enforce, and the
+// one in force.
+func (f policyInput) requirementOptions(c *locale.Catalog, base twofa.Policy, selected string) (list []option) {
+	for _, r := range requirements {
+		if texts := requirementTexts[r.name]; f.offers(base, r) || requirementOf(base) == r.name {
+			list = append(list, option{r.name, c.Text(texts[0], nil), c.Text(texts[1], nil), selected == r.name})
+		}
+	}
+	if requirementOf(base) == customRequirement {
+		list = append(list, option{customRequirement, c.Text("page.policy.require.custom", nil), requirementWords(c, base), selected == customRequirement})
+	}
+	return list
+}
+
+func turnOffOptions(c *locale.Catalog, selected string) []option {
+	return textOptions(c, turnOffTexts, selected)
+}
+
+func weakenOptions(c *locale.Catalog, selected string) []option {
+	return textOptions(c, weakenTexts, selected)
+}
+
+func textOptions(c *locale.Catalog, texts [][2]string, selected string) (list []option) {
+	for _, t := range texts {
+		list = append(list, option{Value: t[0], Label: c.Text(t[1], nil), Selected: selected == t[0]})
+	}
+	return list
+}
+
+// offeredAges are the ages of a proof that the form offers, in minutes.
+var offeredAges = []int{0, 1, 5, 15, 30, 60}
+
+func ageOptions(c *locale.Catalog, base twofa.Policy, action, selected string) (list []option) {
+	add := func(value string, age time.Duration) {
+		list = append(list, option{Value: value, Label: ageWords(c, age), Selected: selected == value})
+	}
+	for _, minutes := range offeredAges {
+		if age := time.Duration(minutes) * time.Minute; age <= maxAge(action) {
+			add(strconv.Itoa(minutes), age)
+		}
+	}
+	if now := showAge(base, action); !slices.ContainsFunc(list, func(o option) bool { return o.Value == now }) {
+		add(now, base.Rule(action).MaxAge)
+	}
+	return list
+}
+
+func (f policyInput) methodOptions(c *locale.Catalog, base twofa.Policy, action, selected string) (list []option) {
+	if action == twofa.ActionPolicy {
+		return nil
+	}
+	now := showRuleMethods(base, action)
+	for _, r := range ruleMethods {
+		label := methodsTexts[r.name]
+		if r.name == "default" && action == twofa.ActionFactors {
+			label = "page.policy.methods.sms" // whatever the account accepts at login
+		}
+		redundant := r.name == "sms" && action == twofa.ActionFactors && now != r.name
+		if (f.offersRule(action, r.methods) || now == r.name) && !redundant {
+			list = append(list, option{Value: r.name, Label: c.Text(label, nil), Selected: selected == r.name})
+		}
+	}
+	if now == customMethods {
+		list = append(list, option{Value: customMethods, Label: methodWords(c, base.Actions[action].Methods), Selected: selected == customMethods})
+	}
+	return list
+}
+
+// basePolicy returns the policy with which the form of the request was filled. The
+// Manager checks it before anything is done with it.
+func (x *exchange) basePolicy() (p twofa.Policy, err error) {
+	if err := json.Unmarshal([]byte(x.form.Get("base")), &p); err != nil {
+		return p, errors.Join(errBadForm, err)
+	}
+	return p, nil
+}
+
+// joined returns texts as a list in the language of the page.
+func joined(c *locale.Catalog, texts []string) string {
+	if len(texts) < 2 {
+		return strings.Join(texts, "")
+	}
+	return c.Text("page.policy.list", locale.Args{"first": texts[0], "rest": joined(c, texts[1:])})
+}
