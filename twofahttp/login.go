@@ -96,6 +96,9 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 		if result.CodesMissing && !strings.HasPrefix(next, x.path("recovered")) { // that page reports it
 			next = x.path("codes/missing") + "?" + url.Values{"next": {next}}.Encode()
 		}
+		if !result.Due.IsZero() {
+			next = x.duePage(next)
+		}
 		return redirectTo(next)
 	case twofa.NextChallenge:
 		f.challenge = result.Challenge

@@ -203,6 +203,7 @@ func TestAbuse_M05_PagesOfThePolicyAreForAdmins(t *testing.T) {
 	require.Equal(t, 404, c.get("/2fa/policy").StatusCode)
 	require.Equal(t, 404, c.post("/2fa/policy/preview").StatusCode)
 	require.Equal(t, 404, c.post("/2fa/policy").StatusCode)
+	require.Equal(t, 303, c.get("/2fa/due").StatusCode, "belongs to all hosts")
 }
 
 // A mistake is reported at its field. Nothing is saved, and the rest of the form

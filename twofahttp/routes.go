@@ -40,6 +40,7 @@ func routeTable() []route {
 		{"GET", changeRemove, getChange(changeRemove)},
 		{"POST", changeRemove, (*exchange).postFactorRemove},
 		{"GET", "done", (*exchange).getDone},
+		{"GET", "due", (*exchange).getDue},
 		{"GET", "codes/missing", (*exchange).getCodesMissing},
 		{"POST", "codes", (*exchange).postCodes},
 		{"GET", changeNewCodes, getChange(changeNewCodes)},

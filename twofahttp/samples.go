@@ -35,7 +35,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	byMail := twofa.Factors{Email: factors.Email, Methods: factors.Methods}
 	browsers := []twofa.Browser{{ID: "1", Device: "Firefox on Linux", Current: true, LastUsed: sampleTime}, {ID: "2", Device: "Samsung Internet on Android", Remembered: true, Until: sampleTime.AddDate(0, 0, 12), LastUsed: sampleTime.AddDate(0, 0, -18)}, {ID: "3", Device: names.Device(""), LastUsed: sampleTime.AddDate(0, -2, 0)}}
 	shown := []any{codesData{Issuer: "Acme", User: sampleUser, Codes: codes, Saved: sampleTime}, codesData{Codes: codes[:1], Saved: sampleTime}, codesData{Saved: sampleTime}}
-	required, admin, support := usual, usual, byMail
+	required, admin, support, due := usual, usual, byMail, twofa.Factors{Methods: factors.Methods, Due: sampleTime.AddDate(0, 1, 0)}
 	required.Required, admin.TurnOff, support.TurnOff = true, twofa.TurnOffByAdmin, twofa.TurnOffBySupport
 	pages := map[string][]any{
 		"codes":     shown,
@@ -43,7 +43,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: usual, Next: "/", Replace: 15 * time.Minute}},
-		"settings": {settingsData{}, settingsData{Apps: true, Phones: true}, settingsData{Factors: support, Stays: true, Phones: true}, settingsData{Factors: usual, Browsers: browsers[:2], Apps: true, Days: true},
+		"settings": {settingsData{}, settingsData{Factors: due, Apps: true, Phones: true}, settingsData{Apps: true, Phones: true}, settingsData{Factors: support, Stays: true, Phones: true}, settingsData{Factors: usual, Browsers: browsers[:2], Apps: true, Days: true},
 			settingsData{Factors: required, Browsers: browsers, Apps: true, Stays: true}, settingsData{Factors: admin, Browsers: browsers[:1], Stays: true, Pending: twofa.Enrollment{Method: twofa.TOTP, Name: app.Name}},
 			settingsData{Pending: twofa.Enrollment{Method: twofa.SMS}, Apps: true, Phones: true}, settingsData{Factors: twofa.Factors{List: factors.List[1:2], CodesMissing: true}, Apps: true},
 			settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: browsers, Apps: true, Phones: true, Stays: true, Days: true}},
@@ -58,6 +58,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			changeData{Change: change, Factors: twofa.Factors{List: factors.List[2:3], CodesLeft: 1, Email: factors.Email}, Factor: long, Browser: browsers[0]}, changeData{Change: change, Factor: phone, Browser: browsers[2]})
 	}
 	pages["team"], pages["member"] = teamSamples()
+	pages["due"] = []any{dueData{Due: sampleTime.AddDate(0, 1, 0), Next: "/"}}
 	pages["policy"], pages["preview"] = samplePolicies(sampleTime), samplePreviews(sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
