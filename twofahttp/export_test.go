@@ -100,6 +100,12 @@ func (s *Server) ApplyPolicy(base twofa.Policy, form url.Values) (twofa.Policy, 
 	return s.policyInput().apply(base, form)
 }
 
+// ParseCounts parses the numbers of a preview and writes them again.
+func ParseCounts(text string) (again string, looked int, ok bool) {
+	d, ok := parseCounts(text)
+	return d.counts(), d.Looked, ok
+}
+
 // PolicyFields lists the fields of twofa.Policy that the form sets, and those that
 // it keeps.
 func PolicyFields() (set, kept []string) {

@@ -183,3 +183,21 @@ func withExport(p twofa.Policy) twofa.Policy {
 	}
 	return p
 }
+
+// FuzzParseCounts checks that accepted numbers of a preview are possible, and are
+// written as they were read.
+func FuzzParseCounts(f *testing.F) {
+	for _, text := range []string{"", "0.0.0.0.0.0.0.0", "5.1.1.1.1.1.7.9", "1000.1.0.999.0.0.0.0", "-1.0.0.0.0.0.0.0", "1.1.0.0.0.0.9.1", "x", "1.1.0.0.0.0.0.0.0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		again, looked, ok := twofahttp.ParseCounts(text)
+		if !ok {
+			return
+		}
+		require.GreaterOrEqual(t, looked, 0)
+		same, _, ok := twofahttp.ParseCounts(again)
+		require.True(t, ok, again)
+		require.Equal(t, again, same)
+	})
+}
