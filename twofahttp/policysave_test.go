@@ -205,7 +205,14 @@ func TestPreview_ManyMembers(t *testing.T) {
 	page = b.submit("/2fa/policy/preview", formOn(t, page.Body, "/2fa/policy/preview", `name="counts"`))
 	require.Contains(t, page.Body, english("page.preview.looked.all", "count", 2401))
 	require.Contains(t, page.Body, "<b>2400</b>")
-	require.Equal(t, 303, b.save(page).StatusCode)
+
+	require.NoError(t, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(t.Context(), twofa.Policy{TurnOff: twofa.TurnOffByAdmin}, ""))
+	stale := b.submit("/2fa/policy/preview", next)
+	says(t, stale, "policy_changed", "")
+	require.Contains(t, stale.Body, english("page.preview.looked.some", "count", 1000), "counts from the start, because other members may be affected")
+	says(t, b.save(page), "policy_changed", "")
+	require.Equal(t, 303, b.submit("/2fa/policy", formOn(t, stale.Body, "/2fa/policy", `name="reason"`)).StatusCode)
+	require.True(t, h.inForce().Policy.Required)
 }
 
 // A list of the host that fails, or returns too many, is refused.
