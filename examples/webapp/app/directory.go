@@ -76,8 +76,9 @@ func (d directory) Admins(ctx context.Context, account string) (ids []string, er
 }
 
 // team returns a part of the members of an account, for twofahttp.Config.Team.
+// Members who are deactivated have nothing to set up, so it leaves them out.
 func (a *App) team(ctx context.Context, q twofahttp.TeamQuery) (part twofahttp.TeamPage, err error) {
-	members, err := a.db.searchMembers(ctx, q.Account, q.Search, q.After, q.Limit+1)
+	members, err := a.db.searchMembers(ctx, q)
 	if len(members) > q.Limit {
 		members = members[:q.Limit]
 		part.Next = members[q.Limit-1].ID
@@ -88,11 +89,12 @@ func (a *App) team(ctx context.Context, q twofahttp.TeamQuery) (part twofahttp.T
 	return part, err
 }
 
-// searchMembers returns the members of an account whose name or address contains
-// search, in the order of membersOf, and only those after the user with the ID
-// after, unless that is empty.
-func (s store) searchMembers(ctx context.Context, accountID, search, after string, limit int) ([]member, error) {
-	return s.members(ctx, `WHERE m.account_id = $1 AND (lower(u.name) LIKE $2 ESCAPE '\' OR u.email LIKE $2 ESCAPE '\')
-		AND ($3 = '' OR (u.name, u.id) > (SELECT name, id FROM users WHERE id = $3))
-		ORDER BY u.name, u.id LIMIT $4`, accountID, containing(search), after, limit)
+// searchMembers returns the members for a query, in the order of membersOf, and
+// one more than its limit if there are more. A part ends with the user whose ID
+// the next query has as After.
+func (s store) searchMembers(ctx context.Context, q twofahttp.TeamQuery) ([]member, error) {
+	return s.members(ctx, `WHERE m.account_id = $1 AND u.disabled = 0 AND ($2 = '' OR u.id = $2)
+		AND (lower(u.name) LIKE $3 ESCAPE '\' OR u.email LIKE $3 ESCAPE '\')
+		AND ($4 = '' OR (u.name, u.id) > (SELECT name, id FROM users WHERE id = $4))
+		ORDER BY u.name, u.id LIMIT $5`, q.Account, q.ID, containing(q.Search), q.After, q.Limit+1)
 }

@@ -80,6 +80,10 @@ func TestTeam(t *testing.T) {
 			} {
 				require.Equal(t, want, list(twofahttp.TeamQuery{Account: "harbor", Search: search, Limit: 2}), search)
 			}
+			require.Equal(t, []string{"ben"}, list(twofahttp.TeamQuery{Account: "harbor", ID: "ben", Limit: 1}))
+			require.Empty(t, list(twofahttp.TeamQuery{Account: "harbor", ID: "jon", Limit: 1}), "a member of another account")
+			s.exec(`UPDATE users SET disabled = 1 WHERE id = 'dan'`)
+			require.Equal(t, everyone[:3], list(twofahttp.TeamQuery{Account: "harbor", Limit: 3}), "a deactivated member has nothing to set up")
 			part, err := s.app.Team(t.Context(), twofahttp.TeamQuery{Account: "harbor", Limit: 1})
 			require.NoError(t, err)
 			require.Equal(t, twofahttp.TeamMember{ID: "ada", Name: "Ada Demo", Email: ada}, part.Members[0])

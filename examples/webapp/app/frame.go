@@ -82,9 +82,14 @@ func (a *App) layoutData(r *http.Request) any {
 	return l
 }
 
-// areaOf returns the first part of a path. The pages of the second factor are
-// part of the settings.
+// areaOf returns the entry of the navigation that a path belongs to. The pages of
+// the second factor are part of the settings, except those for admins.
 func areaOf(path string) string {
+	for _, page := range []string{"/2fa/team", "/2fa/policy"} {
+		if strings.HasPrefix(path, page) {
+			return "/members"
+		}
+	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if first == "2fa" {
 		first = "settings"
