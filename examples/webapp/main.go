@@ -197,7 +197,9 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()
 	sweep := time.NewTicker(time.Hour)
+	remind := time.NewTimer(0) // at the start, and then once a day, because a server that is restarted every night never runs for a day
 	defer sweep.Stop()
+	defer remind.Stop()
 	for {
 		select {
 		case err := <-ended:
@@ -205,6 +207,11 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 		case <-sweep.C:
 			if err := a.Sweep(ctx); err != nil {
 				logger.Error("expired rows not deleted", "error", err)
+			}
+		case <-remind.C:
+			remind.Reset(24 * time.Hour)
+			if err := a.Remind(ctx); err != nil {
+				logger.Error("members not reminded", "error", err)
 			}
 		case <-ctx.Done():
 			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
