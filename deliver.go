@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
@@ -215,18 +216,19 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string) (tol
 	if e.Actor != (EventActor{}) {
 		language = ""
 	}
-	var users []User
-	err = afterwards(ctx, func(ctx context.Context) (err error) { users, err = m.concerned(ctx, e); return err })
-	for _, u := range users {
+	var to audience
+	err = afterwards(ctx, func(ctx context.Context) (err error) { to, err = m.audienceOf(ctx, e); return err })
+	for _, u := range to.users {
 		in := m.languageOf(u, language)
-		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, Event: e, Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand})
+		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, About: to.about, Admin: to.admin, Event: e,
+			Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand})
 		if mail.Subject == "" {
 			continue
 		}
 		mail.Subject = text.Clean(mail.Subject, 200)
 		accepted := false
-		for _, to := range u.Emails {
-			mail.To = to
+		for _, address := range u.Emails {
+			mail.To = address
 			failed := afterwards(ctx, func(ctx context.Context) error { return m.cfg.Mail.Mailer.SendMail(ctx, mail) })
 			accepted, err = accepted || failed == nil, errors.Join(err, failed)
 		}
@@ -237,23 +239,50 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string) (tol
 	return told, err
 }
 
-// concerned returns the user that an event is about or, if it is about an account,
-// the admins except the one who caused it.
-func (m *Manager) concerned(ctx context.Context, e Event) ([]User, error) {
+// audience is who is told of an event.
+type audience struct {
+	users []User
+	about User // user that the event is about; zero if it is about an account
+	admin User // admin who caused it, if the directory names them
+}
+
+// audienceOf returns the user that an event is about. If it is about an account,
+// or is the reset of one of its members, the admins are told as well, except the
+// one who caused it.
+func (m *Manager) audienceOf(ctx context.Context, e Event) (to audience, err error) {
 	if e.User != "" {
-		u, err := m.find(ctx, e.User)
-		return []User{u}, err
+		if to.about, err = m.find(ctx, e.User); err != nil {
+			return to, err
+		}
+		to.users = append(to.users, to.about)
+		if e.Type != event.Reset || e.Account == "" {
+			return to, nil
+		}
 	}
+	admins, err := m.adminsOf(ctx, e.Account)
+	for _, u := range admins {
+		switch {
+		case e.Actor.Kind == actorUser && u.ID == e.Actor.ID:
+			to.admin = u
+		case u.ID != e.User:
+			to.users = append(to.users, u)
+		}
+	}
+	return to, err
+}
+
+// adminsOf returns the admins of an account who are not disabled, in the order of
+// their IDs, if the directory knows them.
+func (m *Manager) adminsOf(ctx context.Context, account string) ([]User, error) {
 	lister, ok := m.adminLister()
 	if !ok {
 		return nil, nil
 	}
-	ids, err := lister.Admins(ctx, e.Account)
-	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return e.Actor.Kind == actorUser && id == e.Actor.ID })
+	ids, err := lister.Admins(ctx, account)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	admins, err := m.membersOf(ctx, e.Account, ids...)
+	admins, err := m.membersOf(ctx, account, slices.Compact(slices.Sorted(slices.Values(ids)))...)
 	admins = slices.DeleteFunc(admins, func(u User) bool { return u.Disabled })
 	slices.SortFunc(admins, func(u, v User) int { return strings.Compare(u.ID, v.ID) })
 	return slices.CompactFunc(admins, func(u, v User) bool { return u.ID == v.ID }), err

@@ -175,7 +175,7 @@ const (
 	ReasonSignInHere Reason = "sign_in_here"
 	// ReasonSupport means that the user must enroll a factor, but cannot be
 	// mailed the link that must be opened first. Only the host's support can
-	// help.
+	// help. If Action is [ActionReset], only support can reset the member.
 	ReasonSupport Reason = "support_required"
 	// ReasonEnroll means that the user has no method that the policy or the
 	// action accepts. The user must enroll one. If Action is empty,
@@ -188,6 +188,9 @@ const (
 	// ReasonSelf means that admins cannot do this to themselves. Another admin
 	// can.
 	ReasonSelf Reason = "not_yourself"
+	// ReasonCooling means that the user was reset less than 24 hours ago, and can
+	// do nothing as an admin until then.
+	ReasonCooling Reason = "reset_recently"
 	// ReasonMissing means that the action needs a fresh proof. [Manager.StepUp]
 	// returns the challenge.
 	ReasonMissing Reason = "proof_missing"

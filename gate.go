@@ -16,6 +16,8 @@ type act struct {
 	needs  Role    // lowest role that may do it
 	member string  // ID of the member it is about; empty if it is about the account
 	meets  *Policy // policy that the session of the actor must meet already; nil if it is not about a policy
+
+	onlySupport func(member User) bool // whether no user may do it to the member; nil if users may
 }
 
 // authorization is the answer of the gate.
@@ -72,6 +74,9 @@ func (a *Account) authorize(ctx context.Context, d act) (authorization, error) {
 		if d.member != "" && !u.roleIn(a.id).Above(auth.member.roleIn(a.id)) {
 			return s.denied(ReasonRole)
 		}
+		if d.onlySupport != nil && d.onlySupport(auth.member) {
+			return &DeniedError{Reason: ReasonSupport, Account: a.id, Action: d.action}
+		}
 		if d.action == "" {
 			return errUnchanged
 		}
@@ -103,6 +108,8 @@ func (s *userTx) mayAct(t ticket, u User, d act) error {
 	switch {
 	case u.roleIn(s.account).rank() < d.needs.rank():
 		return s.denied(ReasonRole)
+	case s.isCooling():
+		return s.denied(ReasonCooling)
 	case d.member == u.ID:
 		return s.denied(ReasonSelf)
 	case d.meets != nil:

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/twofa-go/twofa/event"
-	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
@@ -176,65 +175,6 @@ func (u *ManagedUser) session() (ticket, error) {
 		err = notAllowed("the session belongs to another user")
 	}
 	return t, err
-}
-
-// ResetRequest is the input of [ManagedUser.Reset].
-type ResetRequest struct {
-	// InPerson states that somebody has verified the user's identity, as by a
-	// video call or in an office. Enrollment is then open for 24 hours without
-	// an email link. Otherwise an attacker who talks a help desk into it needs
-	// only the password.
-	InPerson bool
-}
-
-// resetState is kept from a reset until a factor is enrolled.
-type resetState struct {
-	seal.Unknown
-	At       unixTime
-	InPerson bool // whether somebody verified the user's identity
-}
-
-func (r *resetState) Fields(c *seal.Codec) {
-	seal.Int(c, 6, &r.At)
-	seal.Bool(c, 10, &r.InPerson)
-}
-
-// Reset removes all factors, recovery codes and known browsers of a user who has
-// lost them, and ends all sessions. Failure counters and limits remain. The user
-// is told at every verified address.
-//
-// Before the next enrollment, the user must open a link at their own address,
-// whatever the policy says. If no link can be mailed, Reset fails unless
-// InPerson is true; enrollment is then open for 24 hours after a first factor
-// that is at most 15 minutes old.
-//
-// Only staff and the host may call it. No policy is read.
-//
-// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
-// empty or a user, if the user does not exist, or if no link can be mailed;
-// [ErrUnavailable].
-func (u *ManagedUser) Reset(ctx context.Context, r ResetRequest) error {
-	if !u.by.ofProduct() {
-		return notAllowed("only AsStaff and AsHost may reset")
-	}
-	if err := text.ValidateID("user", u.id); err != nil {
-		return invalid("%w", err)
-	}
-	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error {
-		now, err := u.m.find(ctx, u.id)
-		if err != nil {
-			return err
-		}
-		if !r.InPerson && (u.m.cfg.Mail.LinkURL == nil || len(now.Emails) == 0) {
-			return notAllowed("ResetRequest.InPerson: must be true, because user %q cannot be mailed a link", u.id)
-		}
-		s.setStamp(now)
-		s.newEpoch("")
-		s.turnOff(s.now)
-		s.Reset = &resetState{At: s.now, InPerson: r.InPerson}
-		s.emit(Event{Type: event.Reset, Actor: u.by.event(), Reason: u.by.reason, Notice: true})
-		return nil
-	})
 }
 
 // Delete deletes all second-factor state of the user. Use it when the user is

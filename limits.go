@@ -62,6 +62,9 @@ const (
 // inPersonFor is how long enrollment is open after a reset in person.
 const inPersonFor = 24 * time.Hour
 
+// coolingTime is how long a user can do nothing as an admin after a reset.
+const coolingTime = 24 * time.Hour
+
 // directoryLag is how long after a change of the security stamp a directory may
 // still return the one before.
 const directoryLag = time.Minute

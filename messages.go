@@ -33,7 +33,9 @@ type Brand struct {
 // is told about.
 type NoticeEmail struct {
 	Issuer string          // Config.Issuer
-	User   User            // user that the event is about
+	User   User            // user whom the mail is for
+	About  User            // user that the event is about; zero if it is about an account
+	Admin  User            // admin who caused the event, if another one or the member is told; otherwise zero
 	Event  Event           // event to report; see package event for its types
 	Device string          // a guess at the browser and system, as in "Firefox on Linux", in the language of Locale
 	Locale *locale.Catalog // language for the user
@@ -53,6 +55,10 @@ func writeNotice(n NoticeEmail) Email {
 		return Email{}
 	}
 	switch n.Event.Type {
+	case event.Reset:
+		if n.User.ID != n.About.ID {
+			return writeResetForAdmin(n)
+		}
 	case event.Reminded:
 		return writeReminder(n)
 	case event.Summarized:
@@ -69,6 +75,21 @@ func writeNotice(n NoticeEmail) Email {
 	if n.Event.Act != "" {
 		l.Advice = n.Locale.Text("notice.advice.admin", issuer)
 	}
+	return newEmail(l, n.Locale)
+}
+
+// writeResetForAdmin tells an admin that another one, or support, has reset a
+// member.
+func writeResetForAdmin(n NoticeEmail) Email {
+	issuer := locale.Args{"issuer": n.Issuer}
+	l := n.Brand.letter(n.Issuer, n.Locale.Text("notice.reset.admin.subject", issuer))
+	l.Lead = []string{n.Locale.Text("notice.reset.admin.text", nil)}
+	l.Details = []string{n.Locale.Text("notice.reset.member", locale.Args{"name": text.Clean(n.About.Name, maxUserName)})}
+	if n.Admin.ID != "" {
+		l.Details = append(l.Details, n.Locale.Text("notice.reset.by", locale.Args{"name": text.Clean(n.Admin.Name, maxUserName)}))
+	}
+	l.Details = append(l.Details, n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)}))
+	l.Advice = n.Locale.Text("notice.advice.admin", issuer)
 	return newEmail(l, n.Locale)
 }
 

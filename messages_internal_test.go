@@ -56,6 +56,9 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 			}
 		}
 	}
+	reset := NoticeEmail{Issuer: "Acme", User: User{ID: "olga"}, About: User{ID: "mia", Name: "mia@example.com"}, Admin: User{ID: "adam", Name: "adam@example.com"},
+		Event: Event{Type: event.Reset, User: "mia", Time: at}, Locale: c, Brand: brand}
+	f("reset of a member", writeNotice(reset))
 	for _, action := range []string{"", "contacts.export", ActionFactors, "!"} {
 		for _, valid := range []time.Duration{time.Minute, 10 * time.Minute} {
 			l := LinkEmail{Issuer: "Acme", Action: action, URL: NewSecret("https://app.example.com/2fa/link?token=t"), Time: at, Valid: valid, IP: "::1", Device: "Firefox on Linux", Locale: c, Brand: brand}
@@ -92,7 +95,7 @@ func TestMessages_InEveryLanguage(t *testing.T) {
 			}
 		})
 	}
-	require.Len(t, english, 4*3+14+4+1+4, "each event has a subject of its own, and a summary one for each number")
+	require.Len(t, english, 4*3+14+4+1+4+1, "each event has a subject of its own, a summary one for each number, and a reset one for the admins")
 }
 
 // Each text of the catalog that is for mail and text messages is in one. Those for

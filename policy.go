@@ -179,11 +179,12 @@ func (r ActionRule) validate(bad *problems, name string) {
 	field := fmt.Sprintf("Policy.Actions[%q]", text.Clean(name, 20))
 	bad.require(name != "" && len(name) <= maxName, "%s: must have a name of 1 to %d bytes, has %d", field, maxName, len(name))
 	bad.require(r.MaxAge >= 0 && r.MaxAge <= maxMaxAge, "%s.MaxAge: must be 0 to %v, is %v", field, maxMaxAge, r.MaxAge)
-	bad.require(name != ActionPolicy || r.MaxAge <= maxActionPolicy, "%s.MaxAge: must be at most %v, is %v", field, maxActionPolicy, r.MaxAge)
+	oldest, ofAdmin := adminActions[name]
+	bad.require(!ofAdmin || r.MaxAge <= oldest, "%s.MaxAge: must be at most %v, is %v", field, oldest, r.MaxAge)
 	bad.require(r.MaxAge%time.Second == 0, "%s.MaxAge: must be in whole seconds, is %v", field, r.MaxAge)
 	for _, m := range r.Methods {
 		bad.require(m == RecoveryCode || slices.Contains(strength[:], m), "%s.Methods: must be TOTP, SMS, EmailLink or RecoveryCode, is %q", field, m)
-		bad.require(name != ActionPolicy || m == TOTP, "%s.Methods: must be TOTP, is %q", field, m)
+		bad.require(!ofAdmin || m == TOTP, "%s.Methods: must be TOTP, is %q", field, m)
 		bad.require(name != ActionFactors || m == TOTP || m == SMS,
 			"%s.Methods: must be TOTP or SMS, because all accounts share the factors that it changes; is %q", field, m)
 	}
@@ -282,11 +283,11 @@ func (p Policy) Rule(action string) ActionRule {
 	case ok:
 	case action == ActionFactors:
 		r.MaxAge = 15 * time.Minute
-	case action == ActionPolicy:
-		r.MaxAge = maxActionPolicy
+	default:
+		r.MaxAge = adminActions[action]
 	}
-	if action == ActionPolicy { // whatever a stored rule says
-		return ActionRule{min(r.MaxAge, maxActionPolicy), []Method{TOTP}}
+	if oldest, ofAdmin := adminActions[action]; ofAdmin { // whatever a stored rule says
+		return ActionRule{min(r.MaxAge, oldest), []Method{TOTP}}
 	}
 	r.Methods = slices.Clone(r.Methods)
 	if len(r.Methods) == 0 {
@@ -311,6 +312,14 @@ const ActionFactors = "factors"
 // policy of an account or the grace of a member. A proof by TOTP is valid for 5
 // minutes. A rule for it in [Policy.Actions] may only shorten that time.
 const ActionPolicy = "policy"
+
+// ActionReset is the action that an admin must have proven before resetting a
+// member. Each reset needs a proof by TOTP of its own, which no rule in
+// [Policy.Actions] can change.
+const ActionReset = "reset"
+
+// adminActions are the actions of admins, and how old a proof for each may be.
+var adminActions = map[string]time.Duration{ActionPolicy: maxActionPolicy, ActionReset: 0}
 
 // requiresLessThan reports whether members who satisfy p may have to enroll
 // something for q. A change from p to q starts [Policy.Grace] anew.

@@ -109,6 +109,7 @@ type userRecord struct {
 	UsedForms       []usedForm
 	Extensions      []extension // of the user's grace, one for an account
 	Seen            []seen      // in each of the accounts used last
+	ResetAt         unixTime    // last reset, after which an admin can do nothing for a day
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -138,6 +139,7 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.Int(c, 122, &r.Imported)
 	seal.Int(c, 126, &r.TakenAway)
 	seal.List(c, 128, &r.UsedForms)
+	seal.Int(c, 134, &r.ResetAt)
 }
 
 func (r *userRecord) problem() string {

@@ -41,6 +41,7 @@ const (
 	Summarized        = "summarized"         // the admins of an account were told how many members still have to enroll
 	Revoked           = "revoked"            // all of a user's sessions and proofs for actions ended, and no browser is remembered
 	Reset             = "reset"              // all factors were removed for a user who lost them; the next one needs an email link
+	MemberRemoved     = "member_removed"     // a user left an account; one who belongs to no other was reset
 	Erased            = "erased"             // all second-factor state of a user was deleted
 	Credentials       = "credentials"        // the host reported a changed first factor
 )

@@ -96,5 +96,5 @@ func (x *exchange) pageOf(d *twofa.DeniedError) string {
 
 // hasNoRemedy reports whether no page helps, because only another person can.
 func hasNoRemedy(d *twofa.DeniedError) bool {
-	return d.Reason == twofa.ReasonSupport || d.Reason == twofa.ReasonRole || d.Reason == twofa.ReasonSelf
+	return d.Reason == twofa.ReasonSupport || d.Reason == twofa.ReasonRole || d.Reason == twofa.ReasonSelf || d.Reason == twofa.ReasonCooling
 }

@@ -124,6 +124,8 @@ var messages = []message{
 	{"mfa_enrollment_required", "", 403, nextSetUp, ""},
 	{"role_too_low", "", 403, nextHome, ""},
 	{"not_yourself", "", 403, nextHome, ""},
+	{"only_support_resets", "", 403, nextHome, ""},
+	{"reset_recently", "", 403, nextHome, ""},
 	{"proof_missing", "", 401, nextRetry, ""},
 	{"proof_expired", "", 401, nextRetry, ""},
 

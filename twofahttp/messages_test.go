@@ -120,7 +120,7 @@ func reasonsOf(t *testing.T) (values []string) {
 	for _, m := range regexp.MustCompile(`(?m)^\tReason\w+ +Reason = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
 		values = append(values, m[1])
 	}
-	require.Len(t, values, 11)
+	require.Len(t, values, 12)
 	return values
 }
 

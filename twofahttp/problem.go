@@ -104,6 +104,8 @@ func codeOfDenied(d *twofa.DeniedError) string {
 	switch {
 	case d.Reason == twofa.ReasonEnroll:
 		return "mfa_enrollment_required"
+	case d.Reason == twofa.ReasonSupport && d.Action != "":
+		return "only_support_resets"
 	case d.Reason == twofa.ReasonSignInHere && d.Action != "":
 		return "own_sign_in_required"
 	case d.Reason == twofa.ReasonSignedOut && d.Action != "":
@@ -117,7 +119,7 @@ func codeOfDenied(d *twofa.DeniedError) string {
 func authenticateHeader(d *twofa.DeniedError) string {
 	insufficient := `Bearer error="insufficient_user_authentication"`
 	switch d.Reason {
-	case twofa.ReasonEnroll, twofa.ReasonSupport, twofa.ReasonRole, twofa.ReasonSelf, twofa.ReasonAlreadyDone:
+	case twofa.ReasonEnroll, twofa.ReasonSupport, twofa.ReasonRole, twofa.ReasonSelf, twofa.ReasonCooling, twofa.ReasonAlreadyDone:
 		return ""
 	case twofa.ReasonChallenge:
 		return insufficient
