@@ -23,30 +23,6 @@ func (e *extension) Fields(c *seal.Codec) {
 	seal.Int(c, 8, &e.Until)
 }
 
-// seen is when the user was last seen in one account. The admins of an account
-// must not learn when the user was in another.
-type seen struct {
-	seal.Unknown
-	Account string
-	Login   unixTime
-	Vouched bool     // whether the account's own identity provider vouched at that login
-	Proof   unixTime // last proof of a factor
-	Method  Method   // the one that was proven
-
-	Reminded    unixTime // when the user was last reminded to enroll
-	RemindedFor unixTime // the date until which the user was told to
-}
-
-func (s *seen) Fields(c *seal.Codec) {
-	seal.Text(c, 4, &s.Account)
-	seal.Int(c, 8, &s.Login)
-	seal.Bool(c, 12, &s.Vouched)
-	seal.Int(c, 16, &s.Proof)
-	seal.Text(c, 20, &s.Method)
-	seal.Int(c, 24, &s.Reminded)
-	seal.Int(c, 28, &s.RemindedFor)
-}
-
 // Extend gives a member more time to enroll a required factor, until at most 90
 // days from now. It replaces an earlier extension. If until is not in the future,
 // the extension ends. Until the time that is given, a stolen password is enough to

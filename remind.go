@@ -8,7 +8,32 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
+
+// seen is when the user was last seen in one account. The admins of an account
+// must not learn when the user was in another.
+type seen struct {
+	seal.Unknown
+	Account string
+	Login   unixTime
+	Vouched bool     // whether the account's own identity provider vouched at that login
+	Proof   unixTime // last proof of a factor
+	Method  Method   // the one that was proven
+
+	Reminded    unixTime // when the user was last reminded to enroll
+	RemindedFor unixTime // the date until which the user was told to
+}
+
+func (s *seen) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &s.Account)
+	seal.Int(c, 8, &s.Login)
+	seal.Bool(c, 12, &s.Vouched)
+	seal.Int(c, 16, &s.Proof)
+	seal.Text(c, 20, &s.Method)
+	seal.Int(c, 24, &s.Reminded)
+	seal.Int(c, 28, &s.RemindedFor)
+}
 
 // Reminded is what [Account.Remind] has done.
 type Reminded struct {

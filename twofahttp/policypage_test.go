@@ -319,7 +319,8 @@ func TestAbuse_M06_AdminsEnrollBeforeTheySave(t *testing.T) {
 	require.Contains(t, page.Body, `href="/2fa/setup?start=1&amp;method=totp"`)
 	preview := b.preview("require", "authenticator", "deadline", "2026-04-01")
 	refused := b.save(preview)
-	says(t, refused, "mfa_enrollment_required", "")
+	require.Equal(t, http.StatusForbidden, refused.StatusCode)
+	require.Contains(t, refused.Body, english("message.mfa_enrollment_required.title"))
 	require.Contains(t, refused.Body, "setup?start=1")
 	require.True(t, h.inForce().Default)
 

@@ -87,7 +87,7 @@ func (x *exchange) listMembers(q TeamQuery) (TeamPage, error) {
 	listed := map[string]bool{}
 	members := make([]TeamMember, 0, len(page.Members))
 	for _, m := range page.Members {
-		if m.ID == "" || listed[m.ID] {
+		if names.ValidateID("user", m.ID) != nil || listed[m.ID] {
 			continue
 		}
 		listed[m.ID] = true

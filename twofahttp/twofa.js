@@ -96,7 +96,8 @@ if (filters) {
   const slots = filters.querySelectorAll('[data-count]');
   const total = {}, seen = new Set();
   const show = (end) => slots.forEach((slot) => {
-    slot.textContent = (total[slot.dataset.count] || 0).toLocaleString(document.documentElement.lang) + end;
+    const count = (total[slot.dataset.count] || 0).toLocaleString(document.documentElement.lang);
+    slot.textContent = count + end;
     slot.hidden = false;
   });
   const count = async (after) => {

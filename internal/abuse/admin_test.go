@@ -479,7 +479,7 @@ func TestPreview_OfUnset(t *testing.T) {
 	unset, err := adam.as().PreviewUnset(t.Context(), "max", "adam", "ben")
 	require.NoError(t, err)
 	require.Equal(t, []twofa.Impact{
-		{User: "max", Now: twofa.NextDone, Then: twofa.NextDone, Due: harness.Start.Add(7 * aDay).UTC()},
+		{User: "max", Now: twofa.NextDone, Then: twofa.NextDone, Enroll: true, Due: harness.Start.Add(7 * aDay).UTC(), Changed: true},
 		{User: "adam", Now: twofa.NextChallenge, Then: twofa.NextChallenge, Methods: []twofa.Method{twofa.TOTP, twofa.RecoveryCode}},
 	}, unset)
 	set, err := adam.as().Preview(t.Context(), product, "max")

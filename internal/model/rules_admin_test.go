@@ -152,6 +152,9 @@ func (m *model) authorize(c modelCaller, host bool, a modelAct) string {
 	case own < rank(a.needs):
 		m.reach("a role too low: " + string(m.role(self, c.account)) + " of " + string(a.needs))
 		return saysDenied(twofa.ReasonRole)
+	case m.now < u.coolsUntil:
+		m.reach("an admin who was reset")
+		return saysDenied(twofa.ReasonCooling)
 	case a.member == self:
 		return saysDenied(twofa.ReasonSelf)
 	case a.meets != nil:

@@ -669,5 +669,6 @@ func (m *model) resets(user string, inPerson bool) string {
 	m.newEpoch(u, 0)
 	u.turnOff()
 	u.reset = &modelReset{m.now, inPerson}
+	u.coolsUntil = m.now + aDay
 	return saysFine
 }

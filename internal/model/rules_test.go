@@ -81,6 +81,7 @@ type modelUser struct {
 	sent               []*modelSent
 	sends              map[string]modelSends
 	reset              *modelReset
+	coolsUntil         int64                // after a reset, until when the user can do nothing as an admin
 	extended           map[string]int64     // until when an admin gave more time, by account
 	seen               map[string]modelSeen // by account
 }
