@@ -14,6 +14,12 @@ func (b *tab) setUpApp() (*phone, []string) {
 	b.t.Helper()
 	b.goTo("/2fa/")
 	b.press("Set up two-factor authentication")
+	return b.enrollApp()
+}
+
+// enrollApp continues on the page that starts the enrollment.
+func (b *tab) enrollApp() (*phone, []string) {
+	b.t.Helper()
 	b.press("Set up authenticator app")
 	p := b.scan()
 	b.fill("Enter the code from the app", p.code())

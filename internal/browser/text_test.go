@@ -11,20 +11,25 @@ import (
 
 const evasPhone = "+12025550101"
 
-// setUpPhone signs Eva in and enrolls her phone number, because her account
-// requires a second factor.
+// setUpPhone signs Eva in and enrolls her phone number.
 func (b *tab) setUpPhone() {
 	b.t.Helper()
-	b.logIn("eva@meadow.example")
-	b.goTo(b.mailedLink("eva@meadow.example"))
-	b.press("Sign in")
+	b.enrollPhone("eva@meadow.example", "202 555 0101")
+}
+
+// enrollPhone signs in a user whose account requires a second factor, and enrolls
+// the user's phone number.
+func (b *tab) enrollPhone(email, number string) {
+	b.t.Helper()
+	b.logIn(email)
+	b.openMailedLink(email)
 	b.goTo("/2fa/setup?start=1&method=sms")
 	b.choose("Country", "US")
-	b.fill("Mobile number", "202 555 0101")
+	b.fill("Mobile number", number)
 	b.press("Text me a code")
 	b.download("Download")
 	b.press("Next")
-	b.fill("Code from the text message", b.textedCode(evasPhone))
+	b.fill("Code from the text message", b.textedCode("+1"+strings.ReplaceAll(number, " ", "")))
 	b.press("Confirm")
 	b.press("Continue")
 	b.at("/contacts")
