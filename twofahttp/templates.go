@@ -40,7 +40,7 @@ type templates struct {
 // parseAll parses the pages once and returns them in each language. If a file is
 // in overrides, it replaces the built-in one.
 func parseAll(overrides fs.FS, languages []*locale.Catalog) (map[*locale.Catalog]templates, error) {
-	files, err := readTemplates(overrides)
+	files, replaced, err := readTemplates(overrides)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +54,8 @@ func parseAll(overrides fs.FS, languages []*locale.Catalog) (map[*locale.Catalog
 			return nil, err
 		}
 	}
-	if overrides != nil { // languages differ in their texts only
-		err = first.renderAll()
+	if len(replaced) > 0 { // languages differ in their texts only
+		err = first.renderAll(replaced)
 	}
 	return all, err
 }
@@ -255,20 +255,22 @@ func (t templates) checkTexts(tree *parse.Tree) error {
 }
 
 // readTemplates returns the built-in files by name, after replacing those that
-// are in overrides. A file in overrides that replaces none is misspelled.
-func readTemplates(overrides fs.FS) (map[string]string, error) {
-	files, err := readFiles(pagesFS, "pages")
+// are in overrides, and the names of those. A file in overrides that replaces none
+// is misspelled.
+func readTemplates(overrides fs.FS) (files map[string]string, replaced []string, err error) {
+	files, err = readFiles(pagesFS, "pages")
 	if err != nil || overrides == nil {
-		return files, err
+		return files, nil, err
 	}
 	replacements, err := readFiles(overrides, ".")
-	for _, name := range slices.Sorted(maps.Keys(replacements)) {
+	replaced = slices.Sorted(maps.Keys(replacements))
+	for _, name := range replaced {
 		if _, ok := files[name]; !ok {
-			return nil, fmt.Errorf("%s: must have the name of a page, see docs/pages.md", name)
+			return nil, nil, fmt.Errorf("%s: must have the name of a page, see docs/pages.md", name)
 		}
 		files[name] = replacements[name]
 	}
-	return files, err
+	return files, replaced, err
 }
 
 func readFiles(fsys fs.FS, dir string) (map[string]string, error) {
@@ -293,12 +295,16 @@ func (t templates) execute(w io.Writer, page string, d pageData) error {
 
 // renderAll renders each page in each of its states, with one alert of each kind.
 // Each other alert is rendered on one page only, because all pages show them in
-// the same way.
-func (t templates) renderAll() error {
+// the same way. If no replaced file depends on the state of a page, such as a
+// header, one state is enough.
+func (t templates) renderAll(replaced []string) error {
 	for page, states := range sampleData(t.language) {
+		if !dependsOnState(page, replaced) {
+			states = states[:1]
+		}
 		for i, data := range states {
 			for _, a := range sampleAlerts(t.language) {
-				if !shownWith(data, a) || (page != "challenge" || i > 0) && !isTypical(data, a) {
+				if !shownWith(data, a) || (page != "challenge" || i > 0 || len(states) == 1) && !isTypical(data, a) {
 					continue
 				}
 				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", CSRF: "x", Alert: a, Data: data}
@@ -309,6 +315,14 @@ func (t templates) renderAll() error {
 		}
 	}
 	return nil
+}
+
+// dependsOnState reports whether one of the replaced files shows what differs
+// between the states of a page.
+func dependsOnState(page string, replaced []string) bool {
+	return slices.ContainsFunc(replaced, func(name string) bool {
+		return slices.Contains([]string{"layout.html", "alert.html", "parts.html", page, page + ".html"}, name)
+	})
 }
 
 // isTypical reports whether the alert stands for all of its kind.
