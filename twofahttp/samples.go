@@ -178,15 +178,15 @@ func sampleAlerts(c *locale.Catalog) []*alert {
 
 // teamSamples returns data for the pages of admins, with a member in each state.
 func teamSamples() (team, members []any) {
-	now := time.Unix(0, 0)
-	d := teamData{Required: true, Link: true, Deadline: now, Days: 14, Search: "x", Filter: filterAttention, Members: []member{{}}, Later: true, Next: "/", First: "/", All: "/", Counts: "/", CSV: "/"}
+	d := teamData{Required: true, Link: true, Deadline: sampleTime.AddDate(0, 1, 0), Days: 14, Search: "ada", Filter: filterAttention, Later: true, Next: "/", First: "/", All: "/", CSV: "/"}
 	for _, state := range states {
-		m := member{TeamMember{"x", "x", "x@example.com"}, twofa.Status{Role: twofa.RoleOwner, State: state, CodesLeft: 1, LastLogin: now, LastProof: now, Due: now, Extended: now, LockedUntil: now,
-			Factors: []twofa.StatusFactor{{Method: twofa.TOTP}, {Method: twofa.SMS}}}, "y", true, []string{"totp", "sms", "email", "sso", "other"}}
+		m := member{TeamMember{"7", "Ada Lovelace", sampleUser}, twofa.Status{Role: twofa.RoleOwner, State: state, CodesLeft: 1, LastLogin: sampleTime, LastProof: sampleTime.AddDate(0, 0, -3),
+			Due: sampleTime.AddDate(0, 1, 0), Extended: sampleTime.AddDate(0, 1, 0), LockedUntil: sampleTime.Add(time.Hour),
+			Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0)}, {Method: twofa.SMS, Added: sampleTime.AddDate(0, -2, 0)}}}, "y", true, []string{"totp", "sms", "email", "sso", "other"}}
 		d.Members, d.Filters = append(d.Members, m), append(d.Filters, teamFilter{string(state), "/", true})
-		members = append(members, memberData{Member: m, Until: "x", Reason: "x"}, memberData{Member: member{Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{}, Closed: "self"})
+		members = append(members, memberData{Member: m, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{}, Closed: "self"})
 	}
 	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "x", Filter: "on"}, teamData{Search: "x"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
-		teamData{Required: true, Deadline: now}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
+		teamData{Required: true, Deadline: sampleTime}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
 	return team, members
 }

@@ -4,7 +4,8 @@
   const sizes = [13, 14, 16, 18, 24], weights = ['400', '500', '600'];
   const faults = [];
   const fault = (rule, e) => faults.push(`${rule}: ${e.outerHTML.replace(/\s+/g, ' ').slice(0, 160)}`);
-  const isShown = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.sr, .printed');
+  const isClipped = (e) => e && (getComputedStyle(e).clipPath === 'inset(50%)' || isClipped(e.parentElement));
+  const isShown = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.printed') && !isClipped(e);
   const shown = (css) => [...document.querySelectorAll(css)].filter(isShown);
   const round = (n) => Math.round(n * 100) / 100;
 

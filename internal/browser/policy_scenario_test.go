@@ -201,7 +201,7 @@ func TestS11_WhoMayTurnItOff(t *testing.T) {
 		clock.Add(10 * time.Minute)
 		ida.setPolicy(owner, map[string]string{"#turn_off": who}, func() { ida.reads("Who can turn it off") })
 	}
-	for who, says := range map[string]string{"admin": "Only an admin of your account can turn it off.", "support": "Only support can turn it off."} {
+	for who, says := range map[string]string{"admin": "Only an admin of your account can turn off two-factor authentication.", "support": "Only support can turn off two-factor authentication."} {
 		allow(who)
 		jon.goTo("/2fa/")
 		jon.reads(says)
@@ -218,7 +218,7 @@ func TestS11_WhoMayTurnItOff(t *testing.T) {
 	jon.press("Remove")
 	jon.fill("Code", own.code())
 	jon.press("Continue")
-	jon.reads("This is your last method, so it turns off two-factor authentication.")
+	jon.reads("This is your last method, so removing it turns off two-factor authentication.")
 	jon.press("Remove authenticator app")
 	jon.at("/2fa/")
 	jon.reads("Your account is protected by your password only.")
