@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -74,6 +75,7 @@ func TestMatrix(t *testing.T) {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
 			b := (&site{t: t, in: inChromium, url: s.url}).browser(t)
+			b.keepFocus()
 			for _, l := range pages[page] {
 				b.lookAt(l)
 			}
@@ -115,6 +117,14 @@ func (b *chromiumTab) lookAt(l look) {
 		}
 		b.chromium.forgive()
 	}
+}
+
+// keepFocus makes the pages of this tab behave as if the user looked at them, even
+// if another tab is in front. A page without the focus shows no focus.
+func (b *chromiumTab) keepFocus() {
+	b.t.Helper()
+	_, err := chromedp.Call(b.chromium.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	b.must(err)
 }
 
 // emulate shows the page in another way.
