@@ -11,7 +11,7 @@ import (
 
 func TestS4_EmailLink(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s := in.newSite(t)
 		ada := s.person(t)
 		ada.logIn("ada@harbor.example")
@@ -52,7 +52,7 @@ func TestS4_EmailLink(t *testing.T) {
 
 func TestS4_LinkInAnotherBrowser(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s := in.newSite(t)
 		ada, phone := s.person(t), s.person(t)
 		ada.logIn("ada@harbor.example")

@@ -34,7 +34,7 @@ func TestS2_LoginWithCode(t *testing.T) {
 
 func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s := in.newSite(t)
 		jon := s.person(t)
 		jon.logIn("jon@brook.example")

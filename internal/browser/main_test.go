@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,11 +80,28 @@ func lookPath(programs ...string) (path string, err error) {
 	return "", err
 }
 
+var walks = flag.Bool("walks", false, "walk all scenarios of every user in Firefox and WebKit, instead of some")
+
 // inEachBrowser runs a walk in Chromium, in Firefox and in WebKit, which is the
 // engine of Safari.
 func inEachBrowser(t *testing.T, walk func(t *testing.T, in *engine)) {
 	t.Helper()
-	for _, in := range []*engine{inChromium, inFirefox, inWebKit} {
+	in(t, walk, inChromium, inFirefox, inWebKit)
+}
+
+// inEachBrowserAtLength runs a walk in Chromium and, if all walks are asked for, in
+// the others. They share most of what they do with a walk that always runs in all.
+func inEachBrowserAtLength(t *testing.T, walk func(t *testing.T, in *engine)) {
+	t.Helper()
+	if *walks {
+		inEachBrowser(t, walk)
+		return
+	}
+	in(t, walk, inChromium)
+}
+
+func in(t *testing.T, walk func(t *testing.T, in *engine), engines ...*engine) {
+	for _, in := range engines {
 		t.Run(in.name, func(t *testing.T) {
 			t.Parallel()
 			in.need(t)

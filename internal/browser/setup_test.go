@@ -169,7 +169,7 @@ func TestS1_WithoutScript(t *testing.T) {
 
 func TestS1_RequiredSetup(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s := in.newSite(t)
 		hana := s.person(t)
 		hana.goTo("/members")

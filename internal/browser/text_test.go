@@ -37,7 +37,7 @@ func (b *tab) enrollPhone(email, number string) {
 
 func TestS9_TextMessageCodes(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s, clock := in.newSiteWithClock(t)
 		eva := s.person(t)
 		eva.setUpPhone()
