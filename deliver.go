@@ -251,15 +251,16 @@ type audience struct {
 // one who caused it.
 func (m *Manager) audienceOf(ctx context.Context, e Event) (to audience, err error) {
 	if e.User != "" {
-		if to.about, err = m.find(ctx, e.User); err != nil {
+		if to.about, err = m.find(ctx, e.User); err == nil {
+			to.users = append(to.users, to.about)
+		}
+		if e.Type != event.Reset || e.Account == "" {
 			return to, err
 		}
-		to.users = append(to.users, to.about)
-		if e.Type != event.Reset || e.Account == "" {
-			return to, nil
-		}
+		to.about.ID = e.User // even if the directory does not answer
 	}
-	admins, err := m.adminsOf(ctx, e.Account)
+	admins, failed := m.adminsOf(ctx, e.Account)
+	err = errors.Join(err, failed)
 	for _, u := range admins {
 		switch {
 		case e.Actor.Kind == actorUser && u.ID == e.Actor.ID:
@@ -283,7 +284,7 @@ func (m *Manager) adminsOf(ctx context.Context, account string) ([]User, error) 
 		return nil, err
 	}
 	admins, err := m.membersOf(ctx, account, slices.Compact(slices.Sorted(slices.Values(ids)))...)
-	admins = slices.DeleteFunc(admins, func(u User) bool { return u.Disabled })
+	admins = slices.DeleteFunc(admins, func(u User) bool { return u.Disabled || u.roleIn(account) == RoleMember })
 	slices.SortFunc(admins, func(u, v User) int { return strings.Compare(u.ID, v.ID) })
 	return slices.CompactFunc(admins, func(u, v User) bool { return u.ID == v.ID }), err
 }

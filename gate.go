@@ -136,6 +136,16 @@ func (s *userTx) meets(t ticket, u User, p Policy) error {
 	return d
 }
 
+// stillMember looks up a member again, after the record was read. The member may
+// have left the account, or joined another one, since the gate.
+func (a *Account) stillMember(ctx context.Context, user string) (User, error) {
+	u, err := a.m.find(ctx, user)
+	if err == nil && !u.in(a.id) {
+		err = ErrNotEnrolled
+	}
+	return u, err
+}
+
 // findMember looks up the member that an act is about. Nobody learns whether a
 // user who is not a member exists.
 func (auth *authorization) findMember(ctx context.Context, a *Account, d act) error {

@@ -51,6 +51,10 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 		return err
 	}
 	return a.m.update(ctx, Client{}, user, noPolicy, func(s *userTx) error {
+		member, err := a.stillMember(ctx, user)
+		if err != nil {
+			return err
+		}
 		if end <= s.now && s.extensionIndex(a.id) < 0 {
 			return errUnchanged
 		}
@@ -59,7 +63,7 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 				return err
 			}
 		}
-		s.beginIfNew(auth.member)
+		s.beginIfNew(member)
 		before := s.extend(a.id, end)
 		s.emit(auth.event(Event{Type: event.Extended, Account: a.id, Before: timeJSON(before), After: timeJSON(end), Notice: true}, a.by.reason))
 		return nil

@@ -3,6 +3,7 @@ package twofa
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -84,13 +85,26 @@ func writeResetForAdmin(n NoticeEmail) Email {
 	issuer := locale.Args{"issuer": n.Issuer}
 	l := n.Brand.letter(n.Issuer, n.Locale.Text("notice.reset.admin.subject", issuer))
 	l.Lead = []string{n.Locale.Text("notice.reset.admin.text", nil)}
-	l.Details = []string{n.Locale.Text("notice.reset.member", locale.Args{"name": text.Clean(n.About.Name, maxUserName)})}
+	l.Details = []string{n.Locale.Text("notice.reset.member", locale.Args{"name": nameInMail(n.About)})}
 	if n.Admin.ID != "" {
-		l.Details = append(l.Details, n.Locale.Text("notice.reset.by", locale.Args{"name": text.Clean(n.Admin.Name, maxUserName)}))
+		l.Details = append(l.Details, n.Locale.Text("notice.reset.by", locale.Args{"name": nameInMail(n.Admin)}))
 	}
 	l.Details = append(l.Details, n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)}))
 	l.Advice = n.Locale.Text("notice.advice.admin", issuer)
 	return newEmail(l, n.Locale)
+}
+
+// nameInMail returns the name of a user for a mail to another one. An address of
+// theirs is quoted as it is. Of any other name, which the user may have chosen to
+// put a link into the mail, only letters and digits are.
+func nameInMail(u User) string {
+	if slices.Contains(u.Emails, u.Name) {
+		return text.Clean(u.Name, maxUserName)
+	}
+	if name := lettersAndDigits(u.Name, 40); name != "" {
+		return name
+	}
+	return lettersAndDigits(u.ID, 40)
 }
 
 // writeReminder reminds a member to enroll. It has no link, so that users do not

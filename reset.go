@@ -85,12 +85,10 @@ func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error 
 		return err
 	}
 	return a.m.update(ctx, Client{}, user, noPolicy, func(s *userTx) error {
-		now, err := a.m.find(ctx, user) // the user may have joined another account since
+		now, err := a.stillMember(ctx, user)
 		switch {
 		case err != nil:
 			return err
-		case !now.in(a.id):
-			return ErrNotEnrolled
 		case a.by.kind == actorUser && a.onlySupportResets(now):
 			return &DeniedError{Reason: ReasonSupport, Account: a.id, Action: ActionReset}
 		}
@@ -105,9 +103,12 @@ func (a *Account) onlySupportResets(member User) bool {
 
 // MemberRemoved must be called after the host has removed a member from the
 // account. A user who no longer belongs to any account is reset, so that a user
-// who was removed and added again enrolls a new factor. Of any other user, it
-// ends what belongs to this account alone: fresh proofs, more time to enroll, and
-// the times of the last login and proof. To add the member again needs no call.
+// who was removed and added again enrolls a new factor; the user and the admins
+// are told. Of any other user, it ends what belongs to this account alone: fresh
+// proofs, more time to enroll, and the times of the last login and proof. Sessions
+// remain, so the host must ask at each request whether the user is still a member,
+// and call [ManagedUser.Revoke] if an old session must not count after the user is
+// added again. To add the member again needs no call.
 //
 // Only staff and the host may call it. Calling it again is harmless. If the user
 // is still a member, it changes nothing and returns ErrInvalid.
@@ -141,6 +142,7 @@ func (a *Account) MemberRemoved(ctx context.Context, user string) error {
 		if len(now.Members) == 0 && !s.isReset() {
 			changed = true
 			s.endEverything(now, ResetRequest{})
+			s.emit(Event{Type: event.Reset, Account: a.id, Actor: a.by.event(), Reason: a.by.reason, Notice: true})
 		}
 		if !changed {
 			return errUnchanged

@@ -57,6 +57,7 @@ type pageData struct {
 	URL     string // address at which the browser can load the page again
 	Logo    string // address of the product's logo; empty if there is none
 	Support string // Config.SupportURL
+	Account string // account that a page of admins is about, which its forms name; empty on other pages
 	CSRF    string // value of the hidden field csrf_token that every form carries
 	Alert   *alert
 	Layout  any // result of Config.LayoutData
@@ -207,7 +208,7 @@ func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
 		v.alert = x.alertOf(v.err)
 	}
-	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, URL: x.pageURL(), Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Alert: v.alert, Data: v.data}
+	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, URL: x.pageURL(), Account: x.adminOf, Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Alert: v.alert, Data: v.data}
 	if v.page != "bounce" { // it must set no cookie
 		d.CSRF = x.csrfToken()
 		if x.cfg.LayoutData != nil {

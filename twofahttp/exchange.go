@@ -28,6 +28,7 @@ type exchange struct {
 	streaming bool // whether a download has begun, so that no other answer is possible
 
 	policyInfo twofa.PolicyInfo // policy of the account, on the pages of admins
+	adminOf    string           // account on the pages of admins; empty on other pages
 }
 
 func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {

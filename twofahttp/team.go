@@ -53,7 +53,10 @@ func asAdmin(handle handler) handler {
 		if err != nil {
 			return view{}, err
 		}
-		x.policyInfo = info
+		if x.form.Has("account") && x.form.Get("account") != c.Account {
+			return view{}, errFormToken // the user has changed to another account in another tab
+		}
+		x.policyInfo, x.adminOf = info, c.Account
 		return handle(x)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -72,11 +73,9 @@ func csvTime(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// csvCell returns a cell that no spreadsheet takes for a formula. A member can
-// choose their own name, and a formula could send the list to somebody else.
-func csvCell(cell string) string {
-	if strings.IndexAny(cell, "=+-@\t\r\n＝＋－＠") == 0 {
-		return "'" + cell
-	}
-	return cell
-}
+// csvCell returns a cell that no spreadsheet takes for a formula, also not after a
+// character at which one in another language splits cells. A member can choose
+// their own name, and a formula could send the list to somebody else.
+func csvCell(cell string) string { return formulaStart.ReplaceAllString(cell, "$1'$2") }
+
+var formulaStart = regexp.MustCompile(`(^|[;,|\t]["'\s]*)([=+\-@\t\r\n＝＋－＠])`)

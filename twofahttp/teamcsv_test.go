@@ -66,6 +66,8 @@ func TestTeamCSV_HasNoFormulas(t *testing.T) {
 		"\u202e=1":                              "'=1",
 		"＝1":                                    "'＝1",
 		"Mia, \"the\"\r\nmember":                `Mia, "the"member`,
+		"Mia;=1":                                "Mia;'=1", // a spreadsheet in German splits here
+		"Mia, \t@SUM(1)":                        "Mia, '@SUM(1)",
 		"Mia=1":                                 "Mia=1",
 		"":                                      "",
 	} {

@@ -176,7 +176,7 @@ func TestReset_ByAnAdminRefused(t *testing.T) {
 
 // A user who was removed and added again enrolls a new factor.
 func TestMemberRemoved_AndAddedAgain(t *testing.T) {
-	w := team(t)
+	w := team(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
 	mia := w.signedIn("mia", "acme")
 	members := w.users["mia"].Members
 	removed := func() error {
@@ -184,8 +184,14 @@ func TestMemberRemoved_AndAddedAgain(t *testing.T) {
 	}
 	require.ErrorIs(t, removed(), twofa.ErrInvalid, "still a member")
 	w.setUser("mia", func(u *twofa.User) { u.Members = nil })
+	mails := len(w.out.Mails())
 	require.NoError(t, removed())
-	require.Equal(t, event.MemberRemoved, w.events[len(w.events)-1].Type)
+	require.Equal(t, []string{event.Reset, event.MemberRemoved}, w.types()[len(w.events)-2:])
+	told := map[string]bool{}
+	for _, mail := range w.out.Mails()[mails:] {
+		told[mail.To] = true
+	}
+	require.Equal(t, map[string]bool{"mia@example.com": true, "olga@example.com": true, "adam@example.com": true, "alma@example.com": true}, told)
 	events := len(w.events)
 	require.NoError(t, removed())
 	require.Len(t, w.events, events, "a second call changes nothing")
@@ -226,4 +232,33 @@ func TestMemberRemoved_Refused(t *testing.T) {
 	delete(w.users, "adam")
 	require.NoError(t, host.MemberRemoved(t.Context(), "adam"), "the host has deleted the user")
 	denied(t, adam.Check(t.Context(), adam.caller()), twofa.ReasonSignedOut)
+}
+
+// A member who is removed between the two writes of an act gets no more time.
+func TestAbuse_N12_RemovedDuringTheAct(t *testing.T) {
+	w, store := newBarrier(t)
+	w.cfg.Directory = directory{w}
+	w.Manager = w.again()
+	for id, role := range map[string]twofa.Role{"adam": twofa.RoleAdmin, "mia": twofa.RoleMember} {
+		w.users[id] = twofa.User{ID: id, Emails: []string{id + "@example.com"}, Members: []twofa.Member{{Account: "acme", Role: role}}}
+	}
+	w.signedIn("mia", "acme")
+	adam := w.signedIn("adam", "acme")
+	require.NoError(t, adam.stepUp(twofa.ActionPolicy))
+	stored := w.record("mia")
+	store.Between(func() { w.setUser("mia", func(u *twofa.User) { u.Members = nil }) })
+	require.ErrorIs(t, adam.as().Extend(t.Context(), "mia", w.clock.Now().Add(time.Hour)), twofa.ErrNotEnrolled)
+	require.Equal(t, stored, w.record("mia"))
+}
+
+// The name of a member is not a link in a mail to the admins.
+func TestReset_NameInMailIsNoLink(t *testing.T) {
+	w := team(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
+	w.setUser("mia", func(u *twofa.User) { u.Name = "Call https://evil.example/unlock now" })
+	w.signedIn("mia", "acme")
+	adam := w.signedIn("adam", "acme")
+	require.NoError(t, adam.resets("mia"))
+	for _, mail := range w.out.Mails() {
+		require.NotContains(t, mail.Text.Reveal(), "evil.example", mail.To)
+	}
 }
