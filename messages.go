@@ -157,6 +157,11 @@ func noticeDetails(n NoticeEmail) []string {
 		}
 	case e.Type == event.RecoveryUsed, e.Type == event.CodesGenerated:
 		return codesLeft(n.Locale, e.Left)
+	case e.Type == event.Extended:
+		var until time.Time
+		if json.Unmarshal(e.After, &until) == nil && !until.IsZero() {
+			return []string{n.Locale.Text("notice.extended.until", locale.Args{"time": n.Locale.DateTime(until)})}
+		}
 	case e.Type == event.BrowserReplay && detail != "":
 		return []string{n.Locale.Text("notice.browser", locale.Args{"browser": text.DeviceIn(n.Locale, detail)})}
 	case n.Locale.Has("method." + string(e.Method)):

@@ -45,7 +45,7 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 					e := Event{Type: kind, Method: method, Left: left, Detail: agent, Time: at, IP: "192.0.2.7"}
 					switch kind {
 					case event.Extended, event.Policy:
-						e.Act = "act"
+						e.Act, e.After = "act", timeJSON(1_800_000_000)
 					case event.Reminded:
 						e.After = timeJSON(1_800_000_000)
 					case event.Summarized:
