@@ -241,13 +241,26 @@ func (f policyInput) policyTexts(p twofa.Policy) url.Values {
 	return texts
 }
 
+// keep returns the policy that a form was filled with, as far as the form can set
+// it. The browser sends that policy, so an admin can change anything in it. What the
+// form cannot set is therefore that of the policy in force.
+func (f policyInput) keep(inForce, filled twofa.Policy) twofa.Policy {
+	p, _ := f.apply(inForce, f.policyTexts(filled))
+	return p
+}
+
 // apply returns base with the fields that differ from its texts. It returns one
-// error for each that is not valid.
+// error for each that is not valid, and leaves that field as it is.
 func (f policyInput) apply(base twofa.Policy, form url.Values) (p twofa.Policy, wrong []error) {
 	p = base
 	p.Actions = maps.Clone(base.Actions)
 	for _, field := range policyFields {
-		if value := form.Get(field.name); value != field.show(base) && !field.set(f, &p, value) {
+		changed, value := p, form.Get(field.name)
+		switch {
+		case value == field.show(base):
+		case field.set(f, &changed, value):
+			p = changed
+		default:
 			wrong = append(wrong, &httpError{code: field.wrong})
 		}
 	}

@@ -1,6 +1,7 @@
 package twofahttp_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -121,6 +122,86 @@ func TestPolicyForm_CustomIsKept(t *testing.T) {
 	}
 	require.Zero(t, customPolicies["rule of its own"].Remember, "the policy that the form was filled with is not changed")
 	require.Equal(t, 90*time.Second, customPolicies["rule of its own"].Actions["contacts.export"].MaxAge)
+}
+
+// What the form cannot set is that of the policy in force, whatever policy the
+// browser says the form was filled with. What it can set is kept.
+func TestPolicyForm_CannotSetKeptFields(t *testing.T) {
+	h := hostWithTeam(t, twofa.PolicyOptional(), clerks)
+	b, _ := h.admin("olga")
+	before := twofa.PolicyAuthenticator()
+	h.setPolicy(before)
+	const authenticator = `{"methods":["totp"],"required":true,"exempt_sso":true,"turn_off":"admin"`
+	for name, c := range map[string]struct {
+		base string
+		code string // of the answer; empty if the policy is saved
+		want func(*twofa.Policy)
+	}{
+		"kept field":               {authenticator + `,"enroll_without_link":true}`, "", nil},
+		"action that is not on it": {authenticator + `,"actions":{"unlisted":{"max_age":3600,"methods":["email"]}}}`, "", nil},
+		"requirement":              {`{"methods":["totp","sms"],"fallback":["sms"],"required":true,"exempt_sso":true,"turn_off":"admin"}`, "invalid_requirement", nil},
+		"methods of an action":     {authenticator + `,"actions":{"contacts.export":{"methods":["recovery"]}}}`, "invalid_rule", nil},
+		"part of a day":            {authenticator + `,"grace":7000000}`, "invalid_grace", nil},
+		"a draft of the form": {`{"methods":["totp","email"],"required":true,"turn_off":"support","weaken":"admin","grace":864000,"actions":{"contacts.export":{"max_age":300,"methods":["totp"]}}}`, "", func(p *twofa.Policy) {
+			p.Methods, p.ExemptSSO, p.TurnOff, p.Weaken, p.Grace = []twofa.Method{twofa.TOTP, twofa.EmailLink}, false, twofa.TurnOffBySupport, twofa.RoleAdmin, 10*aDay
+			p.Actions = map[string]twofa.ActionRule{"contacts.export": {MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}}
+		}},
+	} {
+		var posted twofa.Policy
+		require.NoError(t, json.Unmarshal([]byte(c.base), &posted), name)
+		pairs := []string{"base", c.base}
+		for field, values := range h.web.PolicyTexts(posted) {
+			pairs = append(pairs, field, values[0])
+		}
+		answer := b.preview(append(pairs, "remember", "12")...)
+		if c.code != "" {
+			says(t, answer, c.code, "")
+			continue
+		}
+		want := before
+		if want.Remember = 12 * aDay; c.want != nil {
+			c.want(&want)
+		}
+		require.Equal(t, 303, b.save(answer).StatusCode, name)
+		require.Equal(t, want, h.inForce().Policy, name)
+		h.setPolicy(before)
+	}
+}
+
+// If somebody else changes a field that the form cannot set, a preview or a form from
+// before does not take it back.
+func TestPolicyForm_StaleDraftKeepsFieldsOfTheHost(t *testing.T) {
+	h := hostWithTeam(t, twofa.PolicyOptional(), clerks)
+	b, _ := h.admin("olga")
+	h.setPolicy(twofa.Policy{Required: true, EnrollWithoutLink: true, Actions: map[string]twofa.ActionRule{"unlisted": {MaxAge: time.Hour}, "contacts.export": {MaxAge: 90 * time.Second}}})
+	form := formOn(t, b.get("/2fa/policy").Body, "/2fa/policy/preview", `name="version"`)
+	preview := b.preview("remember", "10")
+	h.setPolicy(twofa.Policy{Required: true, Actions: map[string]twofa.ActionRule{"contacts.export": {MaxAge: 2 * time.Minute}}})
+	want := h.inForce().Policy
+	want.Remember = 10 * aDay
+
+	stale := b.submit("/2fa/policy/preview", form, "remember", "11")
+	says(t, stale, "policy_changed", "")
+	require.Equal(t, "2", formOn(t, stale.Body, "/2fa/policy/preview", `name="version"`).Get("age:contacts.export"), "the browser must not choose an age")
+	stale = b.save(preview)
+	says(t, stale, "policy_changed", "")
+	require.NotContains(t, stale.Body, english("page.policy.unlinked"))
+	require.NotContains(t, stale.Body, "unlisted")
+	require.Equal(t, 303, b.submit("/2fa/policy", formOn(t, stale.Body, "/2fa/policy", `name="reason"`)).StatusCode)
+	require.Equal(t, want, h.inForce().Policy)
+}
+
+// A deadline that JSON cannot express is a form that no browser sends.
+func TestPolicyForm_DeadlineOutOfRange(t *testing.T) {
+	h := hostWithTeam(t, twofa.PolicyOptional(), clerks)
+	b, _ := h.admin("olga")
+	for _, deadline := range []string{"9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"} {
+		a := b.preview("base", `{"required":true,"deadline":"`+deadline+`"}`)
+		require.Equal(t, 400, a.StatusCode, deadline)
+		a = b.submit("/2fa/policy", formOn(t, b.preview("remember", "10").Body, "/2fa/policy", `name="reason"`), "previewed", "x", "base", `{"deadline":"`+deadline+`"}`)
+		require.Less(t, a.StatusCode, 500, deadline)
+	}
+	require.True(t, h.inForce().Default)
 }
 
 // A requirement that no preset has can be kept, but not chosen.

@@ -180,6 +180,17 @@ func ageOptions(c *locale.Catalog, base twofa.Policy, action, selected string) (
 	if now := showAge(base, action); !slices.ContainsFunc(list, func(o option) bool { return o.Value == now }) {
 		add(now, base.Rule(action).MaxAge)
 	}
+	return orSelect(list, showAge(base, action))
+}
+
+// orSelect selects the option with a value if no other one is selected. Otherwise a
+// browser would send the first one.
+func orSelect(list []option, value string) []option {
+	if !slices.ContainsFunc(list, func(o option) bool { return o.Selected }) {
+		for i := range list {
+			list[i].Selected = list[i].Value == value
+		}
+	}
 	return list
 }
 
@@ -201,16 +212,20 @@ func (f policyInput) methodOptions(c *locale.Catalog, base twofa.Policy, action,
 	if now == customMethods {
 		list = append(list, option{Value: customMethods, Label: methodWords(c, base.Actions[action].Methods), Selected: selected == customMethods})
 	}
-	return list
+	return orSelect(list, now)
 }
 
-// basePolicy returns the policy with which the form of the request was filled. The
-// Manager checks it before anything is done with it.
-func (x *exchange) basePolicy() (p twofa.Policy, err error) {
+// basePolicy returns the policy with which the form of the request was filled.
+// What the form cannot set is that of the policy in force.
+func (x *exchange) basePolicy(inForce twofa.Policy) (twofa.Policy, error) {
+	var p twofa.Policy
 	if err := json.Unmarshal([]byte(x.form.Get("base")), &p); err != nil {
 		return p, errors.Join(errBadForm, err)
 	}
-	return p, nil
+	if _, err := json.Marshal(p); err != nil { // a deadline in a year that JSON does not have
+		return p, errors.Join(errBadForm, err)
+	}
+	return x.policyInput().keep(inForce, p), nil
 }
 
 // joined returns texts as a list in the language of the page.

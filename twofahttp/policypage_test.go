@@ -144,6 +144,12 @@ func (h *host) inForce() twofa.PolicyInfo {
 	return info
 }
 
+// setPolicy sets the policy of acme as the host.
+func (h *host) setPolicy(p twofa.Policy) {
+	h.Helper()
+	require.NoError(h, h.m.Account(twofa.AsHost("test"), "acme").SetPolicy(h.Context(), p, h.inForce().Version))
+}
+
 // The page shows the policy in force, who set it and when, and the preview shows
 // each difference and each member. Neither writes anything.
 func TestPolicy_PreviewAndSave(t *testing.T) {

@@ -30,7 +30,7 @@ func (x *exchange) postPolicy() (view, error) {
 	switch {
 	case errors.Is(err, twofa.ErrConflict):
 		return x.withPolicy(func(info twofa.PolicyInfo) (view, error) {
-			return x.showPreview(info, policyDraft{draft.policy, info.Version}, previewData{}, errPolicyChanged)
+			return x.previewChanged(info, draft)
 		})
 	case denied != nil && denied.Reason == twofa.ReasonRole:
 		return x.withPolicy(func(twofa.PolicyInfo) (view, error) { return view{}, errWeaker }) // an admin, but no owner

@@ -66,7 +66,7 @@ func (x *exchange) postPreview() (view, error) {
 	case x.form.Get("default") == "yes":
 		return x.showPreview(info, policyDraft{version: info.Version}, previewData{}, nil)
 	}
-	base, err := x.basePolicy()
+	base, err := x.basePolicy(info.Policy)
 	if err != nil {
 		return view{}, err
 	}
@@ -106,9 +106,20 @@ func (x *exchange) continuePreview(info twofa.PolicyInfo) (view, error) {
 	}
 	d.After = x.form.Get("after")
 	if draft.version != info.Version {
-		return x.showPreview(info, policyDraft{draft.policy, info.Version}, previewData{}, errPolicyChanged)
+		return x.previewChanged(info, draft)
 	}
 	return x.showPreview(info, draft, d, nil)
+}
+
+// previewChanged shows the preview of a draft again after somebody else has changed
+// the policy. What the form cannot set is that of the policy now in force.
+func (x *exchange) previewChanged(info twofa.PolicyInfo, draft policyDraft) (view, error) {
+	draft.version = info.Version
+	if draft.policy != nil {
+		p := x.policyInput().keep(info.Policy, *draft.policy)
+		draft.policy = &p
+	}
+	return x.showPreview(info, draft, previewData{}, errPolicyChanged)
 }
 
 // heldPolicy opens the policy in the form of a preview.
@@ -120,7 +131,7 @@ func (x *exchange) heldPolicy(reason string) (policyDraft, error) {
 // previewAgain shows the form again if a preview is too old or of another session,
 // with the policy of that preview if it can be read.
 func (x *exchange) previewAgain(info twofa.PolicyInfo) (view, error) {
-	base, err := x.basePolicy()
+	base, err := x.basePolicy(info.Policy)
 	if err == nil {
 		_, err = x.team("").Preview(x.ctx(), base) // of nobody: only checks the policy
 	}
