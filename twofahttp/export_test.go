@@ -115,10 +115,11 @@ func PolicyFields() (set, kept []string) {
 	return set, keptFields
 }
 
-// Differences returns the titles of the fields in which two policies differ.
-func (s *Server) Differences(before, after twofa.Policy) (titles []string) {
+// DifferenceTexts returns the fields in which two policies differ: the title, and
+// the words before and after.
+func (s *Server) DifferenceTexts(before, after twofa.Policy) (list [][3]string) {
 	for _, d := range s.newExchange(nil, &http.Request{Header: http.Header{}}).differences(before, after) {
-		titles = append(titles, d.Title)
+		list = append(list, [3]string{d.Title, d.Before, d.After})
 	}
-	return titles
+	return list
 }

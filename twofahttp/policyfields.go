@@ -68,16 +68,20 @@ var requirements = []requirement{
 const customRequirement = "custom"
 
 func requirementOf(p twofa.Policy) string {
-	methods := p.Methods
-	if len(methods) == 0 {
-		methods = []twofa.Method{twofa.TOTP}
-	}
 	for _, r := range requirements {
-		if r.required == p.Required && len(p.Fallback) == 0 && sameMethods(methods, r.methods) {
+		if r.required == p.Required && len(p.Fallback) == 0 && sameMethods(acceptedMethods(p), r.methods) {
 			return r.name
 		}
 	}
 	return customRequirement
+}
+
+// acceptedMethods returns the methods that a policy accepts at login.
+func acceptedMethods(p twofa.Policy) []twofa.Method {
+	if len(p.Methods) == 0 {
+		return []twofa.Method{twofa.TOTP}
+	}
+	return p.Methods
 }
 
 // sameMethods reports whether two lists have the same methods in any order.

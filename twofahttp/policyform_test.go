@@ -49,7 +49,7 @@ func TestPolicyForm_RoundTrip(t *testing.T) {
 		same, wrong := h.web.ApplyPolicy(p, h.web.PolicyTexts(p))
 		require.Empty(t, wrong, name)
 		require.Equal(t, p, same, name)
-		require.Empty(t, h.web.Differences(p, same), name)
+		require.Empty(t, h.web.DifferenceTexts(p, same), name)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -238,7 +238,7 @@ func TestPolicyForm_KnowsEveryField(t *testing.T) {
 		require.Contains(t, changes, f.Name, "Policy.%s is new: put it on the form of the page \"policy\", and here", f.Name)
 		p := base
 		changes[f.Name](&p)
-		require.Len(t, h.web.Differences(base, p), 1, "a change of Policy.%s is not shown", f.Name)
+		require.Len(t, h.web.DifferenceTexts(base, p), 1, "a change of Policy.%s is not shown", f.Name)
 		inForm := slices.Contains(set, f.Name) || f.Name == "Actions"
 		require.NotEqual(t, slices.Contains(kept, f.Name), inForm, "Policy.%s must be on the form or kept", f.Name)
 		if !inForm {
@@ -253,7 +253,7 @@ func TestPolicyForm_KnowsEveryField(t *testing.T) {
 		p := base
 		p.Actions = map[string]twofa.ActionRule{"contacts.export": rules[f.Name]}
 		require.NotEqual(t, h.web.PolicyTexts(base), h.web.PolicyTexts(p), "ActionRule.%s is not on the form", f.Name)
-		require.Len(t, h.web.Differences(base, p), 1, "a change of ActionRule.%s is not shown", f.Name)
+		require.Len(t, h.web.DifferenceTexts(base, p), 1, "a change of ActionRule.%s is not shown", f.Name)
 	}
 }
 

@@ -314,6 +314,48 @@ func TestPolicy_Default(t *testing.T) {
 	require.NotContains(t, nothing.Body, `name="reason"`, "nothing to save")
 }
 
+// What differs is shown and can be saved, even if it reads alike in words.
+func TestPreview_ComparesValues(t *testing.T) {
+	h := hostWithTeam(t, twofa.PolicyOptional(), clerks)
+	b, _ := h.admin("olga")
+	rule := func(age time.Duration, methods ...twofa.Method) twofa.Policy {
+		return twofa.Policy{Actions: map[string]twofa.ActionRule{"contacts.export": {MaxAge: age, Methods: methods}}}
+	}
+	h.setPolicy(twofa.Policy{})
+	preview := b.preview("methods:contacts.export", "totp")
+	require.Contains(t, preview.Body, english("page.policy.rule", "age", english("page.policy.age.each"), "methods", "authenticator app")+`<span class="before">`)
+	require.Contains(t, preview.Body, english("page.policy.rule", "age", english("page.policy.age.each"), "methods", english("page.policy.rule.default")))
+	require.Equal(t, 303, b.save(preview).StatusCode)
+	require.Equal(t, rule(0, twofa.TOTP), twofa.Policy{Actions: h.inForce().Policy.Actions})
+
+	h.setPolicy(rule(59*time.Minute + 30*time.Second))
+	preview = b.preview("age:contacts.export", "60")
+	require.Contains(t, preview.Body, "Export contacts")
+	require.Equal(t, 303, b.save(preview).StatusCode)
+
+	noon := time.Date(2027, 1, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		before, after twofa.Policy
+		count         int
+	}{
+		"minutes that round alike": {rule(89 * time.Second), rule(2 * time.Minute), 1},
+		"hours that round alike":   {twofa.Policy{Grace: 36*time.Hour - time.Second}, twofa.Policy{Grace: 36 * time.Hour}, 1},
+		"remembered alike":         {twofa.Policy{Remember: 36*time.Hour - time.Second}, twofa.Policy{Remember: 36 * time.Hour}, 1},
+		"seconds of a deadline":    {twofa.Policy{Deadline: noon}, twofa.Policy{Deadline: noon.Add(time.Second)}, 1},
+		"another zone":             {twofa.Policy{Deadline: noon}, twofa.Policy{Deadline: noon.In(time.FixedZone("x", 3600))}, 0},
+		"defaults written out":     {twofa.Policy{}, twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Weaken: twofa.RoleOwner}, 0},
+		"another order":            {twofa.Policy{Methods: []twofa.Method{twofa.TOTP, twofa.SMS}}, twofa.Policy{Methods: []twofa.Method{twofa.SMS, twofa.TOTP}}, 0},
+		"a rule like none":         {twofa.Policy{}, rule(0), 0},
+		"rule of the library":      {twofa.Policy{}, twofa.Policy{Actions: map[string]twofa.ActionRule{twofa.ActionPolicy: {MaxAge: 5 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}}}, 0},
+	} {
+		differences := h.web.DifferenceTexts(c.before, c.after)
+		require.Len(t, differences, c.count, name)
+		for _, d := range differences {
+			require.NotEqual(t, d[1], d[2], name)
+		}
+	}
+}
+
 // An admin without an authenticator is told so before anything else, and cannot
 // save.
 func TestAbuse_M06_AdminsEnrollBeforeTheySave(t *testing.T) {

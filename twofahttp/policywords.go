@@ -1,8 +1,11 @@
 package twofahttp
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -17,33 +20,32 @@ type difference struct{ Title, Before, After string }
 type policyWord struct {
 	title string // ID of its title
 	text  func(*locale.Catalog, twofa.Policy) string
+	exact func(twofa.Policy) string // the value itself; two policies differ in the field if it differs
 }
 
 var policyWords = []policyWord{
-	{"page.policy.require.title", requirementText},
-	{"page.policy.sso", func(c *locale.Catalog, p twofa.Policy) string { return yesOrNo(c, p.ExemptSSO) }},
-	{"page.policy.deadline", deadlineWords},
-	{"page.policy.grace", func(c *locale.Catalog, p twofa.Policy) string { return daysWords(c, p.Grace) }},
-	{"page.policy.unlinked", func(c *locale.Catalog, p twofa.Policy) string { return yesOrNo(c, p.EnrollWithoutLink) }},
-	{"page.policy.remember", func(c *locale.Catalog, p twofa.Policy) string { return daysWords(c, p.Remember) }},
+	{"page.policy.require.title", requirementText, exactRequirement},
+	{"page.policy.sso", func(c *locale.Catalog, p twofa.Policy) string { return yesOrNo(c, p.ExemptSSO) }, exactField("sso")},
+	{"page.policy.deadline", deadlineWords, exactDeadline},
+	{"page.policy.grace", func(c *locale.Catalog, p twofa.Policy) string { return daysWords(c, p.Grace) }, func(p twofa.Policy) string { return p.Grace.String() }},
+	{"page.policy.unlinked", func(c *locale.Catalog, p twofa.Policy) string { return yesOrNo(c, p.EnrollWithoutLink) }, func(p twofa.Policy) string { return strconv.FormatBool(p.EnrollWithoutLink) }},
+	{"page.policy.remember", func(c *locale.Catalog, p twofa.Policy) string { return daysWords(c, p.Remember) }, func(p twofa.Policy) string { return p.Remember.String() }},
 	{"page.policy.off", func(c *locale.Catalog, p twofa.Policy) string {
 		return selectedLabel(turnOffOptions(c, policyFieldText("turn_off", p)))
-	}},
+	}, exactField("turn_off")},
 	{"page.policy.weaken", func(c *locale.Catalog, p twofa.Policy) string {
 		return selectedLabel(weakenOptions(c, policyFieldText("weaken", p)))
-	}},
+	}, exactField("weaken")},
 }
 
-// differences returns the fields in which two policies differ.
+// differences returns the fields in which two policies differ. Words may be rounded,
+// so the values decide.
 func (x *exchange) differences(before, after twofa.Policy) (list []difference) {
 	c := x.locale()
-	add := func(title, old, new string) {
-		if old != new {
-			list = append(list, difference{title, old, new})
-		}
-	}
 	for _, w := range policyWords {
-		add(c.Text(w.title, nil), w.text(c, before), w.text(c, after))
+		if old, now := w.exact(before), w.exact(after); old != now {
+			list = append(list, differenceOf(c.Text(w.title, nil), w.text(c, before), old, w.text(c, after), now))
+		}
 	}
 	names := maps.Clone(before.Actions)
 	if names == nil {
@@ -51,13 +53,54 @@ func (x *exchange) differences(before, after twofa.Policy) (list []difference) {
 	}
 	maps.Copy(names, after.Actions)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		title := x.actionTitle(name)
-		if title == "" {
-			title = name
+		old, now := writtenRule(before, name), writtenRule(after, name)
+		if old.MaxAge != now.MaxAge || !sameMethods(old.Methods, now.Methods) {
+			title := cmp.Or(x.actionTitle(name), name)
+			list = append(list, differenceOf(title, ruleWords(c, old), old.MaxAge.String(), ruleWords(c, now), now.MaxAge.String()))
 		}
-		add(title, ruleWords(c, before.Rule(name)), ruleWords(c, after.Rule(name)))
 	}
 	return list
+}
+
+// differenceOf returns a difference in words. If the words are equal because they
+// are rounded, it adds the values.
+func differenceOf(title, before, exactBefore, after, exactAfter string) difference {
+	if before == after {
+		before, after = before+" ("+exactBefore+")", after+" ("+exactAfter+")"
+	}
+	return difference{title, before, after}
+}
+
+// exactField returns a function that returns the text of a field of the form, which
+// is exact for all fields but times.
+func exactField(name string) func(twofa.Policy) string {
+	return func(p twofa.Policy) string { return policyFieldText(name, p) }
+}
+
+// exactRequirement returns a requirement, in which the order of methods does not
+// matter.
+func exactRequirement(p twofa.Policy) string {
+	sorted := func(methods []twofa.Method) []twofa.Method {
+		return slices.Compact(slices.Sorted(slices.Values(methods)))
+	}
+	return fmt.Sprint(p.Required, sorted(acceptedMethods(p)), sorted(p.Fallback))
+}
+
+func exactDeadline(p twofa.Policy) string {
+	if p.Deadline.IsZero() {
+		return ""
+	}
+	return p.Deadline.UTC().Format(time.RFC3339)
+}
+
+// writtenRule returns the rule of an action. Its methods are empty if they depend on
+// those that the policy accepts at login.
+func writtenRule(p twofa.Policy, action string) twofa.ActionRule {
+	r := p.Rule(action)
+	if len(p.Actions[action].Methods) == 0 && !isBuiltIn(action) {
+		r.Methods = nil
+	}
+	return r
 }
 
 func policyFieldText(name string, p twofa.Policy) string {
@@ -80,15 +123,11 @@ func requirementText(c *locale.Catalog, p twofa.Policy) string {
 
 // requirementWords describes a requirement that no preset has.
 func requirementWords(c *locale.Catalog, p twofa.Policy) string {
-	methods := p.Methods
-	if len(methods) == 0 {
-		methods = []twofa.Method{twofa.TOTP}
-	}
 	id := "page.policy.custom.optional"
 	if p.Required {
 		id = "page.policy.custom.required"
 	}
-	text := c.Text(id, locale.Args{"methods": methodWords(c, methods)})
+	text := c.Text(id, locale.Args{"methods": methodWords(c, acceptedMethods(p))})
 	if len(p.Fallback) > 0 {
 		text += " " + c.Text("page.policy.custom.fallback", locale.Args{"methods": methodWords(c, p.Fallback)})
 	}
@@ -135,5 +174,9 @@ func ageWords(c *locale.Catalog, age time.Duration) string {
 }
 
 func ruleWords(c *locale.Catalog, r twofa.ActionRule) string {
-	return c.Text("page.policy.rule", locale.Args{"methods": methodWords(c, r.Methods), "age": ageWords(c, r.MaxAge)})
+	methods := methodWords(c, r.Methods)
+	if len(r.Methods) == 0 {
+		methods = c.Text("page.policy.rule.default", nil)
+	}
+	return c.Text("page.policy.rule", locale.Args{"methods": methods, "age": ageWords(c, r.MaxAge)})
 }
