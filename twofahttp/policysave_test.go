@@ -196,6 +196,14 @@ func TestPreview_ManyMembers(t *testing.T) {
 	page := b.preview("require", "authenticator")
 	require.Contains(t, page.Body, english("page.preview.looked.some", "count", 1000))
 	require.Contains(t, page.Body, "<b>999</b>", "all except olga must enroll at once")
+	optional := b.preview("remember", "10")
+	require.Contains(t, optional.Body, english("page.preview.looked.some", "count", 1000))
+	require.NotContains(t, optional.Body, english("page.preview.now.none"), "nobody knows yet")
+	for range 2 {
+		optional = b.submit("/2fa/policy/preview", formOn(t, optional.Body, "/2fa/policy/preview", `name="counts"`))
+	}
+	require.Contains(t, optional.Body, english("page.preview.looked.all", "count", 2401))
+	require.Contains(t, optional.Body, english("page.preview.now.none"))
 	next := formOn(t, page.Body, "/2fa/policy/preview", `name="counts"`)
 	for _, counts := range []string{"", "1000", "1000.1.0.999.0.0.0", "-1.1.0.999.0.0.0.0", "1000.1.0.998.0.0.0.0", "1000.1.0.999.0.0.9.1", "x.1.0.999.0.0.0.0"} {
 		require.Equal(t, 400, b.submit("/2fa/policy/preview", next, "counts", counts).StatusCode, counts)
