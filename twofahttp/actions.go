@@ -19,10 +19,23 @@ type actionNames struct {
 	reported map[string]bool
 }
 
-// isBuiltIn reports whether the library itself requires a proof for the action,
-// so that it needs no entry in Config.Actions.
+// builtInAction is an action for which the library itself requires a proof, so that
+// it needs no entry in Config.Actions.
+type builtInAction struct {
+	title   string // ID of its title, unless Config.Actions has one
+	ofAdmin bool   // only admins need it, and by authenticator, whatever a rule says
+	fixed   bool   // no rule of a policy changes anything
+}
+
+var builtInActions = map[string]builtInAction{
+	twofa.ActionFactors: {title: "action.factors"},
+	twofa.ActionPolicy:  {title: "action.policy", ofAdmin: true},
+	twofa.ActionReset:   {title: "action.reset", ofAdmin: true, fixed: true},
+}
+
 func isBuiltIn(action string) bool {
-	return action == twofa.ActionFactors || action == twofa.ActionPolicy
+	_, ok := builtInActions[action]
+	return ok
 }
 
 const maxReported = 64 // names of actions that are reported, because policies may have any number

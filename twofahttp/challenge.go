@@ -109,12 +109,8 @@ func (x *exchange) challengeView(f flow, d challengeData, failed error) view {
 // the host does not set it.
 func (x *exchange) actionTitle(action string) string {
 	title := x.cfg.Actions[action].Title
-	switch {
-	case title != "":
-	case action == twofa.ActionFactors:
-		title = x.locale().Text("action.factors", nil)
-	case action == twofa.ActionPolicy:
-		title = x.locale().Text("action.policy", nil)
+	if title == "" && isBuiltIn(action) {
+		title = x.locale().Text(builtInActions[action].title, nil)
 	}
 	return title
 }
@@ -227,7 +223,7 @@ func (x *exchange) postCancel() (view, error) {
 		switch {
 		case f.kind == kindAction && f.Action == twofa.ActionFactors:
 			to = x.path("")
-		case f.kind == kindAction && f.Action == twofa.ActionPolicy && x.cfg.Team != nil:
+		case f.kind == kindAction && builtInActions[f.Action].ofAdmin && x.cfg.Team != nil:
 			to = f.next
 		case f.kind == kindAction:
 			to = x.cfg.HomeURL

@@ -99,6 +99,8 @@ func TestMisuse_ActionsWithTwoSpellings(t *testing.T) {
 			logs: []string{"RequireAction has an action", "action=contacts.exprot", "known=[contacts.exports]"}},
 		"factors are built in": {mount: twofa.ActionFactors},
 		"so is the policy":     {policy: twofa.Policy{Actions: map[string]twofa.ActionRule{twofa.ActionPolicy: {}}}, mount: twofa.ActionPolicy},
+		"so is the reset":      {mount: twofa.ActionReset},
+		"also in a policy":     {policy: twofa.Policy{Actions: map[string]twofa.ActionRule{twofa.ActionReset: {}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.policy.Actions == nil {

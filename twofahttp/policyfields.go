@@ -212,11 +212,10 @@ func showRuleMethods(p twofa.Policy, action string) string {
 	return customMethods
 }
 
-// offersRule reports whether an action can have a list of methods. That of
-// ActionPolicy cannot be changed, and for that of ActionFactors a link is not
-// enough.
+// offersRule reports whether an action can have a list of methods. Those of the
+// actions of admins cannot be changed, and for ActionFactors a link is not enough.
 func (f policyInput) offersRule(action string, methods []twofa.Method) bool {
-	return action != twofa.ActionPolicy && !(action == twofa.ActionFactors && slices.Contains(methods, twofa.EmailLink)) && includes(f.methods, methods)
+	return !builtInActions[action].ofAdmin && !(action == twofa.ActionFactors && slices.Contains(methods, twofa.EmailLink)) && includes(f.methods, methods)
 }
 
 // showAge returns how old a proof may be, in minutes.
@@ -226,7 +225,7 @@ func showAge(p twofa.Policy, action string) string {
 
 // maxAge returns the limit of the library for an action.
 func maxAge(action string) time.Duration {
-	if action == twofa.ActionPolicy {
+	if builtInActions[action].ofAdmin {
 		return twofa.Policy{}.Rule(action).MaxAge
 	}
 	return time.Hour
@@ -281,7 +280,7 @@ func (f policyInput) apply(base twofa.Policy, form url.Values) (p twofa.Policy, 
 func (f policyInput) applyRule(base twofa.Policy, p *twofa.Policy, action string, form url.Values) bool {
 	age, methods := form.Get(agePrefix+action), form.Get(methodsPrefix+action)
 	newAge := age != showAge(base, action)
-	newMethods := methods != showRuleMethods(base, action) && action != twofa.ActionPolicy
+	newMethods := methods != showRuleMethods(base, action) && !builtInActions[action].ofAdmin
 	if !newAge && !newMethods {
 		return true
 	}
@@ -325,12 +324,21 @@ func checkPolicyError(err error) error {
 	return errors.Join(&httpError{code: code}, err)
 }
 
-// policyActions returns the actions whose rules the form has: those of the host,
-// and the two of the library, last.
-func (s *Server) policyActions() []string {
-	own := []string{twofa.ActionFactors, twofa.ActionPolicy}
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.cfg.Actions)), func(name string) bool { return slices.Contains(own, name) })
-	return append(names, own...)
+// policyActions returns the actions whose rules the form has: those of the host, and
+// last those of the library whose rules can be changed.
+func (s *Server) policyActions() (names []string) {
+	for name := range s.cfg.Actions {
+		if !isBuiltIn(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Sorted(maps.Keys(builtInActions)) {
+		if !builtInActions[name].fixed {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (s *Server) policyInput() policyInput {

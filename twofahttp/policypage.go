@@ -195,7 +195,7 @@ func orSelect(list []option, value string) []option {
 }
 
 func (f policyInput) methodOptions(c *locale.Catalog, base twofa.Policy, action, selected string) (list []option) {
-	if action == twofa.ActionPolicy {
+	if builtInActions[action].ofAdmin {
 		return nil
 	}
 	now := showRuleMethods(base, action)

@@ -185,6 +185,30 @@ func TestPolicy_Reason(t *testing.T) {
 	require.Equal(t, 303, b.save(preview, "reason", strings.Repeat("ä", 160)).StatusCode)
 }
 
+// The reset of a member is an action of the library like the others: it has a title
+// in each language, which the host can replace, and it is not on the policy form,
+// because no rule can change it. Cancel leads back to the page of the member.
+func TestPolicy_ResetIsBuiltIn(t *testing.T) {
+	titled := func(_ *twofa.Config, wc *twofahttp.Config) {
+		wc.Actions[twofa.ActionReset] = twofahttp.Action{Title: "Help a colleague", Page: "/help"}
+	}
+	for title, tune := range map[string]func(*twofa.Config, *twofahttp.Config){english("action.reset"): func(*twofa.Config, *twofahttp.Config) {}, "Help a colleague": titled} {
+		h := hostWithTeam(t, twofa.PolicyOptional(), clerks, tune)
+		b, _ := h.admin("adam")
+		page := b.get("/2fa/policy")
+		require.Equal(t, 200, page.StatusCode)
+		require.NotContains(t, page.Body, `"age:reset"`)
+		require.Contains(t, page.Body, `"age:policy"`)
+		fields := h.web.PolicyTexts(twofa.Policy{Actions: map[string]twofa.ActionRule{twofa.ActionReset: {}}})
+		require.NotContains(t, fields, "methods:reset")
+		require.Empty(t, h.web.DifferenceTexts(twofa.Policy{}, twofa.Policy{Actions: map[string]twofa.ActionRule{twofa.ActionReset: {Methods: []twofa.Method{twofa.TOTP}}}}))
+		h.clock.pass(6 * time.Minute)
+		challenge := b.follow(b.get("/2fa/confirm?action=reset&next=/2fa/team/member%3Fid%3Dmia"))
+		require.Contains(t, challenge.Body, title)
+		require.Equal(t, "/2fa/team/member?id=mia", b.post("/2fa/cancel").Header.Get("Location"))
+	}
+}
+
 // A request looks at 1,000 members, and the next one goes on.
 func TestPreview_ManyMembers(t *testing.T) {
 	members := []clerk{{"olga", twofa.RoleOwner}}
