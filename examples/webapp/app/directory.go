@@ -91,10 +91,12 @@ func (a *App) team(ctx context.Context, q twofahttp.TeamQuery) (part twofahttp.T
 
 // searchMembers returns the members for a query, in the order of membersOf, and
 // one more than its limit if there are more. A part ends with the user whose ID
-// the next query has as After.
+// the next query has as After. That user must be a member of the account, because
+// the place of any other user in the list would reveal their name.
 func (s store) searchMembers(ctx context.Context, q twofahttp.TeamQuery) ([]member, error) {
 	return s.members(ctx, `WHERE m.account_id = $1 AND u.disabled = 0 AND ($2 = '' OR u.id = $2)
 		AND (lower(u.name) LIKE $3 ESCAPE '\' OR u.email LIKE $3 ESCAPE '\')
-		AND ($4 = '' OR (u.name, u.id) > (SELECT name, id FROM users WHERE id = $4))
+		AND ($4 = '' OR (u.name, u.id) > (SELECT x.name, x.id FROM users x
+			JOIN members y ON y.user_id = x.id WHERE x.id = $4 AND y.account_id = $1))
 		ORDER BY u.name, u.id LIMIT $5`, q.Account, q.ID, containing(q.Search), q.After, q.Limit+1)
 }

@@ -88,6 +88,8 @@ func TestTeam(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, twofahttp.TeamMember{ID: "ada", Name: "Ada Demo", Email: ada}, part.Members[0])
 			require.Empty(t, list(twofahttp.TeamQuery{Account: "harbor", After: "nobody", Limit: 5}), "an unknown place is not the start")
+			s.exec(`UPDATE users SET name = 'Bea Demo' WHERE id = 'jon'`)
+			require.Empty(t, list(twofahttp.TeamQuery{Account: "harbor", After: "jon", Limit: 5}), "a place in the list reveals the name of nobody else")
 		})
 	}
 }
