@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -109,7 +110,20 @@ func (a *App) removeMember(w http.ResponseWriter, r *http.Request) error {
 	if err := a.db.inTx(r.Context(), func(tx store) error { return tx.remove(r.Context(), m) }); err != nil {
 		return hideMissing(err)
 	}
+	a.memberRemoved(r.Context(), m.Account.ID, m.ID)
 	return a.toMembers(w, r, m.Name+" is no longer a member.")
+}
+
+// memberRemoved reports a removal to package twofa, after it is stored. If that
+// fails, the removal stands and the error is logged, because the form cannot be
+// sent again: the member no longer exists. For the same reason, memberRemoved goes
+// on if the browser disconnects.
+func (a *App) memberRemoved(ctx context.Context, accountID, userID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := a.twofa.Account(twofa.AsHost("removed"), accountID).MemberRemoved(ctx, userID); err != nil {
+		a.log.ErrorContext(ctx, "second factor of a removed member not reset", "account", accountID, "user", userID, "error", err)
+	}
 }
 
 // leave removes the visitor from the account.
@@ -129,6 +143,7 @@ func (a *App) leave(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return hideMissing(err)
 	}
+	a.memberRemoved(ctx, v.Account.ID, v.User.ID)
 	if err := a.forgetBrowser(ctx); err != nil {
 		return halfDone(err)
 	}

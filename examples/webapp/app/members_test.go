@@ -130,6 +130,68 @@ func TestMembers_RemoveAndAddAgain(t *testing.T) {
 	require.Equal(t, []twofa.Member{{Account: "harbor", Since: first}}, s.user("dan").Members)
 }
 
+// stored returns what package twofa stores about a user.
+func (s *site) stored(id string) twofa.UserData {
+	s.t.Helper()
+	data, err := s.app.Manager().User(twofa.AsHost("test"), id).Export(s.t.Context())
+	require.NoError(s.t, err)
+	return data
+}
+
+// The factors of a user who is in no account any longer are removed. Otherwise
+// they stay, and what belongs to the account ends.
+func TestMembers_RemovedIsReset(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	admin := s.as(ben)
+	for email, accounts := range map[string]int{dan: 0, cleo: 1} {
+		id := s.memberID(email)
+		for _, how := range []string{"remove", "leave"} {
+			b := s.as(email)
+			if len(s.stored(id).Factors) == 0 {
+				b.enrollApp(email)
+			}
+			if how == "leave" {
+				require.Equal(t, "/login", b.act("leave").location)
+			} else {
+				require.Equal(t, "/members", admin.act(id+"/remove").location)
+			}
+			require.Len(t, s.user(id).Members, accounts)
+			data := s.stored(id)
+			require.Len(t, data.Factors, accounts, "%s: %s", how, id)
+			for _, in := range data.Accounts {
+				require.NotEqual(t, "harbor", in.Account, "%s: %s", how, id)
+			}
+			s.advance(61 * time.Second) // the minimum time between two links
+			link := admin.invited(email, "member")
+			again := s.browser()
+			require.Equal(t, "/2fa/challenge", again.post(link, link, "password", app.DemoPassword).location)
+			if accounts == 0 {
+				delete(s.uris, email)
+			}
+			require.Equal(t, "/contacts", again.prove(email).location)
+		}
+	}
+	require.Equal(t, 4, s.rows(`SELECT count(*) FROM twofa_events WHERE type = 'member_removed'`))
+}
+
+// If the second factor cannot be reset, the removal stands and the log says why.
+func TestMembers_RemovedWithoutReset(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.as(dan)
+	admin, page := s.as(ben), s.as(cleo)
+	s.without("twofa_events", func() {
+		require.Equal(t, "/members", admin.act("dan/remove").location)
+		require.Equal(t, "/login", page.act("leave").location)
+	})
+	require.Empty(t, s.user("dan").Members)
+	require.Len(t, s.user("cleo").Members, 1)
+	for _, id := range []string{"dan", "cleo"} {
+		require.Regexp(t, `second factor of a removed member not reset.* user=`+id+` error=.*twofa_events`, s.log.String())
+	}
+}
+
 // memberID returns the ID of the user with an address.
 func (s *site) memberID(email string) (id string) {
 	s.t.Helper()
