@@ -96,9 +96,7 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 	by := twofa.ByPassword
 	switch _, err = a.db.userByEmail(ctx, l.Email); {
 	case err == nil:
-		if u, err = a.checkPassword(r, l.Email, r.PostFormValue("password")); err == nil && u.Disabled {
-			err = errDeactivated
-		}
+		u, err = a.checkPassword(r, l.Email, r.PostFormValue("password"))
 	case errors.Is(err, sql.ErrNoRows):
 		u, err = a.newUser(r, l.Email)
 		by = twofa.ByEmail
@@ -107,6 +105,9 @@ func (a *App) acceptInvite(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = a.db.inTx(ctx, func(tx store) error {
+		if err := tx.lockActive(ctx, u.ID); err != nil {
+			return err
+		}
 		if _, err := tx.useLink(ctx, linkInvite, token, a.now()); err != nil {
 			return err
 		}
@@ -128,9 +129,26 @@ func (a *App) newUser(r *http.Request, email string) (user, error) {
 	return user{ID: rand.Text(), Email: normalEmail(email), Name: name, Password: hash, Stamp: rand.Text()}, err
 }
 
+// lockActive is like lockUser, and returns an error if the user is deactivated. A
+// user who is not stored yet is active.
+func (s store) lockActive(ctx context.Context, id string) error {
+	err := s.lockUser(ctx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	u, err := s.userByID(ctx, id)
+	if err == nil && u.Disabled {
+		err = errDeactivated
+	}
+	return err
+}
+
 // join makes u a member of an account, and stores u if it is new. A former member
 // keeps the time of the first membership, because twofa.Policy.Grace begins then.
-// Run it in a transaction.
+// Run it in a transaction, after lockActive if u may have been deactivated.
 func (s store) join(ctx context.Context, u user, accountID string, role Role, now time.Time) error {
 	_, err := s.ExecContext(ctx, `INSERT INTO users (id, email, name, password, stamp) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (id) DO NOTHING`, u.ID, u.Email, u.Name, u.Password, u.Stamp)

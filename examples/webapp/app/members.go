@@ -80,16 +80,22 @@ func mayGive(v *visitor, m member, role Role) error {
 }
 
 func (a *App) changeRole(w http.ResponseWriter, r *http.Request) error {
-	v, role := visitorOf(r), Role(r.PostFormValue("role"))
+	ctx, v, role := r.Context(), visitorOf(r), Role(r.PostFormValue("role"))
 	m, err := a.managed(r)
 	if err != nil {
 		return err
 	}
-	if err := mayGive(v, m, role); err != nil {
-		return err
-	}
-	err = oneRow(a.db.ExecContext(r.Context(), `UPDATE members SET role = $1 WHERE account_id = $2 AND user_id = $3 AND role = $4`,
-		role, v.Account.ID, m.ID, m.Role))
+	err = a.db.inTx(ctx, func(tx store) error {
+		now, err := tx.lockMember(ctx, v.Account.ID, m.ID)
+		if err == nil {
+			err = mayGive(v, now, role)
+		}
+		if err != nil {
+			return err
+		}
+		return oneRow(tx.ExecContext(ctx, `UPDATE members SET role = $1 WHERE account_id = $2 AND user_id = $3 AND role = $4`,
+			role, v.Account.ID, m.ID, m.Role))
+	})
 	if err != nil {
 		return hideMissing(err)
 	}
@@ -166,6 +172,21 @@ func (s store) mayLeave(ctx context.Context, v *visitor) error {
 	return err
 }
 
+// lockUser keeps every other transaction that locks the user waiting until this one
+// ends. A later statement sees what the transaction before has changed. Otherwise
+// PostgreSQL could deactivate a user and make them an owner at the same time.
+func (s store) lockUser(ctx context.Context, id string) error {
+	return oneRow(s.ExecContext(ctx, `UPDATE users SET name = name WHERE id = $1`, id))
+}
+
+// lockMember is like lockUser, and returns the member as they are now.
+func (s store) lockMember(ctx context.Context, accountID, userID string) (member, error) {
+	if err := s.lockUser(ctx, userID); err != nil {
+		return member{}, err
+	}
+	return s.member(ctx, accountID, userID)
+}
+
 // remove removes a member who still has the same role. It ends their sign-ins to
 // the account and their open invitations to it. Run it in a transaction.
 func (s store) remove(ctx context.Context, m member) error {
@@ -221,6 +242,9 @@ func (a *App) setDisabled(r *http.Request, disabled bool) (member, error) {
 		return member{}, err
 	}
 	err = a.db.inTx(ctx, func(tx store) error {
+		if err := tx.lockUser(ctx, m.ID); err != nil {
+			return err
+		}
 		err := oneRow(tx.ExecContext(ctx, `UPDATE users SET disabled = $1 WHERE id = $2
 			AND EXISTS (SELECT 1 FROM members WHERE user_id = $2 AND account_id = $3 AND role = $4)
 			AND NOT EXISTS (SELECT 1 FROM members WHERE user_id = $2 AND account_id <> $3)`,
