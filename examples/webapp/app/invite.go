@@ -30,10 +30,7 @@ func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := a.limit.attempt(v.User.ID, "mail "+normalEmail(addr.Address)); !ok {
 		return errTooMany
 	}
-	token, err := a.db.newLink(r.Context(), link{
-		Kind: linkInvite, Email: addr.Address, Account: v.Account.ID,
-		Role: role, Expires: a.now().Add(inviteLifetime),
-	})
+	token, err := a.newInvitation(r.Context(), v, addr.Address, role)
 	if err != nil {
 		return err
 	}
@@ -45,6 +42,43 @@ func (a *App) invite(w http.ResponseWriter, r *http.Request) error {
 		}, nil
 	})
 	return a.toMembers(w, r, "Invitation sent to "+addr.Address+".")
+}
+
+// newInvitation stores an invitation and returns the token of its link. The visitor
+// is locked, because the invitations of a member who may no longer send any are
+// deleted (endInvitations), and this one must not come after that.
+func (a *App) newInvitation(ctx context.Context, v *visitor, email string, role Role) (token string, err error) {
+	err = a.db.inTx(ctx, func(tx store) error {
+		now, err := tx.lockMember(ctx, v.Account.ID, v.User.ID)
+		switch {
+		case errors.Is(err, sql.ErrNoRows) || err == nil && now.Disabled:
+			return errSignedOut
+		case err != nil:
+			return err
+		case !now.Role.Covers(Admin) || !grantable(now.Role, role):
+			return errRole
+		}
+		token, err = tx.newLink(ctx, link{
+			Kind: linkInvite, Email: email, Account: v.Account.ID, Inviter: v.User.ID,
+			Role: role, Expires: a.now().Add(inviteLifetime),
+		})
+		return err
+	})
+	return token, err
+}
+
+// endInvitations deletes the open invitations that a member has sent. Run it in the
+// transaction that removes, deactivates or demotes the member and has locked them.
+func (s store) endInvitations(ctx context.Context, m member) error {
+	_, err := s.ExecContext(ctx, `DELETE FROM links WHERE kind = $1 AND account_id = $2 AND inviter = $3`, linkInvite, m.Account.ID, m.ID)
+	return err
+}
+
+// endInvitationsOfNobody deletes invitations that are older than the column for the
+// member who sent them, because endInvitations would not find them.
+func (s store) endInvitationsOfNobody(ctx context.Context) error {
+	_, err := s.ExecContext(ctx, `DELETE FROM links WHERE kind = $1 AND inviter = ''`, linkInvite)
+	return err
 }
 
 // notYetMember returns an error if a member of the account has the address.

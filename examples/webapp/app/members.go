@@ -93,8 +93,12 @@ func (a *App) changeRole(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return oneRow(tx.ExecContext(ctx, `UPDATE members SET role = $1 WHERE account_id = $2 AND user_id = $3 AND role = $4`,
+		err = oneRow(tx.ExecContext(ctx, `UPDATE members SET role = $1 WHERE account_id = $2 AND user_id = $3 AND role = $4`,
 			role, v.Account.ID, m.ID, m.Role))
+		if err != nil || !m.Role.Above(role) {
+			return err
+		}
+		return tx.endInvitations(ctx, m)
 	})
 	if err != nil {
 		return hideMissing(err)
@@ -188,8 +192,12 @@ func (s store) lockMember(ctx context.Context, accountID, userID string) (member
 }
 
 // remove removes a member who still has the same role. It ends their sign-ins to
-// the account and their open invitations to it. Run it in a transaction.
+// the account, their open invitations to it and those that they have sent. Run it
+// in a transaction.
 func (s store) remove(ctx context.Context, m member) error {
+	if err := s.lockUser(ctx, m.ID); err != nil {
+		return err
+	}
 	_, err := s.ExecContext(ctx, `INSERT INTO former_members (account_id, user_id, since)
 		SELECT account_id, user_id, since FROM members WHERE account_id = $1 AND user_id = $2
 		ON CONFLICT (account_id, user_id) DO NOTHING`, m.Account.ID, m.ID)
@@ -205,7 +213,10 @@ func (s store) remove(ctx context.Context, m member) error {
 		return err
 	}
 	_, err = s.ExecContext(ctx, `DELETE FROM links WHERE kind = $1 AND account_id = $2 AND email = $3`, linkInvite, m.Account.ID, m.Email)
-	return err
+	if err != nil {
+		return err
+	}
+	return s.endInvitations(ctx, m)
 }
 
 var errDeactivated = &httpError{http.StatusForbidden, "Your access is deactivated. Ask an admin of your account to reactivate it."}
@@ -233,8 +244,8 @@ func (a *App) reactivate(w http.ResponseWriter, r *http.Request) error {
 }
 
 // setDisabled deactivates or reactivates the member with the ID in the path, and
-// ends their sign-ins. Members who belong to another account, too, are not this
-// account's to deactivate.
+// ends their sign-ins and the open invitations that they have sent. Members who
+// belong to another account, too, are not this account's to deactivate.
 func (a *App) setDisabled(r *http.Request, disabled bool) (member, error) {
 	ctx := r.Context()
 	m, err := a.managedAlone(r)
@@ -252,8 +263,10 @@ func (a *App) setDisabled(r *http.Request, disabled bool) (member, error) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, m.ID)
-		return err
+		if _, err = tx.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, m.ID); err != nil {
+			return err
+		}
+		return tx.endInvitations(ctx, m)
 	})
 	return m, hideMissing(err)
 }

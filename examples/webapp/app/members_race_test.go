@@ -85,3 +85,31 @@ func TestMembers_DeactivatedMeanwhile(t *testing.T) {
 			`DELETE FROM members WHERE user_id = 'dan' AND account_id = 'brook'`)
 	}
 }
+
+// An invitation that is sent while its sender loses the role is refused or ends.
+func TestInvitation_InviterRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *app.Config) { c.DB = openDB(t, engines.PostgreSQL(t)) })
+	owner := s.as(ada)
+	for _, end := range []change{
+		{path: "/members/ben/role", fields: []string{"role", "member"}},
+		{path: "/members/ben/deactivate"},
+		{path: "/members/ben/remove"},
+	} {
+		end.by, end.page = owner, "/members"
+		for i := range 2 {
+			s.advance(time.Hour) // or too many links would be mailed
+			invite := change{by: s.as(ben), page: "/members", path: "/members/invite", fields: []string{"email", "gil@example.com", "role", "admin"}}
+			forms := []change{invite, end}
+			if i == 1 {
+				forms = []change{end, invite}
+			}
+			got := s.queued("ben", forms...)
+			require.Equal(t, http.StatusSeeOther, got[0].status, got[0].body)
+			require.Equal(t, []int{http.StatusSeeOther, http.StatusForbidden}[i], got[1].status, "%s %d", end.path, i)
+			require.Zero(t, s.rows(`SELECT count(*) FROM links WHERE kind = 'invite'`), "%s %d", end.path, i)
+			s.exec(`INSERT INTO members (account_id, user_id, role, since) VALUES ('harbor', 'ben', 'admin', 0)
+				ON CONFLICT (account_id, user_id) DO UPDATE SET role = 'admin'`, `UPDATE users SET disabled = 0 WHERE id = 'ben'`)
+		}
+	}
+}

@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS links (
 	email      TEXT NOT NULL,
 	account_id TEXT NOT NULL,
 	role       TEXT NOT NULL,
-	expires    BIGINT NOT NULL
+	expires    BIGINT NOT NULL,
+	inviter    TEXT NOT NULL DEFAULT '' -- ID of the member who sent the invitation
 );
 CREATE TABLE IF NOT EXISTS web_sessions (
 	token  TEXT PRIMARY KEY,

@@ -125,7 +125,9 @@ func (s store) createTables(ctx context.Context) error {
 	return errors.Join(
 		s.addColumn(ctx, "signins", "twofa", "TEXT NOT NULL DEFAULT ''"),
 		s.addColumn(ctx, "users", "language", "TEXT NOT NULL DEFAULT ''"),
-		s.addColumn(ctx, "users", "disabled", "INTEGER NOT NULL DEFAULT 0"))
+		s.addColumn(ctx, "users", "disabled", "INTEGER NOT NULL DEFAULT 0"),
+		s.addColumn(ctx, "links", "inviter", "TEXT NOT NULL DEFAULT ''"),
+		s.endInvitationsOfNobody(ctx))
 }
 
 // addColumn adds a column to a table that is older than the column.
@@ -221,6 +223,7 @@ type link struct {
 	Kind, Email, Account string
 	Role                 Role
 	Expires              time.Time
+	Inviter              string // ID of the member who sent an invitation; only newLink uses it
 }
 
 // Kinds of links.
@@ -234,8 +237,8 @@ const (
 // stored.
 func (s store) newLink(ctx context.Context, l link) (token string, err error) {
 	token = rand.Text()
-	_, err = s.ExecContext(ctx, `INSERT INTO links (hash, kind, email, account_id, role, expires) VALUES ($1, $2, $3, $4, $5, $6)`,
-		hashToken(token), l.Kind, normalEmail(l.Email), l.Account, l.Role, l.Expires.Unix())
+	_, err = s.ExecContext(ctx, `INSERT INTO links (hash, kind, email, account_id, role, expires, inviter) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		hashToken(token), l.Kind, normalEmail(l.Email), l.Account, l.Role, l.Expires.Unix(), l.Inviter)
 	return token, err
 }
 
