@@ -132,7 +132,7 @@ func (x *exchange) once(handle func() (view, error), parts ...string) (view, err
 	if !hasSecretCookie(x.r) {
 		return handle() // nothing tells the browser from others
 	}
-	key := repeatKeyOf(append(parts, cookies, x.r.UserAgent(), x.r.Header.Get("Accept"), x.clientIP(x.r).String(), x.r.Host, x.caller().Account)...)
+	key := repeatKeyOf(append(parts, cookies, x.r.UserAgent(), x.r.Header.Get("Accept"), x.clientIP(x.r).String(), x.r.Host)...)
 	p, first := x.repeats.join(key, x.cfg.Now())
 	if first {
 		defer x.repeats.leave(key, p)
