@@ -16,7 +16,7 @@ type Dialect string
 
 // The supported dialects, with the oldest versions of their databases.
 const (
-	SQLite     Dialect = "sqlite"   // 3.24 or newer
+	SQLite     Dialect = "sqlite"   // 3.32 or newer
 	PostgreSQL Dialect = "postgres" // 10 or newer
 	MySQL      Dialect = "mysql"    // MySQL 5.7, MariaDB 10.3, or newer
 )

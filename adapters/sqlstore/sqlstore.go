@@ -5,7 +5,7 @@
 //	err := sqlstore.Migrate(ctx, db, sqlstore.PostgreSQL)
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //
-// A Get of up to 600 keys takes one round trip. So does a Swap without events,
+// A Get of up to 1,100 keys takes one round trip. So does a Swap without events,
 // and on PostgreSQL a Swap with events. On the other databases, a Swap with events
 // is a transaction. A Swap that finds another version than it expects takes one
 // round trip more, to distinguish a conflict from a repeat. On MySQL, every Swap
@@ -63,9 +63,10 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-// maxKeys is the largest number of keys in one query. Every database limits the
-// number of arguments. The lowest limit is 999, in SQLite before 3.32.
-const maxKeys = 600
+// maxKeys is the largest number of keys in one query. It is enough for the records
+// of 1,000 members and their account. Every database limits the number of
+// arguments. The lowest limit is 32,766, in SQLite.
+const maxKeys = 1100
 
 // swapTimeout bounds the time between an event and its commit. It is less than
 // the minute that a reader of events stays behind, see [twofa.EventReader].

@@ -129,7 +129,7 @@ func TestMembers_Cost(t *testing.T) {
 			return len(list), err
 		},
 	} {
-		for n, queries := range map[int]int64{100: 2, 1000: 3} { // sqlstore asks for at most 600 records at once
+		for n, queries := range map[int]int64{100: 2, 1000: 2} {
 			sqliteQueries.Store(0)
 			b.asked.Store(0)
 			got, err := call(b.ids[:n]...)
