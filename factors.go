@@ -250,6 +250,9 @@ type UserData struct {
 	TakenAway time.Time `json:"taken_away,omitzero"`
 	// Reset is the time of a reset after which no factor was enrolled yet.
 	Reset time.Time `json:"reset,omitzero"`
+	// LastReset is the time of the last reset, after which a user can do nothing as
+	// an admin for a day.
+	LastReset time.Time `json:"last_reset,omitzero"`
 }
 
 // FactorData is a factor in [UserData].
@@ -303,6 +306,8 @@ type AccountData struct {
 	Method    Method    `json:"method,omitempty"`  // method of that proof
 	Extended  time.Time `json:"extended,omitzero"` // see [Account.Extend]
 	Reminded  time.Time `json:"reminded,omitzero"` // when the user was last reminded to enroll; see [Account.Remind]
+	// RemindedFor is the date until which the user was told to enroll.
+	RemindedFor time.Time `json:"reminded_for,omitzero"`
 }
 
 // Export returns everything that is stored about the user, except secrets, for
@@ -327,10 +332,10 @@ func (u *ManagedUser) Export(ctx context.Context) (UserData, error) {
 }
 
 func (s *userTx) export() UserData {
-	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(),
+	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(), LastReset: s.ResetAt.time(),
 		Factors: []FactorData{}, Browsers: []BrowserData{}, Failures: []FailureData{}, Proofs: []ProofData{}, Sent: map[string][]time.Time{}, Accounts: []AccountData{}}
 	for _, x := range s.Seen {
-		d.Accounts = append(d.Accounts, AccountData{Account: x.Account, LastLogin: x.Login.time(), SSO: x.Vouched, LastProof: x.Proof.time(), Method: x.Method, Reminded: x.Reminded.time()})
+		d.Accounts = append(d.Accounts, AccountData{Account: x.Account, LastLogin: x.Login.time(), SSO: x.Vouched, LastProof: x.Proof.time(), Method: x.Method, Reminded: x.Reminded.time(), RemindedFor: x.RemindedFor.time()})
 	}
 	for _, x := range s.Extensions {
 		i := s.seenIndex(x.Account)

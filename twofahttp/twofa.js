@@ -1,6 +1,18 @@
 // Conveniences only: every page works without this file.
 'use strict';
 
+// copy copies a text and says whether it could. A browser may refuse.
+const copy = async (text, said) => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    said.textContent = said.dataset.failed;
+    return false;
+  }
+  said.textContent = said.dataset.said;
+  return true;
+};
+
 // Recovery codes: "Done" opens once they are downloaded, printed or copied.
 const done = document.querySelector('[data-done]');
 const saved = () => {
@@ -25,10 +37,7 @@ document.querySelectorAll('[data-copy]').forEach((button) => {
   button.hidden = false;
   button.addEventListener('click', async () => {
     const text = Array.from(codes.querySelectorAll('code'), (c) => c.textContent).join('\n');
-    await navigator.clipboard.writeText(text);
-    const said = button.parentElement.querySelector('[data-said]');
-    said.textContent = said.dataset.said;
-    saved();
+    if (await copy(text, button.parentElement.querySelector('[data-said]'))) saved();
   });
 });
 
@@ -38,9 +47,7 @@ document.querySelectorAll('[data-copytext]').forEach((button) => {
   if (!navigator.clipboard) return;
   button.hidden = false;
   button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(field.querySelector('[data-text]').value);
-    const said = field.querySelector('[data-said]');
-    said.textContent = said.dataset.said;
+    await copy(field.querySelector('[data-text]').value, field.querySelector('[data-said]'));
   });
 });
 
