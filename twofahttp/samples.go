@@ -182,9 +182,9 @@ func teamSamples() (team, members []any) {
 	for _, state := range states {
 		m := member{TeamMember{"7", "Ada Lovelace", sampleUser}, twofa.Status{Role: twofa.RoleOwner, State: state, CodesLeft: 1, LastLogin: sampleTime, LastProof: sampleTime.AddDate(0, 0, -3),
 			Due: sampleTime.AddDate(0, 1, 0), Extended: sampleTime.AddDate(0, 1, 0), LockedUntil: sampleTime.Add(time.Hour),
-			Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0)}, {Method: twofa.SMS, Added: sampleTime.AddDate(0, -2, 0)}}}, "y", true, []string{"totp", "sms", "email", "sso", "other"}}
+			Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0)}, {Method: twofa.SMS, Added: sampleTime.AddDate(0, -2, 0)}}}, "Ada Lovelace", true, []string{"totp", "sms", "email", "sso", "other"}}
 		d.Members, d.Filters = append(d.Members, m), append(d.Filters, teamFilter{string(state), "/", true})
-		members = append(members, memberData{Member: m, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{}, Closed: "self"})
+		members = append(members, memberData{Member: m, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{TeamMember: TeamMember{ID: "8"}, Label: "8", Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{TeamMember: TeamMember{ID: "9"}, Label: "9"}, Closed: "self"})
 	}
 	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "x", Filter: "on"}, teamData{Search: "x"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
 		teamData{Required: true, Deadline: sampleTime}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
