@@ -50,6 +50,8 @@ func (s *site) queued(id string, forms ...change) []answer {
 
 // untilWaiting waits until n requests wait for a lock or have been answered.
 func (s *site) untilWaiting(n int, answered *atomic.Int32) error {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
 	for range 1000 {
 		var waiting int
 		err := s.db.QueryRowContext(s.t.Context(), `SELECT count(*) FROM pg_stat_activity
@@ -60,7 +62,7 @@ func (s *site) untilWaiting(n int, answered *atomic.Int32) error {
 		if waiting+int(answered.Load()) >= n {
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-again.C
 	}
 	return errors.New("the requests neither wait nor end")
 }
