@@ -95,7 +95,7 @@ func TestRemind_SevenDaysAndOneDayBefore(t *testing.T) {
 	require.NotContains(t, mail.Text.Reveal(), "http", "a mail of which phishers send copies has no link")
 	data, err := w.User(twofa.AsHost("request for access"), "mia").Export(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []twofa.AccountData{{Account: "acme", Reminded: harness.Start.Add(13 * aDay).UTC()}}, data.Accounts)
+	require.Equal(t, []twofa.AccountData{{Account: "acme", Reminded: harness.Start.Add(13 * aDay).UTC(), RemindedFor: harness.Start.Add(14 * aDay).UTC()}}, data.Accounts)
 	var events []twofa.Event
 	for _, e := range w.events {
 		if e.Type == event.Reminded {
