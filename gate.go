@@ -137,7 +137,7 @@ func (s *userTx) meets(t ticket, u User, p Policy) error {
 }
 
 // stillMember looks up a member again, after the record was read. The member may
-// have left the account, or joined another one, since the gate.
+// have left the account since the gate.
 func (a *Account) stillMember(ctx context.Context, user string) (User, error) {
 	u, err := a.m.find(ctx, user)
 	if err == nil && !u.in(a.id) {

@@ -25,8 +25,9 @@ type Directory interface {
 
 // AdminLister is implemented by a [Directory] that knows the admins of an
 // account. They are told by mail when another admin changes its policy to one that
-// requires less, and how many members still have to enroll (see [Account.Remind]).
-// Without it, nobody is told.
+// requires less, when a member is reset ([Account.Reset], [Account.MemberRemoved]),
+// and how many members still have to enroll ([Account.Remind]). Without it, nobody
+// is told.
 type AdminLister interface {
 	// Admins returns the IDs of the admins and owners of an account. An error is
 	// logged and does not undo the change that they would be told of.
