@@ -6,7 +6,29 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
 )
+
+// counter counts failures of one method in one bucket. Level and Streak are
+// counted in the bucket of unknown browsers only.
+type counter struct {
+	seal.Unknown
+	Fails   int      // consecutive failures
+	Until   unixTime // end of the lock
+	Last    unixTime // last failure
+	Level   int      // failures that have not drained yet
+	Drained unixTime // time up to which Level has drained
+	Streak  int      // failures since the last success in any browser
+}
+
+func (n *counter) Fields(c *seal.Codec) {
+	seal.Int(c, 6, &n.Fails)
+	seal.Int(c, 10, &n.Until)
+	seal.Int(c, 14, &n.Last)
+	seal.Int(c, 18, &n.Level)
+	seal.Int(c, 22, &n.Drained)
+	seal.Int(c, 26, &n.Streak)
+}
 
 // lockFor returns how long a method is locked after a number of consecutive
 // failures.

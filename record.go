@@ -248,47 +248,6 @@ func (p *pendingEnrollment) Fields(c *seal.Codec) {
 	seal.Bool(c, 68, &p.Elevate)
 }
 
-// codeSet is one live set of recovery codes. It stores a hash of each code
-// under a random key of the set, so an attacker who opens the record still has
-// no code, unless they are viewable. A check is one hash and a look-up.
-type codeSet struct {
-	seal.Unknown
-	Key    string
-	Hashes string // of the codes that are left, one after the other
-	Total  int    // number of codes when the set was generated
-	Made   unixTime
-	Codes  []string // the codes themselves, if they are viewable
-}
-
-func (s *codeSet) Fields(c *seal.Codec) {
-	seal.Text(c, 4, &s.Key)
-	seal.Text(c, 8, &s.Hashes)
-	seal.Int(c, 12, &s.Total)
-	seal.Int(c, 16, &s.Made)
-	seal.Texts(c, 20, &s.Codes)
-}
-
-// counter counts failures of one method in one bucket. Level and Streak are
-// counted in the bucket of unknown browsers only.
-type counter struct {
-	seal.Unknown
-	Fails   int      // consecutive failures
-	Until   unixTime // end of the lock
-	Last    unixTime // last failure
-	Level   int      // failures that have not drained yet
-	Drained unixTime // time up to which Level has drained
-	Streak  int      // failures since the last success in any browser
-}
-
-func (n *counter) Fields(c *seal.Codec) {
-	seal.Int(c, 6, &n.Fails)
-	seal.Int(c, 10, &n.Until)
-	seal.Int(c, 14, &n.Last)
-	seal.Int(c, 18, &n.Level)
-	seal.Int(c, 22, &n.Drained)
-	seal.Int(c, 26, &n.Streak)
-}
-
 // spent is a challenge that is used up, kept until it would have expired.
 type spent struct {
 	seal.Unknown

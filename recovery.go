@@ -144,3 +144,23 @@ func (s *userTx) viewCodes() ([]Secret, error) {
 	}
 	return asSecrets(s.Codes.Codes), nil
 }
+
+// codeSet is one live set of recovery codes. It stores a hash of each code
+// under a random key of the set, so an attacker who opens the record still has
+// no code, unless they are viewable. A check is one hash and a look-up.
+type codeSet struct {
+	seal.Unknown
+	Key    string
+	Hashes string // of the codes that are left, one after the other
+	Total  int    // number of codes when the set was generated
+	Made   unixTime
+	Codes  []string // the codes themselves, if they are viewable
+}
+
+func (s *codeSet) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &s.Key)
+	seal.Text(c, 8, &s.Hashes)
+	seal.Int(c, 12, &s.Total)
+	seal.Int(c, 16, &s.Made)
+	seal.Texts(c, 20, &s.Codes)
+}
