@@ -113,6 +113,7 @@ func (m *Manager) updateUser(ctx context.Context, c Client, t ticket, fn func(*u
 		if err != nil {
 			return err
 		}
+		s.noteAddresses(u)
 		return fn(s, u)
 	})
 }

@@ -173,7 +173,7 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 // returns no error, because the change has already taken effect.
 func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	for _, e := range s.events {
-		s.told += m.publish(ctx, e, s.client.Language)
+		s.told += m.publish(ctx, e, s.client.Language, s.addressesFor(e)...)
 	}
 	for _, out := range s.deferredTexts {
 		if err := afterwards(ctx, func(ctx context.Context) error { return m.deliver(ctx, out) }); err != nil {
@@ -183,8 +183,9 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 }
 
 // publish passes on one event, and returns how many users were mailed a notice.
-// Language is that of the request.
-func (m *Manager) publish(ctx context.Context, e Event, language string) (told int) {
+// Language is that of the request. Kept are addresses of the user that the event
+// is about.
+func (m *Manager) publish(ctx context.Context, e Event, language string, kept ...string) (told int) {
 	if m.cfg.OnEvent != nil {
 		if err := afterwards(ctx, func(ctx context.Context) error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
@@ -193,7 +194,7 @@ func (m *Manager) publish(ctx context.Context, e Event, language string) (told i
 	if !e.Notice || m.cfg.Mail.Mailer == nil {
 		return 0
 	}
-	if err := recoverPanic(func() (err error) { told, err = m.mailNotice(ctx, e, language); return err }); err != nil {
+	if err := recoverPanic(func() (err error) { told, err = m.mailNotice(ctx, e, language, kept); return err }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
 	}
 	return told
@@ -212,12 +213,12 @@ func afterwards(ctx context.Context, f func(ctx context.Context) error) error {
 // timeout of its own, so that a server that hangs for one address does not
 // suppress the others. The language of the request counts only if the user made
 // it. mailNotice returns for how many users the Mailer accepted a mail.
-func (m *Manager) mailNotice(ctx context.Context, e Event, language string) (told int, err error) {
+func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept []string) (told int, err error) {
 	if e.Actor != (EventActor{}) {
 		language = ""
 	}
 	var to audience
-	err = afterwards(ctx, func(ctx context.Context) (err error) { to, err = m.audienceOf(ctx, e); return err })
+	err = afterwards(ctx, func(ctx context.Context) (err error) { to, err = m.audienceOf(ctx, e, kept); return err })
 	for _, u := range to.users {
 		in := m.languageOf(u, language)
 		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, About: to.about, Admin: to.admin, Event: e,
@@ -246,18 +247,19 @@ type audience struct {
 	admin User // admin who caused it, if the directory names them
 }
 
-// audienceOf returns the user that an event is about. If it is about an account,
+// audienceOf returns the user that an event is about, with the kept addresses. If it is about an account,
 // or is the reset of one of its members, the admins are told as well, except the
 // one who caused it.
-func (m *Manager) audienceOf(ctx context.Context, e Event) (to audience, err error) {
+func (m *Manager) audienceOf(ctx context.Context, e Event, kept []string) (to audience, err error) {
 	if e.User != "" {
-		if to.about, err = m.find(ctx, e.User); err == nil {
-			to.users = append(to.users, to.about)
-		}
+		to.about, err = m.find(ctx, e.User)
+		to.about.ID = e.User // even if the directory does not answer
+		told := to.about
+		told.Emails = distinct(told.Emails, kept)
+		to.users = append(to.users, told)
 		if e.Type != event.Reset || e.Account == "" {
 			return to, err
 		}
-		to.about.ID = e.User // even if the directory does not answer
 	}
 	admins, failed := m.adminsOf(ctx, e.Account)
 	err = errors.Join(err, failed)
@@ -270,6 +272,16 @@ func (m *Manager) audienceOf(ctx context.Context, e Event) (to audience, err err
 		}
 	}
 	return to, err
+}
+
+// distinct returns the elements of both lists, each once, in their order.
+func distinct(list, more []string) (all []string) {
+	for _, x := range slices.Concat(list, more) {
+		if !slices.Contains(all, x) {
+			all = append(all, x)
+		}
+	}
+	return all
 }
 
 // adminsOf returns the admins of an account who are not disabled, in the order of

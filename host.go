@@ -135,8 +135,8 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 	if err != nil {
 		return err
 	}
-	now, err := u.m.find(ctx, u.id)
-	if err != nil {
+	now, missing := u.m.find(ctx, u.id)
+	if missing != nil {
 		now = User{ID: u.id} // the host may have deleted the user: revoke anyway
 	}
 	e.Account, e.Actor, e.Reason = u.by.caller.Account, u.by.event(), u.by.reason
@@ -148,6 +148,9 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 			return &DeniedError{Reason: ReasonSignInHere, Account: e.Account}
 		}
 		s.setStamp(now)
+		if missing == nil {
+			s.noteAddresses(now)
+		}
 		survivor := ""
 		if survive && t.hasFirstFactor(firstFactor.ofPerson) {
 			survivor = t.sessionID

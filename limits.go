@@ -69,6 +69,11 @@ const coolingTime = 24 * time.Hour
 // still return the one before.
 const directoryLag = time.Minute
 
+const (
+	maxAddresses = 8        // kept per user
+	addressLife  = 30 * day // of one that the user no longer has
+)
+
 const noticeTimeout = 5 * time.Second // for Config.OnEvent, and for a notice to one address
 
 // issueSlack is how far ahead a time of issue may be, because the clocks of

@@ -72,6 +72,7 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 
 // beginIfNew starts the first epoch of a member who has never signed in.
 func (s *userTx) beginIfNew(u User) {
+	s.noteAddresses(u)
 	if s.Epoch == "" {
 		s.setStamp(u)
 		s.newEpoch("")

@@ -110,6 +110,7 @@ type userRecord struct {
 	Extensions      []extension // of the user's grace, one for an account
 	Seen            []seen      // in each of the accounts used last
 	ResetAt         unixTime    // last reset, after which an admin can do nothing for a day
+	Addresses       []address   // those of the user, and those of the last 30 days
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -140,6 +141,7 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.Int(c, 126, &r.TakenAway)
 	seal.List(c, 128, &r.UsedForms)
 	seal.Int(c, 134, &r.ResetAt)
+	seal.List(c, 146, &r.Addresses)
 }
 
 func (r *userRecord) problem() string {
@@ -168,6 +170,9 @@ func (r *userRecord) dropAtReset() {
 	}
 	for i := range r.Seen {
 		r.Seen[i].DropAtReset()
+	}
+	for i := range r.Addresses {
+		r.Addresses[i].DropAtReset()
 	}
 	for name, n := range r.Counters {
 		n.DropAtReset()

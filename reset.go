@@ -180,6 +180,7 @@ func (s *userTx) reset(now User, r ResetRequest, e Event) error {
 // endEverything removes every way to sign in and what was proven.
 func (s *userTx) endEverything(now User, r ResetRequest) {
 	s.setStamp(now)
+	s.noteAddresses(now)
 	s.newEpoch("")
 	s.turnOff(s.now)
 	s.Reset = &resetState{At: s.now, InPerson: r.InPerson}

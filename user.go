@@ -96,7 +96,7 @@ type User struct {
 	// bytes. If it is empty, pages show no name, and apps the ID.
 	Name string
 	// Emails lists verified email addresses. Links are mailed to the first and
-	// notices to all. If empty, the user cannot use links. An unverified
+	// notices to all, and for 30 days to those that are no longer listed. If empty, the user cannot use links. An unverified
 	// address lets an attacker who entered it receive sign-in links.
 	Emails []string
 	// Members lists the accounts that the user is a member of. The user cannot

@@ -17,7 +17,7 @@ func TestExport(t *testing.T) {
 	d, err := w.User(host, "ada").Export(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, twofa.UserData{User: "ada", Time: w.clock.Now().UTC().Truncate(time.Second), Factors: []twofa.FactorData{}, Browsers: []twofa.BrowserData{},
-		Failures: []twofa.FailureData{}, Proofs: []twofa.ProofData{}, Sent: map[string][]time.Time{}, Accounts: []twofa.AccountData{}}, d)
+		Failures: []twofa.FailureData{}, Proofs: []twofa.ProofData{}, Sent: map[string][]time.Time{}, Addresses: []twofa.AddressData{}, Accounts: []twofa.AccountData{}}, d)
 	_, err = w.User(host, "").Export(t.Context())
 	require.ErrorIs(t, err, twofa.ErrInvalid)
 

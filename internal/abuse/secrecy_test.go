@@ -74,7 +74,7 @@ func exported(t testing.TB) map[string]any {
 		"TOTPConfig":   twofa.TOTPConfig{},
 		"ImportFactor": twofa.ImportFactor{Key: secret, KeyBytes: secret, URI: secret}, "ImportOutcome": twofa.ImportDone, "ImportResult": twofa.ImportResult{},
 		"ImportUser": twofa.ImportUser{Factors: []twofa.ImportFactor{{Key: secret, KeyBytes: secret, URI: secret}}},
-		"Info":       twofa.Info{}, "UserData": twofa.UserData{}, "FactorData": twofa.FactorData{}, "BrowserData": twofa.BrowserData{}, "FailureData": twofa.FailureData{}, "ProofData": twofa.ProofData{}, "AccountData": twofa.AccountData{},
+		"Info":       twofa.Info{}, "UserData": twofa.UserData{}, "FactorData": twofa.FactorData{}, "BrowserData": twofa.BrowserData{}, "FailureData": twofa.FailureData{}, "ProofData": twofa.ProofData{}, "AccountData": twofa.AccountData{}, "AddressData": twofa.AddressData{},
 		"CodeText":    twofa.CodeText{Code: secret},
 		"TextMessage": twofa.TextMessage{To: "+41791234567", Body: twofa.NewSecret(hush)},
 		"TurnOff":     twofa.TurnOffByUser, "User": twofa.User{},
