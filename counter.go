@@ -7,6 +7,7 @@ import (
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // counter counts failures of one method in one bucket. Level and Streak are
@@ -240,6 +241,50 @@ func (s *userTx) ease() {
 	if eased {
 		s.Eased = append(s.Eased, s.now)
 	}
+}
+
+// canUnlock reports what is wrong with a call of Unlock.
+func (a Actor) canUnlock(m Method) error {
+	var bad problems
+	bad.require(text.Clean(a.reason, 500) != "", "Actor: must give a reason")
+	bad.require(m == TOTP || m == SMS || m == RecoveryCode, "method: must be TOTP, SMS or RecoveryCode, is %q", text.Clean(string(m), 40))
+	return bad.err()
+}
+
+// unlock ends the locks of a method, in every browser, and emits the event with
+// its actor. It has a share in the allowance of ease.
+func (s *userTx) unlock(m Method, e Event) error {
+	if len(s.Factors) == 0 {
+		return ErrNotEnrolled
+	}
+	all := s.Counters[bucket(m, "")].at(s.now, false)
+	off, _ := all.disabled(m, s.now)
+	locked := off
+	for name, n := range s.Counters {
+		if method, _, _ := strings.Cut(name, "/"); method == string(m) {
+			locked = locked || n.lockRemaining(m, s.now) > 0
+		}
+	}
+	s.Eased = recentTimes(s.Eased, s.now, easePeriod)
+	switch {
+	case !locked:
+		return errUnchanged
+	case all.Streak >= maxStreak && m != RecoveryCode:
+		return notAllowed("method %q of user %q was turned off by %d wrong codes in a row: it must be enrolled again", m, s.user, maxStreak)
+	case len(s.Eased) >= maxEased:
+		return &lockedError{easePeriod - s.now.sub(s.Eased[0])}
+	}
+	for name, n := range s.Counters {
+		if method, id, _ := strings.Cut(name, "/"); method == string(m) {
+			n = n.at(s.now, id != "")
+			n.Fails, n.Until, n.Level = 0, 0, max(0, n.Level-easeBy)
+			s.setCounter(name, n)
+		}
+	}
+	s.Eased = append(s.Eased, s.now)
+	e.Type, e.Method, e.Notice = event.Unlocked, m, true
+	s.emit(e)
+	return nil
 }
 
 // recordFailure emits the event of a failure. It notifies the user at most once

@@ -13,7 +13,7 @@ import (
 // act is what an actor is about to do in an account.
 type act struct {
 	action string  // step-up action that needs a fresh proof; empty if the act only reads
-	needs  Role    // lowest role that may do it
+	needs  Role    // lowest role that may do it; for ActionReset, the policy says
 	member string  // ID of the member it is about; empty if it is about the account
 	meets  *Policy // policy that the session of the actor must meet already; nil if it is not about a policy
 
@@ -105,8 +105,14 @@ func (s *userTx) mayAct(t ticket, u User, d act) error {
 	if err := s.checkCurrent(t, u); err != nil {
 		return err
 	}
+	needs := d.needs
+	if d.action == ActionReset {
+		needs = s.policy.resetBy()
+	}
 	switch {
-	case u.roleIn(s.account).rank() < d.needs.rank():
+	case needs == RoleSupport:
+		return &DeniedError{Reason: ReasonSupport, Account: s.account, Action: d.action}
+	case u.roleIn(s.account).rank() < needs.rank():
 		return s.denied(ReasonRole)
 	case s.isCooling():
 		return s.denied(ReasonCooling)

@@ -164,6 +164,34 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 	})
 }
 
+// Unlock ends the lock of a method that follows wrong codes: TOTP, SMS or
+// RecoveryCode. Wrong codes before still count towards the ceiling, except the ten
+// last ones. It works three times in any 30 days, together with changes of the
+// first factor, so that an attacker who talks a help desk into it gets no more
+// guesses than docs/limits.md says. A method that 100 wrong codes in a row have
+// turned off stays off. If nothing is locked, it changes nothing. The user is told.
+//
+// Only staff and the host may call it, and must give a reason. An admin of an
+// account calls [Account.Unlock].
+//
+// Errors: [ErrInvalid], [ErrNotEnrolled] if the user has no factors,
+// [ErrNotAllowed] if the method is off, [ErrLocked] after three times,
+// [ErrUnavailable].
+func (u *ManagedUser) Unlock(ctx context.Context, method Method) error {
+	if !u.by.ofProduct() {
+		return notAllowed("only AsStaff and AsHost may unlock a user whatever the account")
+	}
+	var bad problems
+	bad.add(text.ValidateID("user", u.id))
+	bad.add(u.by.canUnlock(method))
+	if err := bad.err(); err != nil {
+		return invalid("%w", err)
+	}
+	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error {
+		return s.unlock(method, Event{Actor: u.by.event(), Reason: u.by.reason})
+	})
+}
+
 // session opens the session of a user who acts on themselves. For staff and the
 // host it returns an empty ticket.
 func (u *ManagedUser) session() (ticket, error) {

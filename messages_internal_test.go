@@ -33,7 +33,7 @@ func languages() []*locale.Catalog {
 
 // noticeTypes are the types of events that are mailed.
 var noticeTypes = []string{event.Failed, event.Reused, event.Locked, event.Disabled, event.Enrolled, event.Imported, event.Replaced, event.Removed,
-	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials, event.Reminded, event.Summarized}
+	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials, event.Unlocked, event.Reminded, event.Summarized}
 
 // everyMail calls f with each mail that can be written in a language.
 func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
@@ -95,7 +95,7 @@ func TestMessages_InEveryLanguage(t *testing.T) {
 			}
 		})
 	}
-	require.Len(t, english, 4*3+14+4+1+4+1, "each event has a subject of its own, a summary one for each number, and a reset one for the admins")
+	require.Len(t, english, 4*3+15+4+1+4+1, "each event has a subject of its own, a summary one for each number, and a reset one for the admins")
 }
 
 // Each text of the catalog that is for mail and text messages is in one. Those for

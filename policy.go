@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,6 +81,10 @@ type Policy struct {
 	// Weaken is the role that may change the policy to one that requires less:
 	// RoleOwner or RoleAdmin. If empty, it defaults to RoleOwner.
 	Weaken Role
+	// Reset is the role that may reset members: RoleAdmin, RoleOwner, or RoleSupport
+	// for nobody in the account. If empty, it defaults to RoleAdmin. A reset is what
+	// an attacker asks an admin for. See [Account.Reset].
+	Reset Role
 	// Actions contains the rules of step-up actions, by name of the action,
 	// which has 1 to 128 bytes. An action that is not in it has the zero
 	// [ActionRule], except [ActionFactors].
@@ -167,6 +172,7 @@ func (p Policy) validate() error {
 	bad.require(p.Grace%time.Second == 0, "Policy.Grace: must be in whole seconds, is %v", p.Grace)
 	bad.require(p.Deadline.IsZero() || p.Deadline.Unix() > 0 && p.Deadline.Year() < 10_000, "Policy.Deadline: must be zero or a time from 1970 to 9999, is %v", p.Deadline)
 	bad.require(p.Weaken == "" || p.Weaken == RoleOwner || p.Weaken == RoleAdmin, "Policy.Weaken: must be RoleOwner or RoleAdmin, is %q", p.Weaken)
+	bad.require(p.Reset == "" || p.resetRank() >= 0, "Policy.Reset: must be RoleAdmin, RoleOwner or RoleSupport, is %q", p.Reset)
 	bad.require(p.TurnOff.rank() >= 0,
 		"Policy.TurnOff: must be TurnOffByUser, TurnOffByAdmin or TurnOffBySupport, is %q", p.TurnOff)
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
@@ -206,7 +212,19 @@ func (p Policy) unknownWord() string {
 	if p.Weaken.rank() < 0 {
 		return string(p.Weaken)
 	}
+	if p.resetRank() < 0 {
+		return string(p.Reset)
+	}
 	return ""
+}
+
+// resetBy returns the role that may reset members.
+func (p Policy) resetBy() Role { return cmp.Or(p.Reset, RoleAdmin) }
+
+// resetRank orders the roles that may reset members, the strictest last. It is
+// negative for an unknown one.
+func (p Policy) resetRank() int {
+	return slices.Index([]Role{RoleAdmin, RoleOwner, RoleSupport}, p.resetBy())
 }
 
 func (p Policy) methods() []Method {
@@ -262,6 +280,9 @@ func (p Policy) String() string {
 	}
 	if p.Weaken == RoleAdmin {
 		b.WriteString(", weakened by admins")
+	}
+	if p.resetBy() != RoleAdmin {
+		b.WriteString(", reset by " + string(p.Reset))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
 		r := p.Rule(name)
@@ -342,7 +363,7 @@ func (p Policy) IsWeakerThan(q Policy) bool {
 		q.Required && p.Grace > 0 && q.requiresLessThan(p) || // the grace starts anew for those whose grace has ended
 		p.EnrollWithoutLink && (!q.EnrollWithoutLink || slices.Contains(q.methods(), EmailLink) && !slices.Contains(p.methods(), EmailLink)) ||
 		p.ExemptSSO && !q.ExemptSSO || p.Remember > q.Remember ||
-		p.TurnOff.rank() < q.TurnOff.rank() || p.Weaken == RoleAdmin && q.Weaken != RoleAdmin
+		p.TurnOff.rank() < q.TurnOff.rank() || p.Weaken == RoleAdmin && q.Weaken != RoleAdmin || p.resetRank() < q.resetRank()
 }
 
 // asksLess reports whether methods no longer include one of others but still a

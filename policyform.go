@@ -25,6 +25,7 @@ type policyJSON struct {
 	Remember  int64               `json:"remember,omitempty"` // seconds
 	TurnOff   TurnOff             `json:"turn_off,omitempty"`
 	Weaken    Role                `json:"weaken,omitempty"`
+	Reset     Role                `json:"reset,omitempty"`
 	Actions   map[string]ruleJSON `json:"actions,omitempty"`
 }
 
@@ -37,7 +38,7 @@ type ruleJSON struct {
 // and "max_age", and durations in whole seconds.
 func (p Policy) MarshalJSON() ([]byte, error) {
 	out := policyJSON{Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, NoLink: p.EnrollWithoutLink, ExemptSSO: p.ExemptSSO,
-		Grace: int64(p.Grace / time.Second), Remember: int64(p.Remember / time.Second), TurnOff: p.TurnOff, Weaken: p.Weaken}
+		Grace: int64(p.Grace / time.Second), Remember: int64(p.Remember / time.Second), TurnOff: p.TurnOff, Weaken: p.Weaken, Reset: p.Reset}
 	if !p.Deadline.IsZero() {
 		out.Deadline = p.Deadline.UTC().Truncate(time.Second)
 	}
@@ -64,7 +65,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		return invalid("policy in JSON: %w", err)
 	}
 	*p = Policy{Methods: in.Methods, Fallback: in.Fallback, Required: in.Required, EnrollWithoutLink: in.NoLink, ExemptSSO: in.ExemptSSO,
-		Deadline: in.Deadline, Grace: seconds(in.Grace), Remember: seconds(in.Remember), TurnOff: in.TurnOff, Weaken: in.Weaken}
+		Deadline: in.Deadline, Grace: seconds(in.Grace), Remember: seconds(in.Remember), TurnOff: in.TurnOff, Weaken: in.Weaken, Reset: in.Reset}
 	for name, r := range in.Actions {
 		if p.Actions == nil {
 			p.Actions = map[string]ActionRule{}
@@ -138,6 +139,7 @@ type storedPolicy struct {
 	Deadline  unixTime
 	Grace     int64
 	Weaken    Role
+	Reset     Role
 }
 
 func (p *storedPolicy) Fields(c *seal.Codec) {
@@ -152,6 +154,7 @@ func (p *storedPolicy) Fields(c *seal.Codec) {
 	seal.Int(c, 36, &p.Deadline)
 	seal.Int(c, 40, &p.Grace)
 	seal.Text(c, 44, &p.Weaken)
+	seal.Text(c, 49, &p.Reset)
 }
 
 // storedRule is an [ActionRule] as it is stored.
@@ -169,7 +172,7 @@ func (r *storedRule) Fields(c *seal.Codec) {
 // problem says which word of the policy this release does not know. The policy
 // is then refused, because the word may restrict.
 func (p *storedPolicy) problem() string {
-	known := Policy{Methods: p.Methods, Fallback: p.Fallback, TurnOff: p.TurnOff, Weaken: p.Weaken}.unknownWord()
+	known := Policy{Methods: p.Methods, Fallback: p.Fallback, TurnOff: p.TurnOff, Weaken: p.Weaken, Reset: p.Reset}.unknownWord()
 	for _, name := range slices.Sorted(maps.Keys(p.Actions)) {
 		known = cmp.Or(known, Policy{Methods: p.Actions[name].Methods}.unknownWord())
 	}
@@ -187,7 +190,7 @@ func storePolicy(p Policy, before *storedPolicy) *storedPolicy {
 	}
 	p = p.clone()
 	s := &storedPolicy{Unknown: before.Unknown, Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, NoLink: p.EnrollWithoutLink, ExemptSSO: p.ExemptSSO,
-		Remember: int64(p.Remember / time.Second), TurnOff: p.TurnOff, Grace: int64(p.Grace / time.Second), Weaken: p.Weaken}
+		Remember: int64(p.Remember / time.Second), TurnOff: p.TurnOff, Grace: int64(p.Grace / time.Second), Weaken: p.Weaken, Reset: p.Reset}
 	if !p.Deadline.IsZero() {
 		s.Deadline = unixTimeOf(p.Deadline)
 	}
@@ -204,7 +207,7 @@ func storePolicy(p Policy, before *storedPolicy) *storedPolicy {
 func (p *storedPolicy) policy() Policy {
 	q := Policy{Methods: p.Methods, Fallback: p.Fallback, Required: p.Required, EnrollWithoutLink: p.NoLink, ExemptSSO: p.ExemptSSO,
 		Deadline: p.Deadline.time(), Grace: time.Duration(p.Grace) * time.Second, Remember: time.Duration(p.Remember) * time.Second,
-		TurnOff: p.TurnOff, Weaken: p.Weaken}
+		TurnOff: p.TurnOff, Weaken: p.Weaken, Reset: p.Reset}
 	for name, r := range p.Actions {
 		if q.Actions == nil {
 			q.Actions = map[string]ActionRule{}

@@ -65,8 +65,9 @@ func (u *ManagedUser) Reset(ctx context.Context, r ResetRequest) error {
 // Reset does what [ManagedUser.Reset] does, for a member of the account. The
 // other admins are told by mail, too, if the directory is an [AdminLister].
 //
-// The actor must give a reason. An [AsUser] actor must be an admin or an owner
-// with a higher role than the member, and needs a fresh proof for [ActionReset].
+// The actor must give a reason. An [AsUser] actor must have the role in
+// [Policy.Reset] and a higher one than the member, and needs a fresh proof for
+// [ActionReset].
 // Only support can reset a member who belongs to another account as well,
 // because the factors are also those of that account, or who cannot be mailed a
 // link. Such an act of a user is denied with [ReasonSupport].
@@ -80,7 +81,7 @@ func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error 
 	if err := bad.err(); err != nil {
 		return invalid("%w", err)
 	}
-	auth, err := a.authorize(ctx, act{action: ActionReset, needs: RoleAdmin, member: user, onlySupport: a.onlySupportResets})
+	auth, err := a.authorize(ctx, act{action: ActionReset, member: user, onlySupport: a.onlySupportResets})
 	if err != nil {
 		return err
 	}
@@ -96,9 +97,44 @@ func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error 
 	})
 }
 
+// Unlock does what [ManagedUser.Unlock] does, for a member of the account.
+//
+// The actor must give a reason. An [AsUser] actor must be an admin or an owner with
+// a higher role than the member, and needs a fresh proof for [ActionPolicy]. Only
+// support can unlock a member who belongs to another account as well, because the
+// counters are also those of that account; a user is then denied with
+// [ReasonSupport].
+//
+// Errors: those of ManagedUser.Unlock; ErrNotEnrolled also if the user is not a
+// member of the account, [*DeniedError].
+func (a *Account) Unlock(ctx context.Context, user string, method Method) error {
+	if err := a.by.canUnlock(method); err != nil {
+		return invalid("%w", err)
+	}
+	auth, err := a.authorize(ctx, act{action: ActionPolicy, needs: RoleAdmin, member: user, onlySupport: a.isElsewhere})
+	if err != nil {
+		return err
+	}
+	return a.m.update(ctx, Client{}, user, noPolicy, func(s *userTx) error {
+		now, err := a.stillMember(ctx, user)
+		switch {
+		case err != nil:
+			return err
+		case a.by.kind == actorUser && a.isElsewhere(now):
+			return &DeniedError{Reason: ReasonSupport, Account: a.id, Action: ActionPolicy}
+		}
+		return s.unlock(method, auth.event(Event{Account: a.id}, a.by.reason))
+	})
+}
+
 // onlySupportResets reports whether no admin of the account may reset a member.
 func (a *Account) onlySupportResets(member User) bool {
-	return !a.m.canMailLink(member) || slices.ContainsFunc(member.Members, func(x Member) bool { return x.Account != a.id })
+	return !a.m.canMailLink(member) || a.isElsewhere(member)
+}
+
+// isElsewhere reports whether a member belongs to another account as well.
+func (a *Account) isElsewhere(member User) bool {
+	return slices.ContainsFunc(member.Members, func(x Member) bool { return x.Account != a.id })
 }
 
 // MemberRemoved must be called after the host has removed a member from the

@@ -141,6 +141,8 @@ const (
 	RoleMember Role = ""
 	RoleAdmin  Role = "admin"
 	RoleOwner  Role = "owner"
+	// RoleSupport, as [Policy.Reset], means the host's staff. No member has it.
+	RoleSupport Role = "support"
 )
 
 // Above reports whether r may act on members with the other role.

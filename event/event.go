@@ -18,6 +18,7 @@ const (
 	Reused            = "reused"             // a TOTP code that had already been used was entered
 	Locked            = "locked"             // a method was locked for a time after several failures
 	Disabled          = "disabled"           // a method was disabled after too many failures
+	Unlocked          = "unlocked"           // an admin or support ended the lock of a method
 	Sent              = "sent"               // a link or code was counted against the limits and is sent next
 	EnrollmentStarted = "enrollment_started" // an enrollment was started, and its secrets were shown
 	Enrolled          = "enrolled"           // an authenticator or phone was added

@@ -215,6 +215,7 @@ func weaker(p, than twofa.Policy) string {
 		{"nothing after SSO", p.ExemptSSO && !than.ExemptSSO},
 		{"less often", p.Remember > than.Remember},
 		{"less to turn it off", slices.Index(turnOffs, p.TurnOff) < slices.Index(turnOffs, than.TurnOff)},
+		{"a lower role may reset", slices.Index(resetters, p.Reset) < slices.Index(resetters, than.Reset)},
 		{"admins may ask less", p.Weaken == twofa.RoleAdmin && than.Weaken != twofa.RoleAdmin},
 	} {
 		if x.less {
@@ -231,6 +232,8 @@ func weaker(p, than twofa.Policy) string {
 }
 
 var turnOffs = []twofa.TurnOff{twofa.TurnOffByUser, twofa.TurnOffByAdmin, twofa.TurnOffBySupport}
+
+var resetters = []twofa.Role{"", twofa.RoleOwner, twofa.RoleSupport}
 
 // requiresMore reports whether members who satisfy the policy before may have to
 // enroll something for p.

@@ -287,6 +287,7 @@ func (r *modelRun) somePolicy(account string) twofa.Policy {
 		p.TurnOff = oneOf(r, turnOffs...)
 	case 8:
 		p.EnrollWithoutLink = !p.EnrollWithoutLink
+		p.Reset = oneOf(r, resetters...)
 	case 9:
 		p.Required = true
 	case 10, 11:
