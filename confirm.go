@@ -248,6 +248,7 @@ func (s *userTx) installFactor(u User, t ticket) error {
 	s.resetCounters(f.Method)
 	s.Reset = nil
 	s.emit(e)
+	s.endLost(t, f.Method)
 	return nil
 }
 

@@ -221,8 +221,14 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept
 	err = afterwards(ctx, func(ctx context.Context) (err error) { to, err = m.audienceOf(ctx, e, kept); return err })
 	for _, u := range to.users {
 		in := m.languageOf(u, language)
-		mail := m.cfg.Mail.NoticeEmail(NoticeEmail{Issuer: m.cfg.Issuer, User: u, About: to.about, Admin: to.admin, Event: e,
-			Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand})
+		notice := NoticeEmail{Issuer: m.cfg.Issuer, User: u, About: to.about, Admin: to.admin, Event: e,
+			Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand}
+		if u.ID == e.User {
+			var failed error
+			notice.CancelURL, failed = m.cancelLink(e, u)
+			err = errors.Join(err, failed)
+		}
+		mail := m.cfg.Mail.NoticeEmail(notice)
 		if mail.Subject == "" {
 			continue
 		}
@@ -240,6 +246,23 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept
 	return told, err
 }
 
+var errCaseURL = errors.New("must return an absolute https address (http on localhost only) with the token in it")
+
+// cancelLink returns the address at which the user can end the case of an event,
+// or an empty Secret. It has no secret but the right to end that one case.
+func (m *Manager) cancelLink(e Event, u User) (Secret, error) {
+	if e.Case == "" || m.cfg.Mail.CaseURL == nil || e.Type == event.Reset || e.Type == event.ResetCanceled {
+		return Secret{}, nil
+	}
+	opened := unixTimeOf(e.Time) // of an approval, which is later: the case ends before the link
+	token := m.cfg.Keys.sealTicket(ticket{purpose: forCase, id: e.Case, user: u.ID, expires: opened.add(caseTTL)})
+	address := m.cfg.Mail.CaseURL(LinkRequest{Token: token, User: u})
+	if !linkSafe(address, token.Reveal()) {
+		return Secret{}, unavailable("Mail.CaseURL", errCaseURL)
+	}
+	return NewSecret(address), nil
+}
+
 // audience is who is told of an event.
 type audience struct {
 	users []User
@@ -248,8 +271,8 @@ type audience struct {
 }
 
 // audienceOf returns the user that an event is about, with the kept addresses. If it is about an account,
-// or is the reset of one of its members, the admins are told as well, except the
-// one who caused it.
+// or one of tellsAdmins about a member, the admins are told as well, except the one
+// who caused it.
 func (m *Manager) audienceOf(ctx context.Context, e Event, kept []string) (to audience, err error) {
 	if e.User != "" {
 		to.about, err = m.find(ctx, e.User)
@@ -257,22 +280,36 @@ func (m *Manager) audienceOf(ctx context.Context, e Event, kept []string) (to au
 		told := to.about
 		told.Emails = distinct(told.Emails, kept)
 		to.users = append(to.users, told)
-		if e.Type != event.Reset || e.Account == "" {
+		if !tellsAdmins[e.Type] {
 			return to, err
 		}
 	}
-	admins, failed := m.adminsOf(ctx, e.Account)
-	err = errors.Join(err, failed)
-	for _, u := range admins {
-		switch {
-		case e.Actor.Kind == actorUser && u.ID == e.Actor.ID:
-			to.admin = u
-		case u.ID != e.User:
-			to.users = append(to.users, u)
+	accounts := []string{e.Account}
+	if e.Case != "" { // the reset would concern all accounts
+		accounts = nil
+		for _, member := range to.about.Members {
+			accounts = append(accounts, member.Account)
+		}
+	}
+	for _, account := range distinct(accounts, nil) {
+		admins, failed := m.adminsOf(ctx, account)
+		err = errors.Join(err, failed)
+		for _, u := range admins {
+			switch {
+			case e.Actor.Kind == actorUser && u.ID == e.Actor.ID:
+				to.admin = u
+			case u.ID != e.User && !slices.ContainsFunc(to.users, func(o User) bool { return o.ID == u.ID }):
+				to.users = append(to.users, u)
+			}
 		}
 	}
 	return to, err
 }
+
+// tellsAdmins are the events about a user that the admins are told of, because an
+// attacker who is about to take over the user may read the user's mail.
+var tellsAdmins = map[string]bool{event.Reset: true, event.Lost: true, event.LostCleared: true,
+	event.ResetRequested: true, event.ResetApproved: true, event.ResetCanceled: true}
 
 // distinct returns the elements of both lists, each once, in their order.
 func distinct(list, more []string) (all []string) {

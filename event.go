@@ -26,7 +26,7 @@ type Event struct {
 	Agent   string     `json:"agent,omitempty"`   // User-Agent of the client, shortened, without control characters
 	Request string     `json:"request,omitempty"` // Client.RequestID
 	Reason  string     `json:"reason,omitempty"`  // reason that the actor gave
-	Case    string     `json:"case,omitempty"`    // reserved; this release leaves it empty
+	Case    string     `json:"case,omitempty"`    // ID of the support case, if any
 	Act     string     `json:"act,omitempty"`     // ID that the events of one act of an admin share
 	Detail  string     `json:"detail,omitempty"`  // an action, a name or a masked address; free text without control characters
 	// Before and After are the values that were changed, as JSON. They are set

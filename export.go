@@ -33,6 +33,10 @@ type UserData struct {
 	// Sent lists when links, codes and other limited requests were counted, in
 	// the last day, by kind.
 	Sent map[string][]time.Time `json:"sent"`
+	// Lost is when the device was reported as lost.
+	Lost time.Time `json:"lost,omitzero"`
+	// Case is the open support case; nil if there is none.
+	Case *Case `json:"case,omitempty"`
 	// Addresses are the kept addresses, which notices are mailed to.
 	Addresses []AddressData `json:"addresses"`
 	// Accounts is what is stored for single accounts.
@@ -131,7 +135,7 @@ func (u *ManagedUser) Export(ctx context.Context) (UserData, error) {
 }
 
 func (s *userTx) export() UserData {
-	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(), LastReset: s.ResetAt.time(),
+	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(), LastReset: s.ResetAt.time(), Lost: s.Lost.time(), Case: s.describeCase(),
 		Factors: []FactorData{}, Browsers: []BrowserData{}, Failures: []FailureData{}, Proofs: []ProofData{}, Sent: map[string][]time.Time{}, Addresses: []AddressData{}, Accounts: []AccountData{}}
 	for _, a := range s.Addresses {
 		d.Addresses = append(d.Addresses, AddressData{a.Email, a.Gone.time()})

@@ -65,6 +65,14 @@ const inPersonFor = 24 * time.Hour
 // coolingTime is how long a user can do nothing as an admin after a reset.
 const coolingTime = 24 * time.Hour
 
+// A support case can be approved from caseFirst on by two, and from caseByOne on by
+// one. It ends after caseTTL.
+const (
+	caseFirst = 24 * time.Hour
+	caseByOne = 72 * time.Hour
+	caseTTL   = 7 * day
+)
+
 // directoryLag is how long after a change of the security stamp a directory may
 // still return the one before.
 const directoryLag = time.Minute
@@ -104,6 +112,12 @@ const (
 var cancelAllowance = allowance{[]time.Duration{0}, 20, 100}
 
 const cancelBucket = "cancel"
+
+// lostAllowance limits how often a device is reported as lost, because each time is
+// a mail to several people.
+var lostAllowance = allowance{[]time.Duration{0}, 1, 1}
+
+const lostBucket = "lost"
 
 // changeAllowance limits how often a factor can be renamed, how often recovery
 // codes can be viewed, and how often a member is given more time. One proof allows

@@ -356,6 +356,7 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 		s.recordGrant(t, p.Method)
 	}
 	s.seenHere(func(x *seen) { x.Proof, x.Method = s.now, p.Method })
+	s.endLost(t, p.Method)
 	if p.Method == RecoveryCode && t.purpose == forLogin {
 		s.forgetRemembered()
 	}

@@ -290,6 +290,8 @@ type Status struct {
 	LastProof   time.Time // last proof of a method in this account; zero if it is not known
 	Due         time.Time // from when the member must have enrolled; zero if nothing is missing, or if there is no grace
 	Extended    time.Time // until when an admin extended the grace; zero if none did
+	Lost        time.Time // when the device was reported as lost; zero if it was not
+	Case        time.Time // when support opened a case to reset the member; zero if there is none
 	LockedUntil time.Time // when the lock ends, if State is StateLocked; zero if waiting does not help
 }
 
@@ -327,7 +329,10 @@ func (v memberView) status() Status {
 	for _, f := range v.Factors {
 		st.Factors = append(st.Factors, StatusFactor{f.Method, f.Added.time()})
 	}
-	st.CodesLeft = v.codesLeft()
+	st.CodesLeft, st.Lost = v.codesLeft(), v.Lost.time()
+	if x := v.openCase(); x != nil {
+		st.Case = x.Opened.time()
+	}
 	if i := v.seenIndex(v.account); i >= 0 {
 		st.LastLogin, st.LastProof = v.Seen[i].Login.time(), v.Seen[i].Proof.time()
 	}

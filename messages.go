@@ -33,14 +33,17 @@ type Brand struct {
 // NoticeEmail is the input of [MailConfig.NoticeEmail]: an event that the user
 // is told about.
 type NoticeEmail struct {
-	Issuer string          // Config.Issuer
-	User   User            // user whom the mail is for
-	About  User            // user that the event is about; zero if it is about an account
-	Admin  User            // admin who caused the event, if another one or the member is told; otherwise zero
-	Event  Event           // event to report; see package event for its types
-	Device string          // a guess at the browser and system, as in "Firefox on Linux", in the language of Locale
-	Locale *locale.Catalog // language for the user
-	Brand  Brand           // MailConfig.Brand
+	Issuer string // Config.Issuer
+	User   User   // user whom the mail is for
+	About  User   // user that the event is about; zero if it is about an account
+	Admin  User   // admin who caused the event, if another one or the member is told; otherwise zero
+	Event  Event  // event to report; see package event for its types
+	// CancelURL is the address at which User can end a support case. It must be in
+	// the message unchanged. It is empty if the event is no open case of User.
+	CancelURL Secret
+	Device    string          // a guess at the browser and system, as in "Firefox on Linux", in the language of Locale
+	Locale    *locale.Catalog // language for the user
+	Brand     Brand           // MailConfig.Brand
 }
 
 // factorEvents are the types of events that are about a factor.
@@ -55,11 +58,12 @@ func writeNotice(n NoticeEmail) Email {
 	if !n.Locale.Has(id + ".text") {
 		return Email{}
 	}
+	if tellsAdmins[n.Event.Type] && n.User.ID != n.About.ID {
+		return writeForAdmin(n)
+	}
 	switch n.Event.Type {
-	case event.Reset:
-		if n.User.ID != n.About.ID {
-			return writeResetForAdmin(n)
-		}
+	case event.ResetRequested, event.ResetApproved:
+		return writeCase(n)
 	case event.Reminded:
 		return writeReminder(n)
 	case event.Summarized:
@@ -68,7 +72,7 @@ func writeNotice(n NoticeEmail) Email {
 	issuer := locale.Args{"issuer": n.Issuer}
 	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", issuer))
 	l.Advice = n.Locale.Text("notice.advice", issuer)
-	l.Lead = append([]string{n.Locale.Text(id+".text", nil)}, noticeDetails(n)...)
+	l.Lead = append([]string{n.Locale.Text(id+".text", issuer)}, noticeDetails(n)...)
 	l.Details = []string{n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)})}
 	if n.Event.IP != "" {
 		l.Details = append(l.Details, clientLines(n.Locale, n.Device, n.Event.IP)...)
@@ -79,18 +83,32 @@ func writeNotice(n NoticeEmail) Email {
 	return newEmail(l, n.Locale)
 }
 
-// writeResetForAdmin tells an admin that another one, or support, has reset a
-// member.
-func writeResetForAdmin(n NoticeEmail) Email {
-	issuer := locale.Args{"issuer": n.Issuer}
-	l := n.Brand.letter(n.Issuer, n.Locale.Text("notice.reset.admin.subject", issuer))
-	l.Lead = []string{n.Locale.Text("notice.reset.admin.text", nil)}
+// writeForAdmin tells an admin of an event about a member.
+func writeForAdmin(n NoticeEmail) Email {
+	id, issuer := "notice."+n.Event.Type+".admin", locale.Args{"issuer": n.Issuer}
+	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", issuer))
+	l.Lead = []string{n.Locale.Text(id+".text", issuer)}
 	l.Details = []string{n.Locale.Text("notice.reset.member", locale.Args{"name": nameInMail(n.About)})}
 	if n.Admin.ID != "" {
 		l.Details = append(l.Details, n.Locale.Text("notice.reset.by", locale.Args{"name": nameInMail(n.Admin)}))
 	}
 	l.Details = append(l.Details, n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)}))
 	l.Advice = n.Locale.Text("notice.advice.admin", issuer)
+	return newEmail(l, n.Locale)
+}
+
+// writeCase tells the user of a support case, with the button that ends it. It says
+// nothing that whoever talked to support has chosen.
+func writeCase(n NoticeEmail) Email {
+	id := "notice." + n.Event.Type
+	args := locale.Args{"issuer": n.Issuer, "time": n.Locale.DateTime(n.Event.Time.Add(caseFirst))}
+	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", args))
+	l.Lead = []string{n.Locale.Text(id+".text", args)}
+	if l.Link = n.CancelURL.Reveal(); l.Link != "" {
+		l.Label = n.Locale.Text("notice.case.stop", nil)
+	}
+	l.Details = []string{n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)})}
+	l.Advice = n.Locale.Text("notice.case.advice", args)
 	return newEmail(l, n.Locale)
 }
 

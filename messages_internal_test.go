@@ -33,7 +33,7 @@ func languages() []*locale.Catalog {
 
 // noticeTypes are the types of events that are mailed.
 var noticeTypes = []string{event.Failed, event.Reused, event.Locked, event.Disabled, event.Enrolled, event.Imported, event.Replaced, event.Removed,
-	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials, event.Unlocked, event.Reminded, event.Summarized}
+	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials, event.Unlocked, event.Lost, event.LostCleared, event.ResetRequested, event.ResetApproved, event.ResetCanceled, event.Reminded, event.Summarized}
 
 // everyMail calls f with each mail that can be written in a language.
 func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
@@ -58,7 +58,13 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 	}
 	reset := NoticeEmail{Issuer: "Acme", User: User{ID: "olga"}, About: User{ID: "mia", Name: "mia@example.com"}, Admin: User{ID: "adam", Name: "adam@example.com"},
 		Event: Event{Type: event.Reset, User: "mia", Time: at}, Locale: c, Brand: brand}
-	f("reset of a member", writeNotice(reset))
+	for kind := range tellsAdmins {
+		reset.Event.Type = kind
+		f(kind+" of a member", writeNotice(reset))
+		own := reset
+		own.User, own.Admin, own.CancelURL = own.About, User{}, NewSecret("https://app.example.com/2fa/case?token=t")
+		f(kind+" with a link", writeNotice(own))
+	}
 	for _, action := range []string{"", "contacts.export", ActionFactors, "!"} {
 		for _, valid := range []time.Duration{time.Minute, 10 * time.Minute} {
 			l := LinkEmail{Issuer: "Acme", Action: action, URL: NewSecret("https://app.example.com/2fa/link?token=t"), Time: at, Valid: valid, IP: "::1", Device: "Firefox on Linux", Locale: c, Brand: brand}
@@ -95,7 +101,7 @@ func TestMessages_InEveryLanguage(t *testing.T) {
 			}
 		})
 	}
-	require.Len(t, english, 4*3+15+4+1+4+1, "each event has a subject of its own, a summary one for each number, and a reset one for the admins")
+	require.Len(t, english, 4*3+20+4+1+4+6, "each event has a subject of its own, a summary one for each number, and six have one for the admins")
 }
 
 // Each text of the catalog that is for mail and text messages is in one. Those for

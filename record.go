@@ -107,10 +107,12 @@ type userRecord struct {
 	Imported        unixTime             // when factors of another product were imported
 	TakenAway       unixTime             // when a factor was last removed or reset; no import may follow
 	UsedForms       []usedForm
-	Extensions      []extension // of the user's grace, one for an account
-	Seen            []seen      // in each of the accounts used last
-	ResetAt         unixTime    // last reset, after which an admin can do nothing for a day
-	Addresses       []address   // those of the user, and those of the last 30 days
+	Extensions      []extension  // of the user's grace, one for an account
+	Seen            []seen       // in each of the accounts used last
+	ResetAt         unixTime     // last reset, after which an admin can do nothing for a day
+	Lost            unixTime     // when the device was reported as lost; 0 if it was not
+	Case            *supportCase // to reset the user
+	Addresses       []address    // those of the user, and those of the last 30 days
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -142,6 +144,8 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.List(c, 128, &r.UsedForms)
 	seal.Int(c, 134, &r.ResetAt)
 	seal.List(c, 146, &r.Addresses)
+	seal.Int(c, 148, &r.Lost)
+	seal.Optional(c, 152, &r.Case)
 }
 
 func (r *userRecord) problem() string {
@@ -156,6 +160,7 @@ func (r *userRecord) problem() string {
 func (r *userRecord) turnOff(now unixTime) {
 	r.TakenAway = now
 	r.Factors, r.Codes, r.Browsers, r.Extensions = nil, nil, nil, nil
+	r.Lost, r.Case = 0, nil
 	r.dropAtReset()
 }
 

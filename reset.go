@@ -9,7 +9,8 @@ import (
 	"github.com/twofa-go/twofa/internal/text"
 )
 
-// ResetRequest is the input of [Account.Reset] and [ManagedUser.Reset].
+// ResetRequest is the input of [Account.Reset], [ManagedUser.Reset] and
+// [ManagedUser.OpenCase].
 type ResetRequest struct {
 	// InPerson states that somebody has verified the user's identity, as by a
 	// video call or in an office. Enrollment is then open for 24 hours without
@@ -40,15 +41,16 @@ func (r *resetState) Fields(c *seal.Codec) {
 // that is at most 15 minutes old. For 24 hours, the user can do nothing as an
 // admin.
 //
-// Only staff and the host may call it. An admin of an account calls
-// [Account.Reset]. No policy is read.
+// Only the host may call it, because attackers talk help desks into resets: staff
+// open a case ([ManagedUser.OpenCase]). An admin of an account calls [Account.Reset].
+// No policy is read.
 //
-// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
-// empty or a user, if the user does not exist, or if no link can be mailed;
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is not
+// the host, if the user does not exist, or if no link can be mailed;
 // [ErrUnavailable].
 func (u *ManagedUser) Reset(ctx context.Context, r ResetRequest) error {
-	if !u.by.ofProduct() {
-		return notAllowed("only AsStaff and AsHost may reset a user whatever the account")
+	if u.by.kind != actorHost {
+		return notAllowed("only AsHost may reset a user at once; staff open a case with OpenCase")
 	}
 	if err := text.ValidateID("user", u.id); err != nil {
 		return invalid("%w", err)
@@ -77,9 +79,12 @@ func (u *ManagedUser) Reset(ctx context.Context, r ResetRequest) error {
 func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error {
 	var bad problems
 	bad.require(text.Clean(a.by.reason, 500) != "", "Actor: must give a reason")
-	bad.require(!r.InPerson || a.by.ofProduct(), "ResetRequest.InPerson: must be false, because only AsStaff and AsHost may state it")
+	bad.require(!r.InPerson || a.by.kind == actorHost, "ResetRequest.InPerson: must be false, because only AsHost may state it")
 	if err := bad.err(); err != nil {
 		return invalid("%w", err)
+	}
+	if a.by.kind == actorStaff {
+		return notAllowed("staff cannot reset at once; they open a case with ManagedUser.OpenCase")
 	}
 	auth, err := a.authorize(ctx, act{action: ActionReset, member: user, onlySupport: a.onlySupportResets})
 	if err != nil {

@@ -200,6 +200,14 @@ func (s *userTx) codesLeft() int {
 	return s.Codes.left()
 }
 
+// openCase returns the open case, or nil if there is none.
+func (s *userTx) openCase() *supportCase {
+	if s.Case == nil || !s.Case.Opened.within(caseTTL, s.now) {
+		return nil
+	}
+	return s.Case
+}
+
 const recoveryHashLen = 16
 
 func (s *codeSet) left() int { return len(s.Hashes) / recoveryHashLen }
@@ -362,5 +370,5 @@ func (s *userTx) completeLogin(t ticket, due unixTime) Result {
 	s.LastLogin = s.now
 	s.seenHere(func(x *seen) { x.Login, x.Vouched = s.now, t.vouchedIn(s.account) })
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
-	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time()}
+	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time(), Case: s.openCase() != nil}
 }

@@ -40,6 +40,7 @@ const (
 	forPhone   purpose = "phone"   // check the code that was sent to a new number
 	forSession purpose = "session" // content of a Session
 	forFirst   purpose = "first"   // a first factor on its way; see HoldFirstFactor
+	forCase    purpose = "case"    // a link that ends a support case; its ID is that of the case
 	forPolicy  purpose = "policy"  // a policy that an admin looks at; see HoldPolicy
 )
 
@@ -165,6 +166,8 @@ func (c *Config) lifetime(p purpose) time.Duration {
 		return holdTTL
 	case forPolicy:
 		return reviewTTL
+	case forCase:
+		return caseTTL
 	}
 	return max(challengeTTL, c.Lifetimes.Link)
 }

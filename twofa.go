@@ -191,6 +191,10 @@ type MailConfig struct {
 	// zero User. Function twofahttp.LinkURL creates one. If nil, no links are
 	// sent.
 	LinkURL func(LinkRequest) string
+	// CaseURL returns the address of the page on which a user looks at a support case
+	// and can end it, with the token in it, like LinkURL. Function twofahttp.CaseURL
+	// creates one. If nil, staff can open a case only for users who cannot be mailed.
+	CaseURL func(LinkRequest) string
 	// Brand is the color, the logo and the support address in the messages of
 	// package locale.
 	Brand Brand
@@ -203,7 +207,7 @@ type MailConfig struct {
 	NoticeEmail func(NoticeEmail) Email
 }
 
-// LinkRequest is the input of [MailConfig.LinkURL].
+// LinkRequest is the input of [MailConfig.LinkURL] and [MailConfig.CaseURL].
 type LinkRequest struct {
 	Token   Secret // must be part of the address
 	Account string // account that the login is for; empty if the host has no accounts

@@ -235,6 +235,7 @@ func (s *userTx) prune() {
 	if s.Pending != nil && !s.Pending.Expires.isAhead(maxEnrollment, now) {
 		s.Pending = nil
 	}
+	s.Case = s.openCase()
 	s.pruneCodes(s.m.cfg.Recovery.Viewable)
 	for bucket, sent := range s.SendTimes {
 		sent.Times, sent.Returned = recentTimes(sent.Times, now, day), recentTimes(sent.Returned, now, day)

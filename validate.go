@@ -35,6 +35,11 @@ func (c *MailConfig) validate() error {
 		address := c.LinkURL(LinkRequest{Token: NewSecret("token")})
 		p.require(linkSafe(address, "token"), "Mail.LinkURL: must return an absolute https address (http on localhost only) with the token in it, returns %q", text.Clean(address, 200))
 	}
+	p.require(c.Mailer != nil || c.CaseURL == nil, "Mail.Mailer: is missing, but Mail.CaseURL is set")
+	if c.CaseURL != nil {
+		address := c.CaseURL(LinkRequest{Token: NewSecret("token")})
+		p.require(linkSafe(address, "token"), "Mail.CaseURL: must return an absolute https address (http on localhost only) with the token in it, returns %q", text.Clean(address, 200))
+	}
 	return errors.Join(p.err(), c.Brand.validate())
 }
 

@@ -42,6 +42,12 @@ const (
 	Summarized        = "summarized"         // the admins of an account were told how many members still have to enroll
 	Revoked           = "revoked"            // all of a user's sessions and proofs for actions ended, and no browser is remembered
 	Reset             = "reset"              // all factors were removed for a user who lost them; the next one needs an email link
+	ResetRequested    = "reset_requested"    // support opened a case to reset the user
+	ResetApproved     = "reset_approved"     // a member of staff approved a case; if that was enough, Reset follows
+	ResetConfirmed    = "reset_confirmed"    // the user said, after a login, that the case is theirs
+	ResetCanceled     = "reset_canceled"     // a case was ended by the user or by support
+	Lost              = "lost"               // the user reported the device as lost, and no browser is remembered
+	LostCleared       = "lost_cleared"       // a factor was proven or enrolled after that
 	MemberRemoved     = "member_removed"     // a user left an account; one who belongs to no other was reset
 	Erased            = "erased"             // all second-factor state of a user was deleted
 	Credentials       = "credentials"        // the host reported a changed first factor

@@ -105,6 +105,7 @@ var messages = []message{
 	{"invalid_remember", "", 422, nextRetry, "remember"},
 	{"invalid_turn_off", "", 422, nextRetry, "turn_off"},
 	{"invalid_weaken", "", 422, nextRetry, "weaken"},
+	{"invalid_reset_by", "", 422, nextRetry, "reset_by"},
 	{"invalid_rule", "", 422, nextRetry, "rule"},
 	{"invalid_reason", "", 422, nextRetry, "reason"},
 	{"preview_again", "", 409, nextRetry, ""},

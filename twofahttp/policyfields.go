@@ -43,6 +43,7 @@ var policyFields = []policyField{
 	{"remember", []string{"Remember"}, func(p twofa.Policy) string { return showDays(p.Remember) }, policyInput.setRemember, "invalid_remember"},
 	{"turn_off", []string{"TurnOff"}, func(p twofa.Policy) string { return cmp.Or(string(p.TurnOff), "user") }, policyInput.setTurnOff, "invalid_turn_off"},
 	{"weaken", []string{"Weaken"}, func(p twofa.Policy) string { return string(cmp.Or(p.Weaken, twofa.RoleOwner)) }, policyInput.setWeaken, "invalid_weaken"},
+	{"reset_by", []string{"Reset"}, func(p twofa.Policy) string { return string(cmp.Or(p.Reset, twofa.RoleAdmin)) }, policyInput.setResetBy, "invalid_reset_by"},
 }
 
 // keptFields are the fields of twofa.Policy that the form neither shows nor sets,
@@ -179,6 +180,11 @@ func (policyInput) setTurnOff(p *twofa.Policy, value string) bool {
 func (policyInput) setWeaken(p *twofa.Policy, value string) bool {
 	p.Weaken = twofa.Role(value)
 	return p.Weaken == twofa.RoleOwner || p.Weaken == twofa.RoleAdmin
+}
+
+func (policyInput) setResetBy(p *twofa.Policy, value string) bool {
+	p.Reset = twofa.Role(value)
+	return p.Reset == twofa.RoleAdmin || p.Reset == twofa.RoleOwner || p.Reset == twofa.RoleSupport
 }
 
 // Fields of the rule of an action, in front of its name.

@@ -71,7 +71,7 @@ func randomPolicy(r *rand.Rand) (p twofa.Policy) {
 	}
 	p = twofa.Policy{Methods: methods(twofa.SMS, twofa.TOTP, twofa.EmailLink), Fallback: methods(twofa.SMS), Required: r.IntN(2) == 0, EnrollWithoutLink: r.IntN(2) == 0, ExemptSSO: r.IntN(2) == 0,
 		Grace: time.Duration(r.IntN(90*86400)) * time.Second, Remember: time.Duration(r.IntN(90)) * aDay,
-		TurnOff: []twofa.TurnOff{"", twofa.TurnOffByAdmin, twofa.TurnOffBySupport}[r.IntN(3)], Weaken: []twofa.Role{"", twofa.RoleAdmin, twofa.RoleOwner}[r.IntN(3)]}
+		TurnOff: []twofa.TurnOff{"", twofa.TurnOffByAdmin, twofa.TurnOffBySupport}[r.IntN(3)], Weaken: []twofa.Role{"", twofa.RoleAdmin, twofa.RoleOwner}[r.IntN(3)], Reset: []twofa.Role{"", twofa.RoleOwner, twofa.RoleSupport}[r.IntN(3)]}
 	if r.IntN(2) == 0 {
 		p.Deadline = time.Unix(r.Int64N(1<<32), 0)
 	}
@@ -229,6 +229,7 @@ func TestPolicyForm_KnowsEveryField(t *testing.T) {
 		"ExemptSSO":         func(p *twofa.Policy) { p.ExemptSSO = true },
 		"Remember":          func(p *twofa.Policy) { p.Remember = aDay },
 		"TurnOff":           func(p *twofa.Policy) { p.TurnOff = twofa.TurnOffByAdmin },
+		"Reset":             func(p *twofa.Policy) { p.Reset = twofa.RoleSupport },
 		"Weaken":            func(p *twofa.Policy) { p.Weaken = twofa.RoleAdmin },
 		"Actions":           func(p *twofa.Policy) { p.Actions = map[string]twofa.ActionRule{"x": {MaxAge: time.Minute}} },
 	}

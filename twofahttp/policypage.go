@@ -29,6 +29,7 @@ type policyData struct {
 	Remember     string // days, as the admin typed them
 	TurnOff      []option
 	Weaken       []option
+	ResetBy      []option
 	Rules        []policyRule
 	Wrong        map[string]*alert // messages about inputs that must be corrected, by the ID of the element
 }
@@ -84,7 +85,7 @@ func (x *exchange) showPolicy(info twofa.PolicyInfo, base twofa.Policy, form url
 		Requirements: in.requirementOptions(c, base, form.Get("require")), SSO: form.Get("sso") == "yes",
 		Deadline: form.Get("deadline"), FirstDay: in.now.UTC().Format(time.DateOnly), LastDay: in.lastDeadline().Format(time.DateOnly),
 		Grace: form.Get("grace"), Remember: form.Get("remember"),
-		TurnOff: turnOffOptions(c, form.Get("turn_off")), Weaken: weakenOptions(c, form.Get("weaken")), Wrong: map[string]*alert{}}
+		TurnOff: turnOffOptions(c, form.Get("turn_off")), Weaken: weakenOptions(c, form.Get("weaken")), ResetBy: resetByOptions(c, form.Get("reset_by")), Wrong: map[string]*alert{}}
 	if at := base.Deadline; !at.IsZero() && !at.Equal(endOfDay(at.UTC().Truncate(day))) {
 		d.Ends = c.DateTime(at.UTC())
 	}
@@ -133,6 +134,7 @@ var (
 	}
 	turnOffTexts = [][2]string{{"user", "page.policy.off.user"}, {"admin", "page.policy.off.admin"}, {"support", "page.policy.off.support"}}
 	weakenTexts  = [][2]string{{"owner", "page.policy.weaken.owner"}, {"admin", "page.policy.weaken.admin"}}
+	resetByTexts = [][2]string{{"admin", "page.policy.reset_by.admin"}, {"owner", "page.policy.reset_by.owner"}, {"support", "page.policy.reset_by.support"}}
 	methodsTexts = map[string]string{"default": "page.policy.methods.default", "totp": "page.policy.methods.totp", "sms": "page.policy.methods.sms", "email": "page.policy.methods.email"}
 )
 
@@ -156,6 +158,10 @@ func turnOffOptions(c *locale.Catalog, selected string) []option {
 
 func weakenOptions(c *locale.Catalog, selected string) []option {
 	return textOptions(c, weakenTexts, selected)
+}
+
+func resetByOptions(c *locale.Catalog, selected string) []option {
+	return textOptions(c, resetByTexts, selected)
 }
 
 func textOptions(c *locale.Catalog, texts [][2]string, selected string) (list []option) {

@@ -223,7 +223,7 @@ func TestPolicy_Mistakes(t *testing.T) {
 		{"deadline", "2026-02-28", "invalid_deadline"}, {"deadline", "2031-03-02", "invalid_deadline"}, {"deadline", "99999-01-01", "invalid_deadline"}, {"deadline", "soon", "invalid_deadline"}, {"deadline", "2026-02-30", "invalid_deadline"},
 		{"grace", "-3", "invalid_grace"}, {"grace", "91", "invalid_grace"}, {"grace", "1.5", "invalid_grace"}, {"grace", "", "invalid_grace"}, {"grace", "99999999999999999999", "invalid_grace"},
 		{"remember", "-1", "invalid_remember"}, {"remember", "x", "invalid_remember"},
-		{"turn_off", "nobody", "invalid_turn_off"}, {"weaken", "member", "invalid_weaken"}, {"weaken", "", "invalid_weaken"},
+		{"turn_off", "nobody", "invalid_turn_off"}, {"reset_by", "member", "invalid_reset_by"}, {"reset_by", "", "invalid_reset_by"}, {"weaken", "member", "invalid_weaken"}, {"weaken", "", "invalid_weaken"},
 		{"age:contacts.export", "61", "invalid_rule"}, {"age:contacts.export", "-1", "invalid_rule"}, {"age:policy", "15", "invalid_rule"},
 		{"methods:contacts.export", "recovery", "invalid_rule"}, {"methods:factors", "email", "invalid_rule"},
 	} {

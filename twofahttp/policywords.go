@@ -36,6 +36,9 @@ var policyWords = []policyWord{
 	{"page.policy.weaken", func(c *locale.Catalog, p twofa.Policy) string {
 		return selectedLabel(weakenOptions(c, policyFieldText("weaken", p)))
 	}, exactField("weaken")},
+	{"page.policy.reset_by", func(c *locale.Catalog, p twofa.Policy) string {
+		return selectedLabel(resetByOptions(c, policyFieldText("reset_by", p)))
+	}, exactField("reset_by")},
 }
 
 // differences returns the fields in which two policies differ. Words may be rounded,

@@ -643,7 +643,7 @@ func TestResubmit_Settings(t *testing.T) {
 func TestResubmit_LinkBeforeEnrollment(t *testing.T) {
 	d := newDesk(t)
 	b, _ := d.user("ada")
-	require.NoError(t, d.m.User(twofa.AsStaff("nora", "a test"), "ada").Reset(t.Context(), twofa.ResetRequest{}))
+	require.NoError(t, d.m.User(twofa.AsHost("a test"), "ada").Reset(t.Context(), twofa.ResetRequest{}))
 	b.login("ada")
 	b.get("/2fa/setup?start=1")
 	page := tab{b, b.post("/2fa/setup", "method", "totp")}

@@ -139,7 +139,7 @@ func samplePolicies(at time.Time) (states []any) {
 		}
 	}
 	for i, origin := range sampleOrigins(at) {
-		d := policyData{Origin: origin, Version: "x", Base: "{}", EnrollFirst: i%2 == 0, Requirements: options, SSO: true, Deadline: "2006-01-02", Ends: "x", Grace: "1", Remember: "1", TurnOff: options, Weaken: options,
+		d := policyData{Origin: origin, Version: "x", Base: "{}", EnrollFirst: i%2 == 0, Requirements: options, SSO: true, Deadline: "2006-01-02", Ends: "x", Grace: "1", Remember: "1", TurnOff: options, Weaken: options, ResetBy: options,
 			Rules: []policyRule{{ID: "rule0", Action: "x", Title: "x", Ages: options, Methods: options}, {ID: "rule1", Action: "x", Ages: options}}}
 		states = append(states, d)
 		d.Wrong = wrong

@@ -180,7 +180,7 @@ func TestPolicy_RequiredNeedsALinkOrSaysNot(t *testing.T) {
 	} {
 		cfg := w.cfg
 		if !c.linkURL {
-			cfg.Mail.Mailer, cfg.Mail.LinkURL = nil, nil
+			cfg.Mail.Mailer, cfg.Mail.LinkURL, cfg.Mail.CaseURL = nil, nil, nil
 		}
 		cfg.Policy = twofa.Policy{}
 		m, err := twofa.New(cfg)

@@ -43,6 +43,7 @@ func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
 	w.cfg = twofa.Config{
 		Issuer: "Acme", Store: w.store, Keys: ring(t, keyText), Now: w.clock.Now, Directory: twofa.LookUp(w.lookup),
 		Mail: twofa.MailConfig{Mailer: w.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/link?token=" + l.Token.Reveal() },
+			CaseURL:     func(l twofa.LinkRequest) string { return "https://app.example.com/2fa/case?token=" + l.Token.Reveal() },
 			NoticeEmail: func(twofa.NoticeEmail) twofa.Email { return twofa.Email{} }},
 		SMS: twofa.SMSConfig{Sender: w.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, WebOTPHost: "app.example.com"},
 		OnEvent: func(_ context.Context, e twofa.Event) {
@@ -55,6 +56,9 @@ func newWorld(t testing.TB, edit ...func(*twofa.Config)) *world {
 		f(&w.cfg)
 	}
 	w.cfg.Policy.EnrollWithoutLink = w.cfg.Policy.EnrollWithoutLink || w.cfg.Mail.LinkURL == nil
+	if w.cfg.Mail.Mailer == nil {
+		w.cfg.Mail.CaseURL = nil
+	}
 	w.store = w.cfg.Store
 	w.Manager = w.again()
 	return w

@@ -82,7 +82,7 @@ func TestLanguages_OfNoticesByStaff(t *testing.T) {
 	ada := w.person("ada")
 	ada.client.Language = "de"
 	ada.linkedWithPhone()
-	require.NoError(t, w.User(twofa.AsStaff("s1", "lost phone"), "ada").Reset(t.Context(), twofa.ResetRequest{}))
+	require.NoError(t, w.User(twofa.AsHost("lost phone"), "ada").Reset(t.Context(), twofa.ResetRequest{}))
 	mails := w.out.Mails()
 	require.Equal(t, "Two-factor authentication reset for your Acme account", mails[len(mails)-1].Subject)
 	w.setUser("ada", func(u *twofa.User) { u.Language = "de" })

@@ -171,7 +171,7 @@ func matrixCell(t *testing.T, first, account, policy, state int) (answers []stri
 		p.uri = w.enrolled("ada").uri
 		w.clock.Add(time.Minute)
 		if state != 1 {
-			require.NoError(t, w.User(twofa.AsStaff("staff", "lost phone"), "ada").Reset(t.Context(), twofa.ResetRequest{InPerson: state == 3}))
+			require.NoError(t, w.User(twofa.AsHost("lost phone"), "ada").Reset(t.Context(), twofa.ResetRequest{InPerson: state == 3}))
 		}
 	case 4:
 		w.setUser("ada", func(u *twofa.User) { u.Emails = nil })

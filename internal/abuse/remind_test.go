@@ -359,7 +359,7 @@ func TestRemind_Errors(t *testing.T) {
 
 	silent := reminded(t)
 	silent.clock.Add(7 * aDay)
-	silent.cfg.Mail.Mailer, silent.cfg.Mail.LinkURL = nil, nil
+	silent.cfg.Mail.Mailer, silent.cfg.Mail.LinkURL, silent.cfg.Mail.CaseURL = nil, nil, nil
 	_, err = silent.again().Account(twofa.AsHost("cron"), "acme").Remind(t.Context(), everybody())
 	require.ErrorIs(t, err, twofa.ErrUnavailable)
 	require.Equal(t, 5, silent.remind(everybody()).Mailed, "a process that cannot mail has not used them up")

@@ -92,7 +92,7 @@ func TestAbuse_N02_OnlySupportResets(t *testing.T) {
 			require.NoError(t, mia.Check(t.Context(), mia.caller()))
 			w.setUser("max", func(u *twofa.User) { u.Name = "max" })
 			require.NoError(t, adam.as().Reset(t.Context(), "max", twofa.ResetRequest{}), "the proof was not used up")
-			require.NoError(t, w.Account(twofa.AsStaff("s1", "seen on video"), "acme").Reset(t.Context(), "mia", twofa.ResetRequest{InPerson: true}))
+			require.NoError(t, w.Account(twofa.AsHost("seen on video"), "acme").Reset(t.Context(), "mia", twofa.ResetRequest{InPerson: true}))
 			denied(t, mia.Check(t.Context(), mia.caller()), twofa.ReasonSignedOut)
 		})
 	}

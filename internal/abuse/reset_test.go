@@ -11,7 +11,7 @@ import (
 )
 
 func (p *person) reset(inPerson bool) error {
-	return p.User(twofa.AsStaff("s1", "lost the phone"), p.id).Reset(p.t.Context(), twofa.ResetRequest{InPerson: inPerson})
+	return p.User(twofa.AsHost("lost the phone"), p.id).Reset(p.t.Context(), twofa.ResetRequest{InPerson: inPerson})
 }
 
 // signIn begins a login in acme after a reset.
@@ -248,7 +248,7 @@ func TestReset_WhatIsGoneAndWhatStays(t *testing.T) {
 	require.Len(t, to, 2)
 	last := w.events[len(w.events)-1]
 	require.Equal(t, event.Reset, last.Type)
-	require.Equal(t, twofa.EventActor{Kind: "staff", ID: "s1"}, last.Actor)
+	require.Equal(t, twofa.EventActor{Kind: "host"}, last.Actor)
 	require.Equal(t, "lost the phone", last.Reason)
 
 	for _, p := range []*person{ada, laptop} {

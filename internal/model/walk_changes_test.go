@@ -593,7 +593,7 @@ func (r *modelRun) resetSomehow() {
 		r.fleet.resets(id)
 	}
 	r.agree(id+" reset, in person "+strconv.FormatBool(inPerson), want,
-		told(server.User(twofa.AsStaff("eve", "ticket"), id).Reset(r.t.Context(), twofa.ResetRequest{InPerson: inPerson})))
+		told(server.User(twofa.AsHost("ticket"), id).Reset(r.t.Context(), twofa.ResetRequest{InPerson: inPerson})))
 	for _, d := range r.devices {
 		if d.user != id || r.chance(50) {
 			continue

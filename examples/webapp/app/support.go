@@ -17,6 +17,9 @@ import (
 // The caller must have verified who is asking: an attacker who has the password
 // and the mailbox needs nothing else afterwards.
 func (a *App) ResetFactors(ctx context.Context, email, staff, reason string) error {
+	if staff == "" {
+		return errors.New("app: a reset must name the employee")
+	}
 	u, err := a.db.userByEmail(ctx, email)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("app: there is no user with the address %q", email)
@@ -24,7 +27,7 @@ func (a *App) ResetFactors(ctx context.Context, email, staff, reason string) err
 	if err != nil {
 		return err
 	}
-	if err := a.twofa.User(twofa.AsStaff(staff, reason), u.ID).Reset(ctx, twofa.ResetRequest{}); err != nil {
+	if err := a.twofa.User(twofa.AsHost(staff+": "+reason), u.ID).Reset(ctx, twofa.ResetRequest{}); err != nil {
 		return err
 	}
 	_, err = a.db.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, u.ID)

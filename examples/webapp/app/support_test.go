@@ -17,7 +17,7 @@ func TestSupport_ResetFactors(t *testing.T) {
 	require.True(t, old.signedIn())
 	require.NoError(t, s.app.ResetFactors(t.Context(), jon, "sam", "lost phone"))
 	require.False(t, old.signedIn())
-	require.Contains(t, s.log.String(), `event=reset user=jon account="" method="" actor=staff actor_id=sam`)
+	require.Contains(t, s.log.String(), `event=reset user=jon account="" method="" actor=host`)
 	require.NotEmpty(t, s.lastMessage(jon, "were removed").Subject, "the user is told")
 	delete(s.uris, jon)
 

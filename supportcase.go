@@ -1,0 +1,359 @@
+package twofa
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
+	"github.com/twofa-go/twofa/internal/text"
+)
+
+// Case is a support case: staff of the host want to reset a user who has lost
+// every factor and has no admin who could. It takes days on purpose, and the user
+// can end it, because attackers talk help desks into resets.
+type Case struct {
+	ID      string
+	Opened  time.Time
+	Expires time.Time // when it ends without a reset
+	By      string    // ID of the member of staff who opened it, who cannot approve it
+	Reason  string    // reason that this member of staff gave
+	// InPerson reports whether the user cannot be mailed a link, so that enrollment
+	// is open for 24 hours after the reset; see [ResetRequest.InPerson].
+	InPerson  bool
+	Approvals []Approval
+	// From is the time from which it can be approved. The second approval resets
+	// the user.
+	From time.Time
+	// ByOneFrom is the time from which one approval is enough. It is zero if the
+	// case needs two, because nobody can be mailed, or because the user has more
+	// addresses than the record keeps.
+	ByOneFrom time.Time
+	// Suspended reports whether the user has signed in since, and has not yet said
+	// in that session whether the case is theirs. It cannot be approved until then.
+	Suspended bool
+}
+
+// Approval is the approval of a [Case] by a member of staff.
+type Approval struct {
+	By string // ID of the member of staff
+	At time.Time
+}
+
+// supportCase is a [Case] in the record.
+type supportCase struct {
+	seal.Unknown
+	ID        string
+	Opened    unixTime
+	By        string
+	Reason    string
+	InPerson  bool
+	To        string // digest of the address that the link would be mailed to
+	Approvals []approval
+	Two       bool     // whether one approval is never enough
+	Answered  unixTime // when the user last said, in a live session, that the case is theirs
+}
+
+func (x *supportCase) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &x.ID)
+	seal.Int(c, 8, &x.Opened)
+	seal.Text(c, 12, &x.By)
+	seal.Text(c, 16, &x.Reason)
+	seal.Bool(c, 20, &x.InPerson)
+	seal.Text(c, 24, &x.To)
+	seal.List(c, 29, &x.Approvals)
+	seal.Int(c, 32, &x.Answered)
+	seal.Bool(c, 36, &x.Two)
+}
+
+type approval struct {
+	seal.Unknown
+	By string
+	At unixTime
+}
+
+func (a *approval) Fields(c *seal.Codec) {
+	seal.Text(c, 4, &a.By)
+	seal.Int(c, 8, &a.At)
+}
+
+// OpenCase asks for a reset of a user who has lost every factor, and returns the
+// case. Another member of staff approves it, from 72 hours to 7 days later, or two
+// others from 24 hours on. Until then nothing changes for the user. The user is
+// told at every address of the last 30 days, with a link that ends the case, and
+// the admins of the user's accounts are told as well.
+//
+// A completed login suspends the case, whatever the path, because a user who can
+// sign in needs no reset. In that session, the user says whether the case is theirs
+// ([Manager.AnswerCase]).
+//
+// r.InPerson states that somebody has verified the user's identity. It must be true
+// if no link can be mailed to the user, and false otherwise. Such a case needs two
+// approvals. [MailConfig.CaseURL] is required for all others.
+//
+// Only staff may call it, and must give a reason. The host must have authenticated
+// each member of staff: one who can act under two names can approve their own case.
+//
+// Errors: [ErrInvalid] for a malformed ID or a missing reason; [ErrNotEnrolled] if
+// there is nothing to reset; [ErrNotAllowed] for another actor, if the user does not
+// exist, if InPerson is wrong, or if a case is open; [ErrUnavailable].
+func (u *ManagedUser) OpenCase(ctx context.Context, r ResetRequest) (opened Case, err error) {
+	if err := u.onStaffCase(); err != nil {
+		return Case{}, err
+	}
+	err = u.updateCase(ctx, func(s *userTx, now User) error {
+		mailable := u.m.canMailLink(now) && u.m.cfg.Mail.CaseURL != nil
+		switch {
+		case s.openCase() != nil:
+			return notAllowed("user %q already has a case, %s", u.id, s.Case.ID)
+		case len(s.Factors) == 0 && s.Codes == nil:
+			return ErrNotEnrolled
+		case !r.InPerson && !mailable:
+			return notAllowed("ResetRequest.InPerson: must be true, because user %q cannot be mailed a link; CaseURL must be set, too", u.id)
+		case r.InPerson && mailable:
+			return notAllowed("ResetRequest.InPerson: must be false, because user %q can be mailed a link", u.id)
+		}
+		s.Case = &supportCase{ID: seal.NewID(), Opened: s.now, By: u.by.id, Reason: text.Clean(u.by.reason, 500), InPerson: r.InPerson, To: linkTarget(now),
+			Two: r.InPerson || !s.keepsAllAddresses(now)}
+		s.emitCase(event.ResetRequested, s.Case, u.by)
+		opened = *s.describeCase()
+		return nil
+	})
+	return caseOrError(opened, err)
+}
+
+// ApproveCase approves a case, and resets the user if that was the last approval
+// needed; the returned case is then over, and [ManagedUser.Case] returns nil. Whoever
+// opened the case cannot approve it. A member of staff who has approved it already
+// can call it again once [Case.ByOneFrom] has passed.
+//
+// The reset does what [ManagedUser.Reset] does. It is refused if the address that
+// the link goes to is not the one from when the case was opened.
+//
+// Only staff may call it, and must give a reason.
+//
+// Errors: [ErrInvalid]; [ErrExpired] if the user has no such case; [ErrLocked] until
+// [Case.From], see [RetryAfter]; [ErrNotAllowed] for another actor, for the one who
+// opened it, while the case is suspended, or if the address has changed;
+// [ErrUnavailable].
+func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case, err error) {
+	if err := u.onStaffCase(); err != nil {
+		return Case{}, err
+	}
+	err = u.updateCase(ctx, func(s *userTx, now User) error {
+		x := s.openCase()
+		if x == nil || x.ID != id {
+			return ErrExpired
+		}
+		switch wait := x.Opened.add(caseFirst).sub(s.now); {
+		case x.By == u.by.id:
+			return notAllowed("staff %q opened case %s and cannot approve it", u.by.id, id)
+		case s.isSuspended(x):
+			return notAllowed("case %s is suspended, because user %q has signed in since: ask the user to answer in that session", id, u.id)
+		case x.To != linkTarget(now) || x.InPerson == u.m.canMailLink(now):
+			return notAllowed("case %s: the address of user %q has changed since: cancel it and open another", id, u.id)
+		case wait > 0:
+			return &lockedError{wait}
+		}
+		isNew := !slices.ContainsFunc(x.Approvals, func(a approval) bool { return a.By == u.by.id })
+		if isNew {
+			x.Approvals = append(x.Approvals, approval{By: u.by.id, At: s.now})
+		}
+		x.Two = x.Two || !s.keepsAllAddresses(now)
+		approved = *s.describeCase()
+		done := len(x.Approvals) > 1 || !x.Two && s.now >= x.Opened.add(caseByOne)
+		if isNew {
+			s.emitCase(event.ResetApproved, x, u.by)
+		}
+		switch {
+		case done:
+			s.endEverything(now, ResetRequest{InPerson: x.InPerson})
+			s.emitCase(event.Reset, x, u.by)
+		case !isNew:
+			return errUnchanged
+		}
+		return nil
+	})
+	return caseOrError(approved, err)
+}
+
+// CancelCase ends a case without a reset. Only staff and the host may call it.
+//
+// Errors: [ErrInvalid], [ErrExpired] if the user has no such case, [ErrNotAllowed],
+// [ErrUnavailable].
+func (u *ManagedUser) CancelCase(ctx context.Context, id string) error {
+	if !u.by.ofProduct() {
+		return notAllowed("only AsStaff and AsHost may cancel a case")
+	}
+	if err := text.ValidateID("user", u.id); err != nil {
+		return invalid("%w", err)
+	}
+	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error { return s.cancelCase(id, u.by) })
+}
+
+// Case returns the open case of the user, nil if there is none. Only staff and the
+// host may call it. Errors: [ErrInvalid], [ErrNotAllowed], [ErrUnavailable].
+func (u *ManagedUser) Case(ctx context.Context) (*Case, error) {
+	if !u.by.ofProduct() {
+		return nil, notAllowed("only AsStaff and AsHost may see a case; a user calls Standing")
+	}
+	if err := text.ValidateID("user", u.id); err != nil {
+		return nil, invalid("%w", err)
+	}
+	s, err := u.m.load(ctx, Client{}, u.id, noPolicy)
+	if err != nil {
+		return nil, err
+	}
+	return s.describeCase(), nil
+}
+
+// onStaffCase reports what is wrong with an act of staff on a case.
+func (u *ManagedUser) onStaffCase() error {
+	if u.by.kind != actorStaff || !u.by.ofProduct() {
+		return notAllowed("only AsStaff may act on a case, so that each act has a name")
+	}
+	var bad problems
+	bad.add(text.ValidateID("user", u.id))
+	bad.require(text.Clean(u.by.reason, 500) != "", "Actor: must give a reason")
+	if err := bad.err(); err != nil {
+		return invalid("%w", err)
+	}
+	return nil
+}
+
+// updateCase updates the record for an act of staff. It looks up the user in each
+// round, after the record was read.
+func (u *ManagedUser) updateCase(ctx context.Context, fn func(*userTx, User) error) error {
+	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error {
+		now, err := u.m.find(ctx, u.id)
+		if err != nil {
+			return err
+		}
+		s.noteAddresses(now)
+		return fn(s, now)
+	})
+}
+
+func caseOrError(x Case, err error) (Case, error) {
+	if err != nil {
+		return Case{}, err
+	}
+	return x, nil
+}
+
+// LinkedCase returns the open case that a mailed link belongs to, so that a page can
+// show it. Opening the link must not end the case, because mail scanners open links:
+// a button calls [Manager.CancelCase].
+//
+// It returns [ErrExpired] if the link was changed or the case is over, and
+// [ErrUnavailable].
+func (m *Manager) LinkedCase(ctx context.Context, token Secret) (Case, error) {
+	t, err := m.openTicket(token, forCase)
+	if err != nil {
+		return Case{}, ErrExpired
+	}
+	s, err := m.load(ctx, Client{}, t.user, noPolicy)
+	if err != nil {
+		return Case{}, err
+	}
+	if x := s.openCase(); x == nil || x.ID != t.id {
+		return Case{}, ErrExpired
+	}
+	return *s.describeCase(), nil
+}
+
+// CancelCase ends the case that a mailed link belongs to, for its user, who need not
+// be signed in. Whoever has the link can end a case and nothing else. The errors are
+// those of [Manager.LinkedCase].
+func (m *Manager) CancelCase(ctx context.Context, c Client, token Secret) error {
+	t, err := m.openTicket(token, forCase)
+	if err != nil {
+		return ErrExpired
+	}
+	return m.update(ctx, c, t.user, noPolicy, func(s *userTx) error { return s.cancelCase(t.id, Actor{}) })
+}
+
+// AnswerCase is the answer of a signed-in user to the question whether the open case
+// is theirs; see [Standing.Case]. If it is not, the case ends. Any live session may
+// say so. If it is, a suspended case can be approved again. Only a session whose first
+// factor was given after the case was opened may say that, because a stolen session
+// would otherwise help whoever asked for the case.
+//
+// Errors: [ErrExpired] if the user has no such case, [*DeniedError],
+// [ErrNotAllowed], [ErrUnavailable].
+func (m *Manager) AnswerCase(ctx context.Context, c Caller, id string, isMine bool) error {
+	t, err := m.openSession(c)
+	if err != nil {
+		return err
+	}
+	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
+		if !s.isCurrent(t) {
+			return s.denied(ReasonSignedOut)
+		}
+		if !isMine {
+			return s.cancelCase(id, Actor{})
+		}
+		x := s.openCase()
+		if x == nil || x.ID != id {
+			return ErrExpired
+		}
+		if err := s.guard(t); err != nil {
+			return err
+		}
+		if !t.hasFirstFactor(func(f firstFactor) bool { return f.at >= x.Opened && f.countsIn(s.account) }) {
+			return &DeniedError{Reason: ReasonSignedOut, Account: s.account, MaxAge: s.now.sub(x.Opened)}
+		}
+		x.Answered = s.now
+		s.emitCase(event.ResetConfirmed, x, Actor{})
+		return nil
+	})
+}
+
+func (s *userTx) cancelCase(id string, by Actor) error {
+	x := s.openCase()
+	if x == nil || x.ID != id {
+		return ErrExpired
+	}
+	s.Case = nil
+	s.emitCase(event.ResetCanceled, x, by)
+	return nil
+}
+
+// emitCase emits an event of a case. The user is told of each, because it is how an
+// owner notices an attacker who has talked to support.
+func (s *userTx) emitCase(kind string, x *supportCase, by Actor) {
+	s.emit(Event{Type: kind, Case: x.ID, Actor: by.event(), Reason: by.reason, Notice: kind != event.ResetConfirmed})
+}
+
+// isSuspended reports whether the user has signed in since the case was opened, and
+// since they last said that it is theirs. LastLogin is also written by a release that
+// knows no cases.
+func (s *userTx) isSuspended(x *supportCase) bool {
+	return s.LastLogin >= x.Opened && s.LastLogin > x.Answered
+}
+
+// describeCase returns the open case, or nil if there is none.
+func (s *userTx) describeCase() *Case {
+	x := s.openCase()
+	if x == nil {
+		return nil
+	}
+	c := &Case{ID: x.ID, Opened: x.Opened.time(), Expires: x.Opened.add(caseTTL).time(), By: x.By, Reason: x.Reason, InPerson: x.InPerson,
+		From: x.Opened.add(caseFirst).time(), Suspended: s.isSuspended(x)}
+	if !x.Two {
+		c.ByOneFrom = x.Opened.add(caseByOne).time()
+	}
+	for _, a := range x.Approvals {
+		c.Approvals = append(c.Approvals, Approval{a.By, a.At.time()})
+	}
+	return c
+}
+
+// linkTarget returns a digest of the address that links are mailed to.
+func linkTarget(u User) string {
+	if len(u.Emails) == 0 {
+		return ""
+	}
+	return seal.Digest("address", u.Emails[0])
+}
