@@ -13,36 +13,129 @@ import (
 // key of [Config.Keys], if they are under another. If user or account is empty,
 // that record is skipped. A record that does not exist is not an error. Run
 // Rekey for all users and accounts before an old key is removed from the ring,
-// because users whose record is under a missing key cannot sign in.
+// because users whose record is under a missing key cannot sign in. If the store
+// is a [KeyLister], use [Manager.RekeyRecords] instead.
 //
 // Rekey records no event. Apart from re-encrypting, it only removes recovery
 // codes that are no longer kept viewable ([RecoveryConfig.Viewable]).
 //
 // Errors: [ErrInvalid] for a malformed ID, [ErrUnavailable].
 func (m *Manager) Rekey(ctx context.Context, user, account string) error {
-	reseal := func(what, id string, v recordBody) error {
-		if id == "" {
-			return nil
+	for _, x := range []struct{ what, id string }{{"user", user}, {"account", account}} {
+		if x.id == "" {
+			continue
 		}
-		if err := text.ValidateID(what, id); err != nil {
+		if err := text.ValidateID(x.what, x.id); err != nil {
 			return invalid("%w", err)
 		}
-		key := what + "/" + id
-		return m.retryOnConflict(ctx, nil, func() error {
-			old, err := m.get(ctx, key, v)
-			if err != nil || old.Version == "" || m.cfg.Keys.sealsFirst(old) {
+		r, err := m.read(ctx, x.what+"/"+x.id)
+		if err == nil && r.Version != "" {
+			err = m.rekey(ctx, r, &RekeyResult{})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RekeyResult is what [Manager.RekeyRecords] has done. Keys without a record are
+// not counted.
+type RekeyResult struct {
+	Rekeyed int // records that were encrypted again
+	Current int // records that were already under the first key
+	Deleted int // records of phone numbers that were under another key
+	Failed  []RekeyFailure
+}
+
+// RekeyFailure is a record that remains under another key.
+type RekeyFailure struct {
+	Key string
+	Err error // usually a [*RecordError]
+}
+
+// RekeyRecords does what [Manager.Rekey] does for the records under keys, at most
+// 1,000, as [KeyLister.Keys] returns them. All records are read at once, and those
+// that are already under the first key cost nothing else. Records of all kinds
+// are encrypted again, except those of phone numbers, which are deleted: their
+// keys are derived from the key of the ring, so nobody counts with them after the
+// first key was replaced on every server.
+//
+// A record that cannot be read is reported in the result, and the others are
+// rekeyed even so. If the store fails or ctx ends, RekeyRecords returns the error
+// and what it has done until then. It can be repeated, and may run in several
+// processes at once.
+//
+// Errors: [ErrInvalid] for more than 1,000 keys, [ErrUnavailable].
+func (m *Manager) RekeyRecords(ctx context.Context, keys ...string) (done RekeyResult, err error) {
+	if len(keys) > maxKeysAtOnce {
+		return done, invalid("keys: must be at most %d, are %d", maxKeysAtOnce, len(keys))
+	}
+	records, err := m.readAll(ctx, keys...)
+	if err != nil {
+		return done, err
+	}
+	for _, r := range records {
+		if r.Version == "" {
+			continue
+		}
+		err := m.rekey(ctx, r, &done)
+		_, unreadable := errors.AsType[*RecordError](err)
+		switch {
+		case unreadable || errors.Is(err, errBusy):
+			done.Failed = append(done.Failed, RekeyFailure{r.Key, err})
+		case err != nil:
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// rekey encrypts a record again, as it was just read, or deletes the one of a
+// phone number. It counts what it has done.
+func (m *Manager) rekey(ctx context.Context, r Record, done *RekeyResult) error {
+	key, stale := r.Key, false
+	var count *int
+	err := m.retryOnConflict(ctx, nil, func() (err error) {
+		if stale {
+			if r, err = m.read(ctx, key); err != nil {
 				return err
 			}
-			if u, ok := v.(*userRecord); ok {
-				u.pruneCodes(m.cfg.Recovery.Viewable)
-			}
-			return m.write(ctx, key, old.Version, v, nil)
-		})
+		}
+		stale, count = true, &done.Current
+		kind, _, _ := strings.Cut(key, "/")
+		var v recordBody
+		switch {
+		case r.Version == "":
+			count = nil
+			return nil
+		case m.cfg.Keys.sealsFirst(r):
+			return nil
+		case kind == "number":
+			count = &done.Deleted
+			return m.swap(ctx, r.Version, Record{Key: key}, nil)
+		case kind == "user":
+			v = &userRecord{}
+		case kind == "account":
+			v = &accountRecord{}
+		case kind == "config":
+			v = &configRecord{}
+		default:
+			return &RecordError{key, "is of a kind that this release does not know"}
+		}
+		if err := m.cfg.Keys.decode(r, v); err != nil {
+			return err
+		}
+		if u, ok := v.(*userRecord); ok {
+			u.pruneCodes(m.cfg.Recovery.Viewable)
+		}
+		count = &done.Rekeyed
+		return m.write(ctx, key, r.Version, v, nil)
+	})
+	if err == nil && count != nil {
+		*count++
 	}
-	if err := reseal("user", user, &userRecord{}); err != nil {
-		return err
-	}
-	return reseal("account", account, &accountRecord{})
+	return err
 }
 
 // SweepNumbers deletes those records of phone numbers that no longer count: the

@@ -42,6 +42,7 @@ const (
 	maxFirstFactors  = 4    // of a session
 	maxSeen          = 16   // accounts in which a user was last seen
 	maxMembersAtOnce = 1000 // of one call
+	maxKeysAtOnce    = 1000 // of one call
 	maxExtensions    = 16   // of a user's grace
 	maxMemberships   = 100  // accounts whose members a session knows its user to be
 )

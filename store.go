@@ -93,3 +93,21 @@ type EventPage struct {
 	// around it were deleted.
 	Next string
 }
+
+// KeyLister is implemented by a [Store] that can list the keys of its records.
+// [Manager.RekeyRecords] and [Manager.SweepNumbers] need them. Package storetest
+// tests it as well.
+type KeyLister interface {
+	// Keys returns keys that are greater than after, which need not be the key of a
+	// record, in ascending order of their bytes. If after is empty, it begins with
+	// the first key. It returns at most limit keys, which is from 1 to 1000, and
+	// may return fewer although more follow. Only an empty result shows that there
+	// are no more.
+	//
+	// A record that exists while all keys are listed, page by page, is listed
+	// exactly once, whatever else is written at the same time. A record that is
+	// created or deleted meanwhile is listed at most once. Keys sees every Swap
+	// that returned nil before Keys was called, on any server. If the context is
+	// already done, the result is an error. The caller owns the result.
+	Keys(ctx context.Context, after string, limit int) ([]string, error)
+}

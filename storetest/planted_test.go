@@ -76,6 +76,150 @@ func plantedInKeys() []planted {
 	}
 }
 
+// plantedInLists are stores that list keys wrongly.
+func plantedInLists() []planted {
+	shared := memstore.New()
+	stale := &faulty{Store: shared}
+	var once sync.Once
+	var snapshot []string
+	stale.keys = func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+		once.Do(func() { snapshot = allKeys(s) })
+		i, found := slices.BinarySearch(snapshot, after)
+		if found {
+			i++
+		}
+		return snapshot[i:min(i+limit, len(snapshot))], ctx.Err()
+	}
+	// sorted lists all keys in another order, which is consistent in itself.
+	sorted := func(as func(key string) string) *faulty {
+		return &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			keys := slices.DeleteFunc(allKeys(s), func(key string) bool { return as(key) <= as(after) })
+			slices.SortFunc(keys, func(a, b string) int { return strings.Compare(as(a), as(b)) })
+			return keys[:min(len(keys), limit)], ctx.Err()
+		}}
+	}
+	var offset, ownMu = map[string]int{}, sync.Mutex{}
+	return []planted{
+		one("keys sorted case-insensitively", "keys sorted", sorted(strings.ToLower)),
+		one("keys sorted by a collation that ignores punctuation", "keys sorted", sorted(func(key string) string {
+			return strings.NewReplacer("-", "", "_", "", ".", "", "'", "").Replace(key)
+		})),
+		one("keys in no order", "keys sorted", onKeys(func(keys []string) []string { slices.Reverse(keys); return keys })),
+		one("the last key of a page listed again", "keys sorted", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			keys := allKeys(s)
+			i, _ := slices.BinarySearch(keys, after)
+			return keys[i:min(i+limit, len(keys))], ctx.Err()
+		}}),
+		one("the first key of a page skipped", "keys sorted", onKeys(func(keys []string) []string { return keys[min(1, len(keys)):] })),
+		one("numbers not listed", "keys sorted", onKeys(func(keys []string) []string {
+			return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, "number/") })
+		})),
+		one("only keys of ASCII listed", "keys sorted", onKeys(func(keys []string) []string {
+			return slices.DeleteFunc(keys, func(key string) bool { return strings.ContainsFunc(key, func(r rune) bool { return r > 127 }) })
+		})),
+		one("one key too many", "keys limit", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			return s.Keys(ctx, after, limit+1)
+		}}),
+		one("keys after a key without a record begin again", "keys after", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			if found, _ := s.Get(ctx, after); len(found) == 0 {
+				after = after[:strings.Index(after, "/")+1+min(26, len(after)-1-strings.Index(after, "/"))]
+			}
+			return s.Keys(ctx, after, limit)
+		}}),
+		one("no keys after the key of a deleted record", "keys after", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			if found, _ := s.Get(ctx, after); len(found) == 0 && len(after) > len("user/")+26 {
+				return nil, ctx.Err()
+			}
+			return s.Keys(ctx, after, limit)
+		}}),
+		one("no keys after an empty key", "keys first", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			if after == "" {
+				return nil, ctx.Err()
+			}
+			return s.Keys(ctx, after, limit)
+		}}),
+		one("keys begin with users", "keys first", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			return s.Keys(ctx, max(after, "user/"), limit)
+		}}),
+		pair("keys of a snapshot", "keys current", stale, stale),
+		one("deleted keys listed", "keys current", func() *faulty {
+			all, mu := map[string]bool{}, sync.Mutex{}
+			f := onSwap(func(c *call) error {
+				mu.Lock()
+				defer mu.Unlock()
+				all[c.next.Key] = true
+				return c.pass()
+			})
+			f.keys = func(_ *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				keys := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(key string) bool { return key <= after })
+				return keys[:min(len(keys), limit)], ctx.Err()
+			}
+			return f
+		}()),
+		one("Keys returns the store's own list", "keys ownership", func() *faulty {
+			var list []string
+			return &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+				if now := allKeys(s); len(now) != len(list) {
+					list = now
+				}
+				i, found := slices.BinarySearch(list, after)
+				if found {
+					i++
+				}
+				return list[i:min(i+limit, len(list))], ctx.Err()
+			}}
+		}()),
+		one("pages of keys by a number to skip", "keys race", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			ownMu.Lock()
+			defer ownMu.Unlock()
+			keys := allKeys(s)
+			i, known := offset[after]
+			if !known {
+				i, _ = slices.BinarySearch(keys, after)
+			}
+			page := keys[min(i, len(keys)):min(i+limit, len(keys))]
+			if len(page) > 0 {
+				offset[page[len(page)-1]] = i + len(page)
+			}
+			return page, ctx.Err()
+		}}),
+		one("Keys ignores a canceled context", "canceled keys", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+			return s.Keys(context.WithoutCancel(ctx), after, limit)
+		}}),
+		one("canceled Keys returns what it has found", "cut keys", &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) (page []string, _ error) {
+			keys, _ := s.Keys(context.WithoutCancel(ctx), after, limit)
+			if ctx.Err() != nil {
+				return nil, nil
+			}
+			return keys, nil
+		}}),
+	}
+}
+
+func onKeys(f func([]string) []string) *faulty {
+	return &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+		keys, err := s.Keys(ctx, after, limit)
+		return f(keys), err
+	}}
+}
+
+// allKeys returns all keys of a store, sorted.
+func allKeys(s *memstore.Store) (all []string) {
+	for {
+		after := ""
+		if len(all) > 0 {
+			after = all[len(all)-1]
+		}
+		page, _ := s.Keys(context.Background(), after, 1000)
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+	}
+}
+
 // plantedInServers are stores that are correct if there is only one server.
 func plantedInServers() []planted {
 	cache := func(fault, rule string, c cachingServer) planted {

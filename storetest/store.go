@@ -20,8 +20,8 @@ import (
 )
 
 // Run tests the stores that open returns against the contract of [twofa.Store], and
-// against that of [twofa.EventReader] if they implement it. Each rule of the
-// contract is a subtest, and a failure message includes the rule.
+// against those of [twofa.EventReader] and [twofa.KeyLister] if they implement them.
+// Each rule of the contract is a subtest, and a failure message includes the rule.
 //
 // Run calls open once for each rule, and once for the whole suite, to check that
 // nothing is lost in the meantime. open may return the same store every time, and
@@ -66,6 +66,10 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b twofa.Store)) {
 				t.Logf("not checked: %T does not implement twofa.EventReader", b)
 				return
 			}
+			if _, ok := b.(twofa.KeyLister); r.keys && !ok {
+				t.Logf("not checked: %T does not implement twofa.KeyLister", b)
+				return
+			}
 			r.run(t, a, b)
 		})
 	}
@@ -97,6 +101,7 @@ type storeRule struct {
 	name   string
 	text   string
 	events bool // needs a store that implements twofa.EventReader
+	keys   bool // needs a store that implements twofa.KeyLister
 	spaces bool // is checked with keys of every kind
 	check  func(p *storeProbe)
 }
@@ -128,7 +133,7 @@ func everySpace(rules []storeRule) []storeRule {
 func storeRules() []storeRule {
 	return slices.Concat(
 		everySpace(readRules), everySpace(swapRules), everySpace(exactRules), everySpace(ownershipRules), everySpace(contextRules),
-		spaceRules, serverRules, cutRules, raceRules, walkRules, eventRules, eventFieldRules)
+		spaceRules, serverRules, cutRules, raceRules, walkRules, eventRules, eventFieldRules, keyRules)
 }
 
 // failer has the methods of [testing.T] that rules use. The tests of the suite use

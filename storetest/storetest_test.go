@@ -34,7 +34,7 @@ type planted struct {
 }
 
 func plantedStores() []planted {
-	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes())
+	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInLists(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes())
 }
 
 // Every planted store must be rejected in every run. To run each ten times:
@@ -417,6 +417,16 @@ func TestExpiredRecordsAreRejected(t *testing.T) {
 	}
 }
 
+// A page of keys may be short although more follow.
+func TestStoreWithShortPagesOfKeysPasses(t *testing.T) {
+	short := &faulty{keys: func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error) {
+		return s.Keys(ctx, after, (limit+1)/2)
+	}}
+	for _, r := range keyRules {
+		require.Empty(t, broken(t, r.name, short, short))
+	}
+}
+
 func TestStoreWithoutEventsPasses(t *testing.T) {
 	Run(t, func(*testing.T) twofa.Store { return struct{ twofa.Store }{memstore.New()} })
 }
@@ -480,6 +490,14 @@ type faulty struct {
 	get  func(s *memstore.Store, ctx context.Context, keys []string) ([]twofa.Record, error)
 	swap func(c *call) error
 	list func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error)
+	keys func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error)
+}
+
+func (p *faulty) Keys(ctx context.Context, after string, limit int) ([]string, error) {
+	if p.keys == nil {
+		return p.good().Keys(ctx, after, limit)
+	}
+	return p.keys(p.good(), ctx, after, limit)
 }
 
 func (p *faulty) good() *memstore.Store {

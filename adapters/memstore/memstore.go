@@ -20,7 +20,7 @@ import (
 
 const maxEvents = 100_000
 
-// Store is a [twofa.Store] and a [twofa.EventReader]. It stores up to 100,000
+// Store is a [twofa.Store], a [twofa.EventReader] and a [twofa.KeyLister]. It stores up to 100,000
 // events. When it is full, it drops the oldest event for each new one.
 //
 // The zero Store is not usable. Create a Store with [New]. Its methods may be
@@ -83,6 +83,24 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 		s.keep(e)
 	}
 	return nil
+}
+
+// Keys implements [twofa.KeyLister]. It sorts all keys at each call. The only
+// error it returns is ctx.Err().
+func (s *Store) Keys(ctx context.Context, after string, limit int) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var keys []string
+	for key := range s.records {
+		if key > after {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys[:min(len(keys), max(limit, 1), 1000)], nil
 }
 
 func (s *Store) keep(e twofa.Event) {

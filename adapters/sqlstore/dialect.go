@@ -32,6 +32,7 @@ func (d Dialect) check() error {
 // "key" is a reserved word in MySQL, except after a dot.
 const (
 	selectRecords = "SELECT twofa_records.key, version, data FROM twofa_records WHERE twofa_records.key IN "
+	selectKeys    = "SELECT twofa_records.key FROM twofa_records WHERE twofa_records.key > ? ORDER BY twofa_records.key LIMIT ?"
 	selectVersion = "SELECT version FROM twofa_records WHERE twofa_records.key = ?"
 	updateRecord  = "UPDATE twofa_records SET version = ?, data = ? WHERE twofa_records.key = ? AND version = ?"
 	deleteRecord  = "DELETE FROM twofa_records WHERE twofa_records.key = ? AND version = ?"

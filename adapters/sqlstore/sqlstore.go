@@ -72,9 +72,9 @@ const maxKeys = 1100
 // the minute that a reader of events stays behind, see [twofa.EventReader].
 const swapTimeout = 30 * time.Second
 
-// Store is a [twofa.Store] and a [twofa.EventReader]. The zero Store is not
-// usable. Create a Store with [New]. Its methods may be called concurrently, by
-// any number of processes that share the database.
+// Store is a [twofa.Store], a [twofa.EventReader] and a [twofa.KeyLister]. The
+// zero Store is not usable. Create a Store with [New]. Its methods may be called
+// concurrently, by any number of processes that share the database.
 type Store struct {
 	db      *sql.DB
 	dialect Dialect
@@ -149,6 +149,41 @@ func (d Dialect) selectQuery(keys int) string {
 		query += sessionRow
 	}
 	return query
+}
+
+// Keys implements [twofa.KeyLister]. It reads the primary key of the table only,
+// and as many rows as it returns. If limit is not from 1 to 1000, it is taken as
+// the nearest one that is.
+func (s *Store) Keys(ctx context.Context, after string, limit int) ([]string, error) {
+	keys, err := s.keys(ctx, after, min(max(limit, 1), 1000))
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: keys: %w", err)
+	}
+	return keys, nil
+}
+
+func (s *Store) keys(ctx context.Context, after string, limit int) (keys []string, err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := s.dialect.checkConn(ctx, conn); err != nil {
+		return nil, err
+	}
+	rows, err := conn.QueryContext(ctx, s.dialect.rebind(selectKeys), after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, rows.Err()
 }
 
 // Swap implements [twofa.Store]. It returns an error, and changes nothing, if the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/harness"
 )
 
 // asked returns a user who has every method and is challenged in a new browser.
@@ -319,4 +320,87 @@ func FuzzAbuse_D18_Keys(f *testing.F) {
 		w := newWorld(t, func(c *twofa.Config) { c.Keys = keys })
 		require.Equal(t, twofa.NextDone, w.person("ada").begin())
 	})
+}
+
+// After RekeyRecords no record remains under the old key, whatever its kind, and
+// one that cannot be read stops nothing.
+func TestAbuse_Q03_RekeyRecords(t *testing.T) {
+	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
+	w := newWorld(t, byText, func(c *twofa.Config) { c.Keys = ring(t, before) })
+	require.NoError(t, w.Ready(t.Context()))
+	w.policy("beta", twofa.PolicySMS())
+	w.withPhone("ada", "+41791234567")
+	w.person("bob").begin()
+	w.setUser("corrupt", func(u *twofa.User) {
+		*u = twofa.User{ID: "corrupt", Emails: []string{"corrupt@example.com"}, Members: []twofa.Member{{Account: "acme"}}}
+	})
+	w.person("corrupt").begin()
+	broken := w.stored("corrupt")
+	require.NoError(t, w.cfg.Store.Swap(t.Context(), broken.Version, twofa.Record{Key: broken.Key, Version: "v", Data: broken.Data}))
+	require.NoError(t, w.cfg.Store.Swap(t.Context(), "", twofa.Record{Key: "later/1", Version: "v", Data: broken.Data}))
+	keys, err := w.cfg.Store.(twofa.KeyLister).Keys(t.Context(), "", 1000)
+	require.NoError(t, err)
+	numbers := 0
+	for _, key := range keys {
+		if strings.HasPrefix(key, "number/") {
+			numbers++
+		}
+	}
+	require.Positive(t, numbers)
+	w.events = nil
+
+	w.cfg.Keys = ring(t, after+","+before)
+	m := w.again()
+	done, err := m.RekeyRecords(t.Context(), append(keys, "user/nobody")...)
+	require.NoError(t, err)
+	require.Equal(t, 4, done.Rekeyed, "config, beta, ada and bob")
+	require.Equal(t, numbers, done.Deleted)
+	require.Zero(t, done.Current)
+	require.Len(t, done.Failed, 2)
+	for i, key := range []string{"later/1", "user/corrupt"} {
+		require.Equal(t, key, done.Failed[i].Key)
+		_, unreadable := errors.AsType[*twofa.RecordError](done.Failed[i].Err)
+		require.True(t, unreadable)
+	}
+	done, err = m.RekeyRecords(t.Context(), keys...)
+	require.NoError(t, err)
+	require.Equal(t, 4, done.Current, "once is enough")
+	require.Zero(t, done.Rekeyed+done.Deleted)
+	require.Empty(t, w.types())
+
+	_, err = m.RekeyRecords(t.Context(), make([]string, 1001)...)
+	require.ErrorIs(t, err, twofa.ErrInvalid)
+	w.cfg.Keys = ring(t, after)
+	for _, id := range []string{"ada", "bob"} {
+		_, err := w.again().User(twofa.AsHost("test"), id).Export(t.Context())
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.again().Ready(t.Context()))
+}
+
+// If the store fails, RekeyRecords reports the error and what it has done.
+func TestAbuse_R01_RekeyRecordsFails(t *testing.T) {
+	before, after := twofa.GenerateKeyRing().Reveal(), twofa.GenerateKeyRing().Reveal()
+	w := newWorld(t, func(c *twofa.Config) { c.Keys = ring(t, before) })
+	w.enrolled("ada")
+	w.enrolled("bob")
+	keys := []string{"user/ada", "user/bob"}
+	w.cfg.Keys = ring(t, after+","+before)
+	store := &harness.FaultStore{Store: w.cfg.Store, Refuse: func(next twofa.Record) error {
+		if next.Key == "user/bob" {
+			return errors.New("disk full")
+		}
+		return nil
+	}}
+	m := w.with(func(c *twofa.Config) { c.Store = store })
+	done, err := m.RekeyRecords(t.Context(), keys...)
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	require.Equal(t, twofa.RekeyResult{Rekeyed: 1}, done)
+	store.Read = func([]string) error { return errors.New("down") }
+	_, err = m.RekeyRecords(t.Context(), keys...)
+	require.ErrorIs(t, err, twofa.ErrUnavailable)
+	store.Read, store.Refuse = nil, nil
+	done, err = m.RekeyRecords(t.Context(), keys...)
+	require.NoError(t, err)
+	require.Equal(t, twofa.RekeyResult{Rekeyed: 1, Current: 1}, done)
 }
