@@ -205,14 +205,14 @@ func (a *Account) replace(ctx context.Context, p *Policy, ifVersion string) erro
 		case c.old().requiresLessThan(c.new()):
 			stored.Harder = now
 		}
-		stored.Seq, stored.PolicyVersion = stored.Seq+1, seal.NewID()
+		stored.PolicyVersion = seal.NewID()
 		stored.Since, stored.ByKind, stored.ByID = now, auth.actor.Kind, auth.actor.ID
-		e := auth.event(Event{Type: event.Policy, Seq: stored.Seq, Account: a.id, Before: c.before.json(), After: stored.Policy.json(),
+		e := auth.event(Event{Type: event.Policy, Account: a.id, Before: c.before.json(), After: stored.Policy.json(),
 			Notice: auth.actor.Kind == actorUser && c.weakens()}, a.by.reason)
 		if unreadable != nil {
 			e.Before, e.Detail = nil, "the policy before could not be read"
 		}
-		e = e.issued(now)
+		e = stored.Audit.add(a.m.cfg.Keys, e.issued(now))
 		if err := a.m.write(ctx, accountKey(a.id), r.Version, &stored, []Event{e}); err != nil {
 			return err
 		}

@@ -38,8 +38,8 @@ type Event struct {
 	// Notice reports whether the user should learn of the event by mail to
 	// every verified address.
 	Notice bool `json:"notice,omitempty"`
-	// MAC is reserved for the authentication of events; this release leaves it
-	// empty.
+	// MAC authenticates the event and all before it of the same record; see
+	// [Manager.VerifyEvents].
 	MAC []byte `json:"mac,omitempty"`
 }
 

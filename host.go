@@ -320,7 +320,8 @@ func (u *ManagedUser) Delete(ctx context.Context) error {
 		if err != nil || old.Version == "" {
 			return err
 		}
-		e := Event{Type: event.Erased, User: u.id, Actor: u.by.event(), Reason: u.by.reason}.issued(u.m.now())
+		end, _ := u.m.chainOf(old, true) // that of a record that cannot be read is broken
+		e := end.add(u.m.cfg.Keys, Event{Type: event.Erased, User: u.id, Actor: u.by.event(), Reason: u.by.reason}.issued(u.m.now()))
 		if err := u.m.swap(ctx, old.Version, Record{Key: userKey(u.id)}, []Event{e}); err != nil {
 			return err
 		}

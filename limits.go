@@ -83,6 +83,8 @@ const (
 	addressLife  = 30 * day // of one that the user no longer has
 )
 
+const maxAuditProblems = 1000 // that a report lists
+
 const noticeTimeout = 5 * time.Second // for Config.OnEvent, and for a notice to one address
 
 // issueSlack is how far ahead a time of issue may be, because the clocks of

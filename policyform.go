@@ -91,8 +91,8 @@ type accountRecord struct {
 	Since  unixTime
 	ByKind string
 	ByID   string
-	Seq    uint64   // number of the last event
-	Harder unixTime // when the policy last began to require more; 0 if the account has set none
+	Audit  auditChain // of the events
+	Harder unixTime   // when the policy last began to require more; 0 if the account has set none
 
 	PolicyVersion string   // PolicyInfo.Version, which writes of another kind must not change
 	Summarized    unixTime // when the admins were last sent a summary
@@ -103,7 +103,7 @@ func (a *accountRecord) Fields(c *seal.Codec) {
 	seal.Int(c, 8, &a.Since)
 	seal.Text(c, 12, &a.ByKind)
 	seal.Text(c, 16, &a.ByID)
-	seal.Int(c, 22, &a.Seq)
+	seal.Struct(c, 22, &a.Audit)
 	seal.Int(c, 24, &a.Harder)
 	seal.Text(c, 28, &a.PolicyVersion)
 	seal.Int(c, 32, &a.Summarized)

@@ -83,14 +83,14 @@ type recordBody interface {
 // list in it is bounded.
 type userRecord struct {
 	seal.Unknown
-	Epoch           string   // replaced when credentials change; challenges, sessions and grants carry it
-	KeptSession     string   // ID of the one session that survived the last change of epoch
-	Stamp           string   // digest of User.SecurityStamp as last seen
-	StampBefore     string   // the one before
-	StampedAt       unixTime // when Stamp changed
-	LastLogin       unixTime // last completed login
-	FailureNoticeAt unixTime // last notice of failures
-	Seq             uint64   // number of the last event
+	Epoch           string     // replaced when credentials change; challenges, sessions and grants carry it
+	KeptSession     string     // ID of the one session that survived the last change of epoch
+	Stamp           string     // digest of User.SecurityStamp as last seen
+	StampBefore     string     // the one before
+	StampedAt       unixTime   // when Stamp changed
+	LastLogin       unixTime   // last completed login
+	FailureNoticeAt unixTime   // last notice of failures
+	Audit           auditChain // of the events
 	Factors         []factor
 	Codes           *codeSet
 	Pending         *pendingEnrollment
@@ -130,7 +130,7 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.List(c, 48, &r.Browsers)
 	seal.List(c, 52, &r.Messages)
 	seal.Map(c, 58, &r.SendTimes)
-	seal.Int(c, 62, &r.Seq)
+	seal.Struct(c, 62, &r.Audit)
 	seal.Text(c, 64, &r.StampBefore)
 	seal.Int(c, 68, &r.StampedAt)
 	seal.Ints(c, 74, &r.Eased)
@@ -176,6 +176,7 @@ func (r *userRecord) dropAtReset() {
 	for i := range r.Seen {
 		r.Seen[i].DropAtReset()
 	}
+	r.Audit.DropAtReset()
 	for i := range r.Addresses {
 		r.Addresses[i].DropAtReset()
 	}

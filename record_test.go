@@ -382,7 +382,7 @@ func goldenPolicy() Policy {
 }
 
 func goldenRecords() []recordBody {
-	return []recordBody{fullRecord(), &accountRecord{Policy: storePolicy(goldenPolicy(), nil), Since: 1, ByKind: "staff", ByID: "s1", Seq: 7, Harder: 2, PolicyVersion: "v2", Summarized: 3},
+	return []recordBody{fullRecord(), &accountRecord{Policy: storePolicy(goldenPolicy(), nil), Since: 1, ByKind: "staff", ByID: "s1", Audit: auditChain{ID: "c", Seq: 7, MAC: "m", At: 6}, Harder: 2, PolicyVersion: "v2", Summarized: 3},
 		filled[numberRecord](), filled[configRecord]()}
 }
 

@@ -284,8 +284,8 @@ func (r *reminding) summarize(ctx context.Context) error {
 		if err != nil || stored.isSummarized(now) {
 			return err
 		}
-		stored.Seq, stored.Summarized = stored.Seq+1, now
-		e := Event{Type: event.Summarized, Seq: stored.Seq, Account: r.id, Actor: r.by.event(), Reason: r.by.reason, After: after, Notice: true}.issued(now)
+		stored.Summarized = now
+		e := stored.Audit.add(r.m.cfg.Keys, Event{Type: event.Summarized, Account: r.id, Actor: r.by.event(), Reason: r.by.reason, After: after, Notice: true}.issued(now))
 		if err := r.m.write(ctx, accountKey(r.id), old.Version, &stored, []Event{e}); err != nil {
 			return err
 		}

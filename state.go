@@ -31,13 +31,12 @@ type userTx struct {
 // emit adds an event, which is stored together with the record. It cleans text
 // that a client or host chose, so that every event is printed on one line.
 func (s *userTx) emit(e Event) {
-	s.Seq++
-	e.Seq, e.User = s.Seq, s.user
+	e.User = s.user
 	if e.Account == "" {
 		e.Account = s.account
 	}
 	e.IP, e.Agent, e.Request = text.Clean(s.client.IP, 45), text.Clean(s.client.UserAgent, 200), text.Clean(s.client.RequestID, 128)
-	s.events = append(s.events, e.issued(s.now))
+	s.events = append(s.events, s.Audit.add(s.m.cfg.Keys, e.issued(s.now)))
 }
 
 // spend uses up a challenge. It returns false if that has already happened.

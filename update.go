@@ -152,6 +152,22 @@ func (m *Manager) get(ctx context.Context, key string, v recordBody) (Record, er
 	return r, m.cfg.Keys.decode(r, v)
 }
 
+// chainOf returns the end of the chain in a record, and an empty one if there is no
+// record.
+func (m *Manager) chainOf(r Record, isUser bool) (auditChain, error) {
+	if r.Version == "" {
+		return auditChain{}, nil
+	}
+	if isUser {
+		var u userRecord
+		err := m.cfg.Keys.decode(r, &u)
+		return u.Audit, err
+	}
+	var a accountRecord
+	err := m.cfg.Keys.decode(r, &a)
+	return a.Audit, err
+}
+
 // write swaps in v as the record under key. It returns nil if v is stored,
 // ErrConflict if another writer was faster and v was never stored, and
 // ErrUnavailable otherwise.

@@ -89,7 +89,8 @@ const (
 	maxKey     = 512 // key of a record; user, account and actor of an event
 	maxVersion = 32
 	maxData    = 64 << 10
-	maxName    = 64 // ID, type and MAC of an event
+	maxName    = 64 // ID and type of an event
+	maxMAC     = 255
 )
 
 var errTooLong = errors.New("longer than a column allows")
@@ -100,9 +101,9 @@ func checkLengths(next twofa.Record, events []twofa.Event) error {
 			errTooLong, maxKey, maxVersion, maxData, len(next.Key), len(next.Version), len(next.Data))
 	}
 	for _, e := range events {
-		if max(len(e.User), len(e.Account), len(e.Actor.ID)) > maxKey || max(len(e.ID), len(e.Type), len(e.MAC)) > maxName {
-			return fmt.Errorf("%w: event: user, account and actor must be at most %d bytes, are %d, %d and %d bytes; ID, type and MAC must be at most %d bytes, are %d, %d and %d bytes",
-				errTooLong, maxKey, len(e.User), len(e.Account), len(e.Actor.ID), maxName, len(e.ID), len(e.Type), len(e.MAC))
+		if max(len(e.User), len(e.Account), len(e.Actor.ID)) > maxKey || max(len(e.ID), len(e.Type)) > maxName || len(e.MAC) > maxMAC {
+			return fmt.Errorf("%w: event: user, account and actor must be at most %d bytes, are %d, %d and %d bytes; ID and type must be at most %d bytes, are %d and %d bytes; MAC must be at most %d bytes, has %d",
+				errTooLong, maxKey, len(e.User), len(e.Account), len(e.Actor.ID), maxName, len(e.ID), len(e.Type), maxMAC, len(e.MAC))
 		}
 		if e.Seq > math.MaxInt64 {
 			return fmt.Errorf("%w: event: Seq must be at most %d, is %d", errTooLong, int64(math.MaxInt64), e.Seq)

@@ -189,7 +189,7 @@ func (s *Store) keys(ctx context.Context, after string, limit int) (keys []strin
 // Swap implements [twofa.Store]. It returns an error, and changes nothing, if the
 // key is longer than 512 bytes, the version longer than 32 bytes or the data
 // longer than 64 KB, or if an event has a user, account or actor longer than 512
-// bytes or an ID, type or MAC longer than 64 bytes.
+// bytes, an ID or type longer than 64 bytes, or a MAC longer than 255.
 //
 // Swap gives up after 30 seconds, so that no event is stored long after its time.
 // If ctx is canceled while the database makes the change, Swap still waits for its

@@ -267,7 +267,7 @@ func TestImport_Events(t *testing.T) {
 	} {
 		got := w.events[i]
 		require.Equal(t, event.Imported, got.Type)
-		got.ID, got.Seq, got.Time, got.Type = "", 0, time.Time{}, ""
+		got.ID, got.Seq, got.Time, got.Type, got.MAC = "", 0, time.Time{}, "", nil
 		require.Equal(t, want, got)
 	}
 }

@@ -59,7 +59,7 @@ func (b bare) read(ctx context.Context, db *sql.DB, keys ...any) error {
 func (b bare) write(ctx context.Context, db *sql.DB, prev string, next twofa.Record, e bareEvent) error {
 	update := []any{next.Version, next.Data, next.Key, prev}
 	actor := sql.NullString{} // as for any event that the user caused, so that it is in no index of actors
-	event := []any{e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), []byte{}, e.data}
+	event := []any{e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), e.MAC, e.data}
 	if b.insert == "" {
 		return one(db.ExecContext(ctx, b.update, append(update, event...)...))
 	}

@@ -20,6 +20,7 @@ type Key struct {
 	Records cipher.AEAD // seals records
 	Tokens  cipher.AEAD // seals challenges and sessions
 	Lookup  []byte      // hides phone numbers in the keys of records
+	Events  []byte      // authenticates events
 }
 
 // ParseKey derives a key from its ID and 32 random bytes in Base64, in the
@@ -81,5 +82,5 @@ func derive(id string, key []byte) (Key, error) {
 		return Key{}, err
 	}
 	tokens, err := chacha20poly1305.NewX(sub("token"))
-	return Key{id, records, tokens, sub("lookup")}, err
+	return Key{id, records, tokens, sub("lookup"), sub("event")}, err
 }

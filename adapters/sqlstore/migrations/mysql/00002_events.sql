@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	account_id    VARBINARY(512) NOT NULL,
 	actor_id      VARBINARY(512) NULL,     -- NULL if the event has none
 	number        BIGINT         NOT NULL, -- the number of the event among those of its record
-	mac           VARBINARY(64)  NOT NULL, -- reserved
+	mac           VARBINARY(255) NOT NULL, -- authenticates the event and those before
 	claimed_until BIGINT         NULL,     -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
 	data          MEDIUMBLOB     NOT NULL, -- the whole event as JSON in UTF-8
 	PRIMARY KEY (time, seq),

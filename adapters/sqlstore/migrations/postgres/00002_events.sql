@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	account_id    text COLLATE "C" NOT NULL,
 	actor_id      text COLLATE "C",          -- NULL if the event has none
 	number        bigint           NOT NULL, -- the number of the event among those of its record
-	mac           bytea            NOT NULL, -- reserved
+	mac           bytea            NOT NULL, -- authenticates the event and those before
 	claimed_until bigint,                    -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
 	data          text             NOT NULL, -- the whole event as JSON
 	PRIMARY KEY (time, seq)

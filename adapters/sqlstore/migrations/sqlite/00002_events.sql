@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	account_id    TEXT    NOT NULL,
 	actor_id      TEXT,             -- NULL if the event has none
 	number        INTEGER NOT NULL, -- the number of the event among those of its record
-	mac           BLOB    NOT NULL, -- reserved
+	mac           BLOB    NOT NULL, -- authenticates the event and those before
 	claimed_until INTEGER,          -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
 	data          TEXT    NOT NULL  -- the whole event as JSON
 );

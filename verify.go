@@ -1,0 +1,298 @@
+package twofa
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/seal"
+)
+
+// AuditProblemKind is what [Manager.VerifyEvents] finds wrong.
+type AuditProblemKind string
+
+// The kinds of problems.
+const (
+	AuditChanged  AuditProblemKind = "changed"   // an event is not as it was written, or its key is not in the ring
+	AuditUnsigned AuditProblemKind = "unsigned"  // an event has no MAC, so somebody else has written it
+	AuditRepeated AuditProblemKind = "repeated"  // an event is there twice
+	AuditMissing  AuditProblemKind = "missing"   // an event between two others, or before the first, is not there
+	AuditCut      AuditProblemKind = "cut"       // the last events of a record are not there
+	AuditNoRecord AuditProblemKind = "no_record" // the record of the events is not there, and no event says that it was deleted, or it cannot be read
+)
+
+// AuditProblem is one thing that [Manager.VerifyEvents] has found.
+type AuditProblem struct {
+	Kind    AuditProblemKind
+	User    string // of the event or the record; empty if it is about an account
+	Account string
+	Event   string // ID of the event; empty if it is missing
+	Seq     uint64 // number of the event, or of the first missing one
+}
+
+// AuditReport is the result of [Manager.VerifyEvents].
+type AuditReport struct {
+	Events  int // events that were read
+	Records int // users and accounts that have events
+	// Problems lists the first 1,000 problems, in the order in which they were found.
+	Problems []AuditProblem
+	More     int // problems that are not listed
+}
+
+// VerifyEvents reads all events up to a minute ago and checks that they are those
+// that the library wrote: that none was added, changed, reordered or dropped. It
+// reads the records of their users and accounts, too. If the store is a [KeyLister],
+// it also finds records whose events are all gone. It writes nothing.
+//
+// An attacker who can write to the database but has no key of the ring cannot hide
+// a change of events, except by deleting or putting back a record together with its
+// events (docs/threat-model.md). Events under a key that was removed from the ring
+// cannot be verified, so keep old keys as long as their events.
+//
+// It holds about 200 bytes for each user with events. Progress, if not nil, is called
+// after each page with the number of events so far. A problem is no error; an error
+// means that the events were not all read: [ErrNotAllowed] if the store is no
+// [EventReader], [ErrUnavailable].
+func (m *Manager) VerifyEvents(ctx context.Context, progress func(events int)) (AuditReport, error) {
+	reader, ok := m.cfg.Store.(EventReader)
+	if !ok {
+		return AuditReport{}, notAllowed("Config.Store is no EventReader")
+	}
+	v := verifying{m: m, reader: reader, chains: map[string]*verifiedChain{}}
+	v.until = m.now().add(-time.Minute).time()
+	err := v.pages(ctx, EventQuery{Until: v.until}, func(events []Event) {
+		for i := range events {
+			v.event(&events[i])
+		}
+		v.report.Events += len(events)
+		if progress != nil {
+			progress(v.report.Events)
+		}
+	})
+	if err != nil {
+		return v.report, err
+	}
+	return v.report, v.records(ctx)
+}
+
+// verifying is one call of VerifyEvents.
+type verifying struct {
+	m      *Manager
+	reader EventReader
+	until  time.Time // of the events that are read first
+	chains map[string]*verifiedChain
+	report AuditReport
+}
+
+// verifiedChain is what was read of one chain.
+type verifiedChain struct {
+	user, account string // owner; empty if it was erased
+	seq           uint64 // up to which all were read
+	mac           string
+	deleted       bool              // whether the last event says that the record was deleted
+	ahead         map[uint64]linked // those that were read before one with a lower number
+}
+
+// linked is an event as the next one refers to it.
+type linked struct {
+	prev, mac string
+	deleted   bool
+}
+
+func (v *verifying) problem(p AuditProblem) {
+	if len(v.report.Problems) == maxAuditProblems {
+		v.report.More++
+		return
+	}
+	v.report.Problems = append(v.report.Problems, p)
+}
+
+// pages calls f with each page of the events that match a query, oldest first.
+func (v *verifying) pages(ctx context.Context, q EventQuery, f func([]Event)) error {
+	q.Forward, q.Limit = true, 1000
+	for {
+		page, err := v.reader.Events(ctx, q)
+		if err != nil {
+			return unavailable("store", err)
+		}
+		f(page.Events)
+		if page.Next == "" {
+			return nil
+		}
+		q.Cursor = page.Next
+	}
+}
+
+// event verifies one event. Servers' clocks differ, so events of one record need not
+// come in the order of their numbers.
+func (v *verifying) event(e *Event) {
+	found := AuditProblem{User: e.User, Account: e.Account, Event: e.ID, Seq: e.Seq}
+	p, tag, problem := v.m.cfg.Keys.proof(e)
+	if problem != "" {
+		found.Kind = problem
+		v.problem(found)
+		return
+	}
+	chain := v.chains[p.Chain]
+	if chain == nil {
+		chain = &verifiedChain{}
+		v.chains[p.Chain] = chain
+	}
+	if e.User != "" {
+		chain.user, chain.account = e.User, ""
+	} else if chain.user == "" {
+		chain.account = e.Account
+	}
+	if _, again := chain.ahead[e.Seq]; again || e.Seq <= chain.seq {
+		found.Kind = AuditRepeated
+		v.problem(found)
+		return
+	}
+	if chain.ahead == nil {
+		chain.ahead = map[uint64]linked{}
+	}
+	chain.ahead[e.Seq] = linked{p.Prev, tag, e.Type == event.Erased}
+	chain.advance()
+}
+
+// advance takes the events that follow the last one. A wrong link would need a key.
+func (c *verifiedChain) advance() {
+	for {
+		next, ok := c.ahead[c.seq+1]
+		if !ok || !seal.Equal(next.prev, c.mac) {
+			return
+		}
+		delete(c.ahead, c.seq+1)
+		c.seq, c.mac, c.deleted = c.seq+1, next.mac, next.deleted
+	}
+}
+
+// records compares the chains with the records that they belong to.
+func (v *verifying) records(ctx context.Context) error {
+	keys := map[string][]*verifiedChain{}
+	for _, c := range v.chains {
+		key := accountKey(c.account)
+		if c.user != "" {
+			key = userKey(c.user)
+		}
+		if c.user != "" || c.account != "" {
+			keys[key] = append(keys[key], c)
+		}
+	}
+	v.report.Records = len(keys)
+	if lister, ok := v.m.cfg.Store.(KeyLister); ok {
+		if err := v.listKeys(ctx, lister, keys); err != nil {
+			return err
+		}
+	}
+	sorted := make([]string, 0, len(keys))
+	for key := range keys {
+		sorted = append(sorted, key)
+	}
+	slices.Sort(sorted)
+	for chunk := range slices.Chunk(sorted, 100) {
+		records, err := v.m.readAll(ctx, chunk...)
+		if err != nil {
+			return err
+		}
+		for i, r := range records {
+			if err := v.record(ctx, chunk[i], r, keys[chunk[i]]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listKeys adds the users and accounts that have no events.
+func (v *verifying) listKeys(ctx context.Context, lister KeyLister, keys map[string][]*verifiedChain) error {
+	after := ""
+	for {
+		page, err := lister.Keys(ctx, after, 1000)
+		if err != nil {
+			return unavailable("store", err)
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		for _, key := range page {
+			if user, account := ownerOf(key); user+account != "" {
+				keys[key] = append(keys[key], nil...)
+			}
+		}
+		after = page[len(page)-1]
+	}
+}
+
+// record compares the chains of one record with its end.
+func (v *verifying) record(ctx context.Context, key string, r Record, chains []*verifiedChain) error {
+	user, account := ownerOf(key)
+	found := AuditProblem{User: user, Account: account}
+	end, err := v.m.chainOf(r, user != "")
+	if err != nil {
+		found.Kind = AuditNoRecord
+		v.problem(found)
+		return nil
+	}
+	for _, c := range chains {
+		if c == v.chains[end.ID] && end.ID != "" {
+			continue
+		}
+		found.Seq = c.seq + 1
+		switch {
+		case len(c.ahead) > 0:
+			found.Kind = AuditMissing
+			v.problem(found)
+		case !c.deleted:
+			found.Kind = AuditNoRecord
+			v.problem(found)
+		}
+	}
+	if end.ID == "" || end.Seq == 0 {
+		return nil
+	}
+	c := v.chains[end.ID]
+	if c == nil {
+		c = &verifiedChain{user: user, account: account}
+		v.chains[end.ID] = c
+	}
+	if c.seq < end.Seq { // the last events may be from the last minute
+		if err := v.tail(ctx, end.ID, EventQuery{User: user, Account: account}); err != nil {
+			return err
+		}
+	}
+	found.Seq = c.seq + 1
+	switch {
+	case len(c.ahead) > 0:
+		found.Kind = AuditMissing
+		v.problem(found)
+	case c.seq < end.Seq || c.seq == end.Seq && !seal.Equal(c.mac, end.MAC):
+		found.Kind = AuditCut
+		v.problem(found)
+	}
+	return nil
+}
+
+// tail reads the events of one chain since the others were read.
+func (v *verifying) tail(ctx context.Context, id string, q EventQuery) error {
+	q.Since = v.until
+	return v.pages(ctx, q, func(events []Event) {
+		for i := range events {
+			if p, _, problem := v.m.cfg.Keys.proof(&events[i]); problem == "" && p.Chain == id {
+				v.event(&events[i])
+				v.report.Events++
+			}
+		}
+	})
+}
+
+// ownerOf returns the user or the account of a record that has events.
+func ownerOf(key string) (user, account string) {
+	if id, ok := strings.CutPrefix(key, userKey("")); ok {
+		return id, ""
+	}
+	id, _ := strings.CutPrefix(key, accountKey(""))
+	return "", id
+}
