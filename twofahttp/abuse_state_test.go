@@ -34,10 +34,10 @@ func TestAbuse_E01_PendingLoginReachesNothing(t *testing.T) {
 	require.Equal(t, "application/problem+json", api.Header.Get("Content-Type"))
 	require.Equal(t, "second_factor_required", problemCode(t, api))
 	require.Equal(t, "signed_out", problemCode(t, h.browser().api("GET", "/contacts")))
-	for _, rt := range twofahttp.Routes() { // only the pages of the challenge are open
+	for _, rt := range twofahttp.Routes() { // only the pages of the challenge and of help are open
 		a := b.do(b.request(rt.Method, "/2fa/"+rt.Path, "csrf_token="+b.csrf))
 		switch rt.Path {
-		case "challenge", "verify", "send", "cancel", "link", "status", "signin", "style.css", "twofa.js":
+		case "challenge", "help", "verify", "send", "cancel", "link", "status", "signin", "style.css", "twofa.js":
 		default:
 			require.Contains(t, []int{303, 401, 403, 410}, a.StatusCode, rt)
 			require.NotContains(t, a.Body, "data:image/svg", rt)

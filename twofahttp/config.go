@@ -38,8 +38,9 @@ type Config struct {
 	Logo string
 	// SupportURL is the address at which users who have lost every method get
 	// help: an https address, a local path, or an address such as
-	// "mailto:help@example.com". All pages link to it. A local path must not be
-	// behind [Server.Guard]. If empty, there is no link.
+	// "mailto:help@example.com". The page "help" and the footer link to it. A
+	// local path must not be behind [Server.Guard]. If empty, there is no link,
+	// and the page "help" names the support of Issuer only.
 	SupportURL string
 	// Prefix is the path at which [Server.Handler] is mounted, with a slash at
 	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the

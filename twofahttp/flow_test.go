@@ -147,6 +147,7 @@ func TestSupportRequired(t *testing.T) {
 	page := b.login("ada")
 	require.Equal(t, 403, page.StatusCode)
 	require.Contains(t, page.Body, "Contact support")
+	require.Contains(t, page.Body, `href="/2fa/help">`+english("page.message.support"))
 	require.NotContains(t, page.Body, "setup")
 	r := b.request("POST", "/login", "user=ada")
 	r.Header.Set("Accept", "application/json")

@@ -26,6 +26,7 @@ func routeTable() []route {
 		{"POST", "send", (*exchange).postSend},
 		{"POST", "cancel", (*exchange).postCancel},
 		{"GET", "status", (*exchange).getStatus},
+		{"GET", "help", (*exchange).getHelp},
 		{"GET", "link", (*exchange).getLink},
 		{"POST", "link", (*exchange).postLink},
 		{"GET", "confirm", (*exchange).getConfirm},

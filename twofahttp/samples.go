@@ -41,6 +41,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		"codes":     shown,
 		codesFile:   shown,
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
+		"help":      {helpData{Advice: []string{"recovery", "totp", "email"}, Admins: true, Back: "/"}, helpData{Advice: []string{"recovery", "totp"}, Methods: []string{"totp", "sms", "recovery"}, Admins: true, Back: "/"}, helpData{SignedIn: true, Advice: []string{"email"}, Methods: []string{"email"}, Back: "/"}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: usual, Next: "/", Replace: 15 * time.Minute}},
 		"settings": {settingsData{}, settingsData{Apps: true, Phones: true}, settingsData{Factors: support, Stays: true, Phones: true}, settingsData{Factors: usual, Browsers: browsers[:2], Apps: true, Days: true},

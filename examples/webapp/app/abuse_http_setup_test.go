@@ -17,7 +17,7 @@ import (
 // Abuse cases of enrollment, factors and recovery codes.
 
 // visits lists the paths below /2fa/ that accept a GET.
-var visits = []string{"", "challenge", "status", "link", "confirm", "recovered", "setup", "setup/codes.txt", "factors/rename", "factors/remove",
+var visits = []string{"", "challenge", "status", "help", "link", "confirm", "recovered", "setup", "setup/codes.txt", "factors/rename", "factors/remove",
 	"codes/new", "browsers/forget", "browsers/forget-all", "revoke", "style.css", "twofa.js"}
 
 // visited returns the path of every page of the product and of package
