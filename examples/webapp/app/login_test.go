@@ -69,6 +69,7 @@ func TestResetLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	other, b := s.as("dan@harbor.example"), s.browser()
+	require.Contains(t, b.get("/forgot").body, "you still need a code afterward")
 	require.Equal(t, "/login", b.post("/forgot", "/forgot", "email", "dan@harbor.example").location)
 	require.Equal(t, "/login", b.post("/forgot", "/forgot", "email", "nobody@harbor.example").location)
 	require.Equal(t, "dan@harbor.example", s.outbox()[len(s.outbox())-1].To, "no email is sent to an unknown address")
@@ -77,6 +78,7 @@ func TestResetLink(t *testing.T) {
 	for range 2 { // a mail scanner opens it, and nothing changes
 		require.Equal(t, http.StatusOK, b.get(link).status)
 	}
+	require.Contains(t, b.get(link).body, "A new password doesn’t replace two-factor authentication")
 	require.Equal(t, http.StatusBadRequest, b.post(link, link, "password", "short").status)
 	require.Equal(t, "/2fa/challenge", b.post(link, link, "password", "a new one for dan").location)
 	require.False(t, b.signedIn(), "the mailbox is a first factor, like a password")
