@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
@@ -244,10 +245,10 @@ func (m *Manager) ChallengeInfo(c Client, ch Challenge) (ChallengeInfo, error) {
 	return ChallengeInfo{Next: next, Account: t.account, Action: t.action, Resource: t.resource, Sent: t.messageMethod}, err
 }
 
-// DescribeChallenge returns the methods that a challenge accepts, so that a
-// page can ask for them, the account name of the user, and the masked address or
-// number that a link or code was sent to. It neither writes to the store nor
-// extends the challenge.
+// DescribeChallenge returns the methods that a challenge accepts and those of
+// them that are locked, so that a page can ask for them, the account name of the
+// user, and the masked address or number that a link or code was sent to. It
+// neither writes to the store nor extends the challenge.
 //
 // DescribeChallenge returns [ErrExpired], [ErrNotAllowed], a [*DeniedError] or
 // [ErrUnavailable] under the same conditions as [Manager.Verify].
@@ -261,7 +262,10 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 		return Result{}, err
 	}
 	offered, err := s.offeredMethods(u, t)
-	r := Result{Next: NextChallenge, Challenge: ch, Methods: offered, UserName: text.Clean(u.Name, maxUserName)}
+	r := Result{Next: NextChallenge, Challenge: ch, Methods: offered, UserName: text.Clean(u.Name, maxUserName), Locked: s.locked(offered)}
+	if slices.Contains(offered, TOTP) {
+		r.Digits = s.codeDigits()
+	}
 	if x := s.currentMessage(t, t.messageMethod); x != nil {
 		r.Sent, r.SentExpires = x.Mask, x.Expires.time()
 	}

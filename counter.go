@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -120,6 +121,23 @@ func (s *userTx) checkThrottle(m Method, name string, known bool) error {
 		return keep(&lockedError{wait})
 	}
 	return &lockedError{wait}
+}
+
+// locked returns those of the methods that accept no code from the client now, as
+// in [Result.Locked].
+func (s *userTx) locked(methods []Method) map[Method]time.Time {
+	locked := map[Method]time.Time{}
+	for _, m := range without(methods, EmailLink) {
+		name, known := s.bucketOf(m)
+		e, ok := errors.AsType[*lockedError](s.checkThrottle(m, name, known))
+		switch {
+		case ok && e.wait > 0:
+			locked[m] = s.now.add(e.wait).time()
+		case ok:
+			locked[m] = time.Time{}
+		}
+	}
+	return locked
 }
 
 // tryCode is the only place where a code is tried for a login or an action. The

@@ -53,6 +53,9 @@ type Enrollment struct {
 	// Phone is the phone number that a code was texted to, for SMS. All digits
 	// except the last two are masked.
 	Phone string
+	// Digits is the number of digits of the code that confirms the enrollment.
+	// It is zero for RecoveryCode.
+	Digits int
 	// Codes are the recovery codes that the user must save. They are not valid
 	// before the enrollment is active. Codes is empty if the user keeps earlier
 	// codes or [NoRecoveryCodes] is configured.
@@ -213,23 +216,6 @@ func (s *userTx) mayReenroll(t ticket) bool {
 	})
 }
 
-// opens reports whether a proof by a recovery code lets its session replace a
-// factor.
-func (s *userTx) opens(p provenMethod) bool {
-	return s.isRecent(p.at) && p.at > s.CodesReplaced // new codes end what the old ones opened
-}
-
-// recoveredUntil returns the time until which a recovery code lets the session
-// replace a factor, or zero.
-func (s *userTx) recoveredUntil(t ticket) (until unixTime) {
-	for _, p := range t.proven {
-		if p.method == RecoveryCode && s.opens(p) {
-			until = max(until, p.at.add(firstFactorMaxAge))
-		}
-	}
-	return until
-}
-
 // PendingEnrollment returns the pending enrollment of the caller's session, to
 // show it again. It needs no fresh proof and changes nothing. It works only in
 // the browser in which the enrollment was started; if c.Client.Browser is empty,
@@ -268,8 +254,10 @@ func (s *userTx) describePending(u User) Enrollment {
 	e := Enrollment{ID: p.FactorID, Method: p.Method, Name: p.Name, Replaces: p.Replaces, UserName: text.Clean(u.Name, 64), Confirmed: p.Confirmed, Saved: p.Saved, Expires: p.Expires.time()}
 	switch p.Method {
 	case TOTP:
+		e.Digits = p.App.Digits
 		e.URI, e.Key = NewSecret(s.m.cfg.otpauth(u, s.labelSuffix(), p.App)), NewSecret(text.Groups(p.App.typedKey()))
 	case SMS:
+		e.Digits = textDigits
 		e.Phone, e.SentExpires = text.MaskPhone(p.Phone), s.confirmationExpires()
 	}
 	e.Codes = asSecrets(p.Codes)

@@ -46,6 +46,11 @@ type Factors struct {
 	// a subset of TOTP and SMS. A method is listed even if the user already has
 	// as many factors of it as allowed.
 	Methods []Method
+	// RecoveredAt, if not zero, is the time at which the user gave a recovery code
+	// in this session. It is zero again once a factor is proven in any session, or
+	// enrolled. Until then the factors are probably lost, so ask the user to
+	// replace them.
+	RecoveredAt time.Time
 	// RecoveredUntil, if not zero, is the time until which the session can enroll
 	// an authenticator or a phone, or replace one, without a fresh proof, because
 	// the user has given a recovery code.
@@ -101,7 +106,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 			v.Methods = append(v.Methods, method)
 		}
 	}
-	v.RecoveredUntil = s.recoveredUntil(t).time()
+	v.RecoveredAt, v.RecoveredUntil = s.recoveredAt(t).time(), s.recoveredUntil(t).time()
 	v.Due = s.policy.evaluate(s.facts(t, len(u.Emails) > 0)).due.time()
 	policies, err := m.policies(ctx, s, u)
 	if err != nil {

@@ -273,7 +273,7 @@ func writeLink(l LinkEmail) Email {
 	args := locale.Args{"issuer": l.Issuer, "action": action}
 	m := l.Brand.letter(l.Issuer, l.Locale.Text(kind+".subject", args))
 	m.Link = l.URL.Reveal()
-	m.Lead = []string{l.Locale.Text(kind+".text", args)}
+	m.Lead = []string{l.Locale.Text(kind+".text", args), l.Locale.Text("link.then", nil)}
 	m.Label, m.Advice = l.Locale.Text(confirms+".button", args), l.Locale.Text(confirms+".unasked", args)
 	m.Below = []string{l.Locale.Text("link.valid", locale.Args{"count": int(l.Valid / time.Minute)})}
 	m.Details = append([]string{l.Locale.Text("mail.time", locale.Args{"time": l.Locale.DateTime(l.Time)})}, clientLines(l.Locale, l.Device, l.IP)...)

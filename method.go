@@ -54,6 +54,15 @@ type Result struct {
 	// SentExpires is the time at which the last link or code expires. It is zero
 	// if Sent is empty. Only [Manager.DescribeChallenge] sets it.
 	SentExpires time.Time
+	// Digits is the number of digits of a code in the user's authenticator apps.
+	// It is zero if Methods does not include TOTP or if the apps differ. Only
+	// [Manager.DescribeChallenge] sets it.
+	Digits int
+	// Locked contains those of Methods that accept no code now, with the time at
+	// which they do again. The zero Time means that waiting does not help; see
+	// [RetryAfter]. Say so instead of asking for a code. Only
+	// [Manager.DescribeChallenge] sets it.
+	Locked map[Method]time.Time
 	// Action is the step-up action that was proven. It is empty for a login or
 	// an enrollment.
 	Action string

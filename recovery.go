@@ -104,6 +104,36 @@ func (s *userTx) tryRecovery(code string) outcome {
 	return right
 }
 
+// opens reports whether a proof by a recovery code lets its session replace a
+// factor.
+func (s *userTx) opens(p provenMethod) bool {
+	return s.isRecent(p.at) && p.at > s.CodesReplaced // new codes end what the old ones opened
+}
+
+// recoveredUntil returns the time until which a recovery code lets the session
+// replace a factor, or zero.
+func (s *userTx) recoveredUntil(t ticket) (until unixTime) {
+	for _, p := range t.proven {
+		if p.method == RecoveryCode && s.opens(p) {
+			until = max(until, p.at.add(firstFactorMaxAge))
+		}
+	}
+	return until
+}
+
+// recoveredAt returns the time of a recovery code if it is the newest proof of the
+// session and no factor was used since, or zero.
+func (s *userTx) recoveredAt(t ticket) unixTime {
+	if len(t.proven) == 0 || t.proven[0].method != RecoveryCode {
+		return 0
+	}
+	at := t.proven[0].at
+	if slices.ContainsFunc(s.Factors, func(f factor) bool { return f.Used > at }) {
+		return 0
+	}
+	return at
+}
+
 // RecoveryCodes returns the unused recovery codes of the caller, if
 // [RecoveryConfig.Viewable] is set. It requires a fresh proof for
 // [ActionFactors]. If the rule for that action is single-use, the call uses up

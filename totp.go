@@ -233,3 +233,18 @@ func (e Enrollment) PNG(scale int) ([]byte, error) {
 // unchanged. It contains the authenticator's key; see [Enrollment.PNG]. If
 // e.Method is not TOTP, the element encodes the empty string.
 func (e Enrollment) SVG() (string, error) { return qr.SVG(e.URI.Reveal()) }
+
+// codeDigits returns the number of digits of a code in the user's authenticators,
+// or zero if they differ.
+func (s *userTx) codeDigits() (digits int) {
+	for _, f := range s.Factors {
+		switch {
+		case f.Method != TOTP || f.App.Digits == digits:
+		case digits != 0:
+			return 0
+		default:
+			digits = f.App.Digits
+		}
+	}
+	return digits
+}

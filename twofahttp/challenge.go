@@ -20,6 +20,7 @@ type challengeData struct {
 	Sent   string        // masked destination of the link or code; empty if none was sent
 	Valid  time.Duration // time until the link or code expires, if Sent is not empty
 	Days   int           // days for which this browser can be remembered; zero if it cannot
+	Digits int           // digits of the code; zero if unknown
 	Ticked bool          // the user has ticked the box for that before
 	Next   string        // address to go to afterwards
 	Held   string        // form to be sent after the proof, sealed; empty if there is none
@@ -61,6 +62,12 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 	if method == f.Sent {
 		d.Sent, d.Valid = result.Sent, result.SentExpires.Sub(x.cfg.Now())
 	}
+	switch method {
+	case twofa.TOTP:
+		d.Digits = result.Digits
+	case twofa.SMS:
+		d.Digits = textDigits
+	}
 	if x.held != nil {
 		d.Held = x.held.text.Reveal()
 	}
@@ -70,7 +77,22 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 	} else if d.Days, err = x.rememberDays(f.Account, method); err != nil {
 		return view{}, err
 	}
-	return x.challengeView(f, d, failed), nil
+	v := x.challengeView(f, d, failed)
+	if until, locked := result.Locked[method]; locked && failed == nil {
+		v.alert = x.lockAlert(method, until)
+	}
+	return v, nil
+}
+
+const textDigits = 6 // digits of a code by text message
+
+// lockAlert returns the alert of a page that would ask for a code although none is
+// accepted until then. If until is zero, waiting does not help.
+func (x *exchange) lockAlert(method twofa.Method, until time.Time) *alert {
+	if until.IsZero() {
+		return x.alertOf(about(method, waitError{code: "method_off"}))
+	}
+	return x.alertOf(about(method, waitError{"locked", max(time.Second, until.Sub(x.cfg.Now()))}))
 }
 
 // rememberDays returns for how many days a browser is remembered if the user

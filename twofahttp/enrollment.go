@@ -31,11 +31,12 @@ type enrollmentData struct {
 	Replaces string // ID of the factor to be replaced
 
 	// Steps "scan" and "phone".
-	QR    template.URL // the QR code as an SVG image
-	URI   template.URL // opens the app on the same device
-	Key   string
-	Phone string        // masked; in step "start" as the user typed it
-	Valid time.Duration // time until the texted code expires; zero if it has
+	QR     template.URL // the QR code as an SVG image
+	URI    template.URL // opens the app on the same device
+	Key    string
+	Digits int           // digits of the code that confirms the enrollment
+	Phone  string        // masked; in step "start" as the user typed it
+	Valid  time.Duration // time until the texted code expires; zero if it has
 
 	// Step "codes".
 	Codes []string
@@ -86,7 +87,7 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 // enrollmentStep returns the data of the step that a pending enrollment has
 // reached.
 func enrollmentStep(e twofa.Enrollment, forced bool, now time.Time) (enrollmentData, error) {
-	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode, Saved: now}
+	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode, Saved: now, Digits: e.Digits}
 	if len(e.Codes) > 0 && !d.New {
 		d.Of, d.Number = 2, 1
 		if e.Confirmed || e.Saved {

@@ -183,6 +183,19 @@ func messageOf(code string, method twofa.Method) message {
 	return messagesByID["internal"]
 }
 
+// title returns what happened, as a heading without a period. After the last wrong
+// code, that is the lock.
+func (p problem) title(c *locale.Catalog) string {
+	if p.locks() {
+		return messageOf("locked", p.Method).title(c)
+	}
+	return p.message.title(c)
+}
+
+// locks reports whether the code was the last wrong one, so that the method is
+// locked or off.
+func (p problem) locks() bool { return p.Code == "invalid_code" && p.Counted && p.Left <= 0 }
+
 // title returns what happened, as a heading without a period.
 func (m message) title(c *locale.Catalog) string { return c.Text("message."+m.id()+".title", nil) }
 
@@ -208,7 +221,7 @@ func (p problem) text(c *locale.Catalog, issuer, action string) string {
 			id = "clock.behind"
 		}
 		text = c.Text(id, locale.Args{"duration": c.Duration(max(p.Clock, -p.Clock))})
-	case p.Counted && p.Left <= 0:
+	case p.locks():
 		return p.triesLeft(c)
 	}
 	return sentences(c, text, p.triesLeft(c))
@@ -233,5 +246,5 @@ func (p problem) triesLeft(c *locale.Catalog) string {
 	case p.Wait > 0:
 		return c.Text("tries.wait", locale.Args{"in": c.In(p.Wait)})
 	}
-	return c.Text("tries.off", nil)
+	return c.Text("message.method_off.text", nil)
 }

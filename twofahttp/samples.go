@@ -63,16 +63,18 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	pages["policy"], pages["preview"] = samplePolicies(sampleTime), samplePreviews(sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
-		sent := ""
+		sent, digits := "", 0
 		switch method {
+		case "totp":
+			digits = 6
 		case "sms":
-			sent = phone.Phone
+			sent, digits = phone.Phone, 6
 		case "email":
 			sent = factors.Email
 		}
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
-			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true},
-			challengeData{Method: method, StepUp: true, User: sampleUser, Sent: sent, Valid: time.Minute, Others: without([]string{"totp", "recovery"}, method), Held: "x"})
+			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30, Digits: digits}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true, Digits: digits},
+			challengeData{Method: method, StepUp: true, User: sampleUser, Sent: sent, Valid: time.Minute, Others: without([]string{"totp", "recovery"}, method), Held: "x", Digits: digits})
 	}
 	for _, m := range messages {
 		if m.good() {
@@ -92,7 +94,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 // sampleSteps returns the steps of enrollments, of an app and of a phone.
 func sampleSteps(codes []string) (steps []any) {
 	const key = "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP"
-	e := twofa.Enrollment{Method: twofa.TOTP, UserName: sampleUser, Key: twofa.NewSecret(key),
+	e := twofa.Enrollment{Method: twofa.TOTP, UserName: sampleUser, Digits: 6, Key: twofa.NewSecret(key),
 		URI: twofa.NewSecret("otpauth://totp/Acme:" + sampleUser + "?secret=" + strings.ReplaceAll(key, " ", "") + "&issuer=Acme")}
 	for _, code := range codes {
 		e.Codes = append(e.Codes, twofa.NewSecret(code))

@@ -55,6 +55,52 @@ func TestDescribeChallengeShowsTheUserAndTheEndOfTheLink(t *testing.T) {
 	require.Empty(t, info)
 }
 
+// A page says how many digits a code has and until when none is accepted, before
+// the user types one.
+func TestDescribeChallengeShowsDigitsAndLocks(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	ada.begin()
+	info, err := ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
+	require.NoError(t, err)
+	require.Equal(t, 6, info.Digits)
+	require.Empty(t, info.Locked)
+	for range 5 {
+		require.ErrorIs(t, ada.verify(twofa.TOTP, ada.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
+	}
+	info, err = ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
+	require.NoError(t, err)
+	require.Len(t, info.Locked, 1, "recovery codes are still accepted")
+	require.WithinDuration(t, w.clock.Now().Add(time.Minute), info.Locked[twofa.TOTP], time.Second)
+	w.clock.Add(time.Minute)
+	info, err = ada.DescribeChallenge(t.Context(), ada.client, ada.login.Challenge)
+	require.NoError(t, err)
+	require.Empty(t, info.Locked)
+}
+
+// After a login with a recovery code, the factor is probably lost, until it is
+// proven or replaced in any session.
+func TestFactorsTellOfARecovery(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrolled("ada")
+	factors := func(p *person) twofa.Factors {
+		f, err := p.Factors(t.Context(), p.caller())
+		require.NoError(t, err)
+		return f
+	}
+	require.Zero(t, factors(ada).RecoveredAt)
+	w.clock.Add(time.Hour)
+	other := ada.another()
+	require.NoError(t, other.verify(twofa.RecoveryCode, ada.codes[0]))
+	require.Equal(t, w.clock.Now().Unix(), factors(other).RecoveredAt.Unix())
+	require.Zero(t, factors(ada).RecoveredAt, "the other session has not used one")
+	w.clock.Add(time.Hour)
+	require.NotZero(t, factors(other).RecoveredAt, "it is offered as long as the session lives")
+	require.Zero(t, factors(other).RecoveredUntil)
+	require.NoError(t, ada.another().verify(twofa.TOTP, ada.code()))
+	require.Zero(t, factors(other).RecoveredAt, "the app was found again")
+}
+
 func TestBrowsersListsKnownBrowsers(t *testing.T) {
 	w := newWorld(t, func(c *twofa.Config) { c.Lifetimes.Session = 90 * 24 * time.Hour })
 	ada := w.enrolled("ada")

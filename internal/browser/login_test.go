@@ -21,11 +21,11 @@ func TestS2_LoginWithCode(t *testing.T) {
 		b.reads("Open your authenticator app and enter the code it shows")
 		b.goTo("/contacts")
 		b.at("/2fa/challenge") // the challenge cannot be skipped
-		b.fill("Code", phone.lastCode())
+		b.fill("6-digit code", phone.lastCode())
 		b.press("Continue")
 		b.reads("That code did not work") // a code that was used, as seen over a shoulder, is not valid again
 		code := phone.code()
-		b.fill("Code", code[:3]+" "+code[3:]) // with a space, as apps show it
+		b.fill("6-digit code", code[:3]+" "+code[3:]) // with a space, as apps show it
 		b.press("Continue")
 		b.at("/contacts")
 		b.reads("Avery Brooks")
@@ -75,7 +75,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 	jon.goTo("/2fa/")
 	jon.press("View codes")
 	jon.reads("Confirm it’s you")
-	jon.fill("Code", phone.code())
+	jon.fill("6-digit code", phone.code())
 	jon.press("Continue")
 	jon.until(`!!document.querySelector('[data-codes]')`)
 	require.Equal(t, codes, jon.savedCodes())

@@ -71,7 +71,7 @@ func TestForms_LeadToAnotherOrigin(t *testing.T) {
 		b.at("/login")
 		b.fill("User", "ada")
 		b.press("Sign in")
-		b.fill("Code", s.nextCode(phone))
+		b.fill("6-digit code", s.nextCode(phone))
 		b.press("Continue")
 		b.at("/2fa/") // the login page of this host drops the way back
 		b.goTo(start)
@@ -108,7 +108,7 @@ func TestBounce_LoginPostedByAnotherSite(t *testing.T) {
 	b.goTo(provider + "/")
 	b.press("Sign in to the app")
 	b.until(`location.pathname === '/2fa/challenge'`)
-	b.fill("Code", s.nextCode(phone))
+	b.fill("6-digit code", s.nextCode(phone))
 	b.press("Continue")
 	b.at("/app")
 	after, _, _ := strings.Cut(cookies.Load().(string), ".")

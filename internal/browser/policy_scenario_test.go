@@ -26,7 +26,7 @@ func (b *tab) setPolicy(p *phone, fields map[string]string, looked func()) {
 	b.press("Save policy")
 	if b.offers("Continue") {
 		b.reads("Confirm it’s you")
-		b.fill("Code", p.code())
+		b.fill("6-digit code", p.code())
 		b.click("Continue") // the next page sends the form by itself
 	}
 	b.until(`document.body.innerText.includes('Policy saved')`)
@@ -124,7 +124,7 @@ func TestS5_RequireFromADate(t *testing.T) {
 	laptop.press("Members")
 	laptop.at("/login")
 	laptop.signIn("jon@brook.example")
-	laptop.fill("Code", own.code())
+	laptop.fill("6-digit code", own.code())
 	laptop.press("Continue")
 	laptop.at("/members")
 }
@@ -216,7 +216,7 @@ func TestS11_WhoMayTurnItOff(t *testing.T) {
 	jon.goTo("/2fa/")
 	jon.click("Actions for Authenticator app")
 	jon.press("Remove")
-	jon.fill("Code", own.code())
+	jon.fill("6-digit code", own.code())
 	jon.press("Continue")
 	jon.reads("This is your last method, so removing it turns off two-factor authentication.")
 	jon.press("Remove authenticator app")

@@ -34,7 +34,7 @@ func TestAbuse_T04_QRCodeOnADarkPage(t *testing.T) {
 	phone := jon.scan()
 	code := phone.code()
 	require.Equal(t, code, otpauthCode(t, uri, phone.used), "other apps must show the same code")
-	jon.fill("Enter the code from the app", code)
+	jon.fill("Enter the 6-digit code from the app", code)
 	jon.press("Continue")
 	require.Len(t, jon.codes(), 10)
 }

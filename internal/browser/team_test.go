@@ -191,7 +191,7 @@ func TestTeam_MoreTime(t *testing.T) {
 	b.press("Give more time")
 	b.reads("Change team security settings")
 	b.look("member-step-up", "Confirm it’s you")
-	b.fill("Code", b.nextCode(phone))
+	b.fill("6-digit code", b.nextCode(phone))
 	b.press("Continue")
 	b.until(`document.body.innerText.includes('More time given')`)
 	b.reads("Not yet")

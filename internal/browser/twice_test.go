@@ -82,7 +82,7 @@ func TestForms_SentTwice(t *testing.T) {
 	again := s.browser(t)
 	again.logIn("jon@brook.example")
 	clock.Add(30 * time.Second)
-	again.fill("Code", phone.code())
+	again.fill("6-digit code", phone.code())
 	d.send(again, `form[action="/2fa/verify"]`, "/contacts")
 	again.goTo("/settings")
 	again.at("/settings")
