@@ -86,7 +86,7 @@ func TestAbuse_L06_UserWithoutFactor(t *testing.T) {
 	b.login("ada")
 	page := b.follow(b.post("/contacts/export"))
 	require.Equal(t, 403, page.StatusCode)
-	require.Contains(t, page.Body, "Set up a second factor first")
+	require.Contains(t, page.Body, "Set up two-factor authentication first")
 	require.Contains(t, page.Body, `href="/2fa/setup?start=1"`)
 	require.Zero(t, h.exports)
 }

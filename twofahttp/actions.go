@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/twofa-go/twofa"
@@ -31,6 +33,52 @@ var builtInActions = map[string]builtInAction{
 	twofa.ActionFactors: {title: "action.factors"},
 	twofa.ActionPolicy:  {title: "action.policy", ofAdmin: true},
 	twofa.ActionReset:   {title: "action.reset", ofAdmin: true, fixed: true},
+}
+
+// askedFor returns the title of what the user asked for. For a change of the
+// settings, that is the words of the button, because "Change security settings"
+// names none, unless the host has a title of its own.
+func (x *exchange) askedFor(f flow) string {
+	if f.Action == twofa.ActionFactors && x.cfg.Actions[f.Action].Title == "" {
+		if id := x.buttonOf(f); id != "" {
+			return x.locale().Text(id, nil)
+		}
+	}
+	return x.actionTitle(f.Action)
+}
+
+// buttonOf returns the ID of the words of the button that led to a step-up for the
+// settings, or "". It is found by the form that waits, or by the page that follows.
+func (x *exchange) buttonOf(f flow) string {
+	address, form := f.next, url.Values{}
+	if x.held != nil {
+		address = x.held.URL
+		form, _ = url.ParseQuery(x.held.Body.Reveal())
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	query := u.Query()
+	switch page, _ := strings.CutPrefix(u.Path, x.path("")); {
+	case page == "codes" && form.Get("format") == "text":
+		return "page.settings.codes.download"
+	case page == "codes":
+		return "page.settings.codes.view"
+	case page == changeNewCodes:
+		return "page.settings.codes.new"
+	case page == changeRename:
+		return "page.settings.rename"
+	case page == changeRemove:
+		return "page.settings.remove"
+	case page != "setup":
+		return ""
+	case form.Get("replaces")+query.Get("replaces") == "":
+		return "page.settings.add"
+	case form.Get("method") == string(twofa.SMS):
+		return "page.settings.number"
+	}
+	return "page.settings.replace"
 }
 
 func isBuiltIn(action string) bool {

@@ -137,7 +137,7 @@ func TestBasePath_Walk(t *testing.T) {
 			r.Header.Set("Referer", h.srv.URL+"/app/contacts?page=3")
 			require.Equal(t, "/app/2fa/confirm?action=report&resource=&next=%2Fapp%2Fcontacts%3Fpage%3D3", w.do(r).Header.Get("Location"))
 			h.clock.pass(staleProof)
-			require.Contains(t, w.send("/app/2fa/codes/new").Body, "Change security settings")
+			require.Contains(t, w.send("/app/2fa/codes/new").Body, "<bdi>"+english("page.settings.codes.new")+"</bdi>")
 			require.Contains(t, w.send("/app/2fa/cancel").Body, "Recovery codes", "back to the settings")
 
 			// Sign-out, and a login with a recovery code.
@@ -179,7 +179,7 @@ func TestBasePath_RequiredEnrollmentByLink(t *testing.T) {
 			require.Contains(t, w.open(link.RequestURI()).Body, "csrf_token")
 			require.Contains(t, walk{h.browser(), t}.open(link.RequestURI()).Body, `href="/app/login"`, "in another browser")
 			page = w.send("/app/2fa/link", "token", link.Query().Get("token"))
-			require.Contains(t, page.Body, "Your account requires a second factor")
+			require.Contains(t, page.Body, "Your account requires two-factor authentication")
 			require.Equal(t, "/app/2fa/setup", pageOf(t, w.api("GET", "/app/contacts")))
 			w.send("/app/2fa/setup", "method", "totp")
 			page = w.send("/app/2fa/setup/saved", "saved", "yes")

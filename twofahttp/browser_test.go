@@ -128,6 +128,16 @@ func (b *browser) login(user string, pairs ...string) answer {
 // signedIn reports whether the guarded part of the application is open.
 func (b *browser) signedIn() bool { return b.get("/contacts").Body == "contacts page" }
 
+// browserID returns the ID of the first known browser of the user. The page offers
+// to forget only those that are remembered.
+func (b *browser) browserID() string {
+	b.h.Helper()
+	list, err := b.h.m.Browsers(b.h.Context(), b.h.web.Caller(mustRequest(b)))
+	require.NoError(b.h, err)
+	require.NotEmpty(b.h, list)
+	return list[0].ID
+}
+
 func (b *browser) cookie(name string) string {
 	u, _ := url.Parse(b.h.srv.URL)
 	for _, c := range b.jar.Cookies(u) {

@@ -72,7 +72,7 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 		d.Held = x.held.text.Reveal()
 	}
 	if d.StepUp {
-		d.Action = x.actionTitle(f.Action)
+		d.Action = x.askedFor(f)
 		d.Again = x.held == nil && f.next == x.cfg.Actions[f.Action].Page
 	} else if d.Days, err = x.rememberDays(f.Account, method); err != nil {
 		return view{}, err

@@ -34,7 +34,7 @@ func TestChange_Pages(t *testing.T) {
 	b := h.browser()
 	b.enroll("ada")
 	page := b.get("/2fa/").Body
-	factor, browser := idPattern.FindStringSubmatch(page)[1], regexpBrowserID.FindStringSubmatch(page)[1]
+	factor, browser := idPattern.FindStringSubmatch(page)[1], b.browserID()
 	app, firefox := english("factor.totp"), "Firefox on Linux"
 	for path, want := range map[string][]string{
 		"factors/rename?id=" + factor:   {english("page.change.rename.title", "name", app), english("page.change.rename.button")},

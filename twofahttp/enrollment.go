@@ -18,12 +18,13 @@ type enrollmentData struct {
 	Number int    // number of the step; zero in step "start"
 	Of     int    // number of steps; zero in step "start"
 
+	Has bool          // the user has a factor already
+	Old *twofa.Factor // factor to be replaced; nil if there is none
+
 	// Step "start".
 	Methods []string
-	Method  string        // method whose form is shown; the others are offered below it
-	Has     bool          // the user has a factor already
-	Old     *twofa.Factor // factor to be replaced
-	Name    string        // as the user typed it
+	Method  string // method whose form is shown; the others are offered below it
+	Name    string // as the user typed it
 	Regions []Region
 	Region  string // region that was chosen with a number that cannot be texted
 
@@ -40,6 +41,7 @@ type enrollmentData struct {
 
 	// Step "codes".
 	Codes []string
+	Kept  bool      // earlier codes are valid until the user has saved these
 	New   bool      // only codes are generated, no factor is enrolled
 	User  string    // name of the user, for the printed page
 	Saved time.Time // today
@@ -80,14 +82,19 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 		}
 		return v, err
 	}
-	d, err := enrollmentStep(e, f.kind == kindEnroll, x.cfg.Now())
+	factors, err := x.m.Factors(x.ctx(), c)
+	if err != nil {
+		return view{}, x.dropExpiredEnrollment(c, err)
+	}
+	d, err := enrollmentStep(e, factors, f.kind == kindEnroll, x.cfg.Now())
 	return view{page: "setup", data: d, err: failed}, err
 }
 
 // enrollmentStep returns the data of the step that a pending enrollment has
 // reached.
-func enrollmentStep(e twofa.Enrollment, forced bool, now time.Time) (enrollmentData, error) {
-	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode, Saved: now, Digits: e.Digits}
+func enrollmentStep(e twofa.Enrollment, factors twofa.Factors, forced bool, now time.Time) (enrollmentData, error) {
+	d := enrollmentData{Forced: forced, New: e.Method == twofa.RecoveryCode, Saved: now, Digits: e.Digits,
+		Has: len(factors.List) > 0, Old: factorByID(factors.List, e.Replaces), Kept: factors.CodesLeft > 0}
 	if len(e.Codes) > 0 && !d.New {
 		d.Of, d.Number = 2, 1
 		if e.Confirmed || e.Saved {
@@ -122,15 +129,21 @@ func (x *exchange) showEnrollmentStart(q url.Values, failed error) (view, error)
 	}
 	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Method: q.Get("method"),
 		Has: len(factors.List) > 0, Name: x.form.Get("name"), Regions: x.cfg.Regions, Region: x.form.Get("region"), Phone: x.form.Get("phone")}
-	for _, old := range factors.List {
-		if old.ID == q.Get("replaces") {
-			d.Replaces, d.Old, d.Methods = old.ID, &old, []string{string(old.Method)}
-		}
+	if old := factorByID(factors.List, q.Get("replaces")); old != nil {
+		d.Replaces, d.Old, d.Methods = old.ID, old, []string{string(old.Method)}
 	}
 	if !slices.Contains(d.Methods, d.Method) && len(d.Methods) > 0 {
 		d.Method = d.Methods[0]
 	}
 	return view{page: "setup", data: d, err: failed}, nil
+}
+
+// factorByID returns the factor with an ID, or nil.
+func factorByID(list []twofa.Factor, id string) *twofa.Factor {
+	if i := slices.IndexFunc(list, func(f twofa.Factor) bool { return f.ID == id }); i >= 0 {
+		return &list[i]
+	}
+	return nil
 }
 
 // dropExpiredEnrollment returns ErrExpired instead of err if the caller has no
@@ -262,7 +275,7 @@ func (x *exchange) continueEnrollment(result twofa.Result, f flow, done twofa.En
 	case done.Method == twofa.RecoveryCode:
 		x.notify("codes_saved")
 	case done.Replaces != "":
-		x.notify("replaced")
+		x.notify(messageOf("replaced", done.Method).id())
 	default:
 		x.notify("set_up")
 	}

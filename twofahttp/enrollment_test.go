@@ -58,12 +58,13 @@ func TestEnrollment_Required(t *testing.T) { // S1, starting with the codes
 	h := newHost(t, twofa.PolicyAuthenticator(), noMail)
 	b := h.browser()
 	page := b.login("ada", "next", "/contacts?q=1")
-	require.Contains(t, page.Body, "Your account requires a second factor")
+	require.Contains(t, page.Body, "Your account requires two-factor authentication")
 	require.False(t, b.signedIn())
 	require.Equal(t, "/2fa/setup", b.get("/contacts").Header.Get("Location"), "enrollment cannot be skipped")
 
 	page = b.follow(b.post("/2fa/setup", "method", "totp"))
 	require.Contains(t, page.Body, "Save your recovery codes")
+	require.Contains(t, page.Body, english("page.setup.codes.first"), "the page says why the codes come first")
 	require.NotContains(t, page.Body, "data:image/svg")
 	codes := codesOn(page.Body)
 	require.Len(t, codes, 10)
@@ -89,7 +90,7 @@ func TestEnrollment_RequiredComesAfterLink(t *testing.T) {
 	b.get("/2fa/setup")
 	require.Equal(t, 401, b.post("/2fa/setup", "method", "totp").StatusCode, "the password alone is not enough")
 	page := b.follow(b.post("/2fa/link", "token", tokenOf(h.outbox.link())))
-	require.Contains(t, page.Body, "Your account requires a second factor")
+	require.Contains(t, page.Body, "Your account requires two-factor authentication")
 	b.follow(b.post("/2fa/setup", "method", "totp"))
 	page = b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 	require.Equal(t, "contacts page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
@@ -168,13 +169,16 @@ func TestRecovered_TimeToReplace(t *testing.T) {
 	b, _, codes := h.pending("ada")
 	page := b.follow(b.post("/2fa/verify", "method", "recovery", "code", codes[0])).Body
 	require.Contains(t, page, "Set up a new one within 15 minutes.")
-	require.Contains(t, page, "Replace <bdi>Authenticator app</bdi>")
+	for _, id := range []string{"page.recovered.setup", "page.nocodes.skip"} {
+		require.Regexp(t, `<a class="btn" href="[^"]*">(<span>)?`+english(id), page, "neither button is the first choice")
+	}
 	h.clock.pass(10 * time.Minute)
 	require.Contains(t, b.get("/2fa/recovered").Body, "Set up a new one within 5 minutes.")
 	h.clock.pass(5*time.Minute + time.Second)
 	page = b.get("/2fa/recovered").Body
 	require.NotContains(t, page, "Set up a new one")
-	require.NotContains(t, page, "Replace <bdi>")
+	require.NotContains(t, page, english("page.recovered.setup"))
+	require.Contains(t, page, english("page.recovered.continue"))
 }
 
 // The sentence about old recovery codes names the button that ends them.

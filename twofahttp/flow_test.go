@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/twofahttp"
 )
-
-var regexpBrowserID = regexp.MustCompile(`browsers/forget\?id=([^"]+)"`)
 
 // undeliverable refuses messages to some recipients for good.
 type undeliverable struct {
@@ -198,9 +195,8 @@ func TestSettings_ForgetNeedsProof(t *testing.T) {
 	b := h.browser()
 	phone, _ := b.enroll("ada")
 	h.clock.pass(staleProof)
-	page := b.get("/2fa/")
-	id := regexpBrowserID.FindStringSubmatch(page.Body)[1]
-	page = b.follow(b.post("/2fa/browsers/forget", "id", id))
+	id := b.browserID()
+	page := b.follow(b.post("/2fa/browsers/forget", "id", id))
 	require.Contains(t, page.Body, "Confirm it’s you", "an unremembered browser stays known without a proof")
 	page = b.prove(phone)
 	require.Contains(t, page.Body, english("page.change.forget.title", "browser", "Firefox on Linux"), "back to the page of the change")
@@ -268,7 +264,7 @@ func TestStatus_MovedOnToEnrollment(t *testing.T) {
 	b.get(h.mailed())
 	b.post("/2fa/link", "token", tokenOf(h.mailed()))
 	require.Contains(t, b.get("/2fa/status").Body, "done")
-	require.Contains(t, b.follow(b.get("/contacts")).Body, "Your account requires a second factor", "the waiting tab ends in the enrollment")
+	require.Contains(t, b.follow(b.get("/contacts")).Body, "Your account requires two-factor authentication", "the waiting tab ends in the enrollment")
 	h.clock.pass(3 * time.Hour)
 	require.Contains(t, b.get("/2fa/status").Body, "over")
 }

@@ -70,5 +70,5 @@ func (x *exchange) postLink() (view, error) {
 }
 
 func (x *exchange) showLink(f flow, token string, failed error) view {
-	return view{page: "link", data: linkData{Token: token, StepUp: f.kind == kindAction, Action: x.actionTitle(f.Action)}, err: failed}
+	return view{page: "link", data: linkData{Token: token, StepUp: f.kind == kindAction, Action: x.askedFor(f)}, err: failed}
 }

@@ -134,6 +134,7 @@ var messages = []message{
 	{"set_up", "", 200, nextContinue, ""},
 	{"added", "", 200, nextContinue, ""},
 	{"replaced", "", 200, nextContinue, ""},
+	{"replaced", twofa.SMS, 200, nextContinue, ""},
 	{"codes_saved", "", 200, nextContinue, ""},
 	{"renamed", "", 200, nextContinue, ""},
 	{"removed", "", 200, nextContinue, ""},

@@ -63,7 +63,13 @@ func (x *exchange) getRecovered() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	return view{page: "recovered", data: recoveredData{factors, max(0, factors.RecoveredUntil.Sub(x.cfg.Now())), x.nextURL()}}, nil
+	return view{page: "recovered", data: recoveredData{factors, x.timeToReplace(factors), x.nextURL()}}, nil
+}
+
+// timeToReplace returns how long a recovery code still lets the user replace a
+// factor without a code of it.
+func (x *exchange) timeToReplace(f twofa.Factors) time.Duration {
+	return max(0, f.RecoveredUntil.Sub(x.cfg.Now()))
 }
 
 // noCodesData is the data of the page "nocodes".

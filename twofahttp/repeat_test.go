@@ -144,7 +144,7 @@ func TestForms_SentTwice(t *testing.T) {
 			b := h.browser()
 			b.login("ada")
 			return b, post("/2fa/link", "token", tokenOf(h.mailed()))
-		}, ends: "/2fa/setup", page: "Your account requires a second factor", out: true, then: func(h *host, b *browser) {
+		}, ends: "/2fa/setup", page: "Your account requires two-factor authentication", out: true, then: func(h *host, b *browser) {
 			b.follow(b.post("/2fa/setup", "method", "totp"))
 			page := b.follow(b.post("/2fa/setup/saved", "saved", "yes"))
 			require.Equal(h, "home page", b.finish(b.post("/2fa/setup/confirm", "code", h.scan(page.Body).code())).Body)
@@ -225,7 +225,7 @@ func TestForms_SentTwice(t *testing.T) {
 		}, ends: "/2fa/setup", page: "Save your recovery codes"},
 		{name: "forget", policy: once, start: func(h *host) (*browser, form) {
 			b, _ := settings(h)
-			id := regexpBrowserID.FindStringSubmatch(b.get("/2fa/").Body)[1]
+			id := b.browserID()
 			return b, post("/2fa/browsers/forget", "id", id)
 		}, ends: "/2fa/", page: "forgotten"},
 		{name: "forget all", policy: once, start: func(h *host) (*browser, form) {

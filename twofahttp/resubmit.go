@@ -183,7 +183,7 @@ func (x *exchange) postChallenge() (view, error) {
 // server never sends it itself. If the form was lost, the page asks the user to
 // press the button again.
 func (x *exchange) resubmit(f flow) view {
-	d := resubmitData{Action: x.actionTitle(f.Action), Back: SafeRedirect(f.next, x.cfg.HomeURL)}
+	d := resubmitData{Action: x.askedFor(f), Back: SafeRedirect(f.next, x.cfg.HomeURL)}
 	if x.held != nil && isLocalPath(x.held.URL) {
 		d.URL = template.URL(x.held.URL)
 		d.Fields, _ = parseFields(x.held.Body.Reveal())

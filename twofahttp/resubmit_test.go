@@ -180,7 +180,7 @@ func TestResubmit_OnePress(t *testing.T) {
 	b, phone := d.user("ada")
 	page := b.send("/do/once?list=7&q=a%26b", body)
 	require.Equal(t, 401, page.page.StatusCode, "nothing was done")
-	require.Contains(t, page.page.Body, "To continue with <b><bdi>Send once</bdi></b>")
+	require.Contains(t, page.page.Body, "You asked for: <b><bdi>Send once</bdi></b>")
 	require.NotContains(t, page.page.Body, "again.", "the button need not be pressed again")
 	require.Empty(t, page.page.Header.Get("Location"))
 	require.Empty(t, d.forms())

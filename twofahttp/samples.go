@@ -36,6 +36,8 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	browsers := []twofa.Browser{{ID: "1", Device: "Firefox on Linux", Current: true, LastUsed: sampleTime}, {ID: "2", Device: "Samsung Internet on Android", Remembered: true, Until: sampleTime.AddDate(0, 0, 12), LastUsed: sampleTime.AddDate(0, 0, -18)}, {ID: "3", Device: names.Device(""), LastUsed: sampleTime.AddDate(0, -2, 0)}}
 	shown := []any{codesData{Issuer: "Acme", User: sampleUser, Codes: codes, Saved: sampleTime}, codesData{Codes: codes[:1], Saved: sampleTime}, codesData{Saved: sampleTime}}
 	required, admin, support, due := usual, usual, byMail, twofa.Factors{Methods: factors.Methods, Due: sampleTime.AddDate(0, 1, 0)}
+	recovered := twofa.Factors{List: []twofa.Factor{app}, CodesLeft: 9, CodesTotal: 10, CodesGenerated: sampleTime.AddDate(0, -7, 0), Methods: factors.Methods, RecoveredAt: sampleTime}
+	used := twofa.Factors{List: []twofa.Factor{app, phone}, CodesTotal: 1, CodesMissing: true, Methods: factors.Methods, RecoveredAt: sampleTime}
 	required.Required, admin.TurnOff, support.TurnOff = true, twofa.TurnOffByAdmin, twofa.TurnOffBySupport
 	pages := map[string][]any{
 		"codes":     shown,
@@ -43,16 +45,20 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
 		"help":      {helpData{Advice: []string{"recovery", "totp", "email"}, Admins: true, Back: "/"}, helpData{Advice: []string{"recovery", "totp"}, Methods: []string{"totp", "sms", "recovery"}, Admins: true, Back: "/"}, helpData{SignedIn: true, Advice: []string{"email"}, Methods: []string{"email"}, Back: "/"}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
-		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: usual, Next: "/", Replace: 15 * time.Minute}},
+		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: recovered, Next: "/", Replace: 15 * time.Minute}},
 		"settings": {settingsData{}, settingsData{Apps: true, Phones: true}, settingsData{Factors: support, Stays: true, Phones: true}, settingsData{Factors: usual, Browsers: browsers[:2], Apps: true, Days: true},
 			settingsData{Factors: required, Browsers: browsers, Apps: true, Stays: true}, settingsData{Factors: admin, Browsers: browsers[:1], Stays: true, Pending: twofa.Enrollment{Method: twofa.TOTP, Name: app.Name}},
 			settingsData{Pending: twofa.Enrollment{Method: twofa.SMS}, Apps: true, Phones: true}, settingsData{Factors: twofa.Factors{List: factors.List[1:2], CodesMissing: true}, Apps: true},
-			settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: browsers, Apps: true, Phones: true, Stays: true, Days: true}, settingsData{Factors: due, Apps: true, Phones: true}},
+			settingsData{Pending: twofa.Enrollment{Method: twofa.RecoveryCode}, Factors: factors, Browsers: browsers, Apps: true, Phones: true, Stays: true, Days: true}, settingsData{Factors: due, Apps: true, Phones: true},
+			settingsData{Factors: recovered, Apps: true, Replace: 14 * time.Minute}, settingsData{Factors: recovered, Apps: true}, settingsData{Factors: used, Apps: true}, settingsData{Factors: used, Replace: 14 * time.Minute}},
 		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp"}, enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "sms", Forced: true, Regions: []Region{{"CH", "Switzerland (+41)"}, {"GB", "United Kingdom (+44)"}}},
 			enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Old: &long, Replaces: long.ID}, enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true},
 			enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp", Has: true}, enrollmentData{Step: "start"}},
 	}
 	pages["setup"] = append(pages["setup"], sampleSteps(codes)...)
+	pages["setup"] = append(pages["setup"], enrollmentData{Step: "scan", Has: true, Old: &app, Digits: 6}, enrollmentData{Step: "scan", Has: true, Old: &old, Digits: 8}, enrollmentData{Step: "phone", Has: true, Old: &phone, Digits: 6, Phone: phone.Phone, Valid: time.Minute},
+		enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true, Old: &phone, Replaces: phone.ID}, enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Has: true, Old: &old, Replaces: old.ID},
+		enrollmentData{Step: "codes", Codes: codes, Has: true, Saved: sampleTime}, enrollmentData{Step: "codes", Codes: codes, Has: true, New: true, Kept: true, Saved: sampleTime})
 	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: sampleAction, URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}, resubmitData{URL: "/", Back: "/"}}
 	for _, change := range []string{changeRename, changeRemove, changeForget, changeForgetAll, changeNewCodes, changeRevoke} {
 		pages["change"] = append(pages["change"], changeData{Change: change, Factors: usual, Factor: app, Others: []twofa.Factor{phone}, Browser: browsers[2]}, changeData{Change: change, Factors: factors, Factor: phone, Others: []twofa.Factor{app, long}, Browser: browsers[1], Name: "Old phone"},
@@ -106,7 +112,7 @@ func sampleSteps(codes []string) (steps []any) {
 	generated.Confirmed, generated.Codes = true, e.Codes[:1]
 	for _, e := range []twofa.Enrollment{e, confirmed, generated, texted, last} {
 		for _, forced := range []bool{false, true} {
-			d, err := enrollmentStep(e, forced, sampleTime)
+			d, err := enrollmentStep(e, twofa.Factors{}, forced, sampleTime)
 			if err != nil {
 				panic(err) // the address above fits a QR code
 			}

@@ -2,6 +2,7 @@ package twofahttp
 
 import (
 	"slices"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -15,6 +16,7 @@ type settingsData struct {
 	Stays    bool             // some factor cannot be removed
 	Days     bool             // some browser is remembered
 	Pending  twofa.Enrollment // enrollment that is not finished; the zero Enrollment if there is none
+	Replace  time.Duration    // time left to replace a factor without its code; zero if there is none
 }
 
 func (x *exchange) getSettings() (view, error) {
@@ -23,8 +25,12 @@ func (x *exchange) getSettings() (view, error) {
 		return view{}, err
 	}
 	v.alert = x.takeNotice()
-	if d := v.data.(settingsData); v.alert != nil && v.alert.Code == "set_up" && len(d.Factors.List) > 1 {
+	switch d := v.data.(settingsData); {
+	case v.alert == nil:
+	case v.alert.Code == "set_up" && len(d.Factors.List) > 1:
 		v.alert = x.alert(problem{message: messageOf("added", "")})
+	case v.alert.Code == "replaced" && d.Factors.CodesLeft > 0:
+		v.alert.Text = sentences(x.locale(), v.alert.Text, x.locale().Text("page.settings.replaced.codes", nil))
 	}
 	return v, nil
 }
@@ -53,6 +59,7 @@ func (x *exchange) showSettings(failed error) (view, error) {
 		Stays:    slices.ContainsFunc(factors.List, func(f twofa.Factor) bool { return !f.Removable }),
 		Days:     slices.ContainsFunc(browsers, func(b twofa.Browser) bool { return b.Remembered }),
 		Pending:  pending,
+		Replace:  x.timeToReplace(factors),
 	}}, nil
 }
 

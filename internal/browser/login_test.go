@@ -46,7 +46,7 @@ func TestS2_LoginWithRecoveryCodeOnce(t *testing.T) {
 		b.fill("Recovery code", strings.ToLower(codes[3])) // as typed from paper
 		b.press("Continue")
 		b.reads("9 codes left")
-		b.press("Continue")
+		b.press("Not now")
 		b.at("/contacts")
 		b.reads("You signed in with a recovery code")
 		require.Contains(t, s.newest("jon@brook.example").Text, "recovery code")

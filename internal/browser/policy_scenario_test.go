@@ -206,7 +206,7 @@ func TestS11_WhoMayTurnItOff(t *testing.T) {
 		jon.goTo("/2fa/")
 		jon.reads(says)
 		jon.click("Actions for Authenticator app")
-		require.True(t, jon.offers("Replace"), who) // without a gap
+		require.True(t, jon.offers("Move to a new phone"), who) // without a gap
 		require.False(t, jon.offers("Remove"), who)
 		jon.goTo(remove)
 		jon.reads("This is not allowed")

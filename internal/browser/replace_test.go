@@ -23,7 +23,7 @@ func TestS14_NewPhoneWithoutGap(t *testing.T) {
 	clock.Add(time.Hour)
 	jon.goTo("/2fa/")
 	jon.click("Actions for Authenticator app")
-	jon.press("Replace")
+	jon.press("Move to a new phone")
 	jon.reads("The old one keeps working until you’ve set up the new one")
 	jon.press("Set up authenticator app")
 	jon.reads("Confirm it’s you")

@@ -153,7 +153,7 @@ func TestS1_WithoutScript(t *testing.T) {
 	require.True(t, eval[bool](jon, `document.querySelector('[data-done]').matches(':invalid')`))
 	jon.click("Done")
 	jon.at("/2fa/setup")
-	jon.click("I’ve saved my recovery codes")
+	jon.click("I’ve saved, printed or written down my recovery codes")
 	jon.press("Done")
 	jon.at("/2fa/")
 	jon.reads("10 of 10 codes unused")
@@ -182,7 +182,7 @@ func TestS1_RequiredSetup(t *testing.T) {
 		hana.press("Sign in")
 
 		hana.at("/2fa/setup")
-		hana.reads("Your account requires a second factor")
+		hana.reads("Your account requires two-factor authentication")
 		hana.goTo("/contacts")
 		hana.at("/2fa/setup") // no other page is open to her
 		hana.press("Set up authenticator app")

@@ -118,7 +118,7 @@ func TestS10_ExportNeedsCodeEveryTime(t *testing.T) {
 			clock.Add(time.Hour)
 			eva.goTo("/contacts")
 			eva.press("Export as CSV")
-			eva.reads("To continue with Export contacts")
+			eva.reads("You asked for: Export contacts")
 			eva.press("Text me a code")
 			eva.fill("6-digit code", s.textedCode(evasPhone))
 			rows, err := csv.NewReader(strings.NewReader(eva.download("Continue"))).ReadAll()
@@ -129,7 +129,7 @@ func TestS10_ExportNeedsCodeEveryTime(t *testing.T) {
 			clock.Add(10 * time.Second)
 			eva.press("Go back")
 			eva.press("Export as CSV") // the code was valid for one file
-			eva.reads("To continue with Export contacts")
+			eva.reads("You asked for: Export contacts")
 			eva.press("Cancel")
 		}
 	})

@@ -101,7 +101,7 @@ func TestS1_WaitingTabGoesOnToSetup(t *testing.T) {
 	mail.press("Sign in")
 	mail.at("/2fa/setup")
 	hana.until(`location.pathname === '/2fa/setup'`)
-	hana.reads("Your account requires a second factor")
+	hana.reads("Your account requires two-factor authentication")
 }
 
 // A user whom one account's provider vouched for is asked to sign in when they

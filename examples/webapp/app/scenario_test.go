@@ -59,7 +59,7 @@ func TestScenario_S01_RequiredEnrollment(t *testing.T) {
 	require.Equal(t, "/2fa/setup", hana.prove("hana@summit.example").location)
 	require.Equal(t, "/2fa/setup", hana.get("/members").location, "no other page is open")
 
-	require.Contains(t, hana.get("/2fa/setup").body, "Your account requires a second factor")
+	require.Contains(t, hana.get("/2fa/setup").body, "Your account requires two-factor authentication")
 	hana.post("/2fa/setup", "/2fa/setup", "method", "totp")
 	page := hana.get("/2fa/setup").body
 	require.Len(t, shownCodes(page), 10, "recovery codes come first")

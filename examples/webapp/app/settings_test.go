@@ -45,6 +45,18 @@ func TestSessionsNameTheDevice(t *testing.T) {
 	require.Contains(t, b.get("/settings").body, "<strong>API client</strong>")
 }
 
+func TestSettingsSayWhatIsNotFinished(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.as("jon@brook.example")
+	require.Contains(t, b.get("/settings").body, ">Off</span>")
+	b.post("/2fa/setup?start=1", "/2fa/setup", "method", "totp")
+	page := b.get("/settings").body
+	require.Contains(t, page, ">Not finished</span>")
+	require.NotContains(t, page, ">Off</span>")
+	require.Contains(t, page, `<a href="/2fa/setup">Continue setup</a>`)
+}
+
 func TestPasswordChange(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
