@@ -40,7 +40,7 @@ type Config struct {
 	// help: an https address, a local path, or an address such as
 	// "mailto:help@example.com". The page "help" and the footer link to it. A
 	// local path must not be behind [Server.Guard]. If empty, there is no link,
-	// and the page "help" names the support of Issuer only.
+	// and the page "help" says to ask the people who run Issuer.
 	SupportURL string
 	// Prefix is the path at which [Server.Handler] is mounted, with a slash at
 	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the

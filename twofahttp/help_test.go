@@ -45,7 +45,7 @@ func TestHelp_WithoutALogin(t *testing.T) {
 	require.Equal(t, http.StatusOK, page.StatusCode)
 	require.NotContains(t, page.Body, "challenge?method=")
 	require.Contains(t, page.Body, english("page.help.others"))
-	require.Contains(t, page.Body, "contact the support of <bdi>Acme</bdi>")
+	require.Contains(t, page.Body, "Ask the people who run <bdi>Acme</bdi>")
 	require.NotContains(t, page.Body, "mailto:")
 
 	b, _, _ := h.pending("ada")

@@ -83,7 +83,7 @@ func TestS3_ViewAndRenewRecoveryCodes(t *testing.T) {
 
 	jon.click("Actions for recovery codes")
 	jon.press("Generate new codes")
-	jon.reads("Until then, your old codes keep working")
+	jon.reads("Your old codes keep working until you’ve saved the new ones")
 	jon.press("Generate new codes")
 	jon.reads("Your old codes work until you select “Done”")
 	fresh := jon.savedCodes()
