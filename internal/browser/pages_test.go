@@ -228,7 +228,7 @@ func TestPages_Challenge(t *testing.T) {
 		}
 	}
 	b.look("challenge-fifth", "Too many attempts")
-	b.press("Enter a code") // the page still says how long
+	b.press("Try a code again") // the page still says how long
 	b.reads("Until then no code is accepted")
 	b.look("locked", "Too many attempts")
 	b.press("Get help signing in")
