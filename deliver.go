@@ -349,12 +349,26 @@ func (c *Config) destination(raw, region string) (Phone, error) {
 	if c.SMS.Sender == nil || c.SMS.Phone == nil {
 		return Phone{}, unavailable("Config.SMS", errNoSender)
 	}
-	if len(raw) > 64 {
-		return Phone{}, ErrNotAllowed
-	}
-	p, err := c.SMS.Phone.ParsePhone(raw, region)
-	if err != nil || !text.IsE164(p.E164) || !p.Mobile || !slices.Contains(c.SMS.Countries, p.Country) {
+	p, problem := c.parsePhone(raw, region)
+	if problem != "" {
 		return Phone{}, ErrNotAllowed
 	}
 	return p, nil
+}
+
+// parsePhone parses a number, and says why no text message may be sent to it.
+func (c *Config) parsePhone(raw, region string) (Phone, PhoneProblem) {
+	if len(raw) > 64 {
+		return Phone{}, PhoneMalformed
+	}
+	p, err := c.SMS.Phone.ParsePhone(raw, region)
+	switch {
+	case err != nil || !text.IsE164(p.E164):
+		return Phone{}, PhoneMalformed
+	case !slices.Contains(c.SMS.Countries, p.Country):
+		return Phone{}, PhoneCountry
+	case !p.Mobile:
+		return Phone{}, PhoneNotMobile
+	}
+	return p, ""
 }

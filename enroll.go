@@ -25,12 +25,16 @@ type EnrollRequest struct {
 	// becomes active. A phone can replace only a phone, and an app only an app.
 	// If empty, a factor is added. It is ignored for RecoveryCode.
 	Replaces string
-	// Phone is the phone number as the user typed it. It is required for SMS
-	// and ignored otherwise.
+	// Phone is the phone number as the user typed it. It is required for SMS,
+	// unless Assigned is set, and ignored otherwise.
 	Phone string
 	// Region is the ISO 3166-1 alpha-2 code of the country that is assumed if
 	// Phone has no country code. If empty, Phone must have one.
 	Region string
+	// Assigned, for SMS, is the ID of [Factors.Assigned] as the user was shown it.
+	// The code is sent to that number, and Phone and Region are ignored. If empty,
+	// Phone is used.
+	Assigned string
 }
 
 // Enrollment is an enrollment that has been started but is not active yet. Its
@@ -101,7 +105,8 @@ type Enrollment struct {
 //     already has 5 apps or a phone, recovery codes are turned off, no text
 //     message may be sent to the number, or the user must not enter the account
 //   - [ErrNotEnrolled] if the user has no factor with the ID Replaces, or asks
-//     for recovery codes without having a factor
+//     for recovery codes without having a factor, or if the number with the ID
+//     Assigned is no longer offered
 //   - [ErrLocked] if text messages were requested too often; see [RetryAfter]
 //   - [ErrUndeliverable] if the number cannot receive text messages
 //   - [ErrUnavailable]
@@ -294,15 +299,23 @@ func (s *userTx) labelSuffix() string {
 // challenge can confirm the number by it, because it contains the key of the
 // code's hash.
 func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (Enrollment, error) {
-	phone, err := m.cfg.destination(e.Phone, e.Region)
-	if err != nil {
-		return Enrollment{}, err
+	var phone Phone
+	var err error
+	if e.Assigned == "" {
+		if phone, err = m.cfg.destination(e.Phone, e.Region); err != nil {
+			return Enrollment{}, err
+		}
 	}
 	var out pendingMessage
 	var started Enrollment
 	err = m.change(ctx, c, func(s *userTx, t ticket, u User) error {
 		if err := s.mayEnroll(t, u, e); err != nil {
 			return err
+		}
+		if e.Assigned != "" {
+			if phone, err = s.assignedNumber(t, u, e.Assigned); err != nil {
+				return err
+			}
 		}
 		if err := s.reserveUserSend(SMS, confirmBucket); err != nil {
 			return err

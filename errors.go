@@ -41,10 +41,10 @@ var (
 	// ErrNotAllowed means that the policy, the host's directory or a limit
 	// forbids the request, or that an ID in the request is malformed.
 	ErrNotAllowed = errors.New("twofa: not allowed")
-	// ErrInvalid means that a policy or an imported factor is invalid, or that an
-	// ID passed to [Manager.Account], [Manager.Rekey] or a method of [ManagedUser]
-	// is malformed. The error text names the field, the rule and, unless it is
-	// secret, the value.
+	// ErrInvalid means that a policy, an imported factor or an assigned phone
+	// number is invalid, or that an ID passed to [Manager.Account],
+	// [Manager.Rekey] or a method of [ManagedUser] is malformed. The error text
+	// names the field, the rule and, unless it is secret, the value.
 	ErrInvalid = errors.New("twofa: invalid")
 	// ErrUndeliverable means that a phone number or address can never receive
 	// messages. A [Mailer] or [SMSSender] returns it for a permanent refusal that
@@ -175,7 +175,8 @@ const (
 	ReasonSignInHere Reason = "sign_in_here"
 	// ReasonSupport means that the user must enroll a factor, but cannot be
 	// mailed the link that must be opened first. Only the host's support can
-	// help. If Action is [ActionReset], only support can reset the member.
+	// help. If Action is [ActionReset], only support can reset the member. In a
+	// [PhoneResult], only the member can enter a number.
 	ReasonSupport Reason = "support_required"
 	// ReasonEnroll means that the user has no method that the policy or the
 	// action accepts. The user must enroll one. If Action is empty,

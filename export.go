@@ -50,6 +50,17 @@ type UserData struct {
 	// LastReset is the time of the last reset, after which a user can do nothing as
 	// an admin for a day.
 	LastReset time.Time `json:"last_reset,omitzero"`
+	// Assigned is a phone number that an admin has entered for the user; nil if
+	// there is none.
+	Assigned *AssignedData `json:"assigned_phone,omitempty"`
+}
+
+// AssignedData is a phone number in [UserData] that an admin of Account has
+// entered; see [Account.AssignPhones].
+type AssignedData struct {
+	Phone   string    `json:"phone"` // number in E.164
+	Account string    `json:"account"`
+	Added   time.Time `json:"added"`
 }
 
 // FactorData is a factor in [UserData].
@@ -176,6 +187,9 @@ func (s *userTx) export() UserData {
 		for _, at := range sent.Times {
 			d.Sent[name] = append(d.Sent[name], at.time())
 		}
+	}
+	if a := s.Assigned; a != nil {
+		d.Assigned = &AssignedData{Phone: a.Number, Account: a.Account, Added: a.At.time()}
 	}
 	if s.Reset != nil {
 		d.Reset = s.Reset.At.time()

@@ -58,6 +58,9 @@ type Factors struct {
 	// PendingEnrollment reports whether the caller's session has an enrollment
 	// that [Manager.PendingEnrollment] returns.
 	PendingEnrollment bool
+	// Assigned is a phone number that an admin has entered for the user, if the
+	// user can confirm it now; otherwise nil. See [EnrollRequest.Assigned].
+	Assigned *AssignedPhone
 }
 
 // Factor is an enrolled authenticator app or phone.
@@ -105,6 +108,9 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		if slices.Contains(s.policy.methods(), method) && (method == TOTP || m.cfg.SMS.Sender != nil) {
 			v.Methods = append(v.Methods, method)
 		}
+	}
+	if a, phone := s.offeredPhone(t, u); a != nil {
+		v.Assigned = &AssignedPhone{ID: a.ID, Phone: text.MaskPhone(phone.E164), Added: a.At.time()}
 	}
 	v.RecoveredAt, v.RecoveredUntil = s.recoveredAt(t).time(), s.recoveredUntil(t).time()
 	v.Due = s.policy.evaluate(s.facts(t, len(u.Emails) > 0)).due.time()

@@ -39,12 +39,13 @@ const (
 )
 
 const (
-	maxFirstFactors  = 4    // of a session
-	maxSeen          = 16   // accounts in which a user was last seen
-	maxMembersAtOnce = 1000 // of one call
-	maxKeysAtOnce    = 1000 // of one call
-	maxExtensions    = 16   // of a user's grace
-	maxMemberships   = 100  // accounts whose members a session knows its user to be
+	maxFirstFactors  = 4      // of a session
+	maxSeen          = 16     // accounts in which a user was last seen
+	maxMembersAtOnce = 1000   // of one call
+	maxKeysAtOnce    = 1000   // of one call
+	maxExtensions    = 16     // of a user's grace
+	maxAssigned      = 10_000 // phone numbers of one call
+	maxMemberships   = 100    // accounts whose members a session knows its user to be
 )
 
 const (
@@ -59,6 +60,9 @@ const (
 	firstReminder = 7*day + day/2
 	lastReminder  = day + day/2
 )
+
+// assignedTTL is how long a phone number that an admin entered is offered.
+const assignedTTL = 30 * day
 
 // inPersonFor is how long enrollment is open after a reset in person.
 const inPersonFor = 24 * time.Hour

@@ -107,12 +107,13 @@ type userRecord struct {
 	Imported        unixTime             // when factors of another product were imported
 	TakenAway       unixTime             // when a factor was last removed or reset; no import may follow
 	UsedForms       []usedForm
-	Extensions      []extension  // of the user's grace, one for an account
-	Seen            []seen       // in each of the accounts used last
-	ResetAt         unixTime     // last reset, after which an admin can do nothing for a day
-	Lost            unixTime     // when the device was reported as lost; 0 if it was not
-	Case            *supportCase // to reset the user
-	Addresses       []address    // those of the user, and those of the last 30 days
+	Extensions      []extension    // of the user's grace, one for an account
+	Seen            []seen         // in each of the accounts used last
+	ResetAt         unixTime       // last reset, after which an admin can do nothing for a day
+	Lost            unixTime       // when the device was reported as lost; 0 if it was not
+	Case            *supportCase   // to reset the user
+	Addresses       []address      // those of the user, and those of the last 30 days
+	Assigned        *assignedPhone // number that an admin has entered
 }
 
 func (r *userRecord) Fields(c *seal.Codec) {
@@ -143,6 +144,7 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.Int(c, 126, &r.TakenAway)
 	seal.List(c, 128, &r.UsedForms)
 	seal.Int(c, 134, &r.ResetAt)
+	seal.Optional(c, 140, &r.Assigned)
 	seal.List(c, 146, &r.Addresses)
 	seal.Int(c, 148, &r.Lost)
 	seal.Optional(c, 152, &r.Case)
@@ -160,7 +162,7 @@ func (r *userRecord) problem() string {
 func (r *userRecord) turnOff(now unixTime) {
 	r.TakenAway = now
 	r.Factors, r.Codes, r.Browsers, r.Extensions = nil, nil, nil, nil
-	r.Lost, r.Case = 0, nil
+	r.Lost, r.Case, r.Assigned = 0, nil, nil
 	r.dropAtReset()
 }
 

@@ -139,7 +139,7 @@ func (a *Account) onlySupportResets(member User) bool {
 
 // isElsewhere reports whether a member belongs to another account as well.
 func (a *Account) isElsewhere(member User) bool {
-	return slices.ContainsFunc(member.Members, func(x Member) bool { return x.Account != a.id })
+	return !member.onlyIn(a.id)
 }
 
 // MemberRemoved must be called after the host has removed a member from the
@@ -195,11 +195,14 @@ func (a *Account) MemberRemoved(ctx context.Context, user string) error {
 
 // leave ends what belongs to one account, and reports whether there was anything.
 func (s *userTx) leave(account string) bool {
-	n := len(s.Grants) + len(s.Extensions) + len(s.Seen)
+	n, assigned := len(s.Grants)+len(s.Extensions)+len(s.Seen), s.Assigned != nil && s.Assigned.Account == account
+	if assigned {
+		s.Assigned = nil
+	}
 	s.Grants = slices.DeleteFunc(s.Grants, func(g grant) bool { return g.Account == account })
 	s.Extensions = slices.DeleteFunc(s.Extensions, func(e extension) bool { return e.Account == account })
 	s.Seen = slices.DeleteFunc(s.Seen, func(x seen) bool { return x.Account == account })
-	return len(s.Grants)+len(s.Extensions)+len(s.Seen) < n
+	return assigned || len(s.Grants)+len(s.Extensions)+len(s.Seen) < n
 }
 
 // isReset reports whether another reset would only repeat the last one.

@@ -252,6 +252,9 @@ func (s *userTx) prune() {
 		s.Pending = nil
 	}
 	s.Case = s.openCase()
+	if s.Assigned != nil && (len(s.Factors) > 0 || !s.Assigned.At.within(assignedTTL, now)) {
+		s.Assigned = nil
+	}
 	s.pruneCodes(s.m.cfg.Recovery.Viewable)
 	for bucket, sent := range s.SendTimes {
 		sent.Times, sent.Returned = recentTimes(sent.Times, now, day), recentTimes(sent.Returned, now, day)

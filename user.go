@@ -222,3 +222,8 @@ func (u User) in(account string) bool {
 	}
 	return account == ""
 }
+
+// onlyIn reports whether the user is a member of no other account.
+func (u User) onlyIn(account string) bool {
+	return !slices.ContainsFunc(u.Members, func(m Member) bool { return m.Account != account })
+}

@@ -38,6 +38,7 @@ const (
 	AdminAct          = "admin_act"          // an admin was authorized to change something in an account; another event with the same Act reports the change
 	Policy            = "policy"             // an account's policy was changed
 	Extended          = "extended"           // a member was given more time to enroll, or the extension ended
+	PhoneAssigned     = "phone_assigned"     // an admin entered a phone number for a member to confirm, or took it back
 	Reminded          = "reminded"           // a member was reminded to enroll before it is due
 	Summarized        = "summarized"         // the admins of an account were told how many members still have to enroll
 	Revoked           = "revoked"            // all of a user's sessions and proofs for actions ended, and no browser is remembered

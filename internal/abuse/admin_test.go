@@ -702,7 +702,7 @@ func TestAbuse_N11_EachAccountSeesItsOwnLogins(t *testing.T) {
 // Each role acts on each other one, in its own account and in another.
 func TestAbuse_N01_RoleMatrix(t *testing.T) {
 	var table strings.Builder
-	table.WriteString("| actor | policy | weaker policy | statuses | more time for a member | for an admin | for the owner | for oneself | for a user of another account | reset a member | an admin | the owner | oneself | a user of another account |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	table.WriteString("| actor | policy | weaker policy | statuses | more time for a member | for an admin | for the owner | for oneself | for a user of another account | reset a member | an admin | the owner | oneself | a user of another account | a phone number for a member | an admin | the owner | oneself | a user of another account |\n|" + strings.Repeat("---|", 19) + "\n")
 	for _, id := range []string{"mia", "max", "adam", "olga", "ben"} {
 		w := team(t)
 		w.policy("acme", twofa.Policy{Actions: map[string]twofa.ActionRule{}})
@@ -723,6 +723,14 @@ func TestAbuse_N01_RoleMatrix(t *testing.T) {
 		}
 		for _, user := range []string{"max", "alma", "olga", id, "ben"} {
 			row = append(row, p.resetsIn("acme", user))
+		}
+		require.NoError(t, p.stepUp(twofa.ActionPolicy))
+		for _, user := range []string{"max", "alma", "olga", id, "ben"} {
+			done, err := w.Account(twofa.AsUser(p.caller(), "matrix"), "acme").AssignPhones(t.Context(), []twofa.PhoneAssignment{assignment(user, adasPhone)})
+			if err == nil {
+				err = done[0].Err
+			}
+			row = append(row, err)
 		}
 		fmt.Fprintf(&table, "| %s", map[string]string{"mia": "member", "max": "member with a role of the host's own", "adam": "admin", "olga": "owner", "ben": "owner of another account"}[id])
 		for _, err := range row {
