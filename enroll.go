@@ -313,7 +313,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 			return err
 		}
 		if e.Assigned != "" {
-			if phone, err = s.assignedNumber(t, u, e.Assigned); err != nil {
+			if phone, err = s.assignedNumber(u, e.Assigned); err != nil {
 				return err
 			}
 		}

@@ -58,8 +58,8 @@ type Factors struct {
 	// PendingEnrollment reports whether the caller's session has an enrollment
 	// that [Manager.PendingEnrollment] returns.
 	PendingEnrollment bool
-	// Assigned is a phone number that an admin has entered for the user, if the
-	// user can confirm it now; otherwise nil. See [EnrollRequest.Assigned].
+	// Assigned is a phone number that an admin has entered for the user, which the
+	// user can confirm; otherwise nil. See [Account.AssignPhones].
 	Assigned *AssignedPhone
 }
 
@@ -109,10 +109,7 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 			v.Methods = append(v.Methods, method)
 		}
 	}
-	if a, phone := s.offeredPhone(t, u); a != nil {
-		v.Assigned = &AssignedPhone{ID: a.ID, Phone: text.MaskPhone(phone.E164), Added: a.At.time()}
-	}
-	v.RecoveredAt, v.RecoveredUntil = s.recoveredAt(t).time(), s.recoveredUntil(t).time()
+	v.RecoveredAt, v.RecoveredUntil, v.Assigned = s.recoveredAt(t).time(), s.recoveredUntil(t).time(), s.showAssigned(t, u)
 	v.Due = s.policy.evaluate(s.facts(t, len(u.Emails) > 0)).due.time()
 	policies, err := m.policies(ctx, s, u)
 	if err != nil {

@@ -307,18 +307,39 @@ func (a *assignedPhone) Fields(c *seal.Codec) {
 // AssignedPhone is a number that an admin has entered for the user; see
 // [Account.AssignPhones].
 type AssignedPhone struct {
-	ID    string // for EnrollRequest.Assigned
-	Phone string // number with all digits masked except the last two
-	Added time.Time
+	// ID is for [EnrollRequest.Assigned]. It is empty if the user must open an
+	// email link before the number is shown, which [Manager.StepUp] for
+	// [ActionFactors] asks for.
+	ID    string
+	Phone string    // number with all digits masked except the last two; empty if ID is
+	Added time.Time // when the admin entered it
 }
 
-// offeredPhone returns the number that the user may confirm now, or nil. The user
-// must have given the proofs that precede the enrollment. Otherwise a stolen
-// password would be enough to see the end of the number.
-func (s *userTx) offeredPhone(t ticket, u User) (*assignedPhone, Phone) {
+// showAssigned returns what the user may see of an assigned number now, or nil.
+// Before the proofs that precede an enrollment, that is not even its end.
+// Otherwise a stolen password would be enough to see it.
+func (s *userTx) showAssigned(t ticket, u User) *AssignedPhone {
+	a, phone := s.offeredPhone(u)
+	if a == nil {
+		return nil
+	}
+	err := s.mayEnrollFirst(t, len(u.Emails) > 0)
+	denied, ok := errors.AsType[*DeniedError](err)
+	switch {
+	case err == nil:
+		return &AssignedPhone{ID: a.ID, Phone: text.MaskPhone(phone.E164), Added: a.At.time()}
+	case ok && denied.Reason == ReasonMissing:
+		return &AssignedPhone{Added: a.At.time()}
+	}
+	return nil
+}
+
+// offeredPhone returns the number that the user may confirm, or nil. The user, the
+// policy or the configuration may have changed since an admin entered it.
+func (s *userTx) offeredPhone(u User) (*assignedPhone, Phone) {
 	a := s.Assigned
 	if a == nil || len(s.Factors) > 0 || !a.At.within(assignedTTL, s.now) || a.Account != s.account || !u.in(s.account) || !u.onlyIn(s.account) ||
-		!slices.Contains(s.policy.methods(), SMS) || s.mayEnrollFirst(t, len(u.Emails) > 0) != nil {
+		!slices.Contains(s.policy.methods(), SMS) {
 		return nil, Phone{}
 	}
 	phone, err := s.m.cfg.destination(a.Number, "")
@@ -329,8 +350,8 @@ func (s *userTx) offeredPhone(t ticket, u User) (*assignedPhone, Phone) {
 }
 
 // assignedNumber returns the number that the user was shown under an ID.
-func (s *userTx) assignedNumber(t ticket, u User, id string) (Phone, error) {
-	a, phone := s.offeredPhone(t, u)
+func (s *userTx) assignedNumber(u User, id string) (Phone, error) {
+	a, phone := s.offeredPhone(u)
 	if a == nil || a.ID != id {
 		return Phone{}, ErrNotEnrolled
 	}

@@ -27,6 +27,9 @@ type enrollmentData struct {
 	Name    string // as the user typed it
 	Regions []Region
 	Region  string // region that was chosen with a number that cannot be texted
+	// Assigned is a number that an admin has entered for the user, if Method is
+	// "sms"; nil if there is none.
+	Assigned *twofa.AssignedPhone
 
 	// Steps "start" and "phone".
 	Replaces string // ID of the factor to be replaced
@@ -132,8 +135,22 @@ func (x *exchange) showEnrollmentStart(q url.Values, failed error) (view, error)
 	if old := factorByID(factors.List, q.Get("replaces")); old != nil {
 		d.Replaces, d.Old, d.Methods = old.ID, old, []string{string(old.Method)}
 	}
-	if !slices.Contains(d.Methods, d.Method) && len(d.Methods) > 0 {
+	switch {
+	case slices.Contains(d.Methods, d.Method) || len(d.Methods) == 0:
+	case factors.Assigned != nil:
+		d.Method = string(twofa.SMS)
+	default:
 		d.Method = d.Methods[0]
+	}
+	if d.Method == string(twofa.SMS) {
+		d.Assigned = factors.Assigned
+	}
+	if d.Assigned != nil && d.Assigned.ID == "" {
+		if failed == nil { // the same proof as for any other number, but before the page
+			x.retryURL = x.path("setup") + "?start=1&method=sms"
+			return view{}, &twofa.DeniedError{Reason: twofa.ReasonMissing, Account: c.Account, Action: twofa.ActionFactors}
+		}
+		d.Assigned = nil
 	}
 	return view{page: "setup", data: d, err: failed}, nil
 }
@@ -159,10 +176,10 @@ func (x *exchange) dropExpiredEnrollment(c twofa.Caller, err error) error {
 }
 
 // postEnrollment starts an enrollment with a new key, or with a text message to
-// the number.
+// the number that the user has typed or that an admin has assigned.
 func (x *exchange) postEnrollment() (view, error) {
 	req := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
-		Phone: x.form.Get("phone"), Region: x.form.Get("region")}
+		Phone: x.form.Get("phone"), Region: x.form.Get("region"), Assigned: x.form.Get("assigned")}
 	again := url.Values{"start": {"1"}, "method": {x.form.Get("method")}, "replaces": {req.Replaces}}
 	x.retryURL = x.path("setup") + "?" + again.Encode()
 	c, f := x.enrollmentCaller()
@@ -192,6 +209,8 @@ func (x *exchange) enroll(c twofa.Caller, f *flow, req twofa.EnrollRequest) (two
 	switch {
 	case errors.Is(err, twofa.ErrNotAllowed):
 		err = about(req.Method, errPhone)
+	case errors.Is(err, twofa.ErrNotEnrolled) && req.Assigned != "":
+		err = errAssigned
 	case err != nil:
 		if err = f.failSend(req.Method, err, x.cfg.Now()); isFormError(err) {
 			x.setFlow(enrollmentCookie, *f)

@@ -30,6 +30,7 @@ var (
 	errEnrollmentOver = &httpError{code: "enrollment_over"}
 	errNotSaved       = &httpError{code: "not_saved"}
 	errPhone          = &httpError{code: "phone_refused"}
+	errAssigned       = &httpError{code: "assigned_changed"}
 	errTeam           = &httpError{code: "members_unavailable"}
 	errUntil          = &httpError{code: "until_refused"}
 	errReason         = &httpError{code: "reason_refused"}

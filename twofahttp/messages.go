@@ -86,6 +86,7 @@ var messages = []message{
 
 	// Enrollment and settings.
 	{"phone_refused", "", 422, nextRetry, "phone"},
+	{"assigned_changed", "", 409, nextRetry, ""},
 	{"enrollment_over", "", 422, nextSetUp, ""},
 	{"enrollment_over", twofa.TOTP, 422, nextSetUp, ""},
 	{"enrollment_over", twofa.SMS, 422, nextSetUp, ""},

@@ -53,7 +53,9 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			settingsData{Factors: recovered, Apps: true, Replace: 14 * time.Minute}, settingsData{Factors: recovered, Apps: true}, settingsData{Factors: used, Apps: true}, settingsData{Factors: used, Replace: 14 * time.Minute}},
 		"setup": {enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp"}, enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "sms", Forced: true, Regions: []Region{{"CH", "Switzerland (+41)"}, {"GB", "United Kingdom (+44)"}}},
 			enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Old: &long, Replaces: long.ID}, enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true},
-			enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp", Has: true}, enrollmentData{Step: "start"}},
+			enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp", Has: true}, enrollmentData{Step: "start"},
+			enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "sms", Forced: true, Assigned: &twofa.AssignedPhone{ID: "x", Phone: phone.Phone, Added: sampleTime}},
+			enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Phone: "12", Assigned: &twofa.AssignedPhone{ID: "x", Phone: phone.Phone, Added: sampleTime}}},
 	}
 	pages["setup"] = append(pages["setup"], sampleSteps(codes)...)
 	pages["setup"] = append(pages["setup"], enrollmentData{Step: "scan", Has: true, Old: &app, Digits: 6}, enrollmentData{Step: "scan", Has: true, Old: &old, Digits: 8}, enrollmentData{Step: "phone", Has: true, Old: &phone, Digits: 6, Phone: phone.Phone, Valid: time.Minute},

@@ -443,8 +443,9 @@ func TestAbuse_N04_J08_WithinGraceTheLinkComesFirst(t *testing.T) {
 	mia := w.person("mia")
 	mia.account = "acme"
 	require.Equal(t, twofa.NextDone, mia.begin())
-	require.Nil(t, mia.offered())
+	require.Equal(t, &twofa.AssignedPhone{Added: harness.Start.UTC()}, mia.offered(), "there is one, after the link")
 	denied(t, mia.accepts("any"), twofa.ReasonMissing)
+	require.Zero(t, w.texts())
 	require.NoError(t, mia.took(mia.StepUp(t.Context(), mia.caller(), twofa.ActionFactors, "")))
 	require.NoError(t, mia.send(twofa.EmailLink))
 	require.NoError(t, mia.verify(twofa.EmailLink, mia.token()))
