@@ -74,6 +74,8 @@ var modelMust = []string{"a browser becomes unknown", "a cookie copied for the f
 	"a weaker policy: later", "a weaker policy: with more grace", "a weaker policy: with a grace that starts again", "a weaker policy: with a grace for those whose method is no longer accepted", "a weaker policy: no link where it was accepted",
 	"a weaker policy: nothing after SSO", "a weaker policy: a method more",
 	"a member who is on", "a member who is weak", "a member who is grace", "a member who is overdue", "a member who is off", "a member who is sso", "a member who is locked",
+	"a number is assigned", "a number after the link", "a number that the member asks a code for", "a number that was replaced or has ended", "a number of a member who has joined another account",
+	"a number that the policy or the process cannot use", "no number for a member of two accounts", "no number for a member with a factor",
 	"a reminder", "a second reminder", "no reminder twice", "a reminder that is lost", "a summary", "the directory lags", "the first factor needs a link", "the first factor needs a link that nobody can get"}
 
 // met counts what walks met, so that a walk that no longer leads there is
@@ -329,7 +331,7 @@ func (r *modelRun) run(steps int) {
 		{25, r.stepUpSomehow}, {40, r.proveFresh}, {25, r.useSomehow}, {8, r.view}, {6, r.rename}, {12, r.remove},
 		{6, r.forget}, {3, r.revoke}, {3, r.credentials}, {8, r.edit}, {1, r.crowd}, {2, r.queue}, {6, r.outlive}, {2, r.moveHouse}, {10, r.setPolicy}, {1, r.erase}, {6, r.guess}, {1, r.siege},
 		{6, r.signOut}, {3, r.resetSomehow}, {2, r.lag}, {1, r.cancelAll}, {1, r.longSiege}, {5, r.changeMind}, {6, r.joinBySSO}, {3, r.rejoin}, {4, r.copyCookie}, {2, r.outstay}, {3, r.fumble}, {3, r.revive},
-		{14, r.administrate}, {5, r.giveTime}, {5, r.remindSomehow}, {6, r.statuses}, {3, r.changeRole}, {2, r.lastDays}, {3, r.tighten}, {1, r.thereAndBack},
+		{14, r.administrate}, {5, r.giveTime}, {5, r.remindSomehow}, {6, r.statuses}, {3, r.changeRole}, {2, r.lastDays}, {3, r.tighten}, {1, r.thereAndBack}, {8, r.assignPhones},
 	}
 	if r.fleet != nil {
 		moves = append(moves, r.fleet.moves()...)
@@ -746,6 +748,9 @@ func toldFactors(f twofa.Factors, err error) string {
 	s := strconv.Itoa(f.CodesLeft) + " of " + strconv.Itoa(f.CodesTotal) + " codes, pending " + strconv.FormatBool(f.PendingEnrollment)
 	for _, f := range f.List {
 		s += ", " + string(f.Method) + " " + f.Name
+	}
+	if f.Assigned != nil {
+		s += toldAssigned(f.Assigned.Phone)
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -617,4 +618,157 @@ func (m *model) remindOne(done *twofa.Reminded, id, account string) {
 	}
 	m.beginIfNew(id)
 	u.note(account, func(x *modelSeen) { x.reminded, x.of = m.now, due })
+}
+
+// modelAssigned is a number that an admin has entered for a user.
+type modelAssigned struct {
+	number, account string
+	at              int64
+	id              string // once a walk has seen it
+}
+
+// toldAssigned returns what a user sees of a number: its end, or before the proofs
+// of an enrollment only that there is one.
+func toldAssigned(number string) string {
+	if number == "" {
+		return ", a number after the link"
+	}
+	return ", a number that ends in " + number[len(number)-2:]
+}
+
+// assignedTo returns the number that a user may confirm, or nil.
+func (m *model) assignedTo(u *modelUser, p *pass) *modelAssigned {
+	a := u.assigned
+	switch {
+	case a == nil || len(u.factors) > 0 || m.now-a.at >= 30*aDay || a.account != p.account:
+		return nil
+	case slices.ContainsFunc(accountsOf(m.dir[p.user]), func(in string) bool { return in != a.account }):
+		m.reach("a number of a member who has joined another account")
+		return nil
+	case !m.at.sms || !among(m.policy(p.account).Methods, twofa.SMS):
+		m.reach("a number that the policy or the process cannot use")
+		return nil
+	}
+	return a
+}
+
+func (m *model) showAssigned(u *modelUser, p *pass) string {
+	a := m.assignedTo(u, p)
+	if a == nil {
+		return ""
+	}
+	switch m.mayEnrollFirst(u, p, p.account, m.mailable(p.user)) {
+	case "":
+		return toldAssigned(a.number)
+	case saysDenied(twofa.ReasonMissing):
+		m.reach("a number after the link")
+		return toldAssigned("")
+	}
+	return ""
+}
+
+func (m *model) assignedNumber(u *modelUser, p *pass, id string) (number, why string) {
+	a := m.assignedTo(u, p)
+	if a == nil || a.id != id {
+		m.reach("a number that was replaced or has ended")
+		return "", saysNotEnrolled
+	}
+	m.reach("a number that the member asks a code for")
+	return a.number, ""
+}
+
+// assign assigns numbers, or takes them back, and returns what is said of each
+// member.
+func (m *model) assign(c modelCaller, host bool, list []twofa.PhoneAssignment, reason string) string {
+	if reason == "" {
+		return saysBadArgument
+	}
+	if why := m.authorize(c, host, modelAct{needs: twofa.RoleAdmin}); why != "" {
+		return why
+	}
+	if !m.at.sms {
+		return saysUnavailable
+	}
+	proven, said := false, make([]string, len(list))
+	for i, n := range list {
+		if said[i] = m.cannotAssign(list, n); said[i] != "" {
+			continue
+		}
+		if said[i] = m.load("", c.account); said[i] == "" {
+			said[i] = m.mayAssign(c, host, n.User)
+		}
+		if said[i] != "" {
+			continue
+		}
+		unreadable := m.load(n.User, "")
+		if done := m.assigning(c.account, n); unreadable == "" && done != twofa.PhoneAssigned && done != twofa.PhoneWithdrawn {
+			said[i] = string(done)
+			continue
+		}
+		if !proven {
+			if why := m.authorize(c, host, modelAct{changes: true, needs: twofa.RoleAdmin}); why != "" {
+				return why
+			}
+			proven = true
+		}
+		if said[i] = unreadable; unreadable != "" {
+			continue
+		}
+		done, u := m.assigning(c.account, n), m.user(n.User)
+		m.beginIfNew(n.User)
+		u.assigned = nil
+		if done == twofa.PhoneAssigned {
+			m.reach("a number is assigned")
+			u.assigned = &modelAssigned{number: n.Phone, account: c.account, at: m.now}
+		}
+		said[i] = string(done)
+	}
+	m.still = !proven
+	return strings.Join(said, ", ")
+}
+
+func (m *model) cannotAssign(list []twofa.PhoneAssignment, n twofa.PhoneAssignment) string {
+	same := 0
+	for _, o := range list {
+		if o.User == n.User {
+			same++
+		}
+	}
+	if same > 1 || !n.Withdraw && !strings.HasPrefix(n.Phone, "+417") {
+		return saysBadArgument
+	}
+	return ""
+}
+
+func (m *model) mayAssign(c modelCaller, host bool, user string) string {
+	switch {
+	case !m.isMember(user, c.account):
+		return saysNotEnrolled
+	case !host && user == c.session.user:
+		return saysDenied(twofa.ReasonSelf)
+	case !host && rank(m.role(user, c.account)) >= rank(m.role(c.session.user, c.account)):
+		return saysDenied(twofa.ReasonRole)
+	case slices.ContainsFunc(accountsOf(m.dir[user]), func(in string) bool { return in != c.account }):
+		m.reach("no number for a member of two accounts")
+		return saysDenied(twofa.ReasonSupport)
+	}
+	return ""
+}
+
+// assigning returns what an assignment would do.
+func (m *model) assigning(account string, n twofa.PhoneAssignment) twofa.PhoneOutcome {
+	now, u := "", m.user(n.User)
+	if a := u.assigned; a != nil && a.account == account && m.now-a.at < 30*aDay {
+		now = a.number
+	}
+	switch {
+	case len(u.factors) > 0:
+		m.reach("no number for a member with a factor")
+		return twofa.PhoneEnrolled
+	case now == n.Phone:
+		return twofa.PhoneUnchanged
+	case n.Withdraw:
+		return twofa.PhoneWithdrawn
+	}
+	return twofa.PhoneAssigned
 }

@@ -110,10 +110,10 @@ func (m *model) mayEnroll(u *modelUser, p *pass, c twofa.Client, e twofa.EnrollR
 }
 
 func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetup, gift) {
-	if e.Method == twofa.SMS && !m.at.sms {
+	if e.Method == twofa.SMS && e.Assigned == "" && !m.at.sms {
 		return saysUnavailable, nil, gift{}
 	}
-	if e.Method == twofa.SMS && !strings.HasPrefix(e.Phone, "+417") {
+	if e.Method == twofa.SMS && e.Assigned == "" && !strings.HasPrefix(e.Phone, "+417") {
 		return saysNotAllowed, nil, gift{}
 	}
 	u, p, why := m.caller(c)
@@ -122,6 +122,9 @@ func (m *model) enroll(c modelCaller, e twofa.EnrollRequest) (string, *modelSetu
 	}
 	before := u.clone()
 	why = m.mayEnroll(u, p, c.client, e)
+	if why == "" && e.Assigned != "" {
+		e.Phone, why = m.assignedNumber(u, p, e.Assigned)
+	}
 	if why == "" && e.Method == twofa.SMS {
 		why = m.claim(u.sends, "enrollment", spacingText)
 	}
@@ -485,7 +488,7 @@ func (m *model) remove(c modelCaller, id string) string {
 
 // turnOff removes all that can be proven. The counters remain.
 func (u *modelUser) turnOff() {
-	u.factors, u.codes, u.browsers = nil, nil, nil
+	u.factors, u.codes, u.browsers, u.assigned = nil, nil, nil, nil
 	clear(u.extended)
 }
 
@@ -530,7 +533,7 @@ func (m *model) factors(c modelCaller) string {
 	for _, f := range u.factors {
 		s += ", " + string(m.shown(f)) + " " + f.name
 	}
-	return s
+	return s + m.showAssigned(u, p)
 }
 
 func (m *model) knownBrowsers(c modelCaller) string {

@@ -84,6 +84,7 @@ type modelUser struct {
 	coolsUntil         int64                // after a reset, until when the user can do nothing as an admin
 	extended           map[string]int64     // until when an admin gave more time, by account
 	seen               map[string]modelSeen // by account
+	assigned           *modelAssigned       // a number that an admin has entered
 }
 
 type modelFactor struct {
@@ -511,7 +512,7 @@ func (u *modelUser) clone() modelUser {
 	c.factors, c.codes, c.counters, c.spent = slices.Clone(u.factors), maps.Clone(u.codes), maps.Clone(u.counters), maps.Clone(u.spent)
 	c.grants, c.answers, c.sends, c.eased = slices.Clone(u.grants), slices.Clone(u.answers), maps.Clone(u.sends), slices.Clone(u.eased)
 	c.extended, c.seen = maps.Clone(u.extended), maps.Clone(u.seen)
-	c.browsers, c.sent, c.setup = copies(u.browsers), copies(u.sent), copied(u.setup)
+	c.browsers, c.sent, c.setup, c.assigned = copies(u.browsers), copies(u.sent), copied(u.setup), copied(u.assigned)
 	return c
 }
 
@@ -1183,6 +1184,9 @@ func (m *model) stored(user string) {
 	u.browsers, u.eased = m.unexpired(u), m.since(u.eased, 30*aDay)
 	if u.setup != nil && m.now >= u.setup.expires {
 		u.setup = nil
+	}
+	if u.assigned != nil && (len(u.factors) > 0 || m.now-u.assigned.at >= 30*aDay) {
+		u.assigned = nil
 	}
 	for name, x := range u.sends {
 		u.sends[name] = modelSends{m.since(x.times, aDay), m.since(x.returned, aDay)}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -423,4 +424,133 @@ func (r *modelRun) lastDays() {
 		}
 		r.wait(aDay - 300 + r.rng.Int64N(600))
 	}
+}
+
+// assignPhones assigns numbers to some members, and lets one of them sign in and
+// confirm it.
+func (r *modelRun) assignPhones() {
+	c, host := r.acting()
+	if r.chance(60) {
+		r.change(modelCall{account: c.account}, true, oneOf(r, ptr(twofa.PolicySMS()), ptr(modelPolicies()[7]), nil), modelVersion{}, nil)
+	}
+	ids := r.someMembers()
+	for _, id := range ids {
+		if id != "nobody" && r.chance(75) {
+			r.joins(id, c.account)
+		}
+		if id != "nobody" && r.chance(80) && len(r.rules.user(id).factors) > 0 {
+			r.resetUser(id, r.chance(20))
+		}
+	}
+	c = r.proven(c, host)
+	var list []twofa.PhoneAssignment
+	for i, id := range append(ids, oneOf(r, ids...)) {
+		n := twofa.PhoneAssignment{User: id, Phone: oneOf(r, "+41790000005", "+41790000006", "+41790000007")}
+		switch r.rng.IntN(10) {
+		case 0:
+			n.Phone = oneOf(r, "12", "+33612345678", "+41900123456")
+		case 1:
+			n.Phone, n.Withdraw = "", true
+		}
+		if i < len(ids) || r.chance(5) { // rarely, one is there twice
+			list = append(list, n)
+		}
+	}
+	reason := oneOf(r, "list", "list", "list", "list", "list", "list", "")
+	for range 1 + r.rng.IntN(2) {
+		r.assign(c, host, list, reason)
+	}
+	for _, n := range list {
+		if r.chance(60) {
+			r.confirmAssigned(n.User, c.account)
+		}
+	}
+	for _, id := range ids {
+		if id != "nobody" && r.chance(50) {
+			r.joins(id, "acme", "beta")
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// joins makes a user a member of these accounts alone.
+func (r *modelRun) joins(id string, accounts ...string) {
+	u := r.rules.dir[id]
+	u.Members = nil
+	for _, account := range accounts {
+		u.Members = append(u.Members, r.member(id, account))
+	}
+	r.rules.dir[id] = u
+	r.trace = append(r.trace, modelLine{r.rules.now, fmt.Sprintf("%s is in %v", id, accounts), ""})
+}
+
+func (r *modelRun) assign(c modelCall, host bool, list []twofa.PhoneAssignment, reason string) {
+	by := twofa.AsStaff("eve", reason)
+	if !host {
+		by = r.by(c, host, reason)
+	}
+	want := r.rules.assign(c.rules(), host, list, reason)
+	done, err := r.server().Account(by, c.account).AssignPhones(r.t.Context(), list)
+	said := told(err)
+	if err == nil {
+		var all []string
+		for i, item := range done {
+			require.Equal(r.t, list[i].User, item.User)
+			if item.Err != nil {
+				item.Outcome = twofa.PhoneOutcome(told(item.Err))
+			}
+			all = append(all, string(item.Outcome))
+		}
+		said = strings.Join(all, ", ")
+	}
+	r.agree(who(c, host)+"assigns numbers in "+c.account+fmt.Sprintf(" %+v", list), want, said)
+}
+
+// confirmAssigned signs a member in, who asks for a code for the number on the page,
+// or for one that was there before, and confirms it.
+func (r *modelRun) confirmAssigned(user, account string) {
+	i := slices.IndexFunc(r.devices, func(d *modelDevice) bool { return d.user == user })
+	if i < 0 {
+		return
+	}
+	d := r.devices[i]
+	h := r.answer(r.begin(d, twofa.FirstFactor{UserID: user, Account: account, By: twofa.ByPassword, Client: d.client}, nil))
+	if h == nil {
+		return
+	}
+	c := modelCall{session: h, account: account, client: d.client}
+	if h.pass.kind == "enroll" {
+		c = modelCall{challenge: h, account: account, client: d.client}
+	}
+	f, err := r.server().Factors(r.t.Context(), r.real(c))
+	r.agree(c.who()+"factors", r.rules.factors(c.rules()), toldFactors(f, err))
+	if f.Assigned != nil && f.Assigned.ID == "" && c.session != nil {
+		r.prove(c, twofa.ActionFactors, "")
+		c.session = r.newest(c.session)
+		f, err = r.server().Factors(r.t.Context(), r.real(c))
+		r.agree(c.who()+"factors", r.rules.factors(c.rules()), toldFactors(f, err))
+	}
+	if f.Assigned == nil || f.Assigned.ID == "" {
+		return
+	}
+	if a := r.rules.user(user).assigned; a.id == "" {
+		a.id = f.Assigned.ID
+	} else {
+		require.Equal(r.t, a.id, f.Assigned.ID, "the number is still the same")
+	}
+	switch r.rng.IntN(8) {
+	case 0:
+		r.assign(modelCall{account: account}, true, []twofa.PhoneAssignment{{User: user, Phone: oneOf(r, "+41790000008", "+41790000009")}}, "another")
+	case 1:
+		r.wait(oneOf[int64](r, anHour/3, 30*aDay))
+	case 2:
+		r.joins(user, "acme", "beta")
+	}
+	if !r.enroll(c, twofa.EnrollRequest{Method: twofa.SMS, Assigned: f.Assigned.ID, Phone: oneOf(r, "", "+41790000001")}) {
+		return
+	}
+	c = r.setups[user]
+	r.save(c)
+	r.confirm(c, r.pendingCode(c))
 }

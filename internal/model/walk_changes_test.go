@@ -192,7 +192,7 @@ func (r *modelRun) twice(c modelCall, step func(modelCall)) {
 				r.signOutOf(c.session)
 			}
 		case 3:
-			if c.challenge != nil && r.chance(30) {
+			if c.challenge != nil && r.chance(80) {
 				r.cancel(c.challenge, c.client)
 			}
 		}
@@ -584,9 +584,7 @@ func (r *modelRun) newest(h *modelHold) *modelHold {
 	return h
 }
 
-// resetSomehow resets a user, who then enrolls again.
-func (r *modelRun) resetSomehow() {
-	id, inPerson := r.device().user, r.chance(50)
+func (r *modelRun) resetUser(id string, inPerson bool) {
 	server := r.server()
 	want := r.rules.resets(id, inPerson)
 	if r.fleet != nil && want == saysFine && !r.rules.at.next {
@@ -594,6 +592,12 @@ func (r *modelRun) resetSomehow() {
 	}
 	r.agree(id+" reset, in person "+strconv.FormatBool(inPerson), want,
 		told(server.User(twofa.AsHost("ticket"), id).Reset(r.t.Context(), twofa.ResetRequest{InPerson: inPerson})))
+}
+
+// resetSomehow resets a user, who then enrolls again.
+func (r *modelRun) resetSomehow() {
+	id := r.device().user
+	r.resetUser(id, r.chance(50))
 	for _, d := range r.devices {
 		if d.user != id || r.chance(50) {
 			continue
