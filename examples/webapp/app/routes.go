@@ -24,6 +24,14 @@ type Route struct {
 // protection against forged requests (CSRF).
 func (rt Route) api() bool { return strings.HasPrefix(rt.Path, "/api/") }
 
+// maxBody returns the most bytes that a request may have.
+func (rt Route) maxBody() int64 {
+	if rt.Path == phonesPath {
+		return maxUpload
+	}
+	return 64 << 10
+}
+
 // table returns every route.
 func (a *App) table() []Route {
 	routes := []Route{
@@ -55,6 +63,8 @@ func (a *App) table() []Route {
 
 		{"GET", "/members", Member, "", a.membersPage},
 		{"POST", "/members/invite", Admin, "", a.invite},
+		{"GET", phonesPath, Admin, "", a.phonesPage},
+		{"POST", phonesPath, Admin, "", a.assignPhones},
 		{"GET", "/members/leave", Member, "", a.confirmLeave},
 		{"POST", "/members/leave", Member, "", a.leave},
 		{"GET", "/members/{id}/manage", Admin, "", a.memberPage},
@@ -155,7 +165,7 @@ func (a *App) mount(rt Route) http.Handler {
 			r = r.Clone(r.Context())
 			r.Header.Del("Cookie")
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		r.Body = http.MaxBytesReader(w, r.Body, rt.maxBody())
 		if err := do(w, r); err != nil {
 			a.fail(w, r, err)
 		}

@@ -59,12 +59,9 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		},
 		WantsPage: func(r *http.Request) bool { return !wantsJSON(r) && twofahttp.WantsPage(r) },
 		Actions:   map[string]twofahttp.Action{actionExport: {Title: "Export contacts", Page: "/contacts?export=ready", Resubmit: true}},
-		Regions: []twofahttp.Region{
-			{Code: "CH", Name: "Switzerland (+41)"}, {Code: "AT", Name: "Austria (+43)"}, {Code: "DE", Name: "Germany (+49)"},
-			{Code: "FR", Name: "France (+33)"}, {Code: "GB", Name: "United Kingdom (+44)"}, {Code: "US", Name: "United States (+1)"},
-		},
-		Team:     a.team,
-		Language: languageOf, Templates: frame(), LayoutData: a.layoutData, Stylesheet: stylesheet(),
+		Regions:   regions,
+		Team:      a.team,
+		Language:  languageOf, Templates: frame(), LayoutData: a.layoutData, Stylesheet: stylesheet(),
 		Logger: a.log, Now: a.now,
 	})
 	return err

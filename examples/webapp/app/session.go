@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -130,7 +131,11 @@ func (a *App) csrf(ctx context.Context) string {
 func (a *App) checkForm(next page) page {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		want := a.sessions.GetString(r.Context(), keyCSRF)
-		if err := r.ParseForm(); err != nil {
+		err := r.ParseForm()
+		if err == nil && r.URL.Path == phonesPath { // the only form with a file
+			err = r.ParseMultipartForm(maxUpload)
+		}
+		if err != nil && !errors.Is(err, http.ErrNotMultipart) {
 			return &httpError{http.StatusBadRequest, "This form could not be read."}
 		}
 		got := r.PostFormValue("csrf_token")
