@@ -68,17 +68,21 @@ var errMalformed = errors.New("twofa: malformed encoding")
 
 // Encode appends the encoding of m to buf.
 func Encode(buf []byte, m Message) []byte {
-	c := Codec{buf: buf}
-	c.message(m, "")
-	return c.buf
+	s := borrow()
+	defer s.giveBack()
+	s.codec.buf = buf
+	s.codec.message(m, "")
+	return s.codec.buf
 }
 
 // Decode decodes m, whose text shares the memory of encoded. The error is a
 // [*MustUnderstandError] or says that the encoding is malformed.
 func Decode(encoded string, m Message) error {
-	c := Codec{decoding: true}
-	c.message(m, encoded)
-	return c.err
+	s := borrow()
+	defer s.giveBack()
+	s.codec.decoding = true
+	s.codec.message(m, encoded)
+	return s.codec.err
 }
 
 // Codec encodes or decodes messages.
@@ -125,21 +129,25 @@ func (c *Codec) peek() {
 // writes them back.
 func (c *Codec) unknownBefore(number uint64) {
 	if c.tagSize > 0 && c.tag>>3 < number {
-		before := c.left
-		for c.err == nil && c.tagSize > 0 && c.tag>>3 < number {
-			if c.decoding {
-				c.accept(c.tag >> 3)
-			}
-			c.skip()
-		}
-		fields := before[:len(before)-len(c.left)]
-		if c.decoding {
-			c.unknown.encoded += fields
-		} else {
-			c.buf = append(c.buf, fields...)
-		}
+		c.keepUnknown(number)
 	}
 	c.known = number
+}
+
+func (c *Codec) keepUnknown(number uint64) {
+	before := c.left
+	for c.err == nil && c.tagSize > 0 && c.tag>>3 < number {
+		if c.decoding {
+			c.accept(c.tag >> 3)
+		}
+		c.skip()
+	}
+	fields := before[:len(before)-len(c.left)]
+	if c.decoding {
+		c.unknown.encoded += fields
+	} else {
+		c.buf = append(c.buf, fields...)
+	}
 }
 
 // accept refuses an unknown field that must be understood, or is out of order.

@@ -10,6 +10,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -23,9 +24,12 @@ const NonceSize = chacha20poly1305.NonceSizeX
 // nonce at buf[i:]. [Open] needs the same context. It names the kind and the
 // owner of the data, so that sealed data cannot be moved elsewhere.
 func Seal(buf []byte, i int, key cipher.AEAD, context ...string) []byte {
+	s := borrow()
+	defer s.giveBack()
+	s.packed = pack(s.packed, context)
 	nonce, plain := buf[i:i+NonceSize], buf[i+NonceSize:]
 	rand.Read(nonce)
-	return key.Seal(buf[:i+NonceSize], nonce, plain, pack(context...))
+	return key.Seal(buf[:i+NonceSize], nonce, plain, s.packed)
 }
 
 // Open returns the plaintext of what [Seal] sealed.
@@ -33,35 +37,62 @@ func Open(sealed []byte, key cipher.AEAD, context ...string) (string, error) {
 	if len(sealed) < NonceSize {
 		return "", errSealed
 	}
-	plain, err := key.Open(nil, sealed[:NonceSize], sealed[NonceSize:], pack(context...))
+	s := borrow()
+	defer s.giveBack()
+	s.packed = pack(s.packed, context)
+	plain, err := key.Open(s.plain, sealed[:NonceSize], sealed[NonceSize:], s.packed)
 	if err != nil {
 		return "", errSealed
 	}
+	s.plain = plain
 	return string(plain), nil
 }
 
 var errSealed = errors.New("twofa: does not authenticate")
 
-// pack joins fields so that two different lists never give the same bytes.
-func pack(fields ...string) []byte {
-	b := make([]byte, 0, 128)
+// scratch is memory that a call needs until it returns. Calls reuse it, because
+// every request seals and opens several values.
+type scratch struct {
+	packed []byte
+	plain  []byte
+	codec  Codec
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func borrow() *scratch { return scratches.Get().(*scratch) }
+
+// giveBack keeps the memory for another call. Plaintext does not stay in it.
+func (s *scratch) giveBack() {
+	clear(s.plain)
+	s.packed, s.plain, s.codec = s.packed[:0], s.plain[:0], Codec{}
+	scratches.Put(s)
+}
+
+// pack appends fields to b so that two different lists never give the same
+// bytes.
+func pack(b []byte, fields []string) []byte {
 	for _, f := range fields {
 		b = append(binary.AppendUvarint(b, uint64(len(f))), f...)
 	}
 	return b
 }
 
+// usualPack is enough bytes for most lists of fields, so that packing them takes
+// no allocation.
+const usualPack = 192
+
 // Digest returns a short hash without a key. It is for values that are random
 // themselves, or that only have to be recognized again.
 func Digest(fields ...string) string {
-	sum := sha256.Sum256(pack(fields...))
+	sum := sha256.Sum256(pack(make([]byte, 0, usualPack), fields))
 	return string(sum[:16])
 }
 
 // KeyedHash returns HMAC-SHA-256, cut to 128 bits.
 func KeyedHash(key []byte, fields ...string) []byte {
 	mac := hmac.New(sha256.New, key)
-	mac.Write(pack(fields...))
+	mac.Write(pack(make([]byte, 0, usualPack), fields))
 	return mac.Sum(nil)[:16]
 }
 
