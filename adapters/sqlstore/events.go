@@ -25,14 +25,14 @@ const (
 func eventRows(events []twofa.Event) (statement, error) {
 	var rows statement
 	for i := range events {
-		e := &events[i] // json.Marshal would copy a value to the heap
-		data, err := json.Marshal(e)
+		e := &events[i]
+		data, err := encodeEvent(e)
 		if err != nil {
 			return statement{}, err
 		}
 		actor := sql.NullString{String: e.Actor.ID, Valid: e.Actor.ID != ""}
 		mac := append([]byte{}, e.MAC...) // not NULL
-		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, string(data))
+		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, data)
 	}
 	rows.query = rowsQuery(len(events))
 	return rows, nil
