@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/twofa-go/twofa"
 )
 
 // sessionSettings are the settings of MySQL because of which a SELECT may stay in an
@@ -15,6 +18,19 @@ const sessionSettings = "CONCAT(@@autocommit + 0, ' ', @@completion_type)"
 
 // sessionRow adds a row with the settings to a query of records. Its data is NULL.
 const sessionRow = " UNION ALL SELECT '', " + sessionSettings + ", NULL"
+
+// takeSession removes the row of sessionRow from records. It returns an error for
+// settings that are refused.
+func takeSession(records []twofa.Record) ([]twofa.Record, error) {
+	i := slices.IndexFunc(records, func(r twofa.Record) bool { return r.Data == nil })
+	if i < 0 {
+		return records, nil
+	}
+	if err := checkSession(records[i].Version); err != nil {
+		return nil, err
+	}
+	return slices.Delete(records, i, i+1), nil
+}
 
 // checkSession returns an error for settings that are refused.
 func checkSession(settings string) error {

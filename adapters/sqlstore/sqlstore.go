@@ -102,45 +102,30 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 func (s *Store) Get(ctx context.Context, keys ...string) ([]twofa.Record, error) {
 	var found []twofa.Record
 	for some := range slices.Chunk(keys, maxKeys) {
-		var err error
-		if found, err = s.get(ctx, some, found); err != nil {
+		records, err := s.get(ctx, some)
+		if err != nil {
 			return nil, fmt.Errorf("sqlstore: get: %w", err)
 		}
+		found = append(records, found...) // in any order, and nearly always there is one chunk
 	}
 	return found, nil
 }
 
-func (s *Store) get(ctx context.Context, keys []string, found []twofa.Record) ([]twofa.Record, error) {
-	args := make([]any, len(keys))
-	for i, key := range keys {
+func (s *Store) get(ctx context.Context, keys []string) ([]twofa.Record, error) {
+	for _, key := range keys {
 		if len(key) > maxKey {
 			return nil, fmt.Errorf("%w: key must be at most %d bytes, is %d bytes", errTooLong, maxKey, len(key))
 		}
-		args[i] = key
 	}
 	query := s.selectTwo
 	if len(keys) != 2 {
 		query = s.dialect.rebind(s.dialect.selectQuery(len(keys)))
 	}
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
+	records, err := s.query(ctx, query, keys)
+	if err == nil && s.dialect == MySQL {
+		return takeSession(records)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var r twofa.Record
-		if err := rows.Scan(&r.Key, &r.Version, &r.Data); err != nil {
-			return nil, err
-		}
-		if r.Data == nil && s.dialect == MySQL { // the row of sessionRow
-			if err := checkSession(r.Version); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		found = append(found, r)
-	}
-	return found, rows.Err()
+	return records, err
 }
 
 func (d Dialect) selectQuery(keys int) string {
