@@ -1,7 +1,7 @@
 // Command bench prints what the library costs, as multiples of what the same
 // work costs without it:
 //
-//	go run ./internal/bench [-quick] [-only sql]
+//	go run ./internal/bench [-quick] [-only sql] [-pin]
 //
 // Both sides of a ratio run in turn in one process, and the median is printed.
 // It is a module of its own, because it needs drivers of databases.
@@ -29,6 +29,7 @@ type sizes struct {
 func main() {
 	quick := flag.Bool("quick", false, "run shorter measurements")
 	only := flag.String("only", "", "print only the rows whose name contains this text")
+	pinned := flag.Bool("pin", false, "give a database server CPU 0 alone and this process the other CPUs, as if the server had a machine of its own (Linux, with taskset)")
 	flag.Parse()
 	n := sizes{runs: 10, sql: 5, ops: 2000, logins: 1600}
 	if *quick {
@@ -40,7 +41,7 @@ func main() {
 	failed := false
 	for _, section := range []func(*tb, sizes, report){inMemory, inDatabases} {
 		t := &tb{}
-		failed = !t.run(func() { section(t, n, report{selected}) }) || failed
+		failed = !t.run(func() { section(t, n, report{selected, *pinned}) }) || failed
 	}
 	if failed {
 		os.Exit(1)
@@ -48,7 +49,10 @@ func main() {
 }
 
 // report prints the selected rows.
-type report struct{ selected func(name string) bool }
+type report struct {
+	selected func(name string) bool
+	pinned   bool // whether servers and this process have CPUs of their own
+}
 
 // ratio measures and prints the time of a as a multiple of that of b.
 func (r report) ratio(name string, runs int, a, b func() time.Duration) {

@@ -78,6 +78,16 @@ func (e engine) loginName(clients int) string {
 	return fmt.Sprintf("throughput in %s / bare statements, clients: %d", e.name, clients)
 }
 
+// pin separates the processes of the server from this one, if it has some.
+func (e engine) pin(t *tb, db *sql.DB) string {
+	if e.processes == "" {
+		return "not pinned: " + e.name + " is not measured as a server on a machine of its own"
+	}
+	var pid int
+	t.must(db.QueryRow(e.processes).Scan(&pid))
+	return pin(t, pid)
+}
+
 func (e engine) measure(t *tb, n sizes, r report) {
 	db, err := sql.Open(e.driver, e.dsn(t))
 	t.must(err)
@@ -89,6 +99,9 @@ func (e engine) measure(t *tb, n sizes, r report) {
 		fmt.Printf(" %s = %s;", query[strings.LastIndexAny(query, " @")+1:], value)
 	}
 	fmt.Println()
+	if r.pinned {
+		fmt.Println("  " + e.pin(t, db))
+	}
 	t.must(sqlstore.Migrate(t.Context(), db, e.dialect))
 	store, err := sqlstore.New(db, e.dialect)
 	t.must(err)
