@@ -2,6 +2,7 @@ package twofa
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -65,5 +66,5 @@ func (s *userTx) linkAddress(l LinkRequest) (string, error) {
 func newLinkToken() Secret {
 	raw := make([]byte, 32)
 	rand.Read(raw) // crypto/rand ends the program instead of failing
-	return NewSecret(tokenEncoding.EncodeToString(raw))
+	return NewSecret(base64.RawURLEncoding.EncodeToString(raw))
 }

@@ -283,7 +283,7 @@ func TestAbuse_R01_OtherFormatsAreRefused(t *testing.T) {
 	full := fullTicket()
 	token := func(plain string) Secret {
 		sealed := seal.Seal(append(make([]byte, seal.NonceSize), plain...), 0, key.Tokens, tokenFormat, "k1")
-		return NewSecret("k1." + tokenEncoding.EncodeToString(sealed))
+		return NewSecret("k1." + base64.RawURLEncoding.EncodeToString(sealed))
 	}
 	_, err := keys.openTicket(token(encoded(&full)))
 	require.NoError(t, err)

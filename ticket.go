@@ -1,7 +1,6 @@
 package twofa
 
 import (
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -139,20 +138,13 @@ func isRememberedBrowser(m Method) bool {
 // of records, so that a change of those ends no session.
 const tokenFormat = "token 1"
 
-// usualToken is enough bytes for most, so that sealing one takes one
-// allocation.
-const usualToken = 320
-
 // sealTicket encrypts a ticket.
 func (k KeyRing) sealTicket(t ticket) Secret { return k.sealToken(tokenFormat, &t) }
 
 // sealToken encrypts the content of a token as "key-ID.base64url".
 func (k KeyRing) sealToken(format string, m seal.Message) Secret {
 	sealer := k.all()[0]
-	sealed := seal.Seal(seal.Encode(make([]byte, seal.NonceSize, usualToken), m), 0, sealer.Tokens, format, sealer.ID)
-	token := append(make([]byte, 0, 2*usualToken), sealer.ID...) // constant, so it stays on the stack
-	token = append(token, '.')
-	return NewSecret(string(tokenEncoding.AppendEncode(token, sealed)))
+	return NewSecret(seal.SealText(sealer.ID+".", m, sealer.Tokens, format, sealer.ID))
 }
 
 // lifetime returns the longest time for which a token of a purpose is issued.
@@ -208,13 +200,7 @@ func (k KeyRing) openToken(format string, s Secret, limit int, m seal.Message) e
 	if !ok || len(body) > limit {
 		return errUnreadable
 	}
-	// Decoding skips line breaks, which the length reveals. Every token has one
-	// encoding.
-	sealed, err := tokenEncoding.DecodeString(body)
-	if err != nil || len(body) != tokenEncoding.EncodedLen(len(sealed)) {
-		return errUnreadable
-	}
-	plain, err := seal.Open(sealed, sealer.Tokens, format, sealer.ID)
+	plain, err := seal.OpenText(body, sealer.Tokens, format, sealer.ID)
 	if err != nil || seal.Decode(plain, m) != nil {
 		return errUnreadable
 	}
@@ -222,9 +208,6 @@ func (k KeyRing) openToken(format string, s Secret, limit int, m seal.Message) e
 }
 
 var errUnreadable = fmt.Errorf("%w: the token cannot be read here", ErrExpired)
-
-// tokenEncoding refuses stray bits at the end.
-var tokenEncoding = base64.RawURLEncoding.Strict()
 
 // isFrom reports whether the client is the one that the challenge was issued to.
 func (t ticket) isFrom(c Client) bool {

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"sync"
@@ -48,6 +49,34 @@ func Open(sealed []byte, key cipher.AEAD, context ...string) (string, error) {
 	return string(plain), nil
 }
 
+// SealText appends the sealed encoding of m to prefix, as base64url. [OpenText]
+// needs the same context.
+func SealText(prefix string, m Message, key cipher.AEAD, context ...string) string {
+	s := borrow()
+	defer s.giveBack()
+	s.plain = Encode(append(s.plain, make([]byte, NonceSize)...), m)
+	s.plain = Seal(s.plain, 0, key, context...)
+	s.text = textEncoding.AppendEncode(append(s.text, prefix...), s.plain)
+	return string(s.text)
+}
+
+// OpenText returns the plaintext of what [SealText] appended to a prefix.
+func OpenText(text string, key cipher.AEAD, context ...string) (string, error) {
+	s := borrow()
+	defer s.giveBack()
+	var err error
+	// Decoding skips line breaks, which the length reveals. Every text has one
+	// encoding.
+	s.plain, err = textEncoding.AppendDecode(s.plain, []byte(text))
+	if err != nil || len(text) != textEncoding.EncodedLen(len(s.plain)) {
+		return "", errSealed
+	}
+	return Open(s.plain, key, context...)
+}
+
+// textEncoding refuses stray bits at the end.
+var textEncoding = base64.RawURLEncoding.Strict()
+
 var errSealed = errors.New("twofa: does not authenticate")
 
 // scratch is memory that a call needs until it returns. Calls reuse it, because
@@ -55,6 +84,7 @@ var errSealed = errors.New("twofa: does not authenticate")
 type scratch struct {
 	packed []byte
 	plain  []byte
+	text   []byte
 	codec  Codec
 }
 
@@ -65,7 +95,7 @@ func borrow() *scratch { return scratches.Get().(*scratch) }
 // giveBack keeps the memory for another call. Plaintext does not stay in it.
 func (s *scratch) giveBack() {
 	clear(s.plain)
-	s.packed, s.plain, s.codec = s.packed[:0], s.plain[:0], Codec{}
+	s.packed, s.plain, s.text, s.codec = s.packed[:0], s.plain[:0], s.text[:0], Codec{}
 	scratches.Put(s)
 }
 

@@ -37,3 +37,27 @@ func TestScratch_KeepsValuesApart(t *testing.T) {
 	s.giveBack()
 	require.Equal(t, make([]byte, len("plaintext")), memory)
 }
+
+// A text opens only as it was made: in its context, and in its one encoding.
+func TestSealText_OpensUnchangedOnly(t *testing.T) {
+	key, err := ParseKey("k1", "kP7nJ0sYqz1c6mG4vXw8LrT2bEoH5uAiDfKxQyZ3N9M=")
+	require.NoError(t, err)
+	for _, s := range []*sample{{}, {Name: "ada"}, full()} {
+		sealed, ok := strings.CutPrefix(SealText("k1.", s, key.Tokens, "token"), "k1.")
+		require.True(t, ok)
+		plain, err := OpenText(sealed, key.Tokens, "token")
+		require.NoError(t, err)
+		require.Equal(t, encoded(s), plain)
+		for name, other := range map[string]string{
+			"empty": "", "shorter": sealed[:len(sealed)-1], "longer": sealed + "A", "padded": sealed + "=",
+			"a line break": sealed[:8] + "\n" + sealed[8:], "changed": "_" + sealed[:len(sealed)-1],
+		} {
+			_, err := OpenText(other, key.Tokens, "token")
+			require.Error(t, err, name)
+		}
+		_, err = OpenText(sealed, key.Tokens, "another token")
+		require.Error(t, err)
+		_, err = OpenText(sealed, key.Records, "token")
+		require.Error(t, err)
+	}
+}
