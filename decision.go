@@ -128,6 +128,9 @@ func isUnknown(m Method) bool { return !slices.Contains(strength[:], m) }
 
 // without returns the methods except some of them.
 func without(methods []Method, except ...Method) []Method {
+	if len(except) == 0 {
+		return methods
+	}
 	return slices.DeleteFunc(slices.Clone(methods), func(m Method) bool { return slices.Contains(except, m) })
 }
 
@@ -136,6 +139,7 @@ func without(methods []Method, except ...Method) []Method {
 // than all others except TOTP, so that it leaves only TOTP and Fallback.
 func (p Policy) offer(has []Method) (offered []Method) {
 	unknown := slices.ContainsFunc(has, isUnknown)
+	offered = make([]Method, 0, len(strength)+1) // and RecoveryCode
 	for _, m := range strength {
 		strongest := len(offered) == 0 && (m == TOTP || !unknown)
 		if slices.Contains(has, m) && slices.Contains(p.methods(), m) && (strongest || slices.Contains(p.Fallback, m)) {
