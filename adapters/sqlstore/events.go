@@ -20,22 +20,21 @@ const (
 	typedEventRow = "(?, ?::bigint, ?, ?, ?, ?, ?::bigint, ?::bytea, ?)"
 )
 
-// eventRows returns a VALUES list for insertEvents. Each row has the columns
-// that queries select by and the whole event as JSON.
-func eventRows(events []twofa.Event) (statement, error) {
-	var rows statement
+// eventArgs returns the arguments of a VALUES list for insertEvents. Each row has
+// the columns that queries select by and the whole event as JSON.
+func eventArgs(events []twofa.Event) ([]any, error) {
+	args := make([]any, 0, len(events)*strings.Count(eventRow, "?"))
 	for i := range events {
 		e := &events[i]
 		data, err := encodeEvent(e)
 		if err != nil {
-			return statement{}, err
+			return nil, err
 		}
 		actor := sql.NullString{String: e.Actor.ID, Valid: e.Actor.ID != ""}
 		mac := append([]byte{}, e.MAC...) // not NULL
-		rows.args = append(rows.args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, data)
+		args = append(args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, data)
 	}
-	rows.query = rowsQuery(len(events))
-	return rows, nil
+	return args, nil
 }
 
 func rowsQuery(events int) string {

@@ -239,14 +239,15 @@ func (s *Store) change(ctx context.Context, conn *sql.Conn, prev string, next tw
 	if len(events) == 0 {
 		return s.exec(ctx, conn, write)
 	}
-	rows, err := eventRows(events)
+	args, err := eventArgs(events)
 	if err != nil {
 		return false, err
 	}
-	switch {
-	case s.dialect == PostgreSQL && write.query == updateRecord && len(events) == 1:
-		return changed(conn.ExecContext(ctx, s.updateWithEvent, append(write.args, rows.args...)...))
-	case s.dialect == PostgreSQL:
+	if s.dialect == PostgreSQL && write.query == updateRecord && len(events) == 1 {
+		return changed(conn.ExecContext(ctx, s.updateWithEvent, append(write.args, args...)...))
+	}
+	rows := statement{rowsQuery(len(events)), args}
+	if s.dialect == PostgreSQL {
 		return s.exec(ctx, conn, writeAndInsert(write, rows))
 	}
 	return s.inTx(ctx, conn, write, insert(rows))
