@@ -138,9 +138,7 @@ func (a *Account) onlySupportResets(member User) bool {
 }
 
 // isElsewhere reports whether a member belongs to another account as well.
-func (a *Account) isElsewhere(member User) bool {
-	return !member.onlyIn(a.id)
-}
+func (a *Account) isElsewhere(member User) bool { return !member.onlyIn(a.id) }
 
 // MemberRemoved must be called after the host has removed a member from the
 // account. A user who no longer belongs to any account is reset, so that a user
