@@ -14,7 +14,7 @@ import (
 // that record is skipped. A record that does not exist is not an error. Run
 // Rekey for all users and accounts before an old key is removed from the ring,
 // because users whose record is under a missing key cannot sign in. If the store
-// is a [KeyLister], use [Manager.RekeyRecords] instead.
+// is a [KeyLister], use [Manager.RekeyRecords] or package operate instead.
 //
 // Rekey records no event. Apart from re-encrypting, it only removes recovery
 // codes that are no longer kept viewable ([RecoveryConfig.Viewable]).

@@ -72,7 +72,8 @@
 //
 // Package event names the types of events. Packages adapters/sqlstore and
 // adapters/memstore are stores; adapters/smtpmail and adapters/twiliosms send
-// messages; adapters/phone parses numbers. Package storetest tests a store or a
+// messages; adapters/phone parses numbers. Package operate has commands for
+// support and for the rotation of keys. Package storetest tests a store or a
 // sender of your own, and package twofatest helps to test a host.
 //
 // The threat model, every limit, and the standards are described in [the
