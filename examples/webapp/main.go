@@ -4,6 +4,7 @@
 // is the product.
 //
 // Run it with "go run ./examples/webapp" and open the address that it prints.
+// "go run ./examples/webapp operate help" lists the commands for support.
 package main
 
 import (
@@ -36,7 +37,6 @@ type options struct {
 	smtp, from                    string
 	twilio, demo, viewableCodes   bool
 	recoveryCodes                 int
-	reset, staff                  string
 }
 
 func main() {
@@ -51,10 +51,19 @@ func main() {
 	flag.IntVar(&o.recoveryCodes, "recovery-codes", 10, "`number` of recovery codes in a set, 1 to 20")
 	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "store recovery codes encrypted, so that users can view them again after a fresh proof")
 	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show email and text messages at /dev/outbox instead of sending them")
-	flag.StringVar(&o.reset, "reset", "", "email `address` of a user who has lost all factors: remove them, tell the user by email, and exit; verify first who is asking")
-	flag.StringVar(&o.staff, "staff", "", "your `name`, which the event of -reset contains")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "Usage: webapp [flags]\n       webapp [flags] operate COMMAND\n\nThe second form runs a command for support or operators. \"webapp operate help\" lists them.\n\nFlags:\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	o.smtp = cmp.Or(o.smtp, os.Getenv("SMTP_URL"))
+	switch {
+	case flag.Arg(0) == "operate":
+		os.Exit(o.operate(context.Background(), flag.Args()[1:])) // it handles signals itself
+	case flag.NArg() > 0:
+		fmt.Fprintf(os.Stderr, "webapp: unknown argument %q; see webapp -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -66,9 +75,6 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, o options, out io.Writer) error {
-	if o.reset != "" {
-		return o.resetFactors(ctx, out)
-	}
 	ln, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		return err
@@ -96,27 +102,21 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return serve(ctx, ln, a, logger)
 }
 
-// resetFactors does the work of -reset.
-func (o options) resetFactors(ctx context.Context, out io.Writer) error {
-	if o.staff == "" {
-		return errors.New("-staff: required with -reset")
-	}
+// operate runs a command for support or operators over the database and the keys
+// of the server, which may run at the same time.
+func (o options) operate(ctx context.Context, args []string) (exit int) {
 	o.baseURL = cmp.Or(o.baseURL, "http://"+o.addr)
 	cfg, err := o.config(slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err != nil {
-		return err
+	if err == nil {
+		defer cfg.DB.Close()
+		var a *app.App
+		if a, err = app.New(cfg); err == nil {
+			defer a.Close()
+			return a.Operate(ctx, args, os.Stdin, os.Stdout, os.Stderr)
+		}
 	}
-	defer cfg.DB.Close()
-	a, err := app.New(cfg)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	if err := a.ResetFactors(ctx, o.reset, o.staff, "lost all factors"); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "The factors of %s are removed. Before the next enrollment, the user must open a mailed link.\n", o.reset)
-	return nil
+	fmt.Fprintln(os.Stderr, "webapp:", err)
+	return 1
 }
 
 // address returns the URL at which browsers on this machine reach ln. It has

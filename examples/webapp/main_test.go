@@ -2,18 +2,23 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
@@ -129,14 +134,73 @@ func TestDatabase_UnknownScheme(t *testing.T) {
 	}
 }
 
-func TestReset(t *testing.T) {
-	t.Setenv("TWOFA_KEYS", "")
-	o := options{addr: "localhost:8080", demo: true, data: t.TempDir(), reset: "jon@brook.example"}
-	var out strings.Builder
-	require.EqualError(t, run(t.Context(), o, &out), "-staff: required with -reset")
-	o.staff = "sam"
-	require.NoError(t, run(t.Context(), o, &out))
-	require.Contains(t, out.String(), "The factors of jon@brook.example are removed.")
-	o.reset = "nobody@brook.example"
-	require.ErrorContains(t, run(t.Context(), o, &out), "there is no user with the address")
+const asProgram = "WEBAPP_TEST_AS_PROGRAM"
+
+// TestMain runs the program itself if the environment asks for it, so that tests
+// can start it as another process.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// program runs the program in another process, as support does.
+func program(t *testing.T, dir, keys string, args ...string) (exit int, stdout, stderr string) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), self, append([]string{"-data", dir}, args...)...)
+	cmd.Env = append(os.Environ(), asProgram+"=1", "TWOFA_KEYS="+keys)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return failed.ExitCode(), out.String(), errs.String()
+	}
+	require.NoError(t, err)
+	return 0, out.String(), errs.String()
+}
+
+// Support works over the database of the server, with the program alone.
+func TestOperate(t *testing.T) {
+	dir, before := t.TempDir(), twofa.GenerateKeyRing().Reveal()
+	exit, out, _ := program(t, dir, before, "operate", "help")
+	require.Equal(t, 0, exit)
+	require.Contains(t, out, "Usage: webapp operate COMMAND [flags]")
+
+	const jon = "jon@brook.example"
+	exit, out, errs := program(t, dir, before, "operate", "revoke", jon, "-by", "sam", "-reason", "ticket 4711")
+	require.Equal(t, 0, exit, errs)
+	require.Contains(t, out, "("+jon+") have ended")
+	exit, _, errs = program(t, dir, before, "operate", "reset", jon, "-by", "sam", "-reason", "ticket 4711")
+	require.Equal(t, 2, exit)
+	require.Contains(t, errs, "-yes: required")
+	exit, _, errs = program(t, dir, before, "operate", "status", "nobody@brook.example")
+	require.Equal(t, 1, exit)
+	require.Contains(t, errs, `there is no user "nobody@brook.example"`)
+	exit, _, errs = program(t, dir, before, "oprate")
+	require.Equal(t, 2, exit)
+	require.Contains(t, errs, "see webapp -help")
+
+	after := twofa.GenerateKeyRing().Reveal()
+	exit, out, errs = program(t, dir, after+","+before, "operate", "rekey")
+	require.Equal(t, 0, exit, errs)
+	require.Regexp(t, `(?m)^Not done +0$`, out)
+	require.NotRegexp(t, `(?m)^Encrypted again +0$`, out)
+	exit, out, errs = program(t, dir, after, "operate", "status", jon, "-json")
+	require.Equal(t, 0, exit, errs)
+	var status struct {
+		Stored bool
+		User   string
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &status))
+	require.True(t, status.Stored)
+	exit, _, errs = program(t, dir, before, "operate", "status", jon)
+	require.Equal(t, 1, exit)
+	require.Contains(t, errs, "Run this program with the same keys")
+	exit, _, errs = program(t, dir, after, "operate", "export", "-user", status.User, "-since", "2020-01-01")
+	require.Equal(t, 0, exit, errs)
+	require.Contains(t, errs, "The next export continues with -since ")
 }

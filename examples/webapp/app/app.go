@@ -20,6 +20,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/adapters/sqlstore"
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
@@ -56,6 +57,7 @@ type App struct {
 	mailer   twofa.Mailer
 	texts    twofa.SMSSender
 	twofa    *twofa.Manager
+	records  *sqlstore.Store // of twofa
 	web      *twofahttp.Server
 	outbox   *Outbox // nil unless in demo mode
 	demo     bool

@@ -30,12 +30,12 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 	if err := sqlstore.Migrate(ctx, cfg.DB, dialect); err != nil {
 		return err
 	}
-	store, err := sqlstore.New(cfg.DB, dialect)
-	if err != nil {
+	var err error
+	if a.records, err = sqlstore.New(cfg.DB, dialect); err != nil {
 		return err
 	}
 	a.twofa, err = twofa.New(twofa.Config{
-		Issuer: "Acme Contacts", Store: store, Keys: cfg.Keys, Directory: directory{a.db},
+		Issuer: "Acme Contacts", Store: a.records, Keys: cfg.Keys, Directory: directory{a.db},
 		Policy:   defaultPolicy(),
 		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
 		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa"))},

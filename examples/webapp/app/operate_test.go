@@ -1,21 +1,37 @@
 package app_test
 
 import (
+	"bytes"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestSupport_ResetFactors(t *testing.T) {
+// operate runs a command for support. Nobody can be asked.
+func (s *site) operate(args ...string) (exit int, out string) {
+	var printed bytes.Buffer
+	exit = s.app.Operate(s.t.Context(), args, strings.NewReader(""), &printed, &printed)
+	return exit, printed.String()
+}
+
+func TestOperate_Reset(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	old := s.as(jon)
 	codes := old.enrollApp(jon)
-	require.Error(t, s.app.ResetFactors(t.Context(), "nobody@brook.example", "sam", "lost phone"))
-	require.Error(t, s.app.ResetFactors(t.Context(), jon, "", "lost phone"), "staff must be named")
+	by := []string{"-by", "sam", "-reason", "lost phone", "-yes"}
+	exit, out := s.operate(append([]string{"reset", "nobody@brook.example"}, by...)...)
+	require.Equal(t, 1, exit)
+	require.Contains(t, out, `there is no user "nobody@brook.example"`)
+	exit, out = s.operate("reset", jon, "-yes", "-reason", "lost phone")
+	require.Equal(t, 2, exit, "staff must be named")
+	require.Contains(t, out, "-by: required")
 	require.True(t, old.signedIn())
-	require.NoError(t, s.app.ResetFactors(t.Context(), jon, "sam", "lost phone"))
+	exit, out = s.operate(append([]string{"reset", jon}, by...)...)
+	require.Equal(t, 0, exit, out)
+	require.Contains(t, out, "("+jon+") was reset.")
 	require.False(t, old.signedIn())
 	require.Contains(t, s.log.String(), `event=reset user=jon account="" method="" actor=host`)
 	require.NotEmpty(t, s.lastMessage(jon, "were removed").Subject, "the user is told")
