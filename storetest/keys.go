@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -202,15 +203,26 @@ func (p *storeProbe) listWhileChanging() {
 		}
 		changed := stay[racer%len(stay)]
 		for n := 0; listing.Load() > 0; n++ {
+			// A store may report a conflict with a change of another record.
+			swap := func(prev string, next twofa.Record) error {
+				err := s.Swap(p.Context(), prev, next)
+				for errors.Is(err, twofa.ErrConflict) && listing.Load() > 0 {
+					err = s.Swap(p.Context(), prev, next)
+				}
+				return err
+			}
 			next, other := p.record(changed.Key), p.record(p.key(fmt.Sprintf("%02d comes and goes, of %d", n%12, racer)))
-			err := s.Swap(p.Context(), changed.Version, next)
+			err := swap(changed.Version, next)
 			if err == nil {
-				changed, err = next, s.Swap(p.Context(), "", other)
+				changed, err = next, swap("", other)
 			}
 			if err == nil {
-				err = s.Swap(p.Context(), other.Version, twofa.Record{Key: other.Key})
+				err = swap(other.Version, twofa.Record{Key: other.Key})
 			}
-			if err != nil {
+			switch {
+			case errors.Is(err, twofa.ErrConflict):
+				return nil // the others have finished
+			case err != nil:
 				return err
 			}
 		}

@@ -156,7 +156,26 @@ func (s *Store) keys(ctx context.Context, after string, limit int) (keys []strin
 	if err := s.dialect.checkConn(ctx, conn); err != nil {
 		return nil, err
 	}
-	rows, err := conn.QueryContext(ctx, s.dialect.rebind(selectKeys), after, limit)
+	if s.dialect != PostgreSQL {
+		return s.queryKeys(ctx, conn, after, limit)
+	}
+	// If transactions are serializable, a list would conflict with every new record,
+	// and logins would fail. It has nothing to do with them.
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was changed
+	return s.queryKeys(ctx, tx, after, limit)
+}
+
+// querier is implemented by [sql.Conn] and [sql.Tx].
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func (s *Store) queryKeys(ctx context.Context, db querier, after string, limit int) (keys []string, err error) {
+	rows, err := db.QueryContext(ctx, s.dialect.rebind(selectKeys), after, limit)
 	if err != nil {
 		return nil, err
 	}
