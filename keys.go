@@ -15,8 +15,9 @@ import (
 // KeyRing is a list of 32-byte keys with IDs. The first key seals, and every
 // key opens. To rotate keys, add the new key at the end on every server, then
 // move it to the front on every server, run [Manager.RekeyRecords] for all
-// records, wait for [Lifetimes.Session], and then remove the old key. A KeyRing
-// never prints, logs or marshals its keys.
+// records, wait for [Lifetimes.Session], and then remove the old key. Its events
+// can no longer be verified then ([Manager.VerifyEvents]). A KeyRing never prints,
+// logs or marshals its keys.
 type KeyRing struct{ ring func() []seal.Key }
 
 // ParseKeyRing parses a key ring from one line, such as the value of an

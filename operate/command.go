@@ -62,11 +62,13 @@ func commands() []command {
 		{name: "erase", example: "u_4711", operands: []string{"USER"}, short: "delete everything that is stored about a user", run: (*console).erase, acts: true, destroys: true,
 			long: "Deletes all second-factor state of a user who was deleted from the product. After\nit, the password alone may be enough to enroll a new factor, so it is refused for a\nuser who is still in the product, unless the product allows resets at once. Events\nremain. Nobody is told by mail."},
 		{name: "rekey", example: "-workers 8", short: "encrypt all records again under the first key", run: (*console).rekey,
-			long: "Encrypts all records that are under another key than the first one of the ring.\nRun it after the new key is the first one on every server, and once more right\nbefore you remove the old key. It can be interrupted and repeated, and servers can\nrun meanwhile. Records of phone numbers under another key are deleted, because\nnobody counts with them any longer. It records no event.",
+			long: "Encrypts all records that are under another key than the first one of the ring.\nRun it after the new key is the first one on every server, and once more right\nbefore you remove the old key. Events remain under the old key, so that verify\ncannot check them after that. It can be interrupted and repeated, and servers can\nrun meanwhile. Records of phone numbers under another key are deleted, because\nnobody counts with them any longer. It records no event.",
 			flags: func(fs *flag.FlagSet, o *options) {
 				fs.IntVar(&o.workers, "workers", 4, "`number` of records that are encrypted at the same time, 1 to 64")
 				fs.StringVar(&o.after, "after", "", "continue after this `key`, which an interrupted run has printed")
 			}},
+		{name: "verify", short: "check that no event was changed or dropped", run: (*console).verify,
+			long: "Reads all events and checks that they are those that the library wrote, and that\nnone was added, changed or dropped. Every key must be in the ring that an event\nhas ever been written under. It reads only. If it finds a problem, the exit code\nis 1."},
 		{name: "export", example: "-since 2026-01-01 -until 2026-02-01 > january.jsonl", short: "write events as lines of JSON", run: (*console).export,
 			long: "Writes events to standard output, the oldest first, one JSON object a line. They\ncontain personal data, such as IP addresses. Without -until it ends a minute ago,\nbecause an event can be stored up to a minute after its time. The last message\nsays with which -since the next export continues.",
 			flags: func(fs *flag.FlagSet, o *options) {

@@ -21,8 +21,7 @@ const settled = time.Minute
 func (c *console) export(ctx context.Context) error {
 	reader, ok := c.Store.(twofa.EventReader)
 	if !ok {
-		return &refusal{problem: fmt.Sprintf("the store of this product (%T) cannot list its events", c.Store),
-			next: "See docs/stores.md: the store must implement twofa.EventReader."}
+		return c.noEvents()
 	}
 	q, err := c.query(time.Now())
 	if err != nil {
@@ -66,6 +65,12 @@ func (c *console) export(ctx context.Context) error {
 	p.clear()
 	fmt.Fprintf(c.Stderr, "%s events. The next export continues with -since %s\n", grouped(written), q.Until.UTC().Format(time.RFC3339))
 	return nil
+}
+
+// noEvents is the error of a store that cannot list events.
+func (c *console) noEvents() error {
+	return &refusal{problem: fmt.Sprintf("the store of this product (%T) cannot list its events", c.Store),
+		next: "See docs/stores.md: the store must implement twofa.EventReader."}
 }
 
 // query returns the query of the flags.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/twofatest"
 )
 
 // logged stores n events, one a minute until an hour before harness.Start.
@@ -134,4 +135,44 @@ func TestExport_Progress(t *testing.T) {
 	p.cfg.every = 1
 	_, _, stderr := p.run("export", "-until", "2026-03-03")
 	require.Regexp(t, `(?m)^1,000 events, [\d,]+ a second, done up to -after \S+$`, stderr)
+}
+
+func TestVerify(t *testing.T) {
+	p := newProduct(t)
+	p.enroll("ada")
+	for range 3 {
+		p.must("revoke", "ada", "-by", "sam", "-reason", "x")
+	}
+	p.clock.Add(time.Hour)
+	require.Regexp(t, `^Events +4\nUsers and accounts +1\nProblems +0\n$`, p.must("verify"))
+
+	forged := twofa.Event{ID: "forged\x1b[2J", Seq: 9, Time: p.clock.Now().Add(-10 * time.Minute), Type: event.Login, User: "ada"}
+	require.NoError(t, p.store.Swap(t.Context(), "", twofa.Record{Key: "user/x", Version: "v"}, forged))
+	exit, stdout, stderr := p.run("verify")
+	require.Equal(t, exitFailed, exit)
+	require.Regexp(t, `\nPROBLEM +USER +ACCOUNT +NUMBER +EVENT +MEANING\n`, stdout)
+	require.Regexp(t, `unsigned +ada +- +9 +forged\[2J +the event was not written by the library\n`, stdout)
+	require.Contains(t, stderr, "acme operate verify: problems with the events: ")
+	var printed struct {
+		Events   int
+		Problems []struct{ Kind, User, Event string }
+	}
+	_, stdout, _ = p.run("verify", "-json")
+	require.NoError(t, json.Unmarshal([]byte(stdout), &printed))
+	require.Equal(t, 5, printed.Events)
+	require.Equal(t, "unsigned", printed.Problems[0].Kind)
+
+	for _, kind := range []twofa.AuditProblemKind{twofa.AuditChanged, twofa.AuditUnsigned, twofa.AuditRepeated, twofa.AuditMissing, twofa.AuditCut, twofa.AuditNoRecord} {
+		require.NotEmpty(t, auditMeaning[kind], kind)
+	}
+}
+
+func TestVerify_StoreFails(t *testing.T) {
+	p := newProduct(t)
+	p.enroll("ada")
+	broken := &reader{p.store, p.store, func() error { return errors.New("connection reset") }}
+	p.cfg.Store, p.cfg.Manager = broken, p.manager(broken, twofatest.KeyRing(t, "operate"))
+	p.refused(exitFailed, "connection reset", "verify")
+	p.cfg.Store = struct{ twofa.Store }{p.store}
+	p.refused(exitFailed, "cannot list its events", "verify")
 }
