@@ -3,6 +3,7 @@ package twofa
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -219,9 +220,10 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept
 	}
 	var to audience
 	err = afterwards(ctx, func(ctx context.Context) (err error) { to, err = m.audienceOf(ctx, e, kept); return err })
+	change := m.changeIn(e)
 	for _, u := range to.users {
 		in := m.languageOf(u, language)
-		notice := NoticeEmail{Issuer: m.cfg.Issuer, User: u, About: to.about, Admin: to.admin, Event: e,
+		notice := NoticeEmail{Issuer: m.cfg.Issuer, User: u, About: to.about, Admin: to.admin, Event: e, Change: change,
 			Device: text.DeviceIn(in, text.Device(e.Agent)), Locale: in, Brand: m.cfg.Mail.Brand}
 		if u.ID == e.User {
 			var failed error
@@ -261,6 +263,21 @@ func (m *Manager) cancelLink(e Event, u User) (Secret, error) {
 		return Secret{}, unavailable("Mail.CaseURL", errCaseURL)
 	}
 	return NewSecret(address), nil
+}
+
+// changeIn returns the change that an event of the type event.Policy reports.
+func (m *Manager) changeIn(e Event) PolicyChange {
+	if e.Type != event.Policy {
+		return PolicyChange{}
+	}
+	read := func(encoded json.RawMessage) Policy {
+		p := m.cfg.Policy.clone()
+		if own := (Policy{}); string(encoded) != "null" && json.Unmarshal(encoded, &own) == nil {
+			p = own
+		}
+		return p
+	}
+	return PolicyChange{read(e.Before), read(e.After)}
 }
 
 // audience is who is told of an event.

@@ -38,6 +38,9 @@ type NoticeEmail struct {
 	About  User   // user that the event is about; zero if it is about an account
 	Admin  User   // admin who caused the event, if another one or the member is told; otherwise zero
 	Event  Event  // event to report; see package event for its types
+	// Change is the policies before and after, with Config.Policy if an account had
+	// or has none. It is zero unless the type of Event is event.Policy.
+	Change PolicyChange
 	// CancelURL is the address at which User can end a support case. It must be in
 	// the message unchanged. It is empty if the event is no open case of User.
 	CancelURL Secret
@@ -68,6 +71,8 @@ func writeNotice(n NoticeEmail) Email {
 		return writeReminder(n)
 	case event.Summarized:
 		return writeSummary(n)
+	case event.Policy:
+		return writePolicyChange(n)
 	}
 	issuer := locale.Args{"issuer": n.Issuer}
 	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", issuer))
@@ -109,6 +114,34 @@ func writeCase(n NoticeEmail) Email {
 	}
 	l.Details = []string{n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)})}
 	l.Advice = n.Locale.Text("notice.case.advice", args)
+	return newEmail(l, n.Locale)
+}
+
+// writePolicyChange tells an admin that another one has made the policy weaker: who,
+// when, what the policy now admits, and each field before and after.
+func writePolicyChange(n NoticeEmail) Email {
+	args := locale.Args{"issuer": n.Issuer, "name": nameInMail(n.Admin)}
+	l := n.Brand.letter(n.Issuer, n.Locale.Text("notice.policy.subject", args))
+	l.Lead = []string{n.Locale.Text("notice.policy.text", args)}
+	if n.Admin.ID != "" {
+		l.Lead[0] = n.Locale.Text("notice.policy.by", args)
+		l.Details = []string{n.Locale.Text("notice.reset.by", args)}
+	}
+	if string(n.Event.After) == "null" {
+		l.Lead = append(l.Lead, n.Locale.Text("notice.policy.default", args))
+	}
+	titles := func(action string) string {
+		if id := "action." + action; n.Locale.Has(id) || action == "" {
+			return ""
+		}
+		return lettersAndDigits(action, 40)
+	}
+	l.Lead = append(l.Lead, n.Change.Weaknesses(n.Locale, titles)...)
+	l.Details = append(l.Details, n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)}))
+	for _, d := range n.Change.Differences(n.Locale, titles) {
+		l.Details = append(l.Details, n.Locale.Text("notice.policy.field", locale.Args{"title": d.Title, "before": d.Before, "after": d.After}))
+	}
+	l.Advice = n.Locale.Text("notice.policy.advice", args)
 	return newEmail(l, n.Locale)
 }
 

@@ -65,11 +65,34 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 		own.User, own.Admin, own.CancelURL = own.About, User{}, NewSecret("https://app.example.com/2fa/case?token=t")
 		f(kind+" with a link", writeNotice(own))
 	}
+	changed := NoticeEmail{Issuer: "Acme", Admin: reset.Admin, Event: Event{Type: event.Policy, Time: at, After: json.RawMessage("null")}, Locale: c, Brand: brand}
+	for i, change := range weakerChanges(at) {
+		changed.Change = change
+		f(fmt.Sprint("weaker policy ", i), writeNotice(changed))
+	}
 	for _, action := range []string{"", "contacts.export", ActionFactors, "!"} {
 		for _, valid := range []time.Duration{time.Minute, 10 * time.Minute} {
 			l := LinkEmail{Issuer: "Acme", Action: action, URL: NewSecret("https://app.example.com/2fa/link?token=t"), Time: at, Valid: valid, IP: "::1", Device: "Firefox on Linux", Locale: c, Brand: brand}
 			f("link for "+action, writeLink(l))
 		}
+	}
+}
+
+// weakerChanges are changes that are weaker in every way.
+func weakerChanges(at time.Time) []PolicyChange {
+	rules := func(age time.Duration, methods ...Method) map[string]ActionRule {
+		return map[string]ActionRule{"contacts.export": {MaxAge: age, Methods: methods}}
+	}
+	strict := Policy{Methods: []Method{TOTP, SMS, EmailLink}, Required: true, TurnOff: TurnOffBySupport, Reset: RoleSupport, Actions: rules(0, TOTP)}
+	return []PolicyChange{
+		{strict, Policy{Methods: []Method{TOTP, EmailLink}, Fallback: []Method{EmailLink}, Required: true, EnrollWithoutLink: true, ExemptSSO: true, Remember: 30 * day, Weaken: RoleAdmin, Actions: rules(time.Minute, SMS, EmailLink)}},
+		{strict, Policy{Required: true, Deadline: at, Grace: 36 * time.Hour}},
+		{Policy{Required: true, Deadline: at, Grace: day}, Policy{Required: true, Deadline: at.Add(day), Grace: 14 * day}},
+		{Policy{Methods: []Method{TOTP, EmailLink}, Required: true, Deadline: at}, Policy{Required: true, Deadline: at}},
+		{PolicyAuthenticator(), PolicyOptional()},
+		{PolicyAuthenticator(), PolicySMS()},
+		{Policy{Required: true, ExemptSSO: true, Grace: day}, Policy{Required: true, Grace: day}},
+		{Policy{Required: true}, Policy{Required: true, Grace: day}},
 	}
 }
 
@@ -114,7 +137,7 @@ func TestMessages_UseEveryText(t *testing.T) {
 	marked, unused := map[string]string{}, map[string]bool{}
 	for key, words := range texts {
 		marked[key] = "[" + key + "]" + strings.Join(regexp.MustCompile(`\{\{\w+\}\}`).FindAllString(words, -1), "")
-		if regexp.MustCompile(`^(text|mail|link|notice|method|device)\b`).MatchString(key) {
+		if regexp.MustCompile(`^(text|mail|link|notice|method|device|policy)\b`).MatchString(key) {
 			unused["["+key+"]"] = true
 		}
 	}

@@ -348,40 +348,6 @@ func (p Policy) requiresLessThan(q Policy) bool {
 	return q.Required && (!p.Required || p.ExemptSSO && !q.ExemptSSO || hasMore(p.methods(), q.methods()))
 }
 
-// IsWeakerThan reports whether p can let a user in, or do something else for a
-// user, when q does not. A change from q to p needs the role in q.Weaken. Each of
-// two policies can be weaker than the other, in different ways.
-func (p Policy) IsWeakerThan(q Policy) bool {
-	for _, name := range slices.Concat(slices.Collect(maps.Keys(p.Actions)), slices.Collect(maps.Keys(q.Actions)), []string{""}) {
-		mine, other := p.Rule(name), q.Rule(name)
-		if mine.MaxAge > other.MaxAge || hasMore(mine.Methods, other.Methods) || asksLess(mine.Methods, other.Methods) {
-			return true
-		}
-	}
-	return hasMore(p.methods(), q.methods()) || hasMore(p.Fallback, q.Fallback) || asksLess(p.methods(), q.methods()) ||
-		q.Required && (!p.Required || p.Deadline.After(q.Deadline) || p.Grace > q.Grace || p.hasGrace() && hasMore(q.methods(), p.methods())) ||
-		q.Required && p.Grace > 0 && q.requiresLessThan(p) || // the grace starts anew for those whose grace has ended
-		p.EnrollWithoutLink && (!q.EnrollWithoutLink || slices.Contains(q.methods(), EmailLink) && !slices.Contains(p.methods(), EmailLink)) ||
-		p.ExemptSSO && !q.ExemptSSO || p.Remember > q.Remember ||
-		p.TurnOff.rank() < q.TurnOff.rank() || p.Weaken == RoleAdmin && q.Weaken != RoleAdmin || p.resetRank() < q.resetRank()
-}
-
-// asksLess reports whether methods no longer include one of others but still a
-// weaker one, which users of the stronger one are then asked for.
-func asksLess(methods, others []Method) bool {
-	for i, m := range strength {
-		dropped := slices.Contains(others, m) && !slices.Contains(methods, m)
-		if dropped && slices.ContainsFunc(methods, func(m Method) bool { return slices.Contains(strength[i+1:], m) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// hasGrace reports whether the policy lets members put enrollment off. Those whose
-// method it no longer accepts then sign in without any.
-func (p Policy) hasGrace() bool { return p.Grace > 0 || !p.Deadline.IsZero() }
-
 // hasMore reports whether a list has a method that the other does not have.
 func hasMore(methods, others []Method) bool {
 	return slices.ContainsFunc(methods, func(m Method) bool { return !slices.Contains(others, m) })

@@ -163,6 +163,9 @@ type Info struct {
 	// Methods are the methods that policies can accept with this Config: TOTP, SMS
 	// and EmailLink, as far as messages can be sent.
 	Methods []Method
+	// MailsAdmins reports whether the other admins of an account are told by mail of
+	// a change that makes its policy weaker.
+	MailsAdmins bool
 	// Languages are Config.Languages, or English.
 	Languages []*locale.Catalog
 }
@@ -173,6 +176,9 @@ func (m *Manager) Info() Info {
 	info.Methods = slices.DeleteFunc([]Method{TOTP, SMS, EmailLink}, func(method Method) bool {
 		return m.cfg.supports(Policy{Methods: []Method{method}}) != nil
 	})
+	if _, ok := m.adminLister(); ok && m.cfg.Mail.Mailer != nil {
+		info.MailsAdmins = true
+	}
 	if len(info.Languages) == 0 {
 		info.Languages = []*locale.Catalog{locale.English()}
 	}

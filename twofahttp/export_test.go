@@ -118,7 +118,8 @@ func PolicyFields() (set, kept []string) {
 // DifferenceTexts returns the fields in which two policies differ: the title, and
 // the words before and after.
 func (s *Server) DifferenceTexts(before, after twofa.Policy) (list [][3]string) {
-	for _, d := range s.newExchange(nil, &http.Request{Header: http.Header{}}).differences(before, after) {
+	x := s.newExchange(nil, &http.Request{Header: http.Header{}})
+	for _, d := range (twofa.PolicyChange{Before: before, After: after}).Differences(x.locale(), x.actionTitle) {
 		list = append(list, [3]string{d.Title, d.Before, d.After})
 	}
 	return list

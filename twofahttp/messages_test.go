@@ -49,7 +49,7 @@ func TestMessages_EveryRowIsComplete(t *testing.T) {
 	}
 	for _, text := range texts {
 		for _, name := range placeholder.FindAllString(text, -1) {
-			require.Contains(t, []string{"{{in}}", "{{issuer}}", "{{action}}", "{{detail}}", "{{duration}}"}, name, text)
+			require.Contains(t, []string{"{{in}}", "{{issuer}}", "{{action}}", "{{detail}}", "{{duration}}", "{{date}}"}, name, text)
 		}
 	}
 }
@@ -163,8 +163,9 @@ func TestMessages_EveryErrorOfTheManagerHasOne(t *testing.T) {
 	require.Equal(t, "“Export contacts” needs a fresh code. Nothing was changed.", h.problemFor(&twofa.DeniedError{Reason: twofa.ReasonMissing, Action: "contacts.export"}).Detail)
 }
 
-// madeOfParts matches the IDs that package locale and factorName put together.
-var madeOfParts = regexp.MustCompile(`^(?:date\.(?:day|first|full|time|am|pm|month\.(?:[1-9]|1[0-2]))|(?:in|duration)\.(?:seconds|minutes|hours)|factor\.(?:totp|sms))$`)
+// madeOfParts matches the IDs that package locale, factorName and policies put together.
+var madeOfParts = regexp.MustCompile(`^(?:date\.(?:day|first|full|time|am|pm|month\.(?:[1-9]|1[0-2]))|(?:in|duration)\.(?:seconds|minutes|hours)|factor\.(?:totp|sms)|` +
+	`page\.policy\.(?:require\.(?:optional|email|authenticator|sms)(?:\.hint)?|off\.(?:user|admin|support)|weaken\.(?:owner|admin)|reset_by\.(?:admin|owner|support)))$`)
 
 // Each text of the catalog that is not for mail and text messages is in a page, or
 // in the sources of this package.
@@ -176,7 +177,7 @@ func TestMessages_UseEveryText(t *testing.T) {
 	used := sources(t)
 	pages, err := filepath.Glob("pages/*")
 	require.NoError(t, err)
-	for _, page := range append(pages, "messages.go") {
+	for _, page := range append(pages, "messages.go", "../policychange.go", "../internal/policytext/policytext.go") {
 		b, err := os.ReadFile(page)
 		require.NoError(t, err)
 		used += string(b)
@@ -188,7 +189,7 @@ func TestMessages_UseEveryText(t *testing.T) {
 	plural := regexp.MustCompile(`_(zero|one|two|few|many|other)$`)
 	for key := range texts {
 		id := plural.ReplaceAllString(key, "")
-		if regexp.MustCompile(`^(text|mail|link|notice|method|device)\b`).MatchString(id) {
+		if regexp.MustCompile(`^(text|mail|link|notice|method|device|policy)\b`).MatchString(id) {
 			continue // a test of the root package checks that messages use them
 		}
 		if madeOfParts.MatchString(id) {

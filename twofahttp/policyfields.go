@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/policytext"
 )
 
 // A policy on its way through a form. The form has a text for each field. A text
@@ -50,31 +51,10 @@ var policyFields = []policyField{
 // because only the host can know whether they are right.
 var keptFields = []string{"EnrollWithoutLink"}
 
-// requirement is an answer to the question who must have a second factor.
-type requirement struct {
-	name     string
-	methods  []twofa.Method
-	required bool
-}
-
-// requirements are those of the presets of package twofa.
-var requirements = []requirement{
-	{"optional", twofa.PolicyOptional().Methods, false},
-	{"email", twofa.PolicyEmailLink().Methods, true},
-	{"authenticator", twofa.PolicyAuthenticator().Methods, true},
-	{"sms", twofa.PolicySMS().Methods, true},
-}
-
-// customRequirement is the name of any other one. It can be kept, but not chosen.
-const customRequirement = "custom"
-
+// requirementOf returns the name of a requirement: one of policytext.Requirements, or
+// policytext.Custom for any other one, which can be kept, but not chosen.
 func requirementOf(p twofa.Policy) string {
-	for _, r := range requirements {
-		if r.required == p.Required && len(p.Fallback) == 0 && sameMethods(acceptedMethods(p), r.methods) {
-			return r.name
-		}
-	}
-	return customRequirement
+	return policytext.NameOf(p.Required, acceptedMethods(p), p.Fallback)
 }
 
 // acceptedMethods returns the methods that a policy accepts at login.
@@ -94,16 +74,23 @@ func includes(list, some []twofa.Method) bool {
 }
 
 // offers reports whether the host can enforce a requirement.
-func (f policyInput) offers(p twofa.Policy, r requirement) bool {
-	return includes(f.methods, r.methods) && (!r.required || f.links || p.EnrollWithoutLink)
+func (f policyInput) offers(p twofa.Policy, r policytext.Requirement) bool {
+	return includes(f.methods, methodsNamed(r.Methods)) && (!r.Required || f.links || p.EnrollWithoutLink)
+}
+
+func methodsNamed(names []string) (methods []twofa.Method) {
+	for _, name := range names {
+		methods = append(methods, twofa.Method(name))
+	}
+	return methods
 }
 
 func (f policyInput) setRequirement(p *twofa.Policy, value string) bool {
-	i := slices.IndexFunc(requirements, func(r requirement) bool { return r.name == value })
-	if i < 0 || !f.offers(*p, requirements[i]) {
+	i := slices.IndexFunc(policytext.Requirements, func(r policytext.Requirement) bool { return r.Name == value })
+	if i < 0 || !f.offers(*p, policytext.Requirements[i]) {
 		return false
 	}
-	p.Methods, p.Fallback, p.Required = slices.Clone(requirements[i].methods), nil, requirements[i].required
+	p.Methods, p.Fallback, p.Required = methodsNamed(policytext.Requirements[i].Methods), nil, policytext.Requirements[i].Required
 	return true
 }
 

@@ -6,16 +6,17 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/policytext"
 	"github.com/twofa-go/twofa/locale"
 )
 
 // policyData is the data of the page "policy".
 type policyData struct {
 	Origin       policyOrigin
+	Mails        bool   // whether the other admins are mailed if the policy gets weaker
 	Version      string // of the policy in force
 	Base         string // policy that the form was filled with, as JSON
 	EnrollFirst  bool   // the admin has no authenticator, so could not save
@@ -81,7 +82,7 @@ func (x *exchange) showPolicy(info twofa.PolicyInfo, base twofa.Policy, form url
 		form = in.policyTexts(base)
 	}
 	c := x.locale()
-	d := policyData{Origin: originOfPolicy(info), Version: info.Version, Base: string(encoded), EnrollFirst: !slices.ContainsFunc(factors.List, isApp),
+	d := policyData{Origin: originOfPolicy(info), Mails: x.m.Info().MailsAdmins, Version: info.Version, Base: string(encoded), EnrollFirst: !slices.ContainsFunc(factors.List, isApp),
 		Requirements: in.requirementOptions(c, base, form.Get("require")), SSO: form.Get("sso") == "yes",
 		Deadline: form.Get("deadline"), FirstDay: in.now.UTC().Format(time.DateOnly), LastDay: in.lastDeadline().Format(time.DateOnly),
 		Grace: form.Get("grace"), Remember: form.Get("remember"),
@@ -126,12 +127,6 @@ func originOfPolicy(info twofa.PolicyInfo) policyOrigin {
 
 // Texts of the choices.
 var (
-	requirementTexts = map[string][2]string{
-		"optional":      {"page.policy.require.optional", "page.policy.require.optional.hint"},
-		"email":         {"page.policy.require.email", "page.policy.require.email.hint"},
-		"authenticator": {"page.policy.require.authenticator", "page.policy.require.authenticator.hint"},
-		"sms":           {"page.policy.require.sms", "page.policy.require.sms.hint"},
-	}
 	turnOffTexts = [][2]string{{"user", "page.policy.off.user"}, {"admin", "page.policy.off.admin"}, {"support", "page.policy.off.support"}}
 	weakenTexts  = [][2]string{{"owner", "page.policy.weaken.owner"}, {"admin", "page.policy.weaken.admin"}}
 	resetByTexts = [][2]string{{"admin", "page.policy.reset_by.admin"}, {"owner", "page.policy.reset_by.owner"}, {"support", "page.policy.reset_by.support"}}
@@ -141,13 +136,13 @@ var (
 // requirementOptions returns the requirements that the host can enforce, and the
 // one in force.
 func (f policyInput) requirementOptions(c *locale.Catalog, base twofa.Policy, selected string) (list []option) {
-	for _, r := range requirements {
-		if texts := requirementTexts[r.name]; f.offers(base, r) || requirementOf(base) == r.name {
-			list = append(list, option{r.name, c.Text(texts[0], nil), c.Text(texts[1], nil), selected == r.name})
+	for _, r := range policytext.Requirements {
+		if id := "page.policy.require." + r.Name; f.offers(base, r) || requirementOf(base) == r.Name {
+			list = append(list, option{r.Name, c.Text(id, nil), c.Text(id+".hint", nil), selected == r.Name})
 		}
 	}
-	if requirementOf(base) == customRequirement {
-		list = append(list, option{customRequirement, c.Text("page.policy.require.custom", nil), requirementWords(c, base), selected == customRequirement})
+	if requirementOf(base) == policytext.Custom {
+		list = append(list, option{policytext.Custom, c.Text("page.policy.require.custom", nil), policytext.Description(c, base.Required, acceptedMethods(base), base.Fallback), selected == policytext.Custom})
 	}
 	return list
 }
@@ -176,7 +171,7 @@ var offeredAges = []int{0, 1, 5, 15, 30, 60}
 
 func ageOptions(c *locale.Catalog, base twofa.Policy, action, selected string) (list []option) {
 	add := func(value string, age time.Duration) {
-		list = append(list, option{Value: value, Label: ageWords(c, age), Selected: selected == value})
+		list = append(list, option{Value: value, Label: policytext.Age(c, age), Selected: selected == value})
 	}
 	for _, minutes := range offeredAges {
 		if age := time.Duration(minutes) * time.Minute; age <= maxAge(action) {
@@ -216,7 +211,7 @@ func (f policyInput) methodOptions(c *locale.Catalog, base twofa.Policy, action,
 		}
 	}
 	if now == customMethods {
-		list = append(list, option{Value: customMethods, Label: methodWords(c, base.Actions[action].Methods), Selected: selected == customMethods})
+		list = append(list, option{Value: customMethods, Label: policytext.Methods(c, base.Actions[action].Methods), Selected: selected == customMethods})
 	}
 	return orSelect(list, now)
 }
@@ -232,12 +227,4 @@ func (x *exchange) basePolicy(inForce twofa.Policy) (twofa.Policy, error) {
 		return p, errors.Join(errBadForm, err)
 	}
 	return x.policyInput().keep(inForce, p), nil
-}
-
-// joined returns texts as a list in the language of the page.
-func joined(c *locale.Catalog, texts []string) string {
-	if len(texts) < 2 {
-		return strings.Join(texts, "")
-	}
-	return c.Text("page.policy.list", locale.Args{"first": texts[0], "rest": joined(c, texts[1:])})
 }

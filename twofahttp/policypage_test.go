@@ -6,6 +6,7 @@ import (
 	"html"
 	"html/template"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
@@ -173,11 +174,14 @@ func TestPolicy_PreviewAndSave(t *testing.T) {
 		require.Contains(t, preview.Body, text)
 	}
 	require.NotContains(t, preview.Body, "olga@example.com")
+	require.Contains(t, preview.Body, "<li>"+html.EscapeString(english("policy.weaker.rule.age", "actions", "Export contacts", "after", english("page.policy.age.after", "duration", "15 minutes"), "before", english("page.policy.age.each")))+"</li>",
+		"in which way it is weaker")
 
 	a := b.save(preview, "reason", "new customers")
 	require.Equal(t, "/2fa/policy", a.Header.Get("Location"))
 	saved := b.follow(a)
 	says(t, saved, "policy_saved", "")
+	require.NotContains(t, saved.Body, "Nothing is saved yet")
 	require.Contains(t, saved.Body, english("page.policy.by.user", "name", template.HTML("<bdi>olga@example.com</bdi>"), "date", "1 March 2026"))
 	info := h.inForce()
 	require.Equal(t, twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true, Grace: 14 * aDay, Deadline: time.Date(2026, 3, 20, 23, 59, 59, 0, time.UTC),
@@ -379,6 +383,71 @@ func TestAbuse_M06_AdminsEnrollBeforeTheySave(t *testing.T) {
 	require.NotContains(t, b.get("/2fa/policy").Body, english("page.policy.first.title"))
 	require.Equal(t, 303, b.save(b.preview("require", "authenticator")).StatusCode)
 	require.True(t, h.inForce().Policy.Required)
+}
+
+// listing is a directory that knows the admins of acme.
+type listing struct{ twofa.Directory }
+
+func (listing) Admins(context.Context, string) ([]string, error) {
+	return []string{"olga", "adam"}, nil
+}
+
+// The preview says what a weaker policy admits, and both pages say who is mailed. The
+// other admins are, if the directory knows them and the policy gets weaker.
+func TestPreview_SaysWhatBecomesWeakerAndWhoIsMailed(t *testing.T) {
+	known := func(mc *twofa.Config, _ *twofahttp.Config) { mc.Directory = listing{mc.Directory} }
+	for _, mailed := range []bool{false, true} {
+		tune := []func(*twofa.Config, *twofahttp.Config){}
+		if mailed {
+			tune = append(tune, known)
+		}
+		h := hostWithTeam(t, twofa.PolicyOptional(), clerks, tune...)
+		b, _ := h.admin("olga")
+		h.setPolicy(twofa.PolicyEmailLink())
+		page := b.get("/2fa/policy")
+		require.Contains(t, page.Body, english("page.policy.mails"))
+		require.Equal(t, mailed, strings.Contains(page.Body, english("page.policy.mails.admins")))
+
+		stricter := b.preview("turn_off", "support")
+		require.Contains(t, stricter.Body, english("page.policy.mails"))
+		require.NotContains(t, stricter.Body, english("page.preview.admits"))
+		require.NotContains(t, stricter.Body, english("page.preview.mails"))
+
+		weaker := b.preview("require", "authenticator", "deadline", "2026-03-20")
+		require.Contains(t, weaker.Body, english("page.preview.admits"))
+		require.Contains(t, weaker.Body, "<li>Until 20 March 2026, 23:59 UTC, members without any method can sign in with only their password. Before, they needed an email link.</li>")
+		require.Equal(t, mailed, strings.Contains(weaker.Body, english("page.preview.mails")))
+		mails := len(h.outbox.mails)
+		require.Equal(t, 303, b.save(weaker).StatusCode)
+		told := []string{}
+		for _, m := range h.outbox.mails[mails:] {
+			told = append(told, m.To)
+		}
+		if mailed {
+			require.Equal(t, []string{"adam@example.com"}, told, "no member, and not the one who did it")
+		} else {
+			require.Empty(t, told)
+		}
+	}
+}
+
+// The samples show real words in every field.
+func TestPolicy_SamplesHaveRealWords(t *testing.T) {
+	handler, _ := samples(t)
+	for _, page := range []string{"policy-01", "policy-02", "preview-01", "preview-02", "preview-04", "preview-06", "team-01"} {
+		body := serve(handler, "/samples/en/"+page)
+		require.NotRegexp(t, `>\s*[xyz]\s*<`, body, page)
+		require.NotRegexp(t, `>x |“x”| x<`, body, page)
+	}
+	require.Contains(t, serve(handler, "/samples/en/policy-01"), english("page.policy.require.authenticator.hint"))
+	require.Contains(t, serve(handler, "/samples/en/preview-02"), english("policy.weaker.sso"))
+	require.NotContains(t, serve(handler, "/samples/de/policy-01"), english("page.policy.require.authenticator.hint"), "in the language of the page")
+}
+
+func serve(handler http.Handler, path string) string {
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Body.String()
 }
 
 // accountOfQuery returns the account that a request names, or acme.

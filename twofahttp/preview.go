@@ -19,24 +19,26 @@ type policyDraft struct {
 
 // previewData is the data of the page "preview".
 type previewData struct {
-	Origin      policyOrigin // of the policy in force
-	Held        string       // the policy, sealed
-	Base        string       // the policy, as JSON
-	Default     bool         // whether it is the default of the host
-	Differences []difference // from the policy in force
-	Weaker      bool         // it requires less than the policy in force, in some way
-	Stricter    bool         // it requires more, in some way
-	OwnerOnly   bool         // only an owner can save it
-	Looked      int          // members that were looked at
-	Unchanged   int          // members for whom nothing changes
-	Later       affected     // members who must enroll a factor, but not yet
-	Now         affected     // members who must enroll one at the next request
-	Other       affected     // members who sign in in another way than before
-	Unreadable  affected     // members whose record cannot be read
-	After       string       // where the rest of the members begins; empty if all were looked at
-	Counts      string       // the numbers so far, for the form that goes on
-	Save        bool         // whether there is something to save
-	Reason      string       // as the admin typed it
+	Origin      policyOrigin             // of the policy in force
+	Held        string                   // the policy, sealed
+	Base        string                   // the policy, as JSON
+	Default     bool                     // whether it is the default of the host
+	Differences []twofa.PolicyDifference // from the policy in force
+	Weaknesses  []string                 // texts about all that it admits and the policy in force does not
+	Weaker      bool                     // it requires less than the policy in force, in some way
+	Stricter    bool                     // it requires more, in some way
+	OwnerOnly   bool                     // only an owner can save it
+	Mails       bool                     // whether the other admins are mailed if it is weaker
+	Looked      int                      // members that were looked at
+	Unchanged   int                      // members for whom nothing changes
+	Later       affected                 // members who must enroll a factor, but not yet
+	Now         affected                 // members who must enroll one at the next request
+	Other       affected                 // members who sign in in another way than before
+	Unreadable  affected                 // members whose record cannot be read
+	After       string                   // where the rest of the members begins; empty if all were looked at
+	Counts      string                   // the numbers so far, for the form that goes on
+	Save        bool                     // whether there is something to save
+	Reason      string                   // as the admin typed it
 }
 
 // affected is a group of members for whom a policy changes something.
@@ -157,8 +159,10 @@ func (x *exchange) showPreview(info twofa.PolicyInfo, draft policyDraft, d previ
 	}
 	encoded, err := json.Marshal(p)
 	d.Origin, d.Held, d.Base, d.Default, d.Reason = originOfPolicy(info), held.Reveal(), string(encoded), draft.policy == nil, x.form.Get("reason")
-	d.Differences = x.differences(info.Policy, p)
-	d.Weaker, d.Stricter = p.IsWeakerThan(info.Policy), info.Policy.IsWeakerThan(p)
+	change := twofa.PolicyChange{Before: info.Policy, After: p}
+	d.Differences, d.Weaknesses = change.Differences(x.locale(), x.actionTitle), change.Weaknesses(x.locale(), x.actionTitle)
+	d.Weaker, d.Stricter = len(d.Weaknesses) > 0, info.Policy.IsWeakerThan(p)
+	d.Mails = x.m.Info().MailsAdmins
 	d.OwnerOnly = d.Weaker && info.Policy.Weaken != twofa.RoleAdmin
 	d.Save = len(d.Differences) > 0 || info.Default != d.Default
 	d.Counts = d.counts()

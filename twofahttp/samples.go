@@ -2,6 +2,7 @@ package twofahttp
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	}
 	pages["team"], pages["member"] = teamSamples()
 	pages["due"] = []any{dueData{Due: sampleTime.AddDate(0, 1, 0), Next: "/"}}
-	pages["policy"], pages["preview"] = samplePolicies(sampleTime), samplePreviews(sampleTime)
+	pages["policy"], pages["preview"] = samplePolicies(c, sampleTime), samplePreviews(c, sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
 		sent, digits := "", 0
@@ -140,18 +141,26 @@ func without(list []string, item string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s == item })
 }
 
-// samplePolicies returns the states of the page "policy".
-func samplePolicies(at time.Time) (states []any) {
-	options := []option{{Value: "authenticator", Label: "x", Hint: "x", Selected: true}, {Value: "x", Label: "x"}}
-	wrong := map[string]*alert{"rule0": {Code: "invalid_rule", Title: "x", Text: "x", Field: "rule"}}
+// samplePolicies returns the states of the page "policy", filled with the policy that
+// samplePreviews changes to.
+func samplePolicies(c *locale.Catalog, at time.Time) (states []any) {
+	_, p := sampleChange(at)
+	in := policyInput{now: at, methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink}, links: true, actions: []string{"contacts.export", twofa.ActionPolicy}}
+	texts, wrong := in.policyTexts(p), map[string]*alert{}
 	for _, m := range messages {
 		if m.Field != "" {
-			wrong[m.Field] = &alert{Code: m.Code, Title: "x", Text: "x", Field: m.Field}
+			wrong[m.Field] = &alert{Code: m.Code, Title: m.title(c), Text: sampleProblem(m).text(c, "Acme", sampleAction), Field: m.Field}
 		}
 	}
+	wrong["rule0"] = wrong["rule"]
 	for i, origin := range sampleOrigins(at) {
-		d := policyData{Origin: origin, Version: "x", Base: "{}", EnrollFirst: i%2 == 0, Requirements: options, SSO: true, Deadline: "2006-01-02", Ends: "x", Grace: "1", Remember: "1", TurnOff: options, Weaken: options, ResetBy: options,
-			Rules: []policyRule{{ID: "rule0", Action: "x", Title: "x", Ages: options, Methods: options}, {ID: "rule1", Action: "x", Ages: options}}}
+		d := policyData{Origin: origin, Mails: i < 2, Version: "1", Base: "{}", EnrollFirst: i%2 == 0, Requirements: in.requirementOptions(c, p, requirementOf(p)), SSO: true,
+			Deadline: texts.Get("deadline"), Ends: c.DateTime(p.Deadline.UTC()), Grace: texts.Get("grace"), Remember: texts.Get("remember"),
+			TurnOff: turnOffOptions(c, texts.Get("turn_off")), Weaken: weakenOptions(c, texts.Get("weaken")), ResetBy: resetByOptions(c, texts.Get("reset_by"))}
+		for n, action := range in.actions {
+			d.Rules = append(d.Rules, policyRule{ID: "rule" + strconv.Itoa(n), Action: action, Title: sampleTitle(action), Ages: ageOptions(c, p, action, texts.Get(agePrefix+action)),
+				Methods: in.methodOptions(c, p, action, texts.Get(methodsPrefix+action))})
+		}
 		states = append(states, d)
 		d.Wrong = wrong
 		states = append(states, d)
@@ -159,21 +168,47 @@ func samplePolicies(at time.Time) (states []any) {
 	return states
 }
 
+// sampleTitle returns the title of an action of the host. One of the library has its
+// own.
+func sampleTitle(action string) string {
+	if isBuiltIn(action) {
+		return ""
+	}
+	return sampleAction
+}
+
+// sampleChange returns a change of a policy that makes it stricter in some ways and
+// weaker in others.
+func sampleChange(at time.Time) (before, after twofa.Policy) {
+	before, after = twofa.PolicyEmailLink(), twofa.PolicyAuthenticator()
+	after.Deadline, after.Grace, after.Remember = endOfDay(at.Truncate(day).AddDate(0, 1, 0)), 14*day, 30*day
+	before.ExemptSSO = false
+	after.Actions = map[string]twofa.ActionRule{"contacts.export": {MaxAge: 15 * time.Minute, Methods: []twofa.Method{twofa.TOTP}}}
+	return before, after
+}
+
 // samplePreviews returns the states of the page "preview".
-func samplePreviews(at time.Time) (states []any) {
-	few := affected{Count: 2, First: at, Last: at, Members: []TeamMember{{ID: "x"}, {Name: "x"}, {Email: "x"}}, Addresses: "x"}
-	many := affected{Count: 6, First: at, Last: at.Add(day), Members: make([]TeamMember, 6)}
+func samplePreviews(c *locale.Catalog, at time.Time) (states []any) {
+	before, after := sampleChange(at)
+	change := twofa.PolicyChange{Before: before, After: after}
+	names := []TeamMember{{ID: "7", Name: "Ada Lovelace", Email: sampleUser}, {ID: "8", Name: "Grace Brewster Murray Hopper", Email: "grace@analytical-engines.example"}, {ID: "9", Email: "operations-of-the-northern-warehouse@analytical-engines.example"},
+		{ID: "10", Name: "Katherine Johnson"}, {ID: "11", Name: "Hedy Lamarr"}, {ID: "user-0123456789"}}
+	few := affected{Count: 2, First: at, Last: at, Members: names[:3], Addresses: names[0].Email + "\n" + names[1].Email}
+	many := affected{Count: 6, First: at, Last: at.Add(day), Members: names}
 	for i, origin := range sampleOrigins(at) {
-		d := previewData{Origin: origin, Held: "x", Base: "{}", Looked: 9, Weaker: i%2 == 0, Stricter: i < 2, OwnerOnly: i%2 == 0, Default: i > 2, Save: i > 0, Later: few}
+		d := previewData{Origin: origin, Held: "x", Base: "{}", Looked: 9, Weaker: i%2 == 0, Stricter: i < 2, OwnerOnly: i%2 == 0, Mails: i < 2, Default: i > 2, Save: i > 0, Later: few}
 		states = append(states, d)
-		d.Differences, d.Later, d.Now, d.Other, d.Unreadable, d.After, d.Counts, d.Reason = []difference{{"x", "y", "z"}}, many, few, few, few, "x", "x", "x"
+		d.Differences, d.Later, d.Now, d.Other, d.Unreadable, d.After, d.Counts, d.Reason = change.Differences(c, sampleTitle), many, few, few, few, "9", "9", "Most of us have an authenticator app by now"
+		if d.Weaker {
+			d.Weaknesses = change.Weaknesses(c, sampleTitle)
+		}
 		states = append(states, d)
 	}
 	return states
 }
 
 func sampleOrigins(at time.Time) []policyOrigin {
-	return []policyOrigin{{By: "default"}, {By: "host", Since: at}, {By: "staff", Since: at}, {By: "user", Name: "x", Since: at}, {By: "user", Since: at}}
+	return []policyOrigin{{By: "default"}, {By: "host", Since: at}, {By: "staff", Since: at}, {By: "user", Name: "Grace Brewster Murray Hopper", Since: at}, {By: "user", Since: at}}
 }
 
 // sampleAlerts returns an alert for each message.
@@ -197,7 +232,7 @@ func teamSamples() (team, members []any) {
 		d.Members, d.Filters = append(d.Members, m), append(d.Filters, teamFilter{string(state), "/", true})
 		members = append(members, memberData{Member: m, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{TeamMember: TeamMember{ID: "8"}, Label: "8", Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{TeamMember: TeamMember{ID: "9"}, Label: "9"}, Closed: "self"})
 	}
-	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "x", Filter: "on"}, teamData{Search: "x"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
+	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "charles babbage", Filter: "on"}, teamData{Search: "charles babbage"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
 		teamData{Required: true, Deadline: sampleTime}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
 	return team, members
 }

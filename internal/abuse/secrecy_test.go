@@ -47,7 +47,7 @@ func exported(t testing.TB) map[string]any {
 	cfg.Keys, cfg.Store = keys, nil
 	return map[string]any{
 		"Account": w.Account(twofa.AsHost("x"), "acme"), "Actor": twofa.AsStaff("s1", "x"), "EventActor": twofa.EventActor{}, "EventPage": twofa.EventPage{},
-		"ConfigError": &twofa.ConfigError{}, "RekeyResult": twofa.RekeyResult{}, "RekeyFailure": twofa.RekeyFailure{}, "PolicyInfo": twofa.PolicyInfo{}, "ActionRule": twofa.ActionRule{}, "Browser": twofa.Browser{}, "FirstFactorMethod": twofa.ByPassword,
+		"ConfigError": &twofa.ConfigError{}, "RekeyResult": twofa.RekeyResult{}, "RekeyFailure": twofa.RekeyFailure{}, "PolicyInfo": twofa.PolicyInfo{}, "PolicyChange": twofa.PolicyChange{}, "PolicyDifference": twofa.PolicyDifference{}, "ActionRule": twofa.ActionRule{}, "Browser": twofa.Browser{}, "FirstFactorMethod": twofa.ByPassword,
 		"Caller":      twofa.Caller{Session: session, Challenge: challenge, Client: client},
 		"Challenge":   challenge,
 		"Client":      client,
