@@ -93,6 +93,12 @@ func (p Policy) evaluateChecked(f facts) policyResult {
 	return policyResult{next: NextDone, due: due}
 }
 
+// lacksFactor reports whether the policy requires a factor that the user does not
+// have, now or from due on.
+func (p Policy) lacksFactor(f facts) bool {
+	return p.Required && len(p.offer(f.has)) == 0 && !f.hasUnknown() && !(p.ExemptSSO && f.ticket.vouchedIn(f.account))
+}
+
 // due returns the time from which a required enrollment cannot be put off. It is
 // computed at every decision and never stored, so that nothing which a user does
 // renews it, and a policy that allows less time does so for everybody at once.

@@ -57,3 +57,12 @@ func (e Event) issued(now unixTime) Event {
 	e.Detail, e.Reason = text.Clean(e.Detail, 200), text.Clean(e.Reason, 500)
 	return e
 }
+
+// timeJSON returns a time for an event, "null" for never.
+func timeJSON(t unixTime) json.RawMessage {
+	if t == 0 {
+		return json.RawMessage("null")
+	}
+	encoded, _ := json.Marshal(t.time()) // a time of a whole second
+	return encoded
+}

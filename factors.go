@@ -42,6 +42,10 @@ type Factors struct {
 	// Due, if not zero, is the time from which the account requires a factor that
 	// the user does not have yet; see [Policy.Grace].
 	Due time.Time
+	// Overdue, if not zero, is the time until which the user could put off
+	// enrolling a factor that the account requires. It is zero if the user never
+	// could, or has a factor that the policy accepts.
+	Overdue time.Time
 	// Methods lists the methods that the account's policy lets the user enroll,
 	// a subset of TOTP and SMS. A method is listed even if the user already has
 	// as many factors of it as allowed.
@@ -110,7 +114,11 @@ func (m *Manager) Factors(ctx context.Context, c Caller) (Factors, error) {
 		}
 	}
 	v.RecoveredAt, v.RecoveredUntil, v.Assigned = s.recoveredAt(t).time(), s.recoveredUntil(t).time(), s.showAssigned(t, u)
-	v.Due = s.policy.evaluate(s.facts(t, len(u.Emails) > 0)).due.time()
+	facts := s.facts(t, len(u.Emails) > 0)
+	v.Due = s.policy.evaluate(facts).due.time()
+	if due := s.policy.due(facts); s.policy.lacksFactor(facts) && facts.joined < due && due <= s.now {
+		v.Overdue = due.time()
+	}
 	policies, err := m.policies(ctx, s, u)
 	if err != nil {
 		return Factors{}, err

@@ -2,7 +2,6 @@ package twofa
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -25,7 +24,9 @@ func (e *extension) Fields(c *seal.Codec) {
 
 // Extend gives a member more time to enroll a required factor, until at most 90
 // days from now. It replaces an earlier extension. If until is not in the future,
-// the extension ends. Until the time that is given, a stolen password is enough to
+// the extension ends. If the policy lets the member put enrollment off until then
+// anyway, so that the extension would have no effect, it is refused; see
+// [Status.PolicyDue]. Until the time that is given, a stolen password is enough to
 // sign in as this member. The member is told by mail, and the extension ends with
 // a reset. A member can be given more time 20 times an hour, because each time is
 // a mail. To end an extension that there is not writes nothing to the member.
@@ -50,7 +51,11 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 	if err != nil {
 		return err
 	}
-	return a.m.update(ctx, Client{}, user, noPolicy, func(s *userTx) error {
+	account := a.id
+	if end <= now {
+		account = noPolicy
+	}
+	return a.m.update(ctx, Client{}, user, account, func(s *userTx) error {
 		member, err := a.stillMember(ctx, user)
 		if err != nil {
 			return err
@@ -59,6 +64,10 @@ func (a *Account) Extend(ctx context.Context, user string, until time.Time) erro
 			return errUnchanged
 		}
 		if end > s.now {
+			v := memberView{userTx: s, member: member}
+			if due := v.policyDue(v.facts()); end <= due {
+				return invalid("until: must be after %v, until when the member has time anyway, is %v", due.time(), until)
+			}
 			if err := s.reserve(changeAllowance, extendBucket); err != nil {
 				return err
 			}
@@ -77,32 +86,6 @@ func (s *userTx) beginIfNew(u User) {
 		s.setStamp(u)
 		s.newEpoch("")
 	}
-}
-
-// extend replaces the extension in an account and returns the one before. It
-// drops those that have ended, and the one that ends first if there are too many.
-func (s *userTx) extend(account string, until unixTime) (before unixTime) {
-	if i := s.extensionIndex(account); i >= 0 {
-		before = s.Extensions[i].Until
-	}
-	s.Extensions = slices.DeleteFunc(s.Extensions, func(e extension) bool {
-		return e.Account == account || !e.Until.isAhead(maxExtension, s.now)
-	})
-	if until > s.now {
-		s.Extensions = append(s.Extensions, extension{Account: account, Until: until})
-	}
-	slices.SortStableFunc(s.Extensions, func(x, y extension) int { return int(x.Until.sub(y.Until) / time.Second) })
-	s.Extensions = slices.Delete(s.Extensions, 0, max(0, len(s.Extensions)-maxExtensions))
-	return before
-}
-
-// timeJSON returns a time for an event, "null" for never.
-func timeJSON(t unixTime) json.RawMessage {
-	if t == 0 {
-		return json.RawMessage("null")
-	}
-	encoded, _ := json.Marshal(t.time()) // a time of a whole second
-	return encoded
 }
 
 // Impact is what a policy would change for one member who signs in with a
@@ -255,11 +238,21 @@ func (v memberView) impact(p Policy, since unixTime) Impact {
 // over.
 func (v memberView) outcome(f facts) (r policyResult, enroll bool, due unixTime) {
 	r = v.policy.evaluate(f)
-	enroll = v.policy.Required && len(v.policy.offer(f.has)) == 0 && !f.hasUnknown() && !(v.policy.ExemptSSO && f.ticket.vouchedIn(v.account))
+	enroll = v.policy.lacksFactor(f)
 	if at := v.policy.due(f); enroll && v.now < at {
 		due = at
 	}
 	return r, enroll, due
+}
+
+// policyDue returns until when the policy lets the member put enrollment off without
+// an extension, or 0.
+func (v memberView) policyDue(f facts) unixTime {
+	f.extended = 0
+	if due := v.policy.due(f); v.policy.Required && v.now < due {
+		return due
+	}
+	return 0
 }
 
 // State is where a member stands with the second factor.
@@ -289,6 +282,7 @@ type Status struct {
 	LastLogin   time.Time // last login to this account; zero if it is not known, which does not mean never
 	LastProof   time.Time // last proof of a method in this account; zero if it is not known
 	Due         time.Time // from when the member must have enrolled; zero if nothing is missing, or if there is no grace
+	PolicyDue   time.Time // until when the policy lets the member put enrollment off, without Extended; zero if it does not
 	Extended    time.Time // until when an admin extended the grace; zero if none did
 	Lost        time.Time // when the device was reported as lost; zero if it was not
 	Case        time.Time // when support opened a case to reset the member; zero if there is none
@@ -340,7 +334,7 @@ func (v memberView) status() Status {
 	if f.extended.isAhead(maxExtension, v.now) {
 		st.Extended = f.extended.time()
 	}
-	st.State = v.state(f)
+	st.State, st.PolicyDue = v.state(f), v.policyDue(f).time()
 	switch st.State {
 	case StateGrace, StateOverdue:
 		st.Due = v.policy.due(f).time()

@@ -99,6 +99,23 @@ func (s *userTx) extensionIndex(account string) int {
 	return slices.IndexFunc(s.Extensions, func(e extension) bool { return e.Account == account })
 }
 
+// extend replaces the extension in an account and returns the one before. It
+// drops those that have ended, and the one that ends first if there are too many.
+func (s *userTx) extend(account string, until unixTime) (before unixTime) {
+	if i := s.extensionIndex(account); i >= 0 {
+		before = s.Extensions[i].Until
+	}
+	s.Extensions = slices.DeleteFunc(s.Extensions, func(e extension) bool {
+		return e.Account == account || !e.Until.isAhead(maxExtension, s.now)
+	})
+	if until > s.now {
+		s.Extensions = append(s.Extensions, extension{Account: account, Until: until})
+	}
+	slices.SortStableFunc(s.Extensions, func(x, y extension) int { return int(x.Until - y.Until) })
+	s.Extensions = slices.Delete(s.Extensions, 0, max(0, len(s.Extensions)-maxExtensions))
+	return before
+}
+
 // seenHere notes when the user was seen in the account of the request. It moves
 // the account to the end, because the list keeps those used last. It keeps those
 // that have reminded the user of a date to come even so, because they would

@@ -67,7 +67,16 @@ func (m *model) due(u *modelUser, account string, p *pass) int64 {
 	return m.dueSince(u, account, joined)
 }
 
-func (m *model) dueSince(u *modelUser, account string, joined int64) (due int64) {
+func (m *model) dueSince(u *modelUser, account string, joined int64) int64 {
+	due := m.dueByPolicy(account, joined)
+	if until := u.extended[account]; until > m.now && until <= m.now+90*aDay+aMinute {
+		m.reach("an extension")
+		due = max(due, until)
+	}
+	return due
+}
+
+func (m *model) dueByPolicy(account string, joined int64) (due int64) {
 	pol := m.policy(account)
 	if !pol.Deadline.IsZero() {
 		due = pol.Deadline.Unix()
@@ -80,9 +89,16 @@ func (m *model) dueSince(u *modelUser, account string, joined int64) (due int64)
 	default:
 		due = max(due, began+inSeconds(pol.Grace))
 	}
-	if until := u.extended[account]; until > m.now && until <= m.now+90*aDay+aMinute {
-		m.reach("an extension")
-		due = max(due, until)
+	return due
+}
+
+// policyTime returns until when the policy lets a member put enrollment off, without
+// an extension, or 0.
+func (m *model) policyTime(user, account string) int64 {
+	joined, _ := m.asOfLogin(user, account).joined(account)
+	due := m.dueByPolicy(account, joined)
+	if !m.policy(account).Required || due <= m.now {
+		return 0
 	}
 	return due
 }
@@ -376,7 +392,11 @@ func (m *model) giveTime(c modelCaller, host bool, user, reason string, until in
 	if why := m.authorize(c, host, modelAct{changes: true, needs: twofa.RoleAdmin, member: user}); why != "" {
 		return why
 	}
-	if why := m.load(user, ""); why != "" {
+	account := c.account
+	if until <= m.now {
+		account = ""
+	}
+	if why := m.load(user, account); why != "" {
 		return why
 	}
 	u := m.user(user)
@@ -384,6 +404,10 @@ func (m *model) giveTime(c modelCaller, host bool, user, reason string, until in
 		return saysFine
 	}
 	if until > m.now {
+		if until <= m.policyTime(user, c.account) {
+			m.reach("an extension that gives no more time")
+			return saysBadArgument
+		}
 		if why := m.claim(u.sends, "extend", spacingUse); why != "" {
 			m.reach("extended too often")
 			return why
@@ -498,7 +522,7 @@ func (m *model) describe(st *twofa.Status, account string) {
 	}
 	var due int64
 	st.State, due = m.stands(st.User, account)
-	st.Due = at(due)
+	st.Due, st.PolicyDue = at(due), at(m.policyTime(st.User, account))
 	if st.State != twofa.StateOn && st.State != twofa.StateWeak {
 		return
 	}
