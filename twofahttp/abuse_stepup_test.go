@@ -87,7 +87,7 @@ func TestAbuse_L06_UserWithoutFactor(t *testing.T) {
 	page := b.follow(b.post("/contacts/export"))
 	require.Equal(t, 403, page.StatusCode)
 	require.Contains(t, page.Body, "Set up two-factor authentication first")
-	require.Contains(t, page.Body, `href="/2fa/setup?start=1"`)
+	require.Contains(t, page.Body, `href="/2fa/setup?start=1&amp;next=%2f2fa%2fconfirm%3faction%3d`, "and back to what needs the proof")
 	require.Zero(t, h.exports)
 }
 

@@ -44,6 +44,31 @@ func TestAbuse_M01_M10_DeadlineFromPreviewToGuard(t *testing.T) {
 	require.NotContains(t, mia.get("/2fa/due?next=/contacts").Body, english("page.due.later", "date", "10 March 2026"))
 }
 
+// A member whose time is over while they are signed in is told so on the page that
+// they are sent to. Nobody is who never had time.
+func TestEnrollment_SaysThatTheTimeIsOver(t *testing.T) {
+	policy := twofa.PolicyAuthenticator()
+	policy.Deadline, policy.EnrollWithoutLink = time.Date(2026, 3, 10, 23, 59, 59, 0, time.UTC), true
+	h := hostWithTeam(t, policy, clerks)
+	mia := h.browser()
+	mia.login("mia", "account", "acme")
+	require.True(t, mia.signedIn())
+	page := mia.get("/2fa/setup?start=1")
+	require.NotContains(t, page.Body, "ended on")
+	h.clock.t = time.Date(2026, 3, 11, 0, 0, 0, 0, time.UTC)
+	h.clock.pass(0)
+	mia.login("mia", "account", "acme")
+	page = mia.get("/2fa/setup?start=1")
+	require.Contains(t, page.Body, english("page.setup.lead.overdue", "date", "10 March 2026, 23:59 UTC")+" "+english("page.setup.lead.forced"))
+
+	policy.Deadline = time.Time{}
+	h.setPolicy(policy)
+	max := h.browser()
+	max.login("max", "account", "acme")
+	require.Contains(t, max.get("/2fa/setup?start=1").Body, english("page.setup.lead.forced"))
+	require.NotContains(t, max.get("/2fa/setup?start=1").Body, "ended on")
+}
+
 // A user who has a factor sees no such page, and it leads only to local paths.
 func TestAbuse_M04_DuePageLeadsToLocalPathsOnly(t *testing.T) {
 	policy := twofa.PolicyAuthenticator()

@@ -1,11 +1,14 @@
 package twofahttp
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"html/template"
+	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -15,6 +18,7 @@ import (
 type enrollmentData struct {
 	Step   string // "start", "scan", "phone" or "codes"
 	Forced bool   // the account requires the enrollment: codes come first, then the app
+	Next   string // address to go to after a voluntary enrollment; empty for the settings
 	Number int    // number of the step; zero in step "start"
 	Of     int    // number of steps; zero in step "start"
 
@@ -22,6 +26,7 @@ type enrollmentData struct {
 	Old *twofa.Factor // factor to be replaced; nil if there is none
 
 	// Step "start".
+	Overdue time.Time // until when the enrollment could be put off; zero if it never could
 	Methods []string
 	Method  string // method whose form is shown; the others are offered below it
 	Name    string // as the user typed it
@@ -90,7 +95,29 @@ func (x *exchange) showEnrollment(failed error) (view, error) {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	d, err := enrollmentStep(e, factors, f.kind == kindEnroll, x.cfg.Now())
+	d.Next = x.afterEnrollment(f)
 	return view{page: "setup", data: d, err: failed}, err
+}
+
+// afterEnrollment returns the address that a page has asked to go to after a
+// voluntary enrollment. It travels with the forms, so that an enrollment that is
+// begun on another page does not end there.
+func (x *exchange) afterEnrollment(f flow) string {
+	if f.kind == kindEnroll {
+		return "" // the flow has the address
+	}
+	return SafeRedirect(cmp.Or(x.form.Get("next"), x.r.URL.Query().Get("next")), "")
+}
+
+// enrollmentURL returns the address of the page "setup".
+func (x *exchange) enrollmentURL(q url.Values, f flow) string {
+	if next := x.afterEnrollment(f); next != "" {
+		q.Set("next", next)
+	}
+	if len(q) == 0 {
+		return x.path("setup")
+	}
+	return x.path("setup") + "?" + q.Encode()
 }
 
 // enrollmentStep returns the data of the step that a pending enrollment has
@@ -130,7 +157,7 @@ func (x *exchange) showEnrollmentStart(q url.Values, failed error) (view, error)
 	if err != nil {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
-	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Methods: methodNames(factors.Methods), Method: q.Get("method"),
+	d := enrollmentData{Step: "start", Forced: f.kind == kindEnroll, Next: x.afterEnrollment(f), Overdue: factors.Overdue, Methods: methodNames(factors.Methods), Method: q.Get("method"),
 		Has: len(factors.List) > 0, Name: x.form.Get("name"), Regions: x.cfg.Regions, Region: x.form.Get("region"), Phone: x.form.Get("phone")}
 	if old := factorByID(factors.List, q.Get("replaces")); old != nil {
 		d.Replaces, d.Old, d.Methods = old.ID, old, []string{string(old.Method)}
@@ -181,8 +208,8 @@ func (x *exchange) postEnrollment() (view, error) {
 	req := twofa.EnrollRequest{Method: twofa.Method(x.form.Get("method")), Name: x.form.Get("name"), Replaces: x.form.Get("replaces"),
 		Phone: x.form.Get("phone"), Region: x.form.Get("region"), Assigned: x.form.Get("assigned")}
 	again := url.Values{"start": {"1"}, "method": {x.form.Get("method")}, "replaces": {req.Replaces}}
-	x.retryURL = x.path("setup") + "?" + again.Encode()
 	c, f := x.enrollmentCaller()
+	x.retryURL = x.enrollmentURL(maps.Clone(again), f)
 	started, err := x.enroll(c, &f, req)
 	switch {
 	case err != nil && isFormError(err):
@@ -191,8 +218,9 @@ func (x *exchange) postEnrollment() (view, error) {
 		return view{}, x.dropExpiredEnrollment(c, err)
 	}
 	f.failed, f.retryAt = "", time.Time{}
+	to := x.enrollmentURL(url.Values{}, f)
 	x.keepEnrollment(f, started.Challenge)
-	return redirectTo(x.path("setup"))
+	return redirectTo(to)
 }
 
 // enroll starts an enrollment. If the text message could not be sent, it notes
@@ -221,12 +249,12 @@ func (x *exchange) enroll(c twofa.Caller, f *flow, req twofa.EnrollRequest) (two
 
 // postEnrollmentCode checks the first code of the factor that is being enrolled.
 func (x *exchange) postEnrollmentCode() (view, error) {
-	x.retryURL = x.path("setup")
+	c, f := x.enrollmentCaller()
+	x.retryURL = x.enrollmentURL(url.Values{}, f)
 	giveBack, err := x.takeAttempt()
 	if err != nil {
 		return x.showEnrollment(err)
 	}
-	c, f := x.enrollmentCaller()
 	pending := x.pendingEnrollment(c)
 	result, err := x.m.Confirm(x.ctx(), c, x.form.Get("code"))
 	if errors.Is(err, twofa.ErrInvalidCode) {
@@ -255,11 +283,11 @@ func (x *exchange) pendingEnrollment(c twofa.Caller) twofa.Enrollment {
 
 // postEnrollmentSaved records that the user has saved the codes.
 func (x *exchange) postEnrollmentSaved() (view, error) {
-	x.retryURL = x.path("setup")
+	c, f := x.enrollmentCaller()
+	x.retryURL = x.enrollmentURL(url.Values{}, f)
 	if x.form.Get("saved") != "yes" {
 		return x.showEnrollment(errNotSaved)
 	}
-	c, f := x.enrollmentCaller()
 	pending := x.pendingEnrollment(c)
 	result, err := x.m.SaveCodes(x.ctx(), c)
 	if err != nil {
@@ -283,12 +311,13 @@ func (x *exchange) keepEnrollment(f flow, next twofa.Challenge) {
 }
 
 // continueEnrollment redirects to the remaining step. After the last one it
-// redirects to the settings, or continues the login that required enrollment. In
+// redirects to the settings or to the page that began it, or continues the login that required enrollment. In
 // both cases, the user first sees that it succeeded.
 func (x *exchange) continueEnrollment(result twofa.Result, f flow, done twofa.Enrollment) (view, error) {
 	if result.Next == twofa.NextEnroll {
+		to := x.enrollmentURL(url.Values{}, f)
 		x.keepEnrollment(f, result.Challenge)
-		return redirectTo(x.path("setup"))
+		return redirectTo(to)
 	}
 	switch {
 	case done.Method == twofa.RecoveryCode:
@@ -299,10 +328,10 @@ func (x *exchange) continueEnrollment(result twofa.Result, f flow, done twofa.En
 		x.notify("set_up")
 	}
 	if f.kind != kindEnroll {
-		f.next = x.path("")
+		f.next = cmp.Or(x.afterEnrollment(f), x.path(""))
 	}
 	v, err := x.proceed(result, f)
-	if f.kind == kindEnroll && result.Next == twofa.NextDone && err == nil {
+	if elsewhere := f.kind == kindEnroll || !strings.HasPrefix(f.next, x.path("")); elsewhere && result.Next == twofa.NextDone && err == nil {
 		v.redirect = x.donePage(v.redirect)
 	}
 	return v, err

@@ -1,6 +1,8 @@
 package twofahttp_test
 
 import (
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,4 +191,33 @@ func TestEnrollment_NamesTheButton(t *testing.T) {
 	page := b.follow(b.post("/2fa/codes/new")).Body
 	require.Contains(t, page, "Your old codes work until you select “Done”.")
 	require.Contains(t, page, `<button class="btn btn-primary">Done</button>`)
+}
+
+// An enrollment that a page has begun ends on that page, if the forms name it. A
+// button on another page ends where it always does.
+func TestEnrollment_EndsOnThePageThatBeganIt(t *testing.T) {
+	enroll := func(b *browser, next string) answer {
+		fields := func(pairs ...string) []string {
+			if next != "" {
+				pairs = append(pairs, "next", next)
+			}
+			return pairs
+		}
+		page := b.get("/2fa/setup?" + url.Values{"start": {"1"}, "method": {"totp"}, "next": {next}}.Encode())
+		require.Equal(t, next != "" && next[1] != '/', strings.Contains(page.Body, `name="next" value="`+next+`"`))
+		page = b.follow(b.post("/2fa/setup", fields("method", "totp")...))
+		phone := b.h.scan(page.Body)
+		page = b.post("/2fa/setup/confirm", fields("code", phone.wrong())...)
+		require.Equal(t, next != "" && next[1] != '/', strings.Contains(page.Body, `name="next" value="`+next+`"`), "also after a wrong code")
+		b.follow(b.post("/2fa/setup/confirm", fields("code", phone.code())...))
+		return b.post("/2fa/setup/saved", fields("saved", "yes")...)
+	}
+	for next, want := range map[string]string{"": "/2fa/", "/2fa/policy": "/2fa/policy", "/contacts": "/2fa/done?next=%2Fcontacts", "//evil.example": "/2fa/"} {
+		h := hostWithTeam(t, twofa.PolicyOptional(), clerks)
+		b := h.browser()
+		b.login("olga", "account", "acme")
+		end := enroll(b, next)
+		require.Equal(t, want, end.Header.Get("Location"), next)
+		require.Contains(t, b.follow(end).Body, english("message.set_up.title"), next)
+	}
 }

@@ -12,8 +12,9 @@ import (
 // httpError is a fault of a request that this package finds by itself.
 type httpError struct {
 	code   string
-	allow  string // header Allow
-	detail string // for developers of the host
+	allow  string    // header Allow
+	detail string    // for developers of the host
+	date   time.Time // date that the message names
 }
 
 var (

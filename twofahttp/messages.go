@@ -97,6 +97,7 @@ var messages = []message{
 	// Pages of admins.
 	{"members_unavailable", "", 503, nextRetry, ""},
 	{"until_refused", "", 422, nextRetry, "until"},
+	{"until_early", "", 422, nextRetry, "until"},
 	{"reason_refused", "", 422, nextRetry, "reason"},
 	// Policy.
 	{"invalid_requirement", "", 422, nextRetry, "require"},
@@ -208,7 +209,7 @@ func (p problem) text(c *locale.Catalog, issuer, action string) string {
 	if named := "message." + p.id() + ".action.text"; action != "" && c.Has(named) {
 		id = named
 	}
-	args := locale.Args{"in": c.In(p.Wait), "issuer": issuer, "action": action, "detail": p.Detail}
+	args := locale.Args{"in": c.In(p.Wait), "issuer": issuer, "action": action, "detail": p.Detail, "date": c.Date(p.Date.UTC())}
 	if p.Denied != nil {
 		args["duration"] = c.Duration(p.Denied.MaxAge)
 	}

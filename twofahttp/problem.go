@@ -20,9 +20,10 @@ type problem struct {
 	Left            int  // wrong codes left before the method is locked, if Counted
 	Counted         bool // whether Left is known
 	Clock           time.Duration
-	Detail          string // for developers of the host
-	Allow           string // header Allow
-	WWWAuthenticate string // header WWW-Authenticate
+	Detail          string    // for developers of the host
+	Date            time.Time // date that the message names
+	Allow           string    // header Allow
+	WWWAuthenticate string    // header WWW-Authenticate
 	Denied          *twofa.DeniedError
 }
 
@@ -38,7 +39,7 @@ func problemOf(err error) problem {
 		p.Denied, p.WWWAuthenticate = denied, authenticateHeader(denied)
 	}
 	if e, ok := errors.AsType[*httpError](err); ok {
-		p.Allow, p.Detail = e.allow, e.detail
+		p.Allow, p.Detail, p.Date = e.allow, e.detail, e.date
 	}
 	p.Wait = twofa.RetryAfter(err)
 	if e, ok := errors.AsType[waitError](err); ok {

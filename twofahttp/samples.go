@@ -62,6 +62,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	pages["setup"] = append(pages["setup"], enrollmentData{Step: "scan", Has: true, Old: &app, Digits: 6}, enrollmentData{Step: "scan", Has: true, Old: &old, Digits: 8}, enrollmentData{Step: "phone", Has: true, Old: &phone, Digits: 6, Phone: phone.Phone, Valid: time.Minute},
 		enrollmentData{Step: "start", Methods: []string{"sms"}, Method: "sms", Has: true, Old: &phone, Replaces: phone.ID}, enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Has: true, Old: &old, Replaces: old.ID},
 		enrollmentData{Step: "codes", Codes: codes, Has: true, Saved: sampleTime}, enrollmentData{Step: "codes", Codes: codes, Has: true, New: true, Kept: true, Saved: sampleTime})
+	pages["setup"] = append(pages["setup"], enrollmentData{Step: "start", Methods: []string{"totp"}, Method: "totp", Forced: true, Overdue: sampleTime}, enrollmentData{Step: "start", Methods: []string{"totp", "sms"}, Method: "totp", Next: "/2fa/policy"})
 	pages["resubmit"] = []any{resubmitData{Back: "/"}, resubmitData{Action: sampleAction, URL: "/", Fields: []formField{{"x", "y"}}, Back: "/"}, resubmitData{URL: "/", Back: "/"}}
 	for _, change := range []string{changeRename, changeRemove, changeForget, changeForgetAll, changeNewCodes, changeRevoke} {
 		pages["change"] = append(pages["change"], changeData{Change: change, Factors: usual, Factor: app, Others: []twofa.Factor{phone}, Browser: browsers[2]}, changeData{Change: change, Factors: factors, Factor: phone, Others: []twofa.Factor{app, long}, Browser: browsers[1], Name: "Old phone"},
@@ -127,7 +128,7 @@ func sampleSteps(codes []string) (steps []any) {
 
 // sampleProblem returns a message with everything that can be known about it.
 func sampleProblem(m message) problem {
-	p := problem{message: m, Wait: 4 * time.Minute, Detail: "Manager: must be set, is nil", Denied: &twofa.DeniedError{MaxAge: 15 * time.Minute}}
+	p := problem{message: m, Wait: 4 * time.Minute, Detail: "Manager: must be set, is nil", Denied: &twofa.DeniedError{MaxAge: 15 * time.Minute}, Date: sampleTime.AddDate(0, 1, 0)}
 	if m.Code == "invalid_code" {
 		p.Counted = true
 		if m.Method != twofa.SMS { // after the last try, the page says that the method is locked
@@ -158,7 +159,7 @@ func samplePolicies(c *locale.Catalog, at time.Time) (states []any) {
 			Deadline: texts.Get("deadline"), Ends: c.DateTime(p.Deadline.UTC()), Grace: texts.Get("grace"), Remember: texts.Get("remember"),
 			TurnOff: turnOffOptions(c, texts.Get("turn_off")), Weaken: weakenOptions(c, texts.Get("weaken")), ResetBy: resetByOptions(c, texts.Get("reset_by"))}
 		for n, action := range in.actions {
-			d.Rules = append(d.Rules, policyRule{ID: "rule" + strconv.Itoa(n), Action: action, Title: sampleTitle(action), Ages: ageOptions(c, p, action, texts.Get(agePrefix+action)),
+			d.Rules = append(d.Rules, policyRule{ID: "rule" + strconv.Itoa(n), Action: action, Title: sampleTitles(c)(action), Ages: ageOptions(c, p, action, texts.Get(agePrefix+action)),
 				Methods: in.methodOptions(c, p, action, texts.Get(methodsPrefix+action))})
 		}
 		states = append(states, d)
@@ -168,13 +169,14 @@ func samplePolicies(c *locale.Catalog, at time.Time) (states []any) {
 	return states
 }
 
-// sampleTitle returns the title of an action of the host. One of the library has its
-// own.
-func sampleTitle(action string) string {
-	if isBuiltIn(action) {
-		return ""
+// sampleTitles returns a function that returns the title of an action.
+func sampleTitles(c *locale.Catalog) func(action string) string {
+	return func(action string) string {
+		if isBuiltIn(action) {
+			return c.Text(builtInActions[action].title, nil)
+		}
+		return strings.Repeat(sampleAction, min(len(action), 1)) // "" stands for all other actions
 	}
-	return sampleAction
 }
 
 // sampleChange returns a change of a policy that makes it stricter in some ways and
@@ -193,14 +195,14 @@ func samplePreviews(c *locale.Catalog, at time.Time) (states []any) {
 	change := twofa.PolicyChange{Before: before, After: after}
 	names := []TeamMember{{ID: "7", Name: "Ada Lovelace", Email: sampleUser}, {ID: "8", Name: "Grace Brewster Murray Hopper", Email: "grace@analytical-engines.example"}, {ID: "9", Email: "operations-of-the-northern-warehouse@analytical-engines.example"},
 		{ID: "10", Name: "Katherine Johnson"}, {ID: "11", Name: "Hedy Lamarr"}, {ID: "user-0123456789"}}
-	few := affected{Count: 2, First: at, Last: at, Members: names[:3], Addresses: names[0].Email + "\n" + names[1].Email}
+	few := affected{Count: 3, First: at, Last: at, Members: names[:3], Addresses: names[0].Email + "\n" + names[1].Email}
 	many := affected{Count: 6, First: at, Last: at.Add(day), Members: names}
 	for i, origin := range sampleOrigins(at) {
 		d := previewData{Origin: origin, Held: "x", Base: "{}", Looked: 9, Weaker: i%2 == 0, Stricter: i < 2, OwnerOnly: i%2 == 0, Mails: i < 2, Default: i > 2, Save: i > 0, Later: few}
 		states = append(states, d)
-		d.Differences, d.Later, d.Now, d.Other, d.Unreadable, d.After, d.Counts, d.Reason = change.Differences(c, sampleTitle), many, few, few, few, "9", "9", "Most of us have an authenticator app by now"
+		d.Differences, d.Later, d.Now, d.Other, d.Unreadable, d.After, d.Counts, d.Reason = change.Differences(c, sampleTitles(c)), many, few, few, few, "9", "9", "Most of us have an authenticator app by now"
 		if d.Weaker {
-			d.Weaknesses = change.Weaknesses(c, sampleTitle)
+			d.Weaknesses = change.Weaknesses(c, sampleTitles(c))
 		}
 		states = append(states, d)
 	}
@@ -230,9 +232,16 @@ func teamSamples() (team, members []any) {
 			Due: sampleTime.AddDate(0, 1, 0), Extended: sampleTime.AddDate(0, 1, 0), LockedUntil: sampleTime.Add(time.Hour),
 			Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0)}, {Method: twofa.SMS, Added: sampleTime.AddDate(0, -2, 0)}}}, "Ada Lovelace", true, []string{"totp", "sms", "email", "sso", "other"}}
 		d.Members, d.Filters = append(d.Members, m), append(d.Filters, teamFilter{string(state), "/", true})
-		members = append(members, memberData{Member: m, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{TeamMember: TeamMember{ID: "8"}, Label: "8", Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Closed: "role"}, memberData{Member: member{TeamMember: TeamMember{ID: "9"}, Label: "9"}, Closed: "self"})
+		means := stateMeaning{string(state), "Acme"}
+		d.States = append(d.States, means)
+		members = append(members, memberData{Member: m, Means: means, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{TeamMember: TeamMember{ID: "8"}, Label: "8", Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Means: means, Closed: "role"}, memberData{Member: member{TeamMember: TeamMember{ID: "9"}, Label: "9"}, Closed: "self"})
 	}
 	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "charles babbage", Filter: "on"}, teamData{Search: "charles babbage"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
 		teamData{Required: true, Deadline: sampleTime}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
+	lost := member{TeamMember: TeamMember{ID: "10", Name: "Katherine Johnson"}, Label: "Katherine Johnson", Methods: []string{"totp"},
+		Status: twofa.Status{State: twofa.StateOn, PolicyDue: sampleTime.AddDate(0, 6, 0), Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0)}}}}
+	due := lost
+	due.Status = twofa.Status{State: twofa.StateGrace, Due: sampleTime.AddDate(0, 1, 0), PolicyDue: sampleTime.AddDate(0, 1, 0), CodesLeft: 3, Factors: lost.Factors}
+	members = append(members, memberData{Member: lost, Means: stateMeaning{string(lost.State), "Acme"}, Closed: "late"}, memberData{Member: due, Means: stateMeaning{string(due.State), "Acme"}})
 	return team, members
 }

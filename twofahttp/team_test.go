@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -365,4 +366,49 @@ func TestTeam_ClientThatHangsUpIsNoError(t *testing.T) {
 	require.Equal(t, 503, w.Code)
 	require.NotContains(t, o.logs.String()[before:], "level=ERROR")
 	require.Contains(t, o.logs.String()[before:], "members_unavailable")
+}
+
+// The page explains each status that it can show, in the words of the page about one
+// member.
+func TestTeam_ExplainsTheStatuses(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	explained := func() map[string]string {
+		_, legend, ok := strings.Cut(b.get("/2fa/team").Body, "</svg>"+english("page.team.legend")+"</summary>")
+		require.True(t, ok)
+		found := map[string]string{}
+		for badge, text := range facts(regexp.MustCompile(`(?s)<dt><span class="badge[^"]*">\s*<svg.*?</svg>([^<]+)</span></dt>`).ReplaceAllString(legend, "<dt>$1</dt>")) {
+			found[badge] = text
+		}
+		return found
+	}
+	require.Equal(t, map[string]string{
+		english("page.team.state.on"):     english("page.member.state.on"),
+		english("page.team.state.weak"):   english("page.member.state.weak"),
+		english("page.team.state.off"):    english("page.member.state.off"),
+		english("page.team.state.locked"): english("page.member.state.locked"),
+	}, explained())
+	o.require(withGrace)
+	words := explained()
+	require.Equal(t, english("page.member.state.grace"), words[english("page.team.state.grace")])
+	require.Equal(t, english("page.member.state.overdue", "issuer", "Acme"), words[english("page.team.state.overdue")])
+	require.NotContains(t, words, english("page.team.state.off"))
+}
+
+// The way up from the pages of admins leads to the list of members, and from there
+// the header of the host leads on. It does not lead to the settings of the admin.
+func TestTeam_CrumbsStayWithTheTeam(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	for path, want := range map[string]string{"/2fa/team": "", "/2fa/policy": "", "/2fa/team/member?id=mia": `<a href="/2fa/team">`} {
+		_, crumbs, _ := strings.Cut(b.get(path).Body, `<nav class="crumbs"`)
+		crumbs, _, _ = strings.Cut(crumbs, "</nav>")
+		require.NotContains(t, crumbs, `href="/2fa/"`, path)
+		require.Contains(t, crumbs, want, path)
+		require.Equal(t, want == "", crumbs == "", path)
+	}
+	preview := b.preview("grace", "1")
+	require.Contains(t, preview.Body, `<li><a href="/2fa/team">`)
+	require.Contains(t, preview.Body, `<li><a href="/2fa/policy">`)
+	require.NotContains(t, preview.Body, `<a href="/2fa/">`)
 }

@@ -13,11 +13,12 @@ import (
 // memberData is the data of the page "member".
 type memberData struct {
 	Member member
-	Closed string // why the admin cannot give more time: "self", "role" or, if they can, ""
-	From   string // first date that can be given
-	To     string // last date that can be given
-	Until  string // date in a form that failed
-	Reason string // reason in a form that failed
+	Means  stateMeaning // state of the member
+	Closed string       // why the admin cannot give more time: "self", "role", "late" because the policy gives more than can be given, or, if they can, ""
+	From   string       // first date that can be given
+	To     string       // last date that can be given
+	Until  string       // date in a form that failed
+	Reason string       // reason in a form that failed
 }
 
 // maxMoreTime and maxReason are the limits of [twofa.Account.Extend].
@@ -59,13 +60,17 @@ func (x *exchange) showMember(id string, failed error) (view, error) {
 		m = listed.Members[i]
 	}
 	now := x.cfg.Now().UTC()
-	d := memberData{Member: newMember(m, status, you.User), From: now.Format(time.DateOnly), To: lastDate(now).Format(time.DateOnly), Until: x.form.Get("until"), Reason: x.form.Get("reason")}
+	first, last := firstDate(status, now), lastDate(now)
+	d := memberData{Member: newMember(m, status, you.User), Means: stateMeaning{string(status.State), x.cfg.Issuer}, From: first.Format(time.DateOnly), To: last.Format(time.DateOnly),
+		Until: x.form.Get("until"), Reason: x.form.Get("reason")}
 	own, _ := statusOf(statuses, you.User)
 	switch {
 	case d.Member.You:
 		d.Closed = "self"
 	case !own.Role.Above(status.Role):
 		d.Closed = "role"
+	case first.After(last):
+		d.Closed = "late"
 	}
 	return view{page: "member", data: d, err: failed}, nil
 }
@@ -106,7 +111,10 @@ func (x *exchange) postExtend() (view, error) {
 func (x *exchange) extend(id string) (success string, err error) {
 	until, success := time.Time{}, "time_ended"
 	if x.form.Get("end") != "yes" {
-		if until, err = parseUntil(x.form.Get("until"), x.cfg.Now().UTC()); err != nil {
+		if until, err = parseUntil(x.form.Get("until"), x.cfg.Now().UTC()); err == nil {
+			err = x.mustBeLater(id, until)
+		}
+		if err != nil {
 			return "", err
 		}
 		success = "time_given"
@@ -116,6 +124,37 @@ func (x *exchange) extend(id string) (success string, err error) {
 		return "", errReason
 	}
 	return success, x.team(reason).Extend(x.ctx(), id, until)
+}
+
+// mustBeLater returns an error if the policy gives a member as much time anyway, so
+// that an extension would change nothing.
+func (x *exchange) mustBeLater(id string, until time.Time) error {
+	statuses, err := x.team("").Statuses(x.ctx(), id)
+	if err != nil {
+		return err
+	}
+	status, ok := statusOf(statuses, id)
+	switch {
+	case !ok:
+		return twofa.ErrNotEnrolled
+	case !until.After(status.PolicyDue):
+		return &httpError{code: "until_early", date: status.PolicyDue}
+	}
+	return nil
+}
+
+// firstDate returns the first date that can be given: today, or the day on which
+// the time by the policy has ended.
+func firstDate(status twofa.Status, now time.Time) time.Time {
+	day := now.Truncate(24 * time.Hour)
+	if status.PolicyDue.Before(now) {
+		return day
+	}
+	day = status.PolicyDue.Truncate(24 * time.Hour)
+	if !lastSecond(day).After(status.PolicyDue) {
+		day = day.Add(24 * time.Hour)
+	}
+	return day
 }
 
 // parseUntil returns the last second of a date that can be given.

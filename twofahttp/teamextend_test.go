@@ -1,6 +1,7 @@
 package twofahttp_test
 
 import (
+	"html/template"
 	"net/url"
 	"regexp"
 	"strings"
@@ -140,4 +141,62 @@ func TestMember_TooOften(t *testing.T) {
 	says(t, page, "locked", "")
 	require.Contains(t, page.Body, english("page.member.give"))
 	require.NotEmpty(t, page.Header.Get("Retry-After"))
+}
+
+// A date on which the member has time anyway would change nothing, so it is refused
+// before a code is asked for. The message and the field say which date that is.
+func TestMember_DateThatGivesNoMoreTime(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	deadline := withGrace
+	deadline.Grace, deadline.Deadline = 0, time.Date(2026, 3, 20, 23, 59, 59, 0, time.UTC)
+	o.require(deadline)
+	o.clock.pass(time.Hour) // the proof of the enrollment counts no longer
+	page := b.get("/2fa/team/member?id=mia").Body
+	require.Contains(t, page, `id="until-hint">`+english("page.member.until.due", "date", "20 March 2026")+" "+english("page.member.until.hint")+" "+english("page.team.day"))
+	require.Contains(t, page, `min="2026-03-21"`)
+	written := o.store.writes()
+	for _, until := range []string{"2026-03-09", "2026-03-20"} {
+		refused := b.extend("mia", until, "on leave")
+		says(t, refused, "until_early", "")
+		require.Contains(t, refused.Body, english("message.until_early.text", "date", "20 March 2026"))
+	}
+	require.Equal(t, written, o.store.writes())
+	require.Contains(t, b.extend("mia", "2026-03-21", "on leave").Body, english("page.challenge.title.action"), "only now is a code asked for")
+
+	deadline.Deadline = time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	o.require(deadline)
+	page = b.get("/2fa/team/member?id=mia").Body
+	require.Contains(t, page, english("page.member.time.late", "date", "1 September 2026"))
+	require.NotContains(t, page, `name="until"`, "no date can be given that would change anything")
+
+	o.require(twofa.Policy{Methods: []twofa.Method{twofa.TOTP}, Required: true})
+	page = b.get("/2fa/team/member?id=mia").Body
+	require.Contains(t, page, `id="until-hint">`+english("page.member.until.now"))
+	require.Contains(t, page, `min="2026-03-01"`)
+}
+
+// Both fields say that they are required, and what becomes of the reason.
+func TestMember_FieldsSayWhatTheyNeed(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	page := b.get("/2fa/team/member?id=mia").Body
+	require.Contains(t, page, ">Until (required)</label>")
+	require.Contains(t, page, ">Reason (required)</label>")
+	require.NotContains(t, page, "midnight")
+	require.NotContains(t, page, "other admins can read it", "no page shows them the reason")
+}
+
+// The page of a member who has a factor says what helps if the member loses it.
+func TestMember_SaysWhatHelpsIfAllIsLost(t *testing.T) {
+	o := newOffice(t, twofa.PolicyOptional())
+	b, _ := o.in("adam")
+	o.in("mia")
+	lost := func(user string) bool {
+		return strings.Contains(b.get("/2fa/team/member?id="+user).Body, english("page.member.lost.reset", "issuer", template.HTML("<bdi>Acme</bdi>")))
+	}
+	require.True(t, lost("mia"))
+	require.False(t, lost("adam"), "not oneself")
+	require.False(t, lost("max"), "has nothing to lose")
+	require.Contains(t, b.get("/2fa/team/member?id=mia").Body, english("page.member.lost.codes"))
 }

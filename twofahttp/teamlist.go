@@ -28,14 +28,15 @@ type teamData struct {
 	Filter  string // "", "attention" or a state
 	Filters []teamFilter
 	Members []member
-	Checked int    // members that the filter has looked through
-	Later   bool   // whether the page is not the first one
-	Next    string // address of the next page; empty if there is none
-	First   string // address of the first page
-	All     string // address of the list without search and filter
-	Counts  string // address of the counts
-	CSV     string // address of the download
-	Failed  bool   // whether the list could not be read
+	States  []stateMeaning // states that the page explains: those that the filters offer, and those of Members
+	Checked int            // members that the filter has looked through
+	Later   bool           // whether the page is not the first one
+	Next    string         // address of the next page; empty if there is none
+	First   string         // address of the first page
+	All     string         // address of the list without search and filter
+	Counts  string         // address of the counts
+	CSV     string         // address of the download
+	Failed  bool           // whether the list could not be read
 }
 
 // teamFilter is a link that filters the list.
@@ -86,6 +87,7 @@ func (x *exchange) getTeam() (view, error) {
 		return view{}, err
 	}
 	d.Members, d.Checked = part.members, part.checked
+	d.States = d.explained(x.cfg.Issuer)
 	if part.next != "" {
 		d.Next = x.teamURL("team", teamView{v.search, v.filter, part.next})
 	}
@@ -105,6 +107,20 @@ func (x *exchange) newTeamData(v teamView) teamData {
 		d.Filters = append(d.Filters, teamFilter{name, x.teamURL("team", teamView{v.search, name, ""}), name == v.filter})
 	}
 	return d
+}
+
+// stateMeaning is a state that a page explains.
+type stateMeaning struct{ State, Issuer string }
+
+// explained returns the states that can be on the page, in the order of states.
+func (d teamData) explained(issuer string) (list []stateMeaning) {
+	for _, state := range states {
+		offered := slices.ContainsFunc(d.Filters, func(f teamFilter) bool { return f.Name == string(state) })
+		if offered || slices.ContainsFunc(d.Members, func(m member) bool { return m.State == state }) {
+			list = append(list, stateMeaning{string(state), issuer})
+		}
+	}
+	return list
 }
 
 // teamPart is a part of the list, after its filter.

@@ -58,7 +58,7 @@ func TestPolicyChange_SaysWhatAWeakerPolicyAdmits(t *testing.T) {
 			[]string{"This is no longer accepted: text message. Members who used it are asked for a weaker method.",
 				"Members whose only method is no longer accepted can put off setting up another one. No longer accepted: text message."}},
 		"the grace starts anew": {with(app, func(p *twofa.Policy) { p.ExemptSSO = true; grace(p) }), with(app, grace),
-			[]string{"Everyone gets 14 days to set it up again, because the policy also requires more. Members whose time was over can sign in with only their password until then."}},
+			[]string{"Everyone’s time to set up a method starts again (14 days), because the policy also requires more. Members whose time was over can sign in with only their password until then."}},
 		"optional": {app, with(app, func(p *twofa.Policy) { p.Required = false }),
 			[]string{"A second step becomes optional. Members who haven’t set one up sign in with only their password."}},
 		"another method": {app, email, []string{"Members can now also sign in with: email link."}},

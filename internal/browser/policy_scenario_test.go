@@ -65,7 +65,7 @@ func TestS5_RequireFromADate(t *testing.T) {
 	ida.reads("Set up your own authenticator app first")
 	ida.look("s5-enroll-first", "Team sign-in security")
 	ida.press("Set it up now")
-	phone, _ := ida.enrollApp()
+	phone, _ := ida.enrollApp("/2fa/policy")
 	clock.Add(10 * time.Minute)
 	ida.setPolicy(phone, map[string]string{"[value=authenticator]": "yes", "#deadline": lastDay.Format(time.DateOnly)}, func() {
 		ida.reads("Must set it up by " + by)
@@ -144,7 +144,7 @@ func TestS6_SingleSignOnIsNotAsked(t *testing.T) {
 	ada.logIn("ada@harbor.example")
 	ada.openMailedLink("ada@harbor.example")
 	ada.goTo("/2fa/setup?start=1&method=totp")
-	phone, _ := ada.enrollApp()
+	phone, _ := ada.enrollApp("/2fa/")
 	clock.Add(10 * time.Minute)
 	ada.setPolicy(phone, map[string]string{"[value=authenticator]": "yes"}, func() {
 		ada.reads("Ben Demo")

@@ -14,11 +14,12 @@ func (b *tab) setUpApp() (*phone, []string) {
 	b.t.Helper()
 	b.goTo("/2fa/")
 	b.press("Set up two-factor authentication")
-	return b.enrollApp()
+	return b.enrollApp("/2fa/")
 }
 
-// enrollApp continues on the page that starts the enrollment.
-func (b *tab) enrollApp() (*phone, []string) {
+// enrollApp continues on the page that starts the enrollment, which ends on another
+// page.
+func (b *tab) enrollApp(end string) (*phone, []string) {
 	b.t.Helper()
 	b.press("Set up authenticator app")
 	p := b.scan()
@@ -26,7 +27,7 @@ func (b *tab) enrollApp() (*phone, []string) {
 	b.press("Continue")
 	codes := b.savedCodes()
 	b.press("Done")
-	b.at("/2fa/")
+	b.at(end)
 	return p, codes
 }
 
