@@ -40,7 +40,6 @@ func TestS1_VoluntarySetup(t *testing.T) {
 		jon.at("/contacts")
 		jon.goTo("/settings")
 		jon.reads("Your account is protected by your password only")
-		jon.press("Manage")
 		jon.press("Set up two-factor authentication")
 		jon.press("Set up authenticator app")
 

@@ -289,7 +289,7 @@ func TestAbuse_K04_EventsThatForgetBrowsers(t *testing.T) {
 			b := s.half(eva)
 			require.Equal(s.t, http.StatusSeeOther, b.post("/2fa/challenge", "/2fa/verify", "method", "recovery", "code", codes[0]).status)
 		}},
-		{"log out everywhere", func(s *site, other *browser) { other.post("/settings", "/settings/sessions/revoke-all") }},
+		{"log out everywhere", func(s *site, other *browser) { other.post("/2fa/revoke", "/2fa/revoke") }},
 		{"forgotten", func(s *site, other *browser) { other.post("/2fa/revoke", "/2fa/browsers/forget-all") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -405,7 +405,7 @@ func TestAbuse_L08_ProofDiesWithWhatItStoodOn(t *testing.T) {
 			b.enrollApp(gus)
 			b.setCookie(b.cookie(sessionCookie))
 		}},
-		{"log out everywhere", false, func(b *browser) { b.post("/settings", "/settings/sessions/revoke-all") }},
+		{"log out everywhere", false, func(b *browser) { b.post("/2fa/revoke", "/2fa/revoke") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)

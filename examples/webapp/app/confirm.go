@@ -82,10 +82,3 @@ func (a *App) confirmRemove(w http.ResponseWriter, r *http.Request) error {
 		Button: "Remove member", Back: "/members/" + m.ID + "/manage",
 	})
 }
-
-func (a *App) confirmRevokeAll(w http.ResponseWriter, r *http.Request) error {
-	return a.confirm(w, r, "Sign out everywhere?", confirmation{
-		Text:   "All your sessions end, including this one, and no browser is remembered. Do this if someone may know your password or has one of your devices.",
-		Button: "Sign out everywhere", Back: "/settings",
-	})
-}

@@ -91,7 +91,7 @@ func TestForms_SentTwice(t *testing.T) {
 // the cookies of that time.
 func TestLogout_EndsWhatTheSessionLeft(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"/logout", "/settings/sessions/revoke-others", "/settings/sessions/revoke-all"} {
+	for _, path := range []string{"/logout", "/settings/sessions/revoke-others", "/2fa/revoke"} {
 		t.Run(path, func(t *testing.T) {
 			s := newSite(t)
 			other := s.as(jon)
@@ -104,6 +104,8 @@ func TestLogout_EndsWhatTheSessionLeft(t *testing.T) {
 			switch path {
 			case "/logout":
 				b.post("/contacts", path)
+			case "/2fa/revoke":
+				other.post(path, path)
 			default:
 				other.post("/settings", path)
 			}

@@ -81,8 +81,6 @@ func (a *App) table() []Route {
 		{"POST", "/settings/password", Member, "", a.inPerson(a.changePassword)},
 		{"POST", "/settings/sessions/{id}/revoke", Member, "", a.revokeSession},
 		{"POST", "/settings/sessions/revoke-others", Member, "", a.revokeOthers},
-		{"GET", "/settings/sessions/revoke-all", Member, "", a.confirmRevokeAll},
-		{"POST", "/settings/sessions/revoke-all", Member, "", a.revokeAll},
 
 		{"GET", "/api/me", Member, "", a.apiMe},
 		{"GET", "/api/contacts", Member, "", a.apiContacts},

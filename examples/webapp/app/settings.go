@@ -159,21 +159,3 @@ func (a *App) revokeOthers(w http.ResponseWriter, r *http.Request) error {
 	}
 	return a.toSettings(w, r, "You are signed out everywhere else.")
 }
-
-// revokeAll is for a user who suspects that an attacker is signed in. It ends
-// all sessions, including this one, and forgets all remembered browsers.
-func (a *App) revokeAll(w http.ResponseWriter, r *http.Request) error {
-	ctx, v := r.Context(), visitorOf(r)
-	if err := a.twofa.User(twofa.AsUser(a.web.Caller(r), ""), v.User.ID).Revoke(ctx); err != nil {
-		return err
-	}
-	if _, err := a.db.ExecContext(ctx, `DELETE FROM signins WHERE user_id = $1`, v.User.ID); err != nil {
-		return halfDone(err)
-	}
-	if err := a.forgetBrowser(ctx); err != nil {
-		return halfDone(err)
-	}
-	a.flash(r, "You’re signed out everywhere.")
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-	return nil
-}

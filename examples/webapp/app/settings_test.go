@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
@@ -124,4 +126,39 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 	require.Contains(t, log, "route=/reset/{token}")
 	require.Contains(t, log, "event=enrolled user=dan")
+}
+
+// The card says by when a member must set it up, and its button names what it does in
+// each state.
+func TestSettings_SecondFactorInEachState(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	policy := twofa.PolicyAuthenticator()
+	set := func(p twofa.Policy) {
+		t.Helper()
+		require.NoError(t, s.app.Manager().Account(twofa.AsHost("test"), "brook").SetPolicy(t.Context(), p, ""))
+	}
+	set(twofa.PolicyOptional())
+	b := s.as(jon)
+	cardOf := func(b *browser) string {
+		t.Helper()
+		_, card, ok := strings.Cut(b.get("/settings").body, `aria-labelledby="security">`)
+		require.True(t, ok)
+		card, _, _ = strings.Cut(card, "</section>")
+		return card
+	}
+	card := func() string { t.Helper(); return cardOf(b) }
+	require.Contains(t, card(), `href="/2fa/setup?start=1">Set up two-factor authentication</a>`)
+	require.NotContains(t, card(), "requires it")
+
+	policy.Deadline = s.clock().Add(48 * time.Hour).Truncate(time.Second)
+	set(policy)
+	require.Contains(t, card(), "Brook requires it by "+policy.Deadline.UTC().Format("2 Jan 2006, 15:04 UTC"))
+	require.Contains(t, card(), `href="/2fa/setup?start=1">Set up two-factor authentication</a>`)
+
+	set(twofa.PolicyOptional())
+	b.enrollApp(jon)
+	require.Contains(t, card(), `href="/2fa/">Manage methods</a>`)
+	require.NotContains(t, card(), "Set up")
+	require.Contains(t, cardOf(s.as(ada)), `href="/2fa/">Add a safer method</a>`)
 }
