@@ -304,10 +304,13 @@ func (u *ManagedUser) session() (ticket, error) {
 // Delete deletes all second-factor state of the user. Use it when the user is
 // deleted. All sessions and everything else issued before are invalid for good,
 // even if another user gets the same ID. A record that cannot be read is deleted
-// as well. Nobody is notified by mail. Only staff and the host may call it.
+// as well. Nobody is notified by mail.
 //
-// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor is
-// empty or a user, [ErrUnavailable].
+// Only staff and the host may call it. Staff may delete only users whom the
+// directory no longer has, because anything else would be a reset without a case.
+//
+// Errors: [ErrInvalid] for a malformed user ID, [ErrNotAllowed] if the actor may not
+// delete the user, [ErrUnavailable].
 func (u *ManagedUser) Delete(ctx context.Context) error {
 	if !u.by.ofProduct() {
 		return notAllowed("only AsStaff and AsHost may delete")
@@ -319,6 +322,15 @@ func (u *ManagedUser) Delete(ctx context.Context) error {
 		old, err := u.m.read(ctx, userKey(u.id))
 		if err != nil || old.Version == "" {
 			return err
+		}
+		if u.by.kind == actorStaff {
+			users, err := u.m.cfg.Directory.Users(ctx, u.id)
+			switch {
+			case err != nil:
+				return unavailable("Config.Directory", err)
+			case len(users) > 0:
+				return notAllowed("only AsHost may delete user %q, who is still in Config.Directory", u.id)
+			}
 		}
 		end, _ := u.m.chainOf(old, true) // that of a record that cannot be read is broken
 		e := end.add(u.m.cfg.Keys, Event{Type: event.Erased, User: u.id, Actor: u.by.event(), Reason: u.by.reason}.issued(u.m.now()))

@@ -53,7 +53,8 @@ func newProduct(t *testing.T) *product {
 func (p *product) manager(store twofa.Store, keys twofa.KeyRing) *twofa.Manager {
 	p.t.Helper()
 	m, err := twofa.New(twofa.Config{Issuer: "Acme", Store: store, Keys: keys, Directory: p, Now: p.clock.Now,
-		Mail: twofa.MailConfig{Mailer: p.out, LinkURL: func(l twofa.LinkRequest) string { return "https://acme.example/" + l.Token.Reveal() }}})
+		Mail: twofa.MailConfig{Mailer: p.out, LinkURL: func(l twofa.LinkRequest) string { return "https://acme.example/" + l.Token.Reveal() },
+			CaseURL: func(l twofa.LinkRequest) string { return "https://acme.example/case/" + l.Token.Reveal() }}})
 	require.NoError(p.t, err)
 	return m
 }
@@ -316,13 +317,15 @@ func TestErase(t *testing.T) {
 	erase := []string{"erase", "ada", "-yes", "-by", "sam", "-reason", "request of 2 March"}
 	require.Contains(t, p.must(erase...), "Everything that was stored about user ada (ada@example.com) is deleted, except events.")
 	e := p.events(twofa.EventQuery{User: "ada", Limit: 1})[0]
-	require.Equal(t, []string{event.Erased, "staff", "sam", "request of 2 March"}, []string{e.Type, e.Actor.Kind, e.Actor.ID, e.Reason})
+	require.Equal(t, []string{event.Erased, "host", "", "sam: request of 2 March"}, []string{e.Type, e.Actor.Kind, e.Actor.ID, e.Reason})
 	require.Contains(t, p.must(erase...), "Nothing is stored about user ada (ada@example.com).")
 	delete(p.users, "ada")
 	p.refused(exitFailed, `there is no user "ada"`, erase...)
 	p.enroll("eve")
 	delete(p.users, "eve")
 	require.Contains(t, p.must("erase", "eve", "-yes", "-by", "sam", "-reason", "x"), "user eve is deleted")
+	e = p.events(twofa.EventQuery{User: "eve", Limit: 1})[0]
+	require.Equal(t, []string{event.Erased, "staff", "sam", "x"}, []string{e.Type, e.Actor.Kind, e.Actor.ID, e.Reason})
 }
 
 func TestUnlock(t *testing.T) {

@@ -76,6 +76,9 @@ func (c *console) look(ctx context.Context) (person, error) {
 // by returns the actor.
 func (c *console) by() twofa.Actor { return twofa.AsStaff(c.opt.by, c.opt.reason) }
 
+// asHost returns the actor of what only the host itself may do.
+func (c *console) asHost() twofa.Actor { return twofa.AsHost(c.opt.by + ": " + c.opt.reason) }
+
 func (c *console) revoke(ctx context.Context) error {
 	p, err := c.look(ctx)
 	if err != nil {
@@ -134,8 +137,7 @@ func (c *console) reset(ctx context.Context) error {
 	if err := c.confirm(ctx, p, "This removes all factors, recovery codes and known browsers, and ends all sessions."); err != nil {
 		return err
 	}
-	// Only the host itself may reset without a case.
-	switch err := c.Manager.User(twofa.AsHost(c.opt.by+": "+c.opt.reason), p.ID).Reset(ctx, twofa.ResetRequest{InPerson: c.opt.inPerson}); {
+	switch err := c.Manager.User(c.asHost(), p.ID).Reset(ctx, twofa.ResetRequest{InPerson: c.opt.inPerson}); {
 	case errors.Is(err, twofa.ErrNotAllowed) && !c.opt.inPerson:
 		return &refusal{problem: err.Error(), next: inPersonHint, cause: err}
 	case err != nil:
@@ -170,7 +172,11 @@ func (c *console) erase(ctx context.Context) error {
 	if err := c.confirm(ctx, p, what); err != nil {
 		return err
 	}
-	if err := c.Manager.User(c.by(), p.ID).Delete(ctx); err != nil {
+	by := c.by()
+	if p.exists || p.unknown {
+		by = c.asHost() // like a reset
+	}
+	if err := c.Manager.User(by, p.ID).Delete(ctx); err != nil {
 		return c.explain(err)
 	}
 	return c.done(p, "Everything that was stored about user %s is deleted, except events.", p.label())

@@ -1,6 +1,8 @@
 package abuse
 
 import (
+	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -303,4 +305,23 @@ func TestCase_BadInput(t *testing.T) {
 	_, err = w.by("nora").OpenCase(t.Context(), twofa.ResetRequest{})
 	require.ErrorIs(t, err, twofa.ErrNotAllowed, "a second case")
 	require.ErrorIs(t, w.by("nora").CancelCase(t.Context(), "other"), twofa.ErrExpired)
+}
+
+// Staff cannot get around a case by deleting the user's record.
+func TestAbuse_N01_StaffDeleteOnlyUsersWhoAreGone(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Directory = directory{w}
+	w.Manager = w.again()
+	w.enrolled("ada")
+	require.ErrorIs(t, w.by("sam").Delete(t.Context()), twofa.ErrNotAllowed)
+	require.NotEmpty(t, w.stored("ada").Version)
+	down := w.with(func(c *twofa.Config) {
+		c.Directory = twofa.LookUp(func(context.Context, string) (twofa.User, error) { return twofa.User{}, errors.New("down") })
+	})
+	require.ErrorIs(t, down.User(twofa.AsStaff("sam", "x"), "ada").Delete(t.Context()), twofa.ErrUnavailable)
+	delete(w.users, "ada")
+	require.NoError(t, w.by("sam").Delete(t.Context()))
+	left, err := w.store.Get(t.Context(), "user/ada")
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
