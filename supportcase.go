@@ -14,31 +14,31 @@ import (
 // every factor and has no admin who could. It takes days on purpose, and the user
 // can end it, because attackers talk help desks into resets.
 type Case struct {
-	ID      string
-	Opened  time.Time
-	Expires time.Time // when it ends without a reset
-	By      string    // ID of the member of staff who opened it, who cannot approve it
-	Reason  string    // reason that this member of staff gave
+	ID      string    `json:"id"`
+	Opened  time.Time `json:"opened"`
+	Expires time.Time `json:"expires"` // when it ends without a reset
+	By      string    `json:"by"`      // ID of the member of staff who opened it, who cannot approve it
+	Reason  string    `json:"reason"`  // reason that this member of staff gave
 	// InPerson reports whether the user cannot be mailed a link, so that enrollment
 	// is open for 24 hours after the reset; see [ResetRequest.InPerson].
-	InPerson  bool
-	Approvals []Approval
+	InPerson  bool       `json:"in_person,omitempty"`
+	Approvals []Approval `json:"approvals,omitempty"`
 	// From is the time from which it can be approved. The second approval resets
 	// the user.
-	From time.Time
+	From time.Time `json:"from"`
 	// ByOneFrom is the time from which one approval is enough. It is zero if the
 	// case needs two, because nobody can be mailed, or because the user has more
 	// addresses than the record keeps.
-	ByOneFrom time.Time
+	ByOneFrom time.Time `json:"by_one_from,omitzero"`
 	// Suspended reports whether the user has signed in since, and has not yet said
 	// in that session whether the case is theirs. It cannot be approved until then.
-	Suspended bool
+	Suspended bool `json:"suspended,omitempty"`
 }
 
 // Approval is the approval of a [Case] by a member of staff.
 type Approval struct {
-	By string // ID of the member of staff
-	At time.Time
+	By string    `json:"by"` // ID of the member of staff
+	At time.Time `json:"at"`
 }
 
 // supportCase is a [Case] in the record.

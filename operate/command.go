@@ -54,6 +54,17 @@ func commands() []command {
 			long: "Ends all sessions of a user and forgets all remembered browsers. The factors\nremain. Use it if somebody else may be signed in as the user. If the password may\nbe known to somebody else, have it changed as well. The user is told by mail."},
 		{name: "unlock", example: "u_4711 totp", operands: []string{"USER", "METHOD"}, short: "end the lock of a method after wrong codes", run: (*console).unlock, acts: true,
 			long: "Ends the lock of one method of a user: totp, sms or recovery. It works three\ntimes in 30 days. A method that 100 wrong codes in a row have turned off stays\noff. The user is told by mail."},
+		{name: "case", example: "u_4711", operands: []string{"USER"}, short: "show the support case of a user", run: (*console).showCase,
+			long: "Shows the open support case of a user. It changes nothing and records no event."},
+		{name: "case-open", example: "u_4711", operands: []string{"USER"}, short: "ask for a reset of a user who has lost everything", run: (*console).openCase, acts: true,
+			long: "Opens a support case to reset a user. Another member of staff approves it, from 72\nhours to 7 days later, or two others from 24 hours on. The user is told at every\naddress of the last 30 days and can end it, and the admins of their accounts are\ntold. Verify who is asking: call back at a number that you have on file.",
+			flags: func(fs *flag.FlagSet, o *options) {
+				fs.BoolVar(&o.inPerson, "in-person", false, "you have verified the user's identity in person or by video; only for a user\nwho cannot be mailed a link, and then required")
+			}},
+		{name: "case-approve", example: "u_4711 CASE", operands: []string{"USER", "CASE"}, short: "approve the support case of a colleague", run: (*console).approveCase, acts: true,
+			long: "Approves a case that somebody else has opened. The last approval that is needed\nresets the user at once. Look into the ticket yourself, and call the user back."},
+		{name: "case-cancel", example: "u_4711 CASE", operands: []string{"USER", "CASE"}, short: "end a support case without a reset", run: (*console).cancelCase, acts: true,
+			long: "Ends a case. Nothing is removed. The user and the admins are told by mail."},
 		{name: "reset", example: "u_4711", operands: []string{"USER"}, short: "remove all factors of a user who has lost them", run: (*console).reset, acts: true, destroys: true,
 			long: "Removes all factors, recovery codes and known browsers of a user, and ends all\nsessions, at once and without a support case. Products have to allow it. Verify\nfirst who is asking: after a reset, an attacker who has the password and the\nmailbox needs nothing else. Ask for a recovery code before, and for a second\ndevice. At the next sign-in, the user must open a link at their own address before\nthey can enroll again. The user is told by mail.",
 			flags: func(fs *flag.FlagSet, o *options) {
