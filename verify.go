@@ -218,8 +218,9 @@ func (v *verifying) listKeys(ctx context.Context, lister KeyLister, keys map[str
 			return nil
 		}
 		for _, key := range page {
-			if user, account := ownerOf(key); user+account != "" {
-				keys[key] = append(keys[key], nil...)
+			user, account := ownerOf(key)
+			if _, known := keys[key]; !known && user+account != "" {
+				keys[key] = nil
 			}
 		}
 		after = page[len(page)-1]

@@ -77,15 +77,15 @@ func (s *Store) events(ctx context.Context, q twofa.EventQuery) (page twofa.Even
 	if err != nil {
 		return page, err
 	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return page, err
-	}
-	defer conn.Close()
-	if err := s.dialect.checkConn(ctx, conn); err != nil {
-		return page, err
-	}
-	rows, err := conn.QueryContext(ctx, s.dialect.rebind(st.query), st.args...)
+	err = s.list(ctx, func(db querier) error {
+		page, err = s.queryEvents(ctx, db, st, limit)
+		return err
+	})
+	return page, err
+}
+
+func (s *Store) queryEvents(ctx context.Context, db querier, st statement, limit int) (page twofa.EventPage, err error) {
+	rows, err := db.QueryContext(ctx, s.dialect.rebind(st.query), st.args...)
 	if err != nil {
 		return page, err
 	}

@@ -148,25 +148,34 @@ func (s *Store) Keys(ctx context.Context, after string, limit int) ([]string, er
 }
 
 func (s *Store) keys(ctx context.Context, after string, limit int) (keys []string, err error) {
+	err = s.list(ctx, func(q querier) error {
+		keys, err = s.queryKeys(ctx, q, after, limit)
+		return err
+	})
+	return keys, err
+}
+
+// list calls a function that reads a list, at most read committed. If transactions
+// are serializable, a list would conflict with every new row, and logins would fail.
+// It has nothing to do with them.
+func (s *Store) list(ctx context.Context, read func(querier) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
 	if err := s.dialect.checkConn(ctx, conn); err != nil {
-		return nil, err
+		return err
 	}
 	if s.dialect != PostgreSQL {
-		return s.queryKeys(ctx, conn, after, limit)
+		return read(conn)
 	}
-	// If transactions are serializable, a list would conflict with every new record,
-	// and logins would fail. It has nothing to do with them.
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was changed
-	return s.queryKeys(ctx, tx, after, limit)
+	return read(tx)
 }
 
 // querier is implemented by [sql.Conn] and [sql.Tx].
