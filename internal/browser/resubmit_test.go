@@ -2,6 +2,7 @@ package browser
 
 import (
 	"encoding/csv"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestS10_WaitingTabSendsTheForm(t *testing.T) {
 	t.Parallel()
 	var product *app.App
 	s, clock := newSiteWithClock(t, func(next http.Handler) http.Handler { product = next.(*app.App); return next })
-	require.NoError(t, product.ResetFactors(t.Context(), "jon@brook.example", "Nora", "a test"))
+	require.Zero(t, product.Operate(t.Context(), []string{"reset", "jon@brook.example", "-yes", "-by", "nora", "-reason", "a test"}, nil, io.Discard, io.Discard))
 	clock.Add(time.Minute)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
