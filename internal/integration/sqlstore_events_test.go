@@ -266,6 +266,10 @@ func (c recordingConn) QueryContext(ctx context.Context, query string, args []dr
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
 
+func (c recordingConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
+}
+
 // The file docs/stores.md describes how to partition the table by time, for
 // PostgreSQL and for MySQL. The suite runs with two borders among the times of its
 // events, and with settings that [TestStore_OtherSettings] leaves out.
