@@ -93,6 +93,34 @@ func (n counter) attemptsLeft(m Method, known bool) int {
 	return max(0, left)
 }
 
+// isLocked reports whether every method that the user is asked for is locked or
+// off in unknown browsers, and for how long. The wait is zero if waiting does not
+// help.
+func (s *userTx) isLocked(f facts) (locked bool, wait time.Duration) {
+	methods := s.policy.evaluate(f).methods
+	for i, m := range methods {
+		locked, left := s.lockOf(m)
+		if m == EmailLink || !locked { // links are not counted
+			return false, 0
+		}
+		if i == 0 || left > 0 && (wait == 0 || left < wait) {
+			wait = left
+		}
+	}
+	return len(methods) > 0, wait
+}
+
+// lockOf reports whether a method is locked or off in unknown browsers, and for how
+// long. The wait is zero if waiting does not help.
+func (s *userTx) lockOf(m Method) (locked bool, wait time.Duration) {
+	n := s.Counters[bucket(m, "")].at(s.now, false)
+	if off, wait := n.disabled(m, s.now); off {
+		return true, wait
+	}
+	wait = n.lockRemaining(m, s.now)
+	return wait > 0, wait
+}
+
 // outcome is the result of one guess.
 type outcome int
 

@@ -175,8 +175,8 @@ const (
 	ReasonSignInHere Reason = "sign_in_here"
 	// ReasonSupport means that the user must enroll a factor, but cannot be
 	// mailed the link that must be opened first. Only the host's support can
-	// help. If Action is [ActionReset], only support can reset the member. In a
-	// [PhoneResult], only the member can enter a number.
+	// help. If Action is [ActionReset] or [ActionPolicy], only support can reset
+	// or unlock the member. In a [PhoneResult], only the member can enter a number.
 	ReasonSupport Reason = "support_required"
 	// ReasonEnroll means that the user has no method that the policy or the
 	// action accepts. The user must enroll one. If Action is empty,

@@ -16,6 +16,7 @@ type act struct {
 	needs  Role    // lowest role that may do it; for ActionReset, the policy says
 	member string  // ID of the member it is about; empty if it is about the account
 	meets  *Policy // policy that the session of the actor must meet already; nil if it is not about a policy
+	peek   bool    // whether it is only asked if the act is possible
 
 	onlySupport func(member User) bool // whether no user may do it to the member; nil if users may
 }
@@ -77,7 +78,7 @@ func (a *Account) authorize(ctx context.Context, d act) (authorization, error) {
 		if d.onlySupport != nil && d.onlySupport(auth.member) {
 			return &DeniedError{Reason: ReasonSupport, Account: a.id, Action: d.action}
 		}
-		if d.action == "" {
+		if d.action == "" || d.peek {
 			return errUnchanged
 		}
 		if _, err := s.useGrant(t, d.action, "", ""); err != nil {

@@ -294,6 +294,13 @@ type Status struct {
 type StatusFactor struct {
 	Method Method
 	Added  time.Time
+	// Locked reports whether too many wrong codes have locked the method in unknown
+	// browsers. It can be locked although State is StateOn, because the member has
+	// another one, such as recovery codes.
+	Locked bool
+	// LockedUntil is when the lock ends, unless [Account.Unlock] ends it before. It
+	// is zero if the method is not locked, or if it must be enrolled again.
+	LockedUntil time.Time
 }
 
 // Statuses returns where each of the users stands, in their order, without those
@@ -321,7 +328,12 @@ func (v memberView) status() Status {
 		return st
 	}
 	for _, f := range v.Factors {
-		st.Factors = append(st.Factors, StatusFactor{f.Method, f.Added.time()})
+		locked, wait := v.lockOf(f.Method)
+		factor := StatusFactor{Method: f.Method, Added: f.Added.time(), Locked: locked}
+		if wait > 0 {
+			factor.LockedUntil = v.now.add(wait).time()
+		}
+		st.Factors = append(st.Factors, factor)
 	}
 	st.CodesLeft, st.Lost = v.codesLeft(), v.Lost.time()
 	if x := v.openCase(); x != nil {
@@ -369,25 +381,4 @@ func (v memberView) state(f facts) State {
 		return StateWeak
 	}
 	return StateOff
-}
-
-// isLocked reports whether every method that the member is asked for is locked or
-// off in unknown browsers, and for how long. The wait is zero if waiting does not
-// help.
-func (v memberView) isLocked(f facts) (locked bool, wait time.Duration) {
-	methods := v.policy.evaluate(f).methods
-	for i, m := range methods {
-		n := v.Counters[bucket(m, "")].at(v.now, false)
-		off, left := n.disabled(m, v.now)
-		if !off {
-			left = n.lockRemaining(m, v.now)
-		}
-		if m == EmailLink || !off && left == 0 { // links are not counted
-			return false, 0
-		}
-		if i == 0 || left > 0 && (wait == 0 || left < wait) {
-			wait = left
-		}
-	}
-	return len(methods) > 0, wait
 }

@@ -84,9 +84,9 @@ func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error 
 		return invalid("%w", err)
 	}
 	if a.by.kind == actorStaff {
-		return notAllowed("staff cannot reset at once; they open a case with ManagedUser.OpenCase")
+		return errStaffReset
 	}
-	auth, err := a.authorize(ctx, act{action: ActionReset, member: user, onlySupport: a.onlySupportResets})
+	auth, err := a.authorize(ctx, a.resetting(user))
 	if err != nil {
 		return err
 	}
@@ -100,6 +100,40 @@ func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error 
 		}
 		return s.reset(now, r, auth.event(Event{Type: event.Reset, Account: a.id, Notice: true}, a.by.reason))
 	})
+}
+
+var errStaffReset = notAllowed("staff cannot reset at once; they open a case with ManagedUser.OpenCase")
+
+// PeekReset checks whether the actor may reset a member, for a page with the
+// button. It needs no reason and no fresh proof, and writes nothing. Reset checks
+// everything again.
+//
+// Errors: those of Reset, except for the reason and the fresh proof.
+func (a *Account) PeekReset(ctx context.Context, user string) error {
+	if a.by.kind == actorStaff {
+		return errStaffReset
+	}
+	return a.peek(ctx, a.resetting(user))
+}
+
+// PeekUnlock is like [Account.PeekReset], for [Account.Unlock]. [Status.Locked]
+// lists the methods that are locked.
+func (a *Account) PeekUnlock(ctx context.Context, user string) error {
+	return a.peek(ctx, a.unlocking(user))
+}
+
+func (a *Account) peek(ctx context.Context, d act) error {
+	d.peek = true
+	_, err := a.authorize(ctx, d)
+	return err
+}
+
+func (a *Account) resetting(user string) act {
+	return act{action: ActionReset, member: user, onlySupport: a.onlySupportResets}
+}
+
+func (a *Account) unlocking(user string) act {
+	return act{action: ActionPolicy, needs: RoleAdmin, member: user, onlySupport: a.isElsewhere}
 }
 
 // Unlock does what [ManagedUser.Unlock] does, for a member of the account.
@@ -116,7 +150,7 @@ func (a *Account) Unlock(ctx context.Context, user string, method Method) error 
 	if err := a.by.canUnlock(method); err != nil {
 		return invalid("%w", err)
 	}
-	auth, err := a.authorize(ctx, act{action: ActionPolicy, needs: RoleAdmin, member: user, onlySupport: a.isElsewhere})
+	auth, err := a.authorize(ctx, a.unlocking(user))
 	if err != nil {
 		return err
 	}

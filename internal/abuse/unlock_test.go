@@ -128,3 +128,84 @@ func TestAbuse_M11_ResetByALowerRole(t *testing.T) {
 		require.NoError(t, adam.sets(before))
 	}
 }
+
+// To ask whether an act is possible needs no fresh proof and writes nothing, and
+// the answer is that of the act.
+func TestPeek_AnswersLikeTheAct(t *testing.T) {
+	w := team(t)
+	w.setUser("max", func(u *twofa.User) { u.Members = append(u.Members, twofa.Member{Account: "beta"}) })
+	w.signedIn("mia", "acme")
+	adam := w.signedIn("adam", "acme")
+	w.clock.Add(10 * time.Minute)
+	written, events := w.record("adam"), len(w.events)
+	require.NoError(t, adam.as().PeekReset(t.Context(), "mia"))
+	require.NoError(t, adam.as().PeekUnlock(t.Context(), "mia"))
+	require.Equal(t, written, w.record("adam"))
+	require.Len(t, w.events, events)
+	for user, reason := range map[string]twofa.Reason{"max": twofa.ReasonSupport, "alma": twofa.ReasonRole, "olga": twofa.ReasonRole, "adam": twofa.ReasonSelf} {
+		denied(t, adam.as().PeekReset(t.Context(), user), reason)
+		denied(t, adam.resets(user), reason)
+		denied(t, adam.as().PeekUnlock(t.Context(), user), reason)
+		denied(t, adam.as().Unlock(t.Context(), user, twofa.TOTP), reason)
+	}
+	w.setUser("mia", func(u *twofa.User) { u.Emails = nil })
+	denied(t, adam.as().PeekReset(t.Context(), "mia"), twofa.ReasonSupport)
+	require.NoError(t, adam.as().PeekUnlock(t.Context(), "mia"), "an unlock needs no mail before it")
+	require.ErrorIs(t, adam.as().PeekReset(t.Context(), "nobody"), twofa.ErrNotEnrolled)
+	require.ErrorIs(t, adam.as().PeekUnlock(t.Context(), "mia\n"), twofa.ErrInvalid)
+	require.ErrorIs(t, w.Account(twofa.Actor{}, "acme").PeekReset(t.Context(), "mia"), twofa.ErrNotAllowed)
+	require.ErrorIs(t, w.Account(twofa.AsStaff("sam", "x"), "acme").PeekReset(t.Context(), "mia"), twofa.ErrNotAllowed)
+	require.NoError(t, w.Account(twofa.AsHost(""), "acme").PeekReset(t.Context(), "mia"))
+	p := w.inForce("acme").Policy
+	p.Reset = twofa.RoleSupport
+	w.policy("acme", p)
+	denied(t, adam.as().PeekReset(t.Context(), "alma"), twofa.ReasonSupport)
+	require.NoError(t, adam.as().PeekUnlock(t.Context(), "mia"))
+}
+
+// The list says which methods are locked, also if the member has recovery codes, and
+// which of them an admin can unlock.
+func TestStatuses_LockedMethods(t *testing.T) {
+	w := team(t)
+	mia := w.signedIn("mia", "acme")
+	lock := func() (bool, time.Time) {
+		f := w.status("mia").Factors[0]
+		return f.Locked, f.LockedUntil
+	}
+	locked, until := lock()
+	require.False(t, locked)
+	require.Zero(t, until)
+	w.lockedOut(mia)
+	require.Equal(t, twofa.StateOn, w.status("mia").State, "there are recovery codes")
+	_, until = lock()
+	require.WithinRange(t, until, w.clock.Now().Add(time.Second), w.clock.Now().Add(time.Minute))
+	require.NoError(t, w.acme().Unlock(t.Context(), "mia", twofa.TOTP))
+	locked, until = lock()
+	require.False(t, locked)
+	require.Zero(t, until)
+
+	attacker := mia.browser("of an attacker")
+	for range 100 { // each guess at the first moment that allows it
+		if _, until := lock(); !until.IsZero() {
+			w.clock.Add(until.Sub(w.clock.Now()) + time.Second)
+		}
+		attacker.begin()
+		require.ErrorIs(t, attacker.verify(twofa.TOTP, attacker.wrongCode(twofa.TOTP)), twofa.ErrInvalidCode)
+		if locked, until := lock(); locked && until.IsZero() {
+			break
+		}
+	}
+	locked, until = lock()
+	require.True(t, locked)
+	require.Zero(t, until, "after 100 wrong codes in a row, it must be enrolled again")
+	require.ErrorIs(t, w.acme().Unlock(t.Context(), "mia", twofa.TOTP), twofa.ErrNotAllowed)
+}
+
+// status returns where a member of acme stands.
+func (w *world) status(user string) twofa.Status {
+	w.t.Helper()
+	statuses, err := w.acme().Statuses(w.t.Context(), user)
+	require.NoError(w.t, err)
+	require.Len(w.t, statuses, 1)
+	return statuses[0]
+}

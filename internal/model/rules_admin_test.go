@@ -476,12 +476,8 @@ func (m *model) lockedOut(user, account string) (locked bool, wait int64) {
 	u := m.user(user)
 	_, ask, _ := m.owes(u, account, m.mailable(user), m.asOfLogin(user, account))
 	for _, method := range ask {
-		n := m.counter(u, string(method))
-		off, left := m.switchedOff(method, n)
-		if !off {
-			left = max(0, min(n.until-m.now, lockAfter(method, n.fails)))
-		}
-		if method == twofa.EmailLink || !off && left == 0 {
+		locked, left := m.lockedMethod(u, method)
+		if method == twofa.EmailLink || !locked {
 			return false, 0
 		}
 		if wait == 0 || left > 0 && left < wait {
@@ -489,6 +485,17 @@ func (m *model) lockedOut(user, account string) (locked bool, wait int64) {
 		}
 	}
 	return len(ask) > 0, wait
+}
+
+// lockedMethod reports whether a method is locked in unknown browsers, and for how
+// long.
+func (m *model) lockedMethod(u *modelUser, method twofa.Method) (locked bool, wait int64) {
+	n := m.counter(u, string(method))
+	if off, left := m.switchedOff(method, n); off {
+		return true, left
+	}
+	wait = max(0, min(n.until-m.now, lockAfter(method, n.fails)))
+	return wait > 0, wait
 }
 
 func (m *model) statuses(c modelCaller, host bool, users []string) string {
@@ -513,7 +520,12 @@ func (m *model) statuses(c modelCaller, host bool, users []string) string {
 func (m *model) describe(st *twofa.Status, account string) {
 	u := m.user(st.User)
 	for _, f := range u.factors {
-		st.Factors = append(st.Factors, twofa.StatusFactor{Method: m.shown(f)})
+		locked, wait := m.lockedMethod(u, m.shown(f))
+		factor := twofa.StatusFactor{Method: m.shown(f), Locked: locked}
+		if wait > 0 {
+			factor.LockedUntil = at(m.now + wait)
+		}
+		st.Factors = append(st.Factors, factor)
 	}
 	seen := u.seen[account]
 	st.CodesLeft, st.LastLogin, st.LastProof = u.left(), at(seen.login), at(seen.proof)
