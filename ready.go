@@ -168,6 +168,9 @@ type Info struct {
 	MailsAdmins bool
 	// Languages are Config.Languages, or English.
 	Languages []*locale.Catalog
+	// TellsAdmins reports whether admins are told by mail when another admin resets
+	// a member, because Config.Directory is an [AdminLister] and mail can be sent.
+	TellsAdmins bool
 }
 
 // Info returns what a package that serves pages must agree with.
@@ -182,6 +185,8 @@ func (m *Manager) Info() Info {
 	if len(info.Languages) == 0 {
 		info.Languages = []*locale.Catalog{locale.English()}
 	}
+	_, lists := m.adminLister()
+	info.TellsAdmins = lists && m.cfg.Mail.Mailer != nil
 	if m.cfg.Mail.LinkURL != nil {
 		info.LinkAt = func(host string) string {
 			return m.cfg.Mail.LinkURL(LinkRequest{Token: NewSecret("token"), Host: host})

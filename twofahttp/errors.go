@@ -39,6 +39,7 @@ var (
 	errPreviewAgain   = &httpError{code: "preview_again"}
 	errWeaker         = &httpError{code: "weaker_policy"}
 	errPolicyReason   = &httpError{code: "invalid_reason"}
+	errEnrollAgain    = &httpError{code: "not_unlocked"}
 	errPostOnly       = &httpError{code: "post_only", allow: "POST"}
 )
 

@@ -57,8 +57,8 @@ func Example_team() {
 	}
 	// Output:
 	// grace /2fa/team 200
-	// name,email,role,state,methods,codes_left,last_login,last_proof,due
-	// Linus,linus@example.com,member,off,,0,,,
+	// name,email,role,state,methods,codes_left,last_login,last_proof,due,lost,case
+	// Linus,linus@example.com,member,off,,0,,,,,
 	//
 	// linus /2fa/team 403
 }

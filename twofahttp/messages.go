@@ -99,6 +99,8 @@ var messages = []message{
 	{"until_refused", "", 422, nextRetry, "until"},
 	{"until_early", "", 422, nextRetry, "until"},
 	{"reason_refused", "", 422, nextRetry, "reason"},
+	{"unlocks_used", "", 429, nextBack, ""},
+	{"not_unlocked", "", 409, nextBack, ""},
 	// Policy.
 	{"invalid_requirement", "", 422, nextRetry, "require"},
 	{"invalid_sso", "", 422, nextRetry, "sso"},
@@ -128,6 +130,7 @@ var messages = []message{
 	{"role_too_low", "", 403, nextHome, ""},
 	{"not_yourself", "", 403, nextHome, ""},
 	{"only_support_resets", "", 403, nextHome, ""},
+	{"only_support_unlocks", "", 403, nextHome, ""},
 	{"reset_recently", "", 403, nextHome, ""},
 	{"proof_missing", "", 401, nextRetry, ""},
 	{"proof_expired", "", 401, nextRetry, ""},
@@ -146,6 +149,8 @@ var messages = []message{
 	{"signed_out_everywhere", "", 200, nextLogin, ""},
 	{"time_given", "", 200, nextContinue, ""},
 	{"time_ended", "", 200, nextContinue, ""},
+	{"member_unlocked", "", 200, nextContinue, ""},
+	{"member_reset", "", 200, nextContinue, ""},
 	{"policy_saved", "", 200, nextContinue, ""},
 
 	// Requests.

@@ -105,6 +105,8 @@ func codeOfDenied(d *twofa.DeniedError) string {
 	switch {
 	case d.Reason == twofa.ReasonEnroll:
 		return "mfa_enrollment_required"
+	case d.Reason == twofa.ReasonSupport && d.Action == twofa.ActionPolicy:
+		return "only_support_unlocks"
 	case d.Reason == twofa.ReasonSupport && d.Action != "":
 		return "only_support_resets"
 	case d.Reason == twofa.ReasonSignInHere && d.Action != "":

@@ -68,7 +68,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		pages["change"] = append(pages["change"], changeData{Change: change, Factors: usual, Factor: app, Others: []twofa.Factor{phone}, Browser: browsers[2]}, changeData{Change: change, Factors: factors, Factor: phone, Others: []twofa.Factor{app, long}, Browser: browsers[1], Name: "Old phone"},
 			changeData{Change: change, Factors: twofa.Factors{List: factors.List[2:3], CodesLeft: 1, Email: factors.Email}, Factor: long, Browser: browsers[0]}, changeData{Change: change, Factor: phone, Browser: browsers[2]})
 	}
-	pages["team"], pages["member"] = teamSamples()
+	pages["team"], pages["member"], pages["reset"] = teamSamples()
 	pages["due"] = []any{dueData{Due: sampleTime.AddDate(0, 1, 0), Next: "/"}}
 	pages["policy"], pages["preview"] = samplePolicies(c, sampleTime), samplePreviews(c, sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
@@ -225,17 +225,23 @@ func sampleAlerts(c *locale.Catalog) []*alert {
 }
 
 // teamSamples returns data for the pages of admins, with a member in each state.
-func teamSamples() (team, members []any) {
+func teamSamples() (team, members, resets []any) {
 	d := teamData{Required: true, Link: true, Deadline: sampleTime.AddDate(0, 1, 0), Days: 14, Search: "ada", Filter: filterAttention, Later: true, Next: "/", First: "/", All: "/", CSV: "/"}
-	for _, state := range states {
+	locked := []string{"totp", "sms"}
+	for i, state := range states {
 		m := member{TeamMember{"7", "Ada Lovelace", sampleUser}, twofa.Status{Role: twofa.RoleOwner, State: state, CodesLeft: 1, LastLogin: sampleTime, LastProof: sampleTime.AddDate(0, 0, -3),
-			Due: sampleTime.AddDate(0, 1, 0), Extended: sampleTime.AddDate(0, 1, 0), LockedUntil: sampleTime.Add(time.Hour),
-			Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0)}, {Method: twofa.SMS, Added: sampleTime.AddDate(0, -2, 0)}}}, "Ada Lovelace", true, []string{"totp", "sms", "email", "sso", "other"}}
+			Due: sampleTime.AddDate(0, 1, 0), Extended: sampleTime.AddDate(0, 1, 0), LockedUntil: sampleTime.Add(time.Hour), Lost: sampleTime.AddDate(0, 0, -1), Case: sampleTime,
+			Factors: []twofa.StatusFactor{{Method: twofa.TOTP, Added: sampleTime.AddDate(0, -7, 0), Locked: true, LockedUntil: sampleTime.Add(time.Hour)}, {Method: twofa.SMS, Added: sampleTime.AddDate(0, -2, 0), Locked: true}}}, "Ada Lovelace", true, []string{"totp", "sms", "email", "sso", "other"}}
 		d.Members, d.Filters = append(d.Members, m), append(d.Filters, teamFilter{string(state), "/", true})
 		means := stateMeaning{string(state), "Acme"}
 		d.States = append(d.States, means)
-		members = append(members, memberData{Member: m, Means: means, Until: "2026-12-01", Reason: "New phone, arrives on Monday"}, memberData{Member: member{TeamMember: TeamMember{ID: "8"}, Label: "8", Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}, Means: means, Closed: "role"}, memberData{Member: member{TeamMember: TeamMember{ID: "9"}, Label: "9"}, Closed: "self"})
+		other := member{TeamMember: TeamMember{ID: "8"}, Label: "8", Status: twofa.Status{Role: twofa.RoleAdmin, State: state}, Methods: []string{"sso"}}
+		why := []string{"role", "support", "self", "none"}[i%4]
+		members = append(members, memberData{Member: m, Means: means, Locked: locked, Form: []string{formExtend, formUnlock}[i%2], Until: "2026-12-01", Reason: "New phone, arrives on Monday"},
+			memberData{Member: other, Means: means, Closed: "role", Locked: locked, NoUnlock: why, NoReset: why}, memberData{Member: member{TeamMember: TeamMember{ID: "9"}, Label: "9"}, Closed: "self", NoReset: "self"})
+		resets = append(resets, resetData{Member: m, Admins: i%2 == 0, Reason: "Lost phone"}, resetData{Member: other, NoReset: why})
 	}
+	d.Filters = append(d.Filters, teamFilter{Name: filterLost}, teamFilter{Name: filterCase})
 	team = append(team, d, teamData{Failed: true}, teamData{Required: true, Next: "/", Filter: "on", Checked: 1000}, teamData{Later: true}, teamData{Search: "charles babbage", Filter: "on"}, teamData{Search: "charles babbage"}, teamData{Filter: filterAttention}, teamData{Filter: "on"},
 		teamData{Required: true, Deadline: sampleTime}, teamData{Filters: []teamFilter{{}, {Name: filterAttention}}})
 	lost := member{TeamMember: TeamMember{ID: "10", Name: "Katherine Johnson"}, Label: "Katherine Johnson", Methods: []string{"totp"},
@@ -243,5 +249,5 @@ func teamSamples() (team, members []any) {
 	due := lost
 	due.Status = twofa.Status{State: twofa.StateGrace, Due: sampleTime.AddDate(0, 1, 0), PolicyDue: sampleTime.AddDate(0, 1, 0), CodesLeft: 3, Factors: lost.Factors}
 	members = append(members, memberData{Member: lost, Means: stateMeaning{string(lost.State), "Acme"}, Closed: "late"}, memberData{Member: due, Means: stateMeaning{string(due.State), "Acme"}})
-	return team, members
+	return team, members, resets
 }

@@ -146,6 +146,8 @@ func TestTeam_Filters(t *testing.T) {
 	}
 	require.Equal(t, []string{"[All]", "Needs attention", "Weak", "On", "Off", "Locked"}, filters(b.get("/2fa/team").Body))
 	require.Equal(t, []string{"[All]", "Needs attention", "Weak", "On", "Off", "Locked"}, filters(b.get("/2fa/team?state=nonsense").Body))
+	require.Equal(t, []string{"All", "[Needs attention]", "Weak", "On", "Off", "Locked", "Lost device", "Support case"}, filters(b.get("/2fa/team?state=attention").Body))
+	require.Equal(t, []string{"All", "Needs attention", "Weak", "On", "Off", "Locked", "Lost device", "[Support case]"}, filters(b.get("/2fa/team?state=case").Body))
 	policy := withGrace
 	policy.ExemptSSO = true
 	o.require(policy)
@@ -207,7 +209,7 @@ func TestTeam_Counts(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, parts)
-	require.Equal(t, map[string]int{"all": 2105, "attention": 2104, "on": 1, "grace": 2104, "weak": 0, "overdue": 0, "off": 0, "sso": 0, "locked": 0, "unreadable": 0, "unknown": 0}, total)
+	require.Equal(t, map[string]int{"all": 2105, "attention": 2104, "on": 1, "grace": 2104, "weak": 0, "overdue": 0, "off": 0, "sso": 0, "locked": 0, "unreadable": 0, "unknown": 0, "lost": 0, "case": 0}, total)
 	require.Contains(t, b.get("/2fa/team?q=m").Body, `data-counts="/2fa/team/counts?q=m"`)
 	require.NotContains(t, b.get("/2fa/team").Body, "2,104", "the page itself counts nobody")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/twofa-go/twofa"
 )
 
-var csvColumns = []string{"name", "email", "role", "state", "methods", "codes_left", "last_login", "last_proof", "due"}
+var csvColumns = []string{"name", "email", "role", "state", "methods", "codes_left", "last_login", "last_proof", "due", "lost", "case"}
 
 // getTeamCSV downloads the list. Its first part is read before anything is sent,
 // so that an error then has an ordinary answer. If a later part fails, the
@@ -58,7 +58,7 @@ func csvRow(m member) []string {
 	if m.Role == twofa.RoleMember {
 		role = "member"
 	}
-	row := []string{m.Name, m.Email, role, string(m.State), strings.Join(m.Methods, " "), strconv.Itoa(m.CodesLeft), csvTime(m.LastLogin), csvTime(m.LastProof), csvTime(m.Due)}
+	row := []string{m.Name, m.Email, role, string(m.State), strings.Join(m.Methods, " "), strconv.Itoa(m.CodesLeft), csvTime(m.LastLogin), csvTime(m.LastProof), csvTime(m.Due), csvTime(m.Lost), csvTime(m.Case)}
 	for i, cell := range row {
 		row[i] = csvCell(cell)
 	}

@@ -20,7 +20,7 @@ func table(t *testing.T, a answer) [][]string {
 	require.Equal(t, 200, a.StatusCode, a.Body)
 	all, err := csv.NewReader(strings.NewReader(a.Body)).ReadAll()
 	require.NoError(t, err)
-	require.Equal(t, []string{"name", "email", "role", "state", "methods", "codes_left", "last_login", "last_proof", "due"}, all[0])
+	require.Equal(t, []string{"name", "email", "role", "state", "methods", "codes_left", "last_login", "last_proof", "due", "lost", "case"}, all[0])
 	return all[1:]
 }
 
@@ -38,8 +38,8 @@ func TestTeamCSV_WholeList(t *testing.T) {
 	require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
 	rows := table(t, a)
 	require.Len(t, rows, 2105)
-	require.Equal(t, []string{"Olga", "olga@example.com", "owner", "grace", "", "0", "", "", "2026-03-15T09:00:10Z"}, rows[0])
-	require.Equal(t, []string{"Adam", "adam@example.com", "admin", "on", "totp", "10", "2026-03-01T09:00:10Z", "", ""}, rows[1])
+	require.Equal(t, []string{"Olga", "olga@example.com", "owner", "grace", "", "0", "", "", "2026-03-15T09:00:10Z", "", ""}, rows[0])
+	require.Equal(t, []string{"Adam", "adam@example.com", "admin", "on", "totp", "10", "2026-03-01T09:00:10Z", "", "", "", ""}, rows[1])
 	require.Equal(t, "member", rows[3][2])
 	for _, q := range o.questions() {
 		require.Equal(t, 1000, q.Limit)

@@ -25,7 +25,7 @@ type teamData struct {
 	Days     int       // days that new members have
 
 	Search  string
-	Filter  string // "", "attention" or a state
+	Filter  string // "", "attention", "lost", "case" or a state
 	Filters []teamFilter
 	Members []member
 	States  []stateMeaning // states that the page explains: those that the filters offer, and those of Members
@@ -41,7 +41,7 @@ type teamData struct {
 
 // teamFilter is a link that filters the list.
 type teamFilter struct {
-	Name    string // "", "attention" or a state
+	Name    string // "", "attention", "lost", "case" or a state
 	URL     string
 	Current bool
 }
@@ -54,7 +54,7 @@ type teamView struct{ search, filter, after string }
 func (x *exchange) teamView() teamView {
 	q := x.r.URL.Query()
 	v := teamView{names.Clean(q.Get("q"), maxSearch), q.Get("state"), q.Get("after")}
-	if v.filter != filterAttention && !slices.Contains(states, twofa.State(v.filter)) {
+	if !isFilter(v.filter) {
 		v.filter = filterAll
 	}
 	return v
@@ -175,14 +175,17 @@ func (x *exchange) getTeamCounts() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	counts := map[string]int{"all": len(part.members), filterAttention: 0}
+	counts := map[string]int{"all": len(part.members)}
+	filters := append([]string{filterAttention}, belowAttention...)
 	for _, state := range states {
-		counts[string(state)] = 0
+		filters = append(filters, string(state))
 	}
-	for _, m := range part.members {
-		counts[string(m.State)]++
-		if m.isIn(filterAttention) {
-			counts[filterAttention]++
+	for _, filter := range filters {
+		counts[filter] = 0
+		for _, m := range part.members {
+			if m.isIn(filter) {
+				counts[filter]++
+			}
 		}
 	}
 	return view{data: teamCounts{counts, part.next}}, nil
