@@ -2,11 +2,14 @@ package browser
 
 import (
 	"encoding/csv"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
 // Scenarios in which the admins of an account act, on the product, with several
@@ -141,4 +144,173 @@ func TestS7_WhoHasWhat(t *testing.T) {
 	again.goTo("/2fa/team")
 	again.readsNot("Cleo Demo")
 	again.look("s7-refused", "Only an admin can do this")
+}
+
+// A member who is locked out signs in with a recovery code and sets up a new app.
+// Wrong codes of somebody else do not stand in the way.
+func TestS8_RecoveryCode(t *testing.T) {
+	t.Parallel()
+	s, clock := newSiteWithClock(t)
+	jon := s.browser(t)
+	jon.logIn("jon@brook.example")
+	old, codes := jon.setUpApp()
+	jon.signOut()
+	attacker := s.browser(t)
+	attacker.logIn("jon@brook.example")
+	for _, code := range []string{"000000", "000001", "000002", "000003", "000004"} {
+		attacker.fill("6-digit code", code)
+		attacker.press("Continue")
+	}
+	attacker.reads("You can try again in 1 minute")
+
+	clock.Add(time.Hour)
+	b := s.browser(t)
+	b.logIn("jon@brook.example")
+	b.press("Use a recovery code")
+	b.fill("Recovery code", codes[0])
+	b.press("Continue")
+	b.reads("9 codes left")
+	b.look("s8-recovered", "You’re signed in")
+	b.press("Set up a new phone")
+	b.press("Set up authenticator app")
+	fresh := b.scan()
+	b.fill("Enter the 6-digit code from the app", fresh.code())
+	b.press("Confirm")
+	require.Contains(t, s.newest("jon@brook.example").Text, "authenticator app")
+	clock.Add(time.Minute)
+	again := s.browser(t)
+	again.logIn("jon@brook.example")
+	again.fill("6-digit code", old.code())
+	again.press("Continue")
+	again.reads("That code did not work")
+	again.fill("6-digit code", fresh.code())
+	again.press("Continue")
+	again.at("/contacts")
+}
+
+// An admin resets a member who has lost everything. The sessions of the member end,
+// the member and the other admins are told, and a new app needs the password and a
+// link to the member's own address.
+func TestS8_Reset(t *testing.T) {
+	t.Parallel()
+	s, clock := newSiteWithClock(t)
+	gus, hana := s.browser(t), s.browser(t)
+	own := gus.enterWithApp("gus@summit.example")
+	old := hana.enterWithApp("hana@summit.example")
+	hana.press("Continue")
+	hana.at("/contacts")
+	gus.goTo("/members/finn/role?role=admin")
+	gus.press("Make admin")
+	clock.Add(time.Hour)
+	lost := s.browser(t)
+	lost.logIn("hana@summit.example") // on a new device, and the phone is gone
+	lost.reads("Open your authenticator app")
+
+	gus.goTo("/members/hana/manage")
+	gus.press("Details")
+	gus.look("s8-member", "Hana Demo")
+	gus.pressOn(`document.querySelector('a[href="/2fa/team/reset?id=hana"]')`)
+	gus.look("s8-reset", "Reset two-factor authentication for Hana Demo?")
+	gus.illustrate("reset")
+	gus.fill("Reason", "Lost the phone, asked in the office")
+	gus.press("Reset two-factor authentication")
+	gus.reads("Reset a member’s two-factor authentication")
+	hana.press("Members") // nothing has happened yet
+	hana.at("/members")
+	gus.fill("6-digit code", own.code())
+	gus.click("Continue") // the next page sends the form by itself
+	gus.until(`document.body.innerText.includes('Two-factor authentication reset')`)
+	gus.at("/2fa/team/member")
+	gus.look("s8-done", "Hana Demo")
+	gus.reads("there is nothing to reset")
+
+	hana.press("Contacts")
+	hana.at("/login")
+	require.Contains(t, s.newest("hana@summit.example").Subject, "Two-factor authentication reset")
+	require.NotContains(t, s.newest("hana@summit.example").Text, "/2fa/link")
+	require.Contains(t, s.newest("finn@meadow.example").Subject, "Two-factor authentication of a member reset")
+	require.Contains(t, s.newest("finn@meadow.example").Text, "Member: hana@summit.example")
+
+	// The code page from before leads nowhere, and so does the password alone.
+	lost.fill("6-digit code", old.code())
+	lost.press("Continue")
+	lost.reads("took too long")
+	lost.logIn("hana@summit.example")
+	lost.look("s8-link", "Check your email")
+	lost.goTo("/2fa/setup?start=1")
+	lost.at("/2fa/challenge")
+	lost.openMailedLink("hana@summit.example")
+	lost.at("/2fa/setup")
+	fresh := lost.enrollRequiredApp()
+	lost.press("Continue")
+	lost.at("/contacts")
+	require.NotEqual(t, old.secret(), fresh.secret())
+
+	clock.Add(time.Minute)
+	again := s.browser(t)
+	again.logIn("hana@summit.example")
+	again.fill("6-digit code", old.code())
+	again.press("Continue")
+	again.reads("That code did not work")
+	again.fill("6-digit code", fresh.code())
+	again.press("Continue")
+	again.at("/contacts")
+	gus.goTo("/2fa/team")
+	require.Equal(t, "On", gus.rows()["Hana Demo"][1])
+
+	// The owner cannot be helped by anybody in the account.
+	gus.pressOn(`document.querySelector('a[href$="/member?id=gus"]')`)
+	gus.look("s8-self", "Gus Demo")
+	gus.reads("You can’t reset yourself")
+	gus.goTo("/2fa/team/reset?id=finn") // belongs to another account as well
+	gus.look("s8-support", "Reset two-factor authentication")
+	gus.reads("Only support can reset this member")
+	require.False(t, gus.offers("Reset two-factor authentication"))
+}
+
+// A member who was removed and is added again enrolls a new app. The old one no
+// longer works.
+func TestS8_RemovedAndAddedAgain(t *testing.T) {
+	t.Parallel()
+	s, clock := newSiteWithClock(t)
+	ben, dan := s.browser(t), s.browser(t)
+	ben.logIn("ben@harbor.example")
+	ben.openMailedLink("ben@harbor.example")
+	dan.logIn("dan@harbor.example")
+	dan.openMailedLink("dan@harbor.example")
+	dan.goTo("/2fa/setup?start=1&method=totp")
+	old, _ := dan.enrollApp("/2fa/")
+	clock.Add(time.Hour)
+
+	ben.goTo("/members/dan/manage")
+	ben.press("Remove")
+	ben.press("Remove member")
+	ben.reads("Dan Demo is no longer a member")
+	dan.goTo("/contacts")
+	dan.at("/login")
+	require.Contains(t, s.newest("dan@harbor.example").Subject, "Two-factor authentication reset")
+	require.Contains(t, s.newest("ada@harbor.example").Subject, "Two-factor authentication of a member reset")
+
+	ben.fill("Email", "dan@harbor.example")
+	ben.press("Send invitation")
+	again := s.browser(t)
+	again.goTo(regexp.MustCompile(`http://\S+/invite/\S+`).FindString(s.newest("dan@harbor.example").Text))
+	again.fill("Your password", app.DemoPassword)
+	again.press("Join")
+	again.at("/2fa/challenge")
+	again.readsNot("authenticator app")
+	again.openMailedLink("dan@harbor.example")
+	again.at("/contacts")
+	again.goTo("/2fa/setup?start=1&method=totp")
+	fresh, _ := again.enrollApp("/2fa/")
+
+	clock.Add(time.Minute)
+	later := s.browser(t)
+	later.logIn("dan@harbor.example")
+	later.fill("6-digit code", old.code())
+	later.press("Continue")
+	later.reads("That code did not work")
+	later.fill("6-digit code", fresh.code())
+	later.press("Continue")
+	later.at("/contacts")
 }

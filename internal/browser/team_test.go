@@ -95,7 +95,7 @@ func newTeamSite(t *testing.T) (*chromiumTab, *phone) {
 	nodeModules(t)
 	everybody, store, sent := newStaff(), memstore.New(), &twofatest.Outbox{}
 	s := newSiteOf(t, twofa.Config{Directory: everybody, Store: store, Languages: languages(), SMS: twofa.SMSConfig{Sender: sent, Phone: noPhone{}, Countries: []string{"CH"}},
-		Mail: twofa.MailConfig{Mailer: sent, LinkURL: twofahttp.LinkURL("http://localhost/2fa/")}}, twofahttp.Config{Team: everybody.list, Language: func(r *http.Request) string { return r.URL.Query().Get("lang") }})
+		Mail: twofa.MailConfig{Mailer: sent, LinkURL: twofahttp.LinkURL("http://localhost/2fa/"), CaseURL: func(r twofa.LinkRequest) string { return "http://localhost/case?token=" + r.Token.Reveal() }}}, twofahttp.Config{Team: everybody.list, Language: func(r *http.Request) string { return r.URL.Query().Get("lang") }})
 	ctx, host := t.Context(), twofa.AsHost("test")
 	key := twofa.ImportFactor{Key: twofa.NewSecret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")}
 	for user, factor := range map[string]twofa.ImportFactor{"elif": key, "noor": key, "ravi": {Method: twofa.SMS, Phone: "+41791234567"}} {
@@ -113,6 +113,11 @@ func newTeamSite(t *testing.T) (*chromiumTab, *phone) {
 		_, err := s.m.Verify(ctx, twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(fmt.Sprintf("00000%d", i))})
 		require.ErrorIs(t, err, twofa.ErrInvalidCode)
 	}
+	login, err = s.m.Begin(ctx, twofa.FirstFactor{UserID: "elif", Account: "acme", By: twofa.ByPassword})
+	require.NoError(t, err)
+	require.NoError(t, s.m.ReportLost(ctx, twofa.Client{}, login.Challenge))
+	_, err = s.m.User(twofa.AsStaff("sam", "called"), "ravi").OpenCase(ctx, twofa.ResetRequest{})
+	require.NoError(t, err)
 	require.NoError(t, store.Swap(ctx, "", twofa.Record{Key: "user/jamie", Version: "1", Data: []byte("not ours")}))
 	return b, phone
 }
@@ -144,22 +149,28 @@ func TestTeam_Pages(t *testing.T) {
 	require.Equal(t, "2", eval[string](b, `document.querySelector('[data-count=overdue]').textContent`))
 	require.Equal(t, "2", eval[string](b, `document.querySelector('[data-count=on]').textContent`))
 	require.Equal(t, "1", eval[string](b, `document.querySelector('[data-count=locked]').textContent`))
-	require.Equal(t, "2,007", eval[string](b, `document.querySelector('[data-count=attention]').textContent`))
+	require.Equal(t, "2,008", eval[string](b, `document.querySelector('[data-count=attention]').textContent`))
 	b.look("team", "Team sign-in security")
 	b.fitsWidth("team")
 	require.Empty(t, eval[[]string](b, smallTargets))
-	for _, state := range []string{"Overdue", "Not yet", "Weak", "On", "SSO", "Locked", "Unreadable"} {
+	for _, state := range []string{"Overdue", "Not yet", "Weak", "On", "SSO", "Locked", "Unreadable", "Lost device", "Support case"} {
 		require.Contains(t, eval[string](b, `document.querySelector('table').innerText`), state)
 	}
 	b.press("Next page")
 	b.reads("First page")
+	b.goTo("/2fa/team?state=attention")
+	b.until(`document.querySelector('[data-count=lost]').textContent === '1'`)
+	require.Equal(t, "1", eval[string](b, `document.querySelector('[data-count=case]').textContent`))
+	b.pressOn(`document.querySelector('nav.filters a[href$="state=lost"]')`)
+	b.reads("Elif Sandoval")
+	b.readsNot("Ravi Mehrotra")
 	b.goTo("/2fa/team?state=sso&after=1000")
 	b.look("team-none", "Team sign-in security")
 	b.fill("Search by name or email", "nobody")
 	b.press("Search")
 	b.look("team-search", "Team sign-in security")
 	b.goTo("/2fa/team?q=" + "haddad")
-	for member, heading := range map[string]string{"elif": "Elif Sandoval", "casey": "Casey Lindgren", "dana": "Dana Reyes", "toni": "Toni Bergqvist", "noor": "Noor Haddad", "maximiliana": "Maximiliana Wolkenstein-Hohenlohe-Langenburg"} {
+	for member, heading := range map[string]string{"elif": "Elif Sandoval", "casey": "Casey Lindgren", "dana": "Dana Reyes", "toni": "Toni Bergqvist", "noor": "Noor Haddad", "ravi": "Ravi Mehrotra", "maximiliana": "Maximiliana Wolkenstein-Hohenlohe-Langenburg"} {
 		b.goTo("/2fa/team/member?id=" + member)
 		b.look("member-"+member, heading)
 		b.fitsWidth(member)
@@ -168,7 +179,7 @@ func TestTeam_Pages(t *testing.T) {
 	b.goTo("/2fa/team/member?id=jamie")
 	b.look("member-jamie", "Jamie Castellan")
 	for _, c := range languages() {
-		for _, path := range []string{"team?", "team?state=weak&", "team/member?id=casey&"} {
+		for _, path := range []string{"team?", "team?state=weak&", "team/member?id=casey&", "team/member?id=noor&", "team/reset?id=noor&"} {
 			b.goTo("/2fa/" + path + "lang=" + c.Tag())
 			require.Equal(t, c.Tag(), eval[string](b, `document.documentElement.lang`))
 			b.fitsWidth(path + c.Tag())
@@ -213,4 +224,30 @@ func TestTeam_WithoutScript(t *testing.T) {
 	b.press("Needs attention")
 	b.reads("Casey Lindgren")
 	require.Contains(t, b.download("Download CSV"), "Casey Lindgren,casey@a-rather-long-domain.example.com,member,overdue,")
+}
+
+// An owner unlocks a member, with a code in between, and one press.
+func TestTeam_Unlock(t *testing.T) {
+	t.Parallel()
+	b, phone := newTeamSite(t)
+	b.clock.Add(6 * time.Minute)
+	for i := range 5 { // the first lock is over
+		login, err := b.m.Begin(t.Context(), twofa.FirstFactor{UserID: "noor", Account: "acme", By: twofa.ByPassword})
+		require.NoError(t, err)
+		_, err = b.m.Verify(t.Context(), twofa.Caller{}, login.Challenge, twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(fmt.Sprintf("00001%d", i))})
+		require.Error(t, err)
+	}
+	b.goTo("/2fa/team/member?id=noor")
+	b.look("member-locked", "Noor Haddad")
+	b.must(b.window.send(`document.querySelector('#unlock-reason')`, "Has the phone, asked in the office"))
+	b.press("Unlock authenticator app")
+	b.fill("6-digit code", b.nextCode(phone))
+	b.press("Continue")
+	b.until(`document.body.innerText.includes('The member can use the method again')`)
+	b.reads("On")
+	require.False(t, b.offers("Unlock authenticator app"))
+	b.pressOn(`document.querySelector('a[href="/2fa/team/reset?id=noor"]')`)
+	b.look("reset-noor", "Reset two-factor authentication for Noor Haddad?")
+	b.fitsWidth("reset")
+	require.Empty(t, eval[[]string](b, smallTargets))
 }
