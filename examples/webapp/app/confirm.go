@@ -78,7 +78,7 @@ func (a *App) confirmRemove(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.confirm(w, r, "Remove "+m.Name+" from "+v.Account.Name+"?", confirmation{
-		Text:   m.Name + " is signed out and can no longer open " + v.Account.Name + ". Contacts stay, and you can invite " + m.Name + " again.",
+		Text:   m.Name + " is signed out and can no longer open " + v.Account.Name + ". Contacts stay, and you can invite " + m.Name + " again. Unless they belong to another account, their two-factor authentication is reset.",
 		Button: "Remove member", Back: "/members/" + m.ID + "/manage",
 	})
 }

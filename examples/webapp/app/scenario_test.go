@@ -212,6 +212,35 @@ func (b *browser) enrollPhone(email, number string) {
 	require.Equal(b.t, "/2fa/done?next=%2Fcontacts", b.post("/2fa/setup", "/2fa/setup/confirm", "code", b.textedCode("+1"+strings.ReplaceAll(number, " ", ""))).location)
 }
 
+// An admin resets a member who has lost everything. A member of two accounts is for
+// support.
+func TestScenario_S08_ResetByAnAdmin(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	admin, member := s.as(ben), s.as(dan)
+	admin.enrollApp(ben)
+	member.enrollApp(dan)
+	require.Contains(t, admin.get("/members/dan/manage").body, "help if they can’t sign in")
+	require.Contains(t, admin.get("/2fa/team/member?id=dan").body, `href="/2fa/team/reset?id=dan"`)
+	reset := func(id string) answer {
+		return admin.post("/2fa/team/reset?id="+id, "/2fa/team/reset", "id", id, "reason", "asked in the office")
+	}
+	asksForCode(t, reset("dan"), "a fresh code is needed")
+	require.True(t, member.signedIn())
+	admin.stepUp(ben, twofa.ActionReset)
+	require.Equal(t, "/2fa/team/member?id=dan", reset("dan").location)
+	require.False(t, member.signedIn())
+	require.Contains(t, s.lastMessage(dan, "were removed").Subject, "Two-factor authentication reset")
+	require.Contains(t, s.lastMessage(ada, "of a member").Subject, "Two-factor authentication of a member reset")
+	require.Empty(t, s.stored("dan").Factors)
+
+	page := admin.get("/2fa/team/member?id=cleo").body
+	require.Contains(t, page, "Only support can reset this member")
+	require.Contains(t, page, "mailto:help@acme.example")
+	require.NotContains(t, page, "meadow")
+	require.Equal(t, http.StatusForbidden, reset("cleo").status)
+}
+
 func TestScenario_S09_TextMessages(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
