@@ -157,6 +157,9 @@ type Info struct {
 	// LinkAt returns the address for a login at a host; see [Client.Host]. It is
 	// nil if LinkURL is nil.
 	LinkAt func(host string) string
+	// Case is the address that MailConfig.CaseURL returns for the token "token" and
+	// a zero User. It is empty if CaseURL is nil.
+	Case string
 	// Actions are the names of the actions in Config.Policy, sorted. Accounts
 	// can have policies with others.
 	Actions []string
@@ -187,6 +190,9 @@ func (m *Manager) Info() Info {
 	}
 	_, lists := m.adminLister()
 	info.TellsAdmins = lists && m.cfg.Mail.Mailer != nil
+	if m.cfg.Mail.CaseURL != nil {
+		info.Case = m.cfg.Mail.CaseURL(LinkRequest{Token: NewSecret("token")})
+	}
 	if m.cfg.Mail.LinkURL != nil {
 		info.LinkAt = func(host string) string {
 			return m.cfg.Mail.LinkURL(LinkRequest{Token: NewSecret("token"), Host: host})

@@ -44,7 +44,8 @@ type Config struct {
 	SupportURL string
 	// Prefix is the path at which [Server.Handler] is mounted, with a slash at
 	// both ends. If empty, it defaults to "/2fa/". MailConfig.LinkURL of the
-	// Manager must lead to the page "link" below it; see [LinkURL].
+	// Manager must lead to the page "link" below it, and MailConfig.CaseURL to the
+	// page "case"; see [LinkURL] and [CaseURL].
 	Prefix string
 	// BasePath is the path that a proxy in front of the application, or
 	// http.StripPrefix, removes from the address of each request, such as "/app",
@@ -292,7 +293,8 @@ func (c *Config) validate() error {
 	if c.Manager != nil {
 		info := c.Manager.Info()
 		f.want(c.Issuer == info.Issuer, "Issuer", fmt.Sprintf("empty or %q, the Issuer of the Manager", info.Issuer), c.Issuer)
-		f.want(info.Link == "" || c.leadsHere(info.Link), "Manager", fmt.Sprintf("one whose Mail.LinkURL leads to %slink?token=…, as that of LinkURL does", c.public(c.Prefix)), info.Link)
+		f.want(info.Link == "" || c.leadsTo("link", info.Link), "Manager", fmt.Sprintf("one whose Mail.LinkURL leads to %slink?token=…, as that of LinkURL does", c.public(c.Prefix)), info.Link)
+		f.want(info.Case == "" || c.leadsTo(casePath, info.Case), "Manager", fmt.Sprintf("one whose Mail.CaseURL leads to %scase?token=…, as that of CaseURL does", c.public(c.Prefix)), info.Case)
 	}
 	f.want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix", "a path with a slash at both ends", c.Prefix)
 	f.want(c.BasePath == "" || isLocalPath(c.BasePath) && !strings.HasSuffix(c.BasePath, "/") && !strings.ContainsAny(c.BasePath, "%?#"), "BasePath", "a path such as /app, without a slash at its end and without escapes", c.BasePath)
@@ -311,7 +313,7 @@ func (c *Config) validate() error {
 		f.want(isHost(host), field, "a host name in lower case, such as app.example.com or app.example.com:8443", host)
 		if c.Manager != nil && c.Manager.Info().LinkAt != nil {
 			link := c.Manager.Info().LinkAt(host)
-			f.want(c.leadsHere(link) && hostOf(link) == host, field, fmt.Sprintf("one for which Mail.LinkURL leads to %s%slink?token=…", host, c.public(c.Prefix)), link)
+			f.want(c.leadsTo("link", link) && hostOf(link) == host, field, fmt.Sprintf("one for which Mail.LinkURL leads to %s%slink?token=…", host, c.public(c.Prefix)), link)
 		}
 	}
 	for i, region := range c.Regions {
@@ -329,12 +331,12 @@ func (c *Config) validate() error {
 	return errors.Join(f...)
 }
 
-// leadsHere reports whether an address with the token "token" is that of the page
-// "link". Otherwise mailed links would lead nowhere, and no login by link could
-// ever end.
-func (c *Config) leadsHere(link string) bool {
+// leadsTo reports whether an address with the token "token" is that of a page.
+// Otherwise mailed links would lead nowhere: no login by link could ever end, and
+// no user could end a support case.
+func (c *Config) leadsTo(page, link string) bool {
 	u, err := url.Parse(link)
-	return err == nil && u.Path == c.public(c.Prefix)+"link" && u.Query().Get("token") == "token"
+	return err == nil && u.Path == c.public(c.Prefix)+page && u.Query().Get("token") == "token"
 }
 
 func hostOf(address string) string {

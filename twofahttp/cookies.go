@@ -1,6 +1,7 @@
 package twofahttp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"net/http"
 	"net/url"
@@ -95,7 +96,8 @@ func isLoopback(host string) bool {
 // linksElsewhere reports whether mailed links lead to a host that is not on the
 // machine of the browser, so that the site is not, either.
 func linksElsewhere(m *twofa.Manager) bool {
-	u, err := url.Parse(m.Info().Link)
+	info := m.Info()
+	u, err := url.Parse(cmp.Or(info.Link, info.Case))
 	return err != nil || u.Host != "" && !isLoopback(u.Host)
 }
 

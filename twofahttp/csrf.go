@@ -34,7 +34,7 @@ func (x *exchange) readForm() error {
 	if err != nil {
 		return err
 	}
-	if strings.TrimPrefix(x.r.URL.Path, x.cfg.Prefix) == bouncedPath { // checked there
+	if path := strings.TrimPrefix(x.r.URL.Path, x.cfg.Prefix); path == bouncedPath || path == casePath { // checked there
 		x.form = form
 		return nil
 	}

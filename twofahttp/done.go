@@ -46,7 +46,11 @@ func (x *exchange) getDone() (view, error) {
 	if a == nil {
 		return redirectTo(x.nextURL())
 	}
-	return view{page: "done", data: doneData{a.Title, a.Text, x.nextURL(), a.Next}}, nil
+	return doneView(a, x.nextURL()), nil
+}
+
+func doneView(a *alert, next string) view {
+	return view{page: "done", data: doneData{a.Title, a.Text, next, a.Next}}
 }
 
 // postRevoke ends all sessions of the user, including this one.

@@ -40,6 +40,8 @@ var (
 	errWeaker         = &httpError{code: "weaker_policy"}
 	errPolicyReason   = &httpError{code: "invalid_reason"}
 	errEnrollAgain    = &httpError{code: "not_unlocked"}
+	errCaseOver       = &httpError{code: "case_over"}
+	errCaseSignIn     = &httpError{code: "case_sign_in"}
 	errPostOnly       = &httpError{code: "post_only", allow: "POST"}
 )
 

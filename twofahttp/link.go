@@ -27,6 +27,15 @@ func LinkURL(base string, others ...string) func(twofa.LinkRequest) string {
 	}
 }
 
+// CaseURL returns a function for twofa.MailConfig.CaseURL. base is the same as for
+// [LinkURL]. The link works in every browser, also for users who cannot sign in, and
+// can end one support case, nothing else.
+func CaseURL(base string) func(twofa.LinkRequest) string {
+	return func(l twofa.LinkRequest) string {
+		return strings.TrimSuffix(base, "/") + "/" + casePath + "?token=" + url.QueryEscape(l.Token.Reveal())
+	}
+}
+
 // linkData is the data of the page "link".
 type linkData struct {
 	Token     string

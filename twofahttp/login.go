@@ -99,6 +99,9 @@ func (x *exchange) proceed(result twofa.Result, f flow) (view, error) {
 		if !result.Due.IsZero() {
 			next = x.duePage(next)
 		}
+		if result.Case { // first, because an answer may be urgent
+			next = x.askedPage(next)
+		}
 		return redirectTo(next)
 	case twofa.NextChallenge:
 		f.challenge = result.Challenge

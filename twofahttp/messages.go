@@ -116,6 +116,10 @@ var messages = []message{
 	{"policy_changed", "", 409, nextRetry, ""},
 	{"weaker_policy", "", 403, nextBack, ""},
 
+	// Support cases.
+	{"case_over", "", 410, nextHome, ""},
+	{"case_sign_in", "", 401, nextSignIn, ""},
+
 	// Sessions.
 	{"already_done", "", 409, nextBack, ""},
 	{"expired", "", 410, nextRestart, ""},
@@ -152,6 +156,9 @@ var messages = []message{
 	{"member_unlocked", "", 200, nextContinue, ""},
 	{"member_reset", "", 200, nextContinue, ""},
 	{"policy_saved", "", 200, nextContinue, ""},
+	{"case_stopped", "", 200, nextContinue, ""},
+	{"case_confirmed", "", 200, nextContinue, ""},
+	{"lost_reported", "", 200, nextContinue, ""},
 
 	// Requests.
 	{"other_browser", "", 403, nextHome, ""},

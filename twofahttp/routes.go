@@ -29,6 +29,12 @@ func routeTable() []route {
 		{"GET", "help", (*exchange).getHelp},
 		{"GET", "link", (*exchange).getLink},
 		{"POST", "link", (*exchange).postLink},
+		{"GET", casePath, (*exchange).getCase},
+		{"POST", casePath, (*exchange).postCase},
+		{"GET", "asked", (*exchange).getAsked},
+		{"POST", "asked", (*exchange).postAsked},
+		{"GET", "lost", (*exchange).getLost},
+		{"POST", "lost", (*exchange).postLost},
 		{"GET", "confirm", (*exchange).getConfirm},
 		{"GET", "recovered", (*exchange).getRecovered},
 		{"GET", "setup", (*exchange).getEnrollment},
@@ -59,7 +65,11 @@ func routeTable() []route {
 	}
 }
 
-const bouncedPath = "login"
+// Paths whose forms need no form token, because a sealed token in them decides.
+const (
+	bouncedPath = "login"
+	casePath    = "case"
+)
 
 // teamRoutes lists the requests for the pages of admins. They exist only with
 // Config.Team, and routeMap closes each of them to everybody else.

@@ -70,6 +70,13 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	}
 	pages["team"], pages["member"], pages["reset"] = teamSamples()
 	pages["due"] = []any{dueData{Due: sampleTime.AddDate(0, 1, 0), Next: "/"}}
+	facts := caseFacts{Opened: sampleTime, From: sampleTime.Add(day)}
+	approved, suspended := facts, facts
+	approved.Approved, suspended.Suspended = true, true
+	pages["case"] = []any{caseData{"x", facts}, caseData{"x", approved}, caseData{"x", suspended}, caseData{"x", caseFacts{Opened: sampleTime}}}
+	pages["asked"] = []any{askedData{&question{"x", suspended, "/"}}, askedData{&question{"x", facts, "/"}}}
+	pages["lost"] = []any{lostData{"/"}}
+	pages["settings"] = append(pages["settings"], settingsData{Factors: usual, Apps: true, Asked: &question{"x", suspended, "/"}, Lost: sampleTime})
 	pages["policy"], pages["preview"] = samplePolicies(c, sampleTime), samplePreviews(c, sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {
@@ -83,7 +90,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			sent = factors.Email
 		}
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
-			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30, Digits: digits}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true, Digits: digits},
+			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30, Digits: digits, Lost: method == "totp"}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true, Digits: digits},
 			challengeData{Method: method, StepUp: true, User: sampleUser, Sent: sent, Valid: time.Minute, Others: without([]string{"totp", "recovery"}, method), Held: "x", Digits: digits})
 	}
 	for _, m := range messages {

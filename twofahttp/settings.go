@@ -17,6 +17,8 @@ type settingsData struct {
 	Days     bool             // some browser is remembered
 	Pending  twofa.Enrollment // enrollment that is not finished; the zero Enrollment if there is none
 	Replace  time.Duration    // time left to replace a factor without its code; zero if there is none
+	Asked    *question        // question about the open support case; nil if there is none
+	Lost     time.Time        // when the device was reported as lost; zero if it was not
 }
 
 func (x *exchange) getSettings() (view, error) {
@@ -47,6 +49,10 @@ func (x *exchange) showSettings(failed error) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
+	standing, err := x.m.Standing(x.ctx(), c)
+	if err != nil {
+		return view{}, err
+	}
 	var pending twofa.Enrollment
 	if factors.PendingEnrollment {
 		pending = x.pendingEnrollment(c)
@@ -60,6 +66,8 @@ func (x *exchange) showSettings(failed error) (view, error) {
 		Days:     slices.ContainsFunc(browsers, func(b twofa.Browser) bool { return b.Remembered }),
 		Pending:  pending,
 		Replace:  x.timeToReplace(factors),
+		Asked:    x.questionAbout(standing.Case, x.path("")),
+		Lost:     standing.Lost,
 	}}, nil
 }
 

@@ -82,7 +82,7 @@ func (t templates) in(c *locale.Catalog) (templates, error) {
 func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, err error) {
 	t = templates{language: c, pages: map[string]*template.Template{}}
 	funcs := t.funcs()
-	for _, page := range []string{"bounce", "challenge", "change", "codes", "done", "due", "help", "link", "member", "message", "nocodes", "policy", "preview", "recovered", "reset", "resubmit", "settings", "setup", "team"} {
+	for _, page := range []string{"asked", "bounce", "case", "challenge", "change", "codes", "done", "due", "help", "link", "lost", "member", "message", "nocodes", "policy", "preview", "recovered", "reset", "resubmit", "settings", "setup", "team"} {
 		t.pages[page] = template.New(page).Funcs(funcs)
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {
