@@ -17,7 +17,7 @@ func TestExample_FitsAPhone(t *testing.T) {
 	ida.logIn("ida@brook.example")
 	ida.do(chromedp.EmulateViewport(320, 700, chromedp.EmulateMobile))
 	for _, path := range []string{"/login", "/sso", "/contacts", "/contacts/brook-1/delete", "/members", "/members/jon/manage", "/members/jon/remove", "/members/jon/deactivate",
-		"/members/jon/role?role=admin", "/members/leave", "/dev/idp/harbor?state=x", "/settings", "/2fa/revoke", "/dev/outbox", "/nowhere", "/2fa/"} {
+		"/members/jon/role?role=admin", "/members/leave", "/dev/idp/harbor?state=x", "/settings", "/2fa/revoke", "/dev/outbox", "/dev/support?email=jon@brook.example", "/nowhere", "/2fa/"} {
 		ida.goTo(path)
 		require.LessOrEqual(t, eval[int](ida, `document.documentElement.scrollWidth`), 320, path)
 		require.Empty(t, eval[[]string](ida, `[...document.querySelectorAll('button, a, summary, select, input:not([type=hidden], [tabindex="-1"])')]

@@ -36,6 +36,8 @@ type site struct {
 	noCookies atomic.Bool      // no cookie comes back to the server of newPlainSite
 
 	pages atomic.Int32 // opened so far
+
+	mailbox *mailbox // behind the SMTP server of newSiteWithSMTP; otherwise nil
 }
 
 // newSite starts the program of the example in demo mode, for Chromium, with the
@@ -95,6 +97,11 @@ func newSiteWithClock(t *testing.T, around ...func(http.Handler) http.Handler) (
 
 func (in *engine) newSiteWithClock(t *testing.T, around ...func(http.Handler) http.Handler) (*site, *twofatest.Clock) {
 	t.Helper()
+	return in.newExample(t, func(*app.Config) {}, around...)
+}
+
+func (in *engine) newExample(t *testing.T, change func(*app.Config), around ...func(http.Handler) http.Handler) (*site, *twofatest.Clock) {
+	t.Helper()
 	in.need(t)
 	clock := twofatest.NewClock(time.Now())
 	db, err := app.OpenDB("", t.TempDir())
@@ -103,8 +110,10 @@ func (in *engine) newSiteWithClock(t *testing.T, around ...func(http.Handler) ht
 	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
 	require.NoError(t, err)
 	url := "http://localhost:" + port
-	a, err := app.New(app.Config{DB: db, Keys: twofatest.KeyRing(t, "browser"), BaseURL: url, Demo: true, ViewableCodes: true,
-		Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
+	cfg := app.Config{DB: db, Keys: twofatest.KeyRing(t, "browser"), BaseURL: url, Demo: true, ViewableCodes: true,
+		Now: clock.Now, Logger: slog.New(slog.DiscardHandler)}
+	change(&cfg)
+	a, err := app.New(cfg)
 	require.NoError(t, err)
 	srv.Config.Handler = a
 	for _, wrap := range around {
@@ -123,6 +132,9 @@ func (in *engine) newSiteWithClock(t *testing.T, around ...func(http.Handler) ht
 // an address or a number, oldest first.
 func (s *site) sent(to string) []app.Message {
 	s.t.Helper()
+	if s.mailbox != nil {
+		return s.mailbox.to(to)
+	}
 	answer, err := http.Get(s.url + "/dev/outbox.json")
 	require.NoError(s.t, err)
 	defer answer.Body.Close()

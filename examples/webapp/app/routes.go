@@ -97,6 +97,8 @@ func (a *App) table() []Route {
 			{"GET", "/dev/idp/{id}", Anyone, "", a.onThisMachine(a.idpPage)},
 			{"POST", "/dev/idp/{id}", Anyone, "", a.onThisMachine(a.idp)},
 			{"GET", "/dev/outbox", Anyone, "", a.onThisMachine(a.identify(a.outboxPage))},
+			{"GET", "/dev/support", Anyone, "", a.onThisMachine(a.identify(a.supportPage))},
+			{"POST", "/dev/support", Anyone, "", a.onThisMachine(a.identify(a.support))},
 			{"GET", "/dev/outbox.json", Anyone, "", a.onThisMachine(a.outboxJSON)},
 		}...)
 	}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa/twofahttp"
 )
 
 //go:embed views/*.html
@@ -25,6 +27,7 @@ type view struct {
 	URL       string // address at which the browser can load the page again
 	Flash     string
 	Recovered bool // whether the visitor signed in with a recovery code
+	Banners   []twofahttp.Banner
 	Data      any
 }
 
@@ -63,9 +66,13 @@ func (a *App) render(w http.ResponseWriter, r *http.Request, status int, page, t
 		return err
 	}
 	l.CSRF = a.csrf(r.Context())
+	var banners []twofahttp.Banner
+	if l.Me != nil {
+		banners = a.web.Banners(r)
+	}
 	return a.write(w, status, page, view{
 		layout: l, Title: title, URL: pageURL(r), Flash: a.sessions.PopString(r.Context(), keyFlash),
-		Recovered: l.Me != nil && recovered(r), Data: data,
+		Recovered: l.Me != nil && recovered(r), Banners: banners, Data: data,
 	})
 }
 
