@@ -25,7 +25,6 @@ type challengeData struct {
 	Next   string        // address to go to afterwards
 	Held   string        // form to be sent after the proof, sealed; empty if there is none
 	Again  bool          // whether the user must press the button for the action again
-	Lost   bool          // whether the user can report the device as lost
 }
 
 // getChallenge shows what a login or step-up asks for.
@@ -64,7 +63,6 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 	}
 	d := challengeData{StepUp: f.kind == kindAction, User: result.UserName, Method: string(method), Ticked: x.form.Get("remember") == "yes", Next: f.next}
 	d.Others = slices.DeleteFunc(methodNames(result.Methods), func(m string) bool { return m == d.Method })
-	d.Lost = canReportLost(f, result.Methods)
 	if method == f.Sent {
 		d.Sent, d.Valid = result.Sent, result.SentExpires.Sub(x.cfg.Now())
 	}

@@ -12,6 +12,7 @@ type helpData struct {
 	Methods  []string // methods that the login or step-up of this browser accepts; empty if there is none
 	Advice   []string // methods with something to try: "recovery", "totp" and "email", if they are accepted or nothing is known
 	Admins   bool     // whether an admin may be able to help; false only if there is no account
+	Lost     bool     // whether the user can report the device as lost
 	Back     string   // address to go back to
 }
 
@@ -30,6 +31,7 @@ func (x *exchange) getHelp() (view, error) {
 		result, err := x.m.DescribeChallenge(x.ctx(), x.client(), f.challenge)
 		if err == nil {
 			d.Methods, d.Admins, d.Back = methodNames(result.Methods), f.Account != "", x.path("challenge")
+			d.Lost = canReportLost(f, result.Methods)
 		} else {
 			x.log(err)
 		}

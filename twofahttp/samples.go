@@ -44,7 +44,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 		"codes":     shown,
 		codesFile:   shown,
 		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
-		"help":      {helpData{Advice: []string{"recovery", "totp", "email"}, Admins: true, Back: "/"}, helpData{Advice: []string{"recovery", "totp"}, Methods: []string{"totp", "sms", "recovery"}, Admins: true, Back: "/"}, helpData{SignedIn: true, Advice: []string{"email"}, Methods: []string{"email"}, Back: "/"}},
+		"help":      {helpData{Advice: []string{"recovery", "totp", "email"}, Admins: true, Back: "/"}, helpData{Advice: []string{"recovery", "totp"}, Methods: []string{"totp", "sms", "recovery"}, Admins: true, Lost: true, Back: "/"}, helpData{SignedIn: true, Advice: []string{"email"}, Methods: []string{"email"}, Back: "/"}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: recovered, Next: "/", Replace: 15 * time.Minute}},
 		"settings": {settingsData{}, settingsData{Apps: true, Phones: true}, settingsData{Factors: support, Stays: true, Phones: true}, settingsData{Factors: usual, Browsers: browsers[:2], Apps: true, Days: true},
@@ -90,7 +90,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			sent = factors.Email
 		}
 		pages["challenge"] = append(pages["challenge"], challengeData{Method: method, Next: "/"},
-			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30, Digits: digits, Lost: method == "totp"}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true, Digits: digits},
+			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30, Digits: digits}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true, Digits: digits},
 			challengeData{Method: method, StepUp: true, User: sampleUser, Sent: sent, Valid: time.Minute, Others: without([]string{"totp", "recovery"}, method), Held: "x", Digits: digits})
 	}
 	for _, m := range messages {
