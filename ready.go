@@ -166,14 +166,12 @@ type Info struct {
 	// Methods are the methods that policies can accept with this Config: TOTP, SMS
 	// and EmailLink, as far as messages can be sent.
 	Methods []Method
-	// MailsAdmins reports whether the other admins of an account are told by mail of
-	// a change that makes its policy weaker.
+	// MailsAdmins reports whether the other admins of an account are told by mail,
+	// for example of a weaker policy or of a member who is reset: Config.Directory is
+	// an [AdminLister], and mail can be sent.
 	MailsAdmins bool
 	// Languages are Config.Languages, or English.
 	Languages []*locale.Catalog
-	// TellsAdmins reports whether admins are told by mail when another admin resets
-	// a member, because Config.Directory is an [AdminLister] and mail can be sent.
-	TellsAdmins bool
 }
 
 // Info returns what a package that serves pages must agree with.
@@ -188,8 +186,6 @@ func (m *Manager) Info() Info {
 	if len(info.Languages) == 0 {
 		info.Languages = []*locale.Catalog{locale.English()}
 	}
-	_, lists := m.adminLister()
-	info.TellsAdmins = lists && m.cfg.Mail.Mailer != nil
 	if m.cfg.Mail.CaseURL != nil {
 		info.Case = m.cfg.Mail.CaseURL(LinkRequest{Token: NewSecret("token")})
 	}

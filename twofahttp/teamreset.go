@@ -25,7 +25,7 @@ func (x *exchange) showReset(id string, failed error) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d := resetData{Member: m, Admins: x.m.Info().TellsAdmins, Reason: x.form.Get("reason")}
+	d := resetData{Member: m, Admins: x.m.Info().MailsAdmins, Reason: x.form.Get("reason")}
 	d.NoReset, err = x.whyNoReset(m)
 	return view{page: "reset", data: d, err: failed}, err
 }

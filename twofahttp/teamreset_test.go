@@ -163,7 +163,7 @@ func TestUnlock_Limits(t *testing.T) {
 // two filters and in the file.
 func TestTeam_LostAndCase(t *testing.T) {
 	o := newOffice(t, twofa.PolicyOptional(), func(c *twofa.Config, _ *twofahttp.Config) {
-		c.Mail.CaseURL = func(r twofa.LinkRequest) string { return "https://app.example.com/case?token=" + r.Token.Reveal() }
+		c.Mail.CaseURL = twofahttp.CaseURL("https://app.example.com/2fa/")
 	})
 	b, _ := o.in("adam")
 	o.in("mia")
