@@ -16,7 +16,8 @@ import (
 var fleetSteps = flag.Int("fleet.steps", 30_000, "calls that TestFleet makes in all; make more before a release")
 
 // TestFleet makes the calls of TestModel to processes that differ: one runs the
-// next release, and others of this release lack a part of the configuration.
+// next release, one runs an older release that knows neither cases nor lost devices
+// nor former addresses, and others of this release lack a part of the configuration.
 // Any of them may answer any call. The rules say what each must answer. After
 // each call, the records are checked for fields of the next release that are
 // lost, and a session is shown to all processes.
@@ -50,7 +51,8 @@ const (
 )
 
 var fleetMust = []string{saysRefused, saysUnavailable, saysDenied(twofa.ReasonUnreadable), metPasskeyProof, metTurnedOff,
-	"a member who is unreadable", "a member who is unknown", "a reminder", "a summary"}
+	"a member who is unreadable", "a member who is unknown", "a reminder", "a summary",
+	metOlderKeepsCase, metOlderSuspends, metOlderResets, "a case is opened", "a case is canceled by its link", "a lost device is found by a proof of login", "a former address is told"}
 
 // Policies of Config name TOTP alone, because a process without a gateway or a
 // mailer must have them, too. Those of accounts name all methods.
@@ -93,9 +95,9 @@ func newFleet(r *modelRun, met *met) {
 	ring, key := fleetKey(r.t)
 	cfg := r.rules.cfg
 	cfg.Keys = ring
-	next := &nextStore{Store: cfg.Store, t: r.t, key: key, hash: "SHA1", seen: map[string]nextSeen{}, shown: map[string]twofa.Record{}, checked: map[string]nextChecked{}}
+	next := &nextStore{Store: cfg.Store, t: r.t, key: key, hash: "SHA1", seen: map[string]nextSeen{}, shown: map[string]twofa.Record{}, checked: map[string]nextChecked{}, kept: map[string]string{}}
 	r.fleet = &fleet{r, next, map[string]bool{}, map[string]string{}, met}
-	r.rules.refused = next.refused
+	r.rules.refused = func(key string) bool { return next.refusedBy(key, r.rules.at.older) }
 	r.rules.plain = func(user string) bool { return r.fleet.plain[user] }
 	all := process{link: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
 
@@ -111,6 +113,7 @@ func newFleet(r *modelRun, met *met) {
 	of("no gateway", func(c *twofa.Config, p *process) { c.SMS, p.sms = twofa.SMSConfig{}, false })
 	of("no mailer", func(c *twofa.Config, p *process) { c.Mail, p.link = twofa.MailConfig{}, false })
 	of("no view", func(c *twofa.Config, p *process) { c.Recovery.Viewable, p.viewable = false, false })
+	of("older", func(c *twofa.Config, p *process) { c.Store, p.older = &olderStore{cfg.Store, next}, true })
 	r.fleet.choose()
 }
 
@@ -166,6 +169,7 @@ func (f *fleet) checkUser(id string) {
 		want = append(want, x.id+" "+string(method))
 	}
 	require.Equal(f.t, want, has, "factors of %s after a call to %s", id, f.rules.at.name)
+	f.checkHelp(id, w)
 	codes := parseWires(w.text(28))
 	require.Equal(f.t, u.left(), len(codes.text(8))/16, "codes of %s", id)
 	plain := codes.has(20)
@@ -242,7 +246,9 @@ func (f *fleet) look() {
 		}
 		switch said {
 		case saysFine:
-			in = append(in, p.name)
+			if !p.older || !f.next.refused("user/"+h.pass.user) { // it may refuse what an older release does not see
+				in = append(in, p.name)
+			}
 		case saysDenied(twofa.ReasonSignedOut):
 			out = append(out, p.name)
 		}
@@ -266,7 +272,7 @@ func (f *fleet) provedPhone(p *pass) bool {
 }
 
 func (f *fleet) moves() []modelMove {
-	return []modelMove{{8, f.restrict}, {10, f.lift}, {6, f.ready}, {4, f.overwrite}, {25, f.setUpAtNext}, {4, f.turnOff}}
+	return []modelMove{{8, f.restrict}, {10, f.lift}, {6, f.ready}, {4, f.overwrite}, {25, f.setUpAtNext}, {4, f.turnOff}, {4, f.comeToOlder}}
 }
 
 // restrict writes a field that this release must refuse.
@@ -352,6 +358,25 @@ func (f *fleet) turnOff() {
 		f.agree(c.who()+"remove "+id+" in acme", f.rules.remove(c.rules(), id), told(f.server().Remove(f.t.Context(), f.real(c), id)))
 	}
 }
+
+// comeToOlder signs in a user for whom a case is open, or resets the user, at an
+// older release.
+func (f *fleet) comeToOlder() {
+	user := f.enrolledUser()
+	f.openCase(user, f.chance(50))
+	if f.chance(50) {
+		f.resetByHost(user)
+		return
+	}
+	d := f.deviceFor(user)
+	h := f.begin(d, twofa.FirstFactor{UserID: user, Account: f.account(), By: twofa.ByPassword, Client: d.client}, nil)
+	f.rules.at = f.older()
+	f.answer(h)
+	f.approve(user)
+}
+
+// older returns the process of an older release.
+func (f *fleet) older() *process { return f.servers[len(f.servers)-1] }
 
 // setPolicy sets or unsets a policy by whichever process.
 func (f *fleet) setPolicy() {

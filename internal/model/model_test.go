@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/memstore"
-	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/harness"
 	"github.com/twofa-go/twofa/twofatest"
 )
@@ -43,7 +42,9 @@ func TestModel(t *testing.T) {
 		steps /= 10
 	}
 	met := &met{count: map[string]int{}}
-	t.Cleanup(func() { met.report(t, *modelSteps >= 100_000 && *modelSeed == 0 && !testing.Short(), modelMust) })
+	t.Cleanup(func() {
+		met.report(t, *modelSteps >= 100_000 && *modelSeed == 0 && !testing.Short(), slices.Concat(modelMust, helpMust))
+	})
 	for _, world := range modelWorlds {
 		for _, seed := range seeds {
 			t.Run(world.name+"/"+strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -202,16 +203,15 @@ type modelLine struct {
 type modelOutbox struct {
 	rules      *model
 	link, code string
-	notices    int // mails that are no link
+	notices    []string // mails that are no link, by toldMail
+	links      []modelLink
+	events     []twofa.Event   // of the last call
+	reached    map[string]bool // subjects of accepted notices
 }
 
 func (o *modelOutbox) SendMail(_ context.Context, m twofa.Email) error {
 	if m.Subject != "" {
-		err := o.taken()
-		if err == nil {
-			o.notices++
-		}
-		return err
+		return o.notice(m)
 	}
 	o.link = strings.TrimPrefix(m.Text.Reveal(), "https://app.example.com/")
 	return o.taken()
@@ -243,7 +243,7 @@ func newModelRun(t *testing.T, seed uint64, edit func(*twofa.Config)) *modelRun 
 		users: map[string]*modelUser{}, texts: map[string]modelSends{}, app: map[appStep]string{},
 		cookies: map[string]modelCookie{}, follows: map[int]int{}, born: map[string]modelEntry{}, reach: func(string) {}}
 	r.rules.plain = func(string) bool { return r.rules.cfg.Recovery.Viewable }
-	r.out.rules = r.rules
+	r.out.rules, r.out.reached = r.rules, map[string]bool{}
 	shared := []*modelJar{{client: twofa.Client{Browser: twofa.NewSecret("kiosk")}}, {client: twofa.Client{Browser: twofa.NewSecret("family computer")}}}
 	for i, id := range modelUsers {
 		r.newcomer(id, i < 3)
@@ -302,15 +302,10 @@ func (r *modelRun) start(cfg twofa.Config, p process) {
 func (r *modelRun) config() twofa.Config {
 	return twofa.Config{
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
-		Directory: modelDirectory{r.rules},
+		Directory: modelDirectory{r.rules}, OnEvent: r.out.hear,
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
 			LinkEmail: func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL} },
-			NoticeEmail: func(n twofa.NoticeEmail) (mail twofa.Email) {
-				if n.Event.Type == event.Reminded || n.Event.Type == event.Summarized {
-					mail.Subject = n.Event.Type
-				}
-				return mail
-			}},
+			CaseURL:   caseURL, NoticeEmail: r.out.write},
 		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour, Enrollment: 30 * time.Minute, Link: 10 * time.Minute},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
@@ -336,6 +331,7 @@ func (r *modelRun) run(steps int) {
 	if r.fleet != nil {
 		moves = append(moves, r.fleet.moves()...)
 	}
+	moves = append(moves, r.helpMoves()...)
 	total := 0
 	for _, m := range moves {
 		total += m.weight
@@ -365,6 +361,7 @@ func (r *modelRun) agree(what, want, said string) {
 	wrote := r.recordsWritten()
 	if want == said || slices.Contains(strings.Split(want, "|"), said) {
 		require.False(r.t, wrote && r.rules.still, "call %d of seed %d: %s was answered without a change, but wrote a record:\n%s", r.steps, r.seed, what, r.story(what))
+		r.sameNotices(what)
 		r.was, r.rules.still = r.rules.at, false
 		if r.fleet != nil {
 			r.fleet.called(said)
@@ -448,6 +445,7 @@ func toldLogin(l twofa.Result, err error) string {
 	if !l.Due.IsZero() {
 		s += dueBy(l.Due.Unix())
 	}
+	s += withCase(l.Case)
 	if err != nil {
 		s += " and " + told(err)
 	}

@@ -149,13 +149,15 @@ var (
 		44: {id: func(w wires) string {
 			return elementID("grant", 4, 8, 12, 16)(w) + "/" + strconv.FormatUint(w.num(24), 10)
 		}},
-		48: {id: elementID("browser", 4)},
-		52: {id: elementID("message", 4)},
-		58: {id: elementID("sends", 1), pair: true},
-		80: {id: func(w wires) string { return elementID("answer", 4, 8)(w) + "/" + strconv.FormatUint(w.num(12), 10) }},
-		87: {id: elementID("reset")},
-		88: {id: func(w wires) string { return elementID("extension", 4)(w) + "/" + strconv.FormatUint(w.num(8), 10) }},
-		94: {id: elementID("seen", 4)},
+		48:  {id: elementID("browser", 4)},
+		52:  {id: elementID("message", 4)},
+		58:  {id: elementID("sends", 1), pair: true},
+		80:  {id: func(w wires) string { return elementID("answer", 4, 8)(w) + "/" + strconv.FormatUint(w.num(12), 10) }},
+		87:  {id: elementID("reset")},
+		88:  {id: func(w wires) string { return elementID("extension", 4)(w) + "/" + strconv.FormatUint(w.num(8), 10) }},
+		94:  {id: elementID("seen", 4)},
+		146: {id: elementID("address", 4)},
+		152: {id: elementID("case", 4), nested: map[uint64]*shape{29: {id: elementID("approval", 4)}}},
 	}}
 	shapeAccount = &shape{id: elementID("account"), nested: map[uint64]*shape{
 		5: {id: elementID("policy"), nested: map[uint64]*shape{29: {id: elementID("rule", 1), pair: true}}},
@@ -242,12 +244,13 @@ type nextStore struct {
 	seen    map[string]nextSeen
 	shown   map[string]twofa.Record // last answers of Get
 	checked map[string]nextChecked
+	kept    map[string]string // records as an older release has reset them, of which it keeps addresses as they are
 }
 
 // nextChecked is the last answer of refused.
 type nextChecked struct {
-	version string
-	refused bool
+	version        string
+	refused, older bool // by this release, and by an older one
 }
 
 // nextSeen is the state of a record at the last write of the next release, or
@@ -541,8 +544,8 @@ func (s *nextStore) verify(key string) {
 	}
 	turnedOff := key[:5] == "user/" && (seen.factors > 0 && w.factors() == 0 || seen.reset)
 	for id := range want {
-		if !turnedOff {
-			break
+		if !turnedOff || s.kept[key] == version && strings.HasPrefix(id, "address/") {
+			continue
 		}
 		want[id] = slices.DeleteFunc(parseWires(want[id]), func(f wire) bool { return f.number&2 == 0 }).String()
 		if want[id] == "" {
@@ -557,17 +560,26 @@ func (s *nextStore) verify(key string) {
 }
 
 // refused reports whether this release must refuse a record.
-func (s *nextStore) refused(key string) bool {
+func (s *nextStore) refused(key string) bool { return s.refusedBy(key, false) }
+
+// refusedBy also answers for an older release, which sees less.
+func (s *nextStore) refusedBy(key string, older bool) bool {
 	r, version := s.get(key)
 	if version == "" {
 		return false
 	}
-	if last := s.checked[key]; last.version == version {
-		return last.refused
+	last := s.checked[key]
+	if last.version != version {
+		w := s.open(r)
+		last = nextChecked{version: version, refused: s.restricts(key, w)}
+		w.takeHelp()
+		last.older = s.restricts(key, w)
+		s.checked[key] = last
 	}
-	refused := s.restricts(key, s.open(r))
-	s.checked[key] = nextChecked{version, refused}
-	return refused
+	if older {
+		return last.older
+	}
+	return last.refused
 }
 
 func (s *nextStore) restricts(key string, w wires) bool {

@@ -136,9 +136,11 @@ func (m *model) isMember(user, account string) bool {
 // modelAct is something that an admin does.
 type modelAct struct {
 	changes bool          // it needs a fresh proof
+	action  string        // for this; ActionPolicy if empty
 	needs   twofa.Role    // lowest role
 	member  string        // member it is about; empty if it is about the account
 	meets   *twofa.Policy // policy that the admin must meet already
+	support func() bool   // whether only support may do it to the member
 }
 
 // authorize returns why somebody may not act in c.account, which a nil c.session
@@ -155,6 +157,7 @@ func (m *model) authorize(c modelCaller, host bool, a modelAct) string {
 		return m.signedOut(c.session)
 	}
 	self := c.session.user
+	m.notes(self)
 	u, why := m.enter(self, c.account)
 	if why == "" {
 		_, why = m.guard(c)
@@ -166,6 +169,9 @@ func (m *model) authorize(c modelCaller, host bool, a modelAct) string {
 	switch {
 	case why != "":
 		return why
+	case a.needs == twofa.RoleSupport:
+		m.reach("the policy lets nobody reset")
+		return saysDenied(twofa.ReasonSupport)
 	case own < rank(a.needs):
 		m.reach("a role too low: " + string(m.role(self, c.account)) + " of " + string(a.needs))
 		return saysDenied(twofa.ReasonRole)
@@ -173,6 +179,7 @@ func (m *model) authorize(c modelCaller, host bool, a modelAct) string {
 		m.reach("an admin who was reset")
 		return saysDenied(twofa.ReasonCooling)
 	case a.member == self:
+		m.reach("an act on oneself")
 		return saysDenied(twofa.ReasonSelf)
 	case a.meets != nil:
 		if why := m.meets(u, c, *a.meets); why != "" {
@@ -185,10 +192,12 @@ func (m *model) authorize(c modelCaller, host bool, a modelAct) string {
 	case a.member != "" && rank(m.role(a.member, c.account)) >= own:
 		m.reach("a member of no lower role")
 		return saysDenied(twofa.ReasonRole)
+	case a.support != nil && a.support():
+		return saysDenied(twofa.ReasonSupport)
 	case !a.changes:
 		return ""
 	}
-	return m.use(u, c.session, c.client, c.account, twofa.ActionPolicy, "")
+	return m.use(u, c.session, c.client, c.account, cmp.Or(a.action, twofa.ActionPolicy), "")
 }
 
 // meets returns what an admin must do before requiring as much of others. There is
@@ -428,6 +437,7 @@ func (m *model) giveTime(c modelCaller, host bool, user, reason string, until in
 
 // beginIfNew gives a user who has never signed in an epoch.
 func (m *model) beginIfNew(user string) {
+	m.notes(user)
 	if u := m.user(user); u.epoch == 0 {
 		m.reach("an act on a user who has never signed in")
 		m.setStamp(user)
@@ -531,6 +541,12 @@ func (m *model) describe(st *twofa.Status, account string) {
 	st.CodesLeft, st.LastLogin, st.LastProof = u.left(), at(seen.login), at(seen.proof)
 	if until := u.extended[account]; until > m.now && until <= m.now+90*aDay+aMinute {
 		st.Extended = at(until)
+	}
+	if x := m.openCase(u); x != nil && !m.at.older {
+		st.Case = at(x.opened)
+	}
+	if !m.at.older {
+		st.Lost = at(u.lost)
 	}
 	var due int64
 	st.State, due = m.stands(st.User, account)

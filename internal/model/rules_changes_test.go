@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/event"
 )
 
 // Enrollment.
@@ -29,6 +30,7 @@ func (m *model) opened(c modelCaller) (u *modelUser, p *pass, why string) {
 	default:
 		return nil, nil, m.signedOut(c.session)
 	}
+	m.notes(p.user)
 	u, why = m.enter(p.user, p.account)
 	return u, p, why
 }
@@ -314,7 +316,7 @@ func (m *model) finish(c modelCaller, input string, step func(*modelUser) (strin
 		why = refusal(g.next)
 	}
 	if why != "" {
-		*u = before
+		*u, m.events = before, nil
 		return why, gift{}
 	}
 	if old != "" && m.at.sms { // the old number is notified if its limits allow
@@ -367,6 +369,7 @@ func (m *model) activate(u *modelUser, p *pass) (why, old string) {
 	old = u.place(s)
 	u.clear(s.method)
 	u.reset = nil
+	m.found(u, p, s.method, "an enrollment")
 	m.newEpoch(u, p.sid)
 	if p.kind == "enroll" {
 		m.spend(u, p)
@@ -490,6 +493,7 @@ func (m *model) remove(c modelCaller, id string) string {
 func (u *modelUser) turnOff() {
 	u.factors, u.codes, u.browsers, u.assigned = nil, nil, nil, nil
 	clear(u.extended)
+	u.lost, u.open = 0, nil
 }
 
 // cannotReadPolicies reports whether this process must refuse the policy of an
@@ -614,6 +618,7 @@ func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 			m.reach("a session that does not survive")
 		}
 	}
+	m.notes(user)
 	m.setStamp(user)
 	m.newEpoch(m.user(user), survivor)
 	if changed {
@@ -667,11 +672,7 @@ func (m *model) resets(user string, inPerson bool) string {
 	if !inPerson && !(m.at.link && m.mailable(user)) {
 		return saysNotAllowed
 	}
-	m.setStamp(user)
-	u := m.user(user)
-	m.newEpoch(u, 0)
-	u.turnOff()
-	u.reset = &modelReset{m.now, inPerson}
-	u.coolsUntil = m.now + aDay
+	m.endEverything(user, inPerson)
+	m.emit(event.Reset, user, "", "host")
 	return saysFine
 }

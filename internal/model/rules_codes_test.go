@@ -316,6 +316,7 @@ func (m *model) deadlines(user string) (l []int64) {
 		l = append(l, u.reset.at+aDay)
 	}
 	l = append(l, m.dues(user)...)
+	l = append(l, u.helpEnds()...)
 	return slices.DeleteFunc(append(l, u.stampedAt+aMinute), func(at int64) bool { return at <= m.now })
 }
 
@@ -440,6 +441,7 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 	if !among(offered, method) || method != twofa.SMS && method != twofa.EmailLink {
 		return saysNotAllowed, gift{}
 	}
+	m.notes(p.user)
 	if why := m.throttled(u, c, p.user, method); why != "" {
 		return why, gift{}
 	}

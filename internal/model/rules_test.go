@@ -35,6 +35,8 @@ type model struct {
 	app      map[appStep]string    // codes of the apps, computed once
 	matched  twofa.Method          // kind of the factor that the last right code was for
 	still    bool                  // the last call must not have written anything
+	events   []string              // events that the last call must have left; see emit
+	noting   []string              // users whose addresses the last call must have brought up to date
 	reach    func(rule string)     // hears of each rule that applied
 	t        testing.TB
 
@@ -57,6 +59,7 @@ const (
 type process struct {
 	name                string
 	next                bool  // runs the next release
+	older               bool  // runs an older release, which knows none of modelHelp
 	link, sms, viewable bool  // the parts that are configured
 	skew                int64 // seconds by which its clock is ahead
 	session             int64 // seconds for which it lets sessions live
@@ -65,6 +68,7 @@ type process struct {
 
 // modelUser is the state of a user. If epoch is 0, there is none.
 type modelUser struct {
+	modelHelp
 	epoch, keep        int
 	stamp, stampBefore string
 	stampedAt          int64
@@ -239,6 +243,7 @@ type gift struct {
 	cookie    *modelCookie
 	sent      *modelSent
 	due       int64 // when the user must have enrolled
+	helped    bool  // whether support wants to reset the user
 }
 
 const (
@@ -270,7 +275,14 @@ func saysDenied(r twofa.Reason) string    { return "denied: " + string(r) }
 func among[T comparable](l []T, x T) bool { return slices.Contains(l, x) }
 
 func (g gift) String() string {
-	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil) + dueBy(g.due)
+	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil) + dueBy(g.due) + withCase(g.helped)
+}
+
+func withCase(open bool) string {
+	if open {
+		return " +case"
+	}
+	return ""
 }
 
 func dueBy(at int64) string {
@@ -509,6 +521,7 @@ func (m *model) load(user, account string) string {
 // clone returns a copy, for a call that turns out to change nothing.
 func (u *modelUser) clone() modelUser {
 	c := *u
+	c.modelHelp = u.modelHelp.clone()
 	c.factors, c.codes, c.counters, c.spent = slices.Clone(u.factors), maps.Clone(u.codes), maps.Clone(u.counters), maps.Clone(u.spent)
 	c.grants, c.answers, c.sends, c.eased = slices.Clone(u.grants), slices.Clone(u.answers), maps.Clone(u.sends), slices.Clone(u.eased)
 	c.extended, c.seen = maps.Clone(u.extended), maps.Clone(u.seen)
@@ -700,7 +713,12 @@ func (m *model) advance(u *modelUser, p *pass) gift {
 		u.note(p.account, func(x *modelSeen) {
 			x.login, x.vouched = m.now, p.vouchedIn(p.account)
 		})
-		return gift{next: next, session: m.sessionOf(u, p), due: due}
+		u.signedIn = m.now
+		open := m.openCase(u) != nil
+		if open && m.at.older {
+			m.reach(metOlderSuspends)
+		}
+		return gift{next: next, session: m.sessionOf(u, p), due: due, helped: open && !m.at.older}
 	case next == twofa.NextEnroll:
 		q.kind = "enroll"
 	default:
@@ -914,6 +932,7 @@ func (m *model) begin(f twofa.FirstFactor, session *pass) (string, gift) {
 		m.reach("a login ends another user's session")
 		session = nil
 	}
+	m.notes(f.UserID)
 	u, why := m.enter(f.UserID, f.Account)
 	if why == "" && f.SecurityStamp != "" && f.SecurityStamp != m.dir[f.UserID].SecurityStamp {
 		why = saysNotAllowed
@@ -1051,6 +1070,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 		m.reach("a step-up without its session")
 		return saysExpired, gift{}
 	}
+	m.notes(p.user)
 	to := toChallenge(p)
 	given := fmt.Sprintf("%s %s for message %d in %s", proof.Method, proof.Code.Reveal(), p.sent, m.cookie(c.client).secret)
 	if a := m.answerTo(u, to, given); a != nil {
@@ -1077,6 +1097,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 	}
 	m.answer(u, modelAnswer{to: to, proof: given, sid: p.sid, method: method})
 	u.note(p.account, func(x *modelSeen) { x.proof = m.now })
+	m.found(u, p, proof.Method, "a proof of "+p.kind)
 	switch {
 	case p.kind == "action":
 		m.grant(u, p, method)
@@ -1087,7 +1108,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 	}
 	g := m.afterProof(u, c.client, p, proof, method)
 	if refusal(g.next) != "" {
-		*u = before
+		*u, m.events = before, nil
 	}
 	return g.said()
 }
@@ -1196,6 +1217,7 @@ func (m *model) stored(user string) {
 		m.reach("a fifth answer")
 		u.answers = u.answers[len(u.answers)-4:]
 	}
+	m.storedHelp(user)
 }
 
 // Guards.
@@ -1330,6 +1352,9 @@ func (m *model) current(u *modelUser, p *pass) string {
 func (m *model) rule(account, action string) twofa.ActionRule {
 	pol := m.policy(account)
 	r, ok := pol.Actions[action]
+	if action == twofa.ActionReset { // each time, by authenticator
+		return twofa.ActionRule{Methods: []twofa.Method{twofa.TOTP}}
+	}
 	if action == twofa.ActionPolicy { // by authenticator, at most five minutes ago, whatever a rule says
 		age := 5 * time.Minute
 		if ok {

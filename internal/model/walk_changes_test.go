@@ -290,7 +290,7 @@ func (r *modelRun) remove() {
 // Step-up.
 
 func (r *modelRun) someAction() (action, resource string) {
-	return oneOf(r, "export", "export", "report", "any", twofa.ActionFactors, twofa.ActionPolicy), oneOf(r, "", "", "", "42")
+	return oneOf(r, "export", "export", "report", "any", twofa.ActionFactors, twofa.ActionPolicy, twofa.ActionReset), oneOf(r, "", "", "", "42")
 }
 
 func (r *modelRun) stepUpSomehow() {
