@@ -141,6 +141,7 @@ type modelAct struct {
 	member  string        // member it is about; empty if it is about the account
 	meets   *twofa.Policy // policy that the admin must meet already
 	support func() bool   // whether only support may do it to the member
+	peek    bool          // it is only asked whether the act is possible
 }
 
 // authorize returns why somebody may not act in c.account, which a nil c.session
@@ -194,7 +195,7 @@ func (m *model) authorize(c modelCaller, host bool, a modelAct) string {
 		return saysDenied(twofa.ReasonRole)
 	case a.support != nil && a.support():
 		return saysDenied(twofa.ReasonSupport)
-	case !a.changes:
+	case !a.changes || a.peek:
 		return ""
 	}
 	return m.use(u, c.session, c.client, c.account, cmp.Or(a.action, twofa.ActionPolicy), "")

@@ -105,6 +105,21 @@ func (m *model) resetMember(c modelCaller, by, user, reason string, inPerson boo
 		m.reach("staff reset nobody at once")
 		return saysNotAllowed
 	}
+	if why := cmp.Or(m.authorize(c, host, m.resetting(c, user)), m.load(user, "")); why != "" {
+		return why
+	}
+	if !inPerson && !m.canMail(user) {
+		return saysNotAllowed
+	}
+	m.endEverything(user, inPerson)
+	m.emit(event.Reset, user, c.account, by)
+	if !host {
+		m.reach("a reset by an " + string(m.role(c.session.user, c.account)))
+	}
+	return saysFine
+}
+
+func (m *model) resetting(c modelCaller, user string) modelAct {
 	act := modelAct{changes: true, action: twofa.ActionReset, needs: cmp.Or(m.policy(c.account).Reset, twofa.RoleAdmin), member: user}
 	act.support = func() bool {
 		switch {
@@ -117,18 +132,16 @@ func (m *model) resetMember(c modelCaller, by, user, reason string, inPerson boo
 		}
 		return true
 	}
-	if why := cmp.Or(m.authorize(c, host, act), m.load(user, "")); why != "" {
-		return why
-	}
-	if !inPerson && !m.canMail(user) {
+	return act
+}
+
+// peek says whether an act is possible, apart from the proof, and changes nothing.
+func (m *model) peek(c modelCaller, by string, act modelAct) string {
+	if strings.HasPrefix(by, "staff") && act.action == twofa.ActionReset {
 		return saysNotAllowed
 	}
-	m.endEverything(user, inPerson)
-	m.emit(event.Reset, user, c.account, by)
-	if !host {
-		m.reach("a reset by an " + string(m.role(c.session.user, c.account)))
-	}
-	return saysFine
+	act.peek, m.still = true, true
+	return orFine(m.authorize(c, !strings.HasPrefix(by, "user"), act))
 }
 
 // removed ends what a user who has left an account had in it. One who is in no
@@ -154,6 +167,9 @@ func (m *model) removed(account, user, by string) string {
 	delete(u.seen, account)
 	delete(u.extended, account)
 	anything := wasSeen || hadTime || len(u.grants) < n
+	if u.assigned != nil && u.assigned.account == account {
+		u.assigned, anything = nil, true
+	}
 	bare := u.reset != nil && len(u.factors) == 0 && u.codes == nil && len(u.browsers) == 0 && u.signedIn <= u.coolsUntil-aDay
 	if len(m.dir[user].Members) == 0 && !bare {
 		m.reach("the last account was left")
@@ -178,14 +194,16 @@ func (m *model) unlockIn(c modelCaller, by, user string, method twofa.Method, re
 	if reason == "" || method == twofa.EmailLink {
 		return saysBadArgument
 	}
-	act := modelAct{changes: true, needs: twofa.RoleAdmin, member: user}
-	act.support = func() bool { return m.isElsewhere(user, c.account) }
-	if why := m.authorize(c, !strings.HasPrefix(by, "user"), act); why != "" {
+	if why := m.authorize(c, !strings.HasPrefix(by, "user"), m.unlocking(c, user)); why != "" {
 		return why
 	}
 	said := m.unlock(user, method, reason, c.account, by)
 	m.still = m.still && !strings.HasPrefix(by, "user") // whose proof is used up
 	return said
+}
+
+func (m *model) unlocking(c modelCaller, user string) modelAct {
+	return modelAct{changes: true, needs: twofa.RoleAdmin, member: user, support: func() bool { return m.isElsewhere(user, c.account) }}
 }
 
 // unlock ends the locks of a method and forgives ten failures. A changed first

@@ -224,6 +224,12 @@ func (r *modelRun) resetIn(c modelCall, host bool, user string) {
 	r.knowing()
 	reason, inPerson := r.reason(), r.chance(15)
 	by, name := r.actor(c, host, reason)
+	if r.chance(30) {
+		r.agree(who(c, host)+name+" asks whether to reset in "+c.account+" "+user, r.rules.peek(c.rules(), name, r.rules.resetting(c.rules(), user)),
+			told(r.server().Account(by, c.account).PeekReset(r.t.Context(), user)))
+		r.knowing()
+		by, name = r.actor(c, host, reason)
+	}
 	before := r.rules.user(user).coolsUntil
 	want := r.rules.resetMember(c.rules(), name, user, reason, inPerson)
 	r.mayReset(user, before)
@@ -374,6 +380,12 @@ func (r *modelRun) unlockSomehow() {
 	r.knowing()
 	reason := r.reason()
 	by, name := r.actor(c, host, reason)
+	if r.chance(30) {
+		r.agree(who(c, host)+name+" asks whether to unlock in "+c.account+" "+user, r.rules.peek(c.rules(), name, r.rules.unlocking(c.rules(), user)),
+			told(r.server().Account(by, c.account).PeekUnlock(r.t.Context(), user)))
+		r.knowing()
+		by, name = r.actor(c, host, reason)
+	}
 	want := r.rules.unlockIn(c.rules(), name, user, method, reason)
 	r.agree(who(c, host)+name+" unlocks in "+c.account+" "+user, want, told(r.server().Account(by, c.account).Unlock(r.t.Context(), user, method)))
 	r.statusesOf(c, host)
