@@ -150,7 +150,7 @@ func TestS7_WhoHasWhat(t *testing.T) {
 // Wrong codes of somebody else do not stand in the way.
 func TestS8_RecoveryCode(t *testing.T) {
 	t.Parallel()
-	s, clock := newSiteWithClock(t)
+	s, clock := newSiteWithSMTP(t)
 	jon := s.browser(t)
 	jon.logIn("jon@brook.example")
 	old, codes := jon.setUpApp()
@@ -193,7 +193,7 @@ func TestS8_RecoveryCode(t *testing.T) {
 // link to the member's own address.
 func TestS8_Reset(t *testing.T) {
 	t.Parallel()
-	s, clock := newSiteWithClock(t)
+	s, clock := newSiteWithSMTP(t)
 	gus, hana := s.browser(t), s.browser(t)
 	own := gus.enterWithApp("gus@summit.example")
 	old := hana.enterWithApp("hana@summit.example")
