@@ -306,7 +306,7 @@ func TestAbuse_N06_N07_OldSessionCannotConfirm(t *testing.T) {
 }
 
 // Another user, a login that is not complete, another site and a GET answer nothing.
-func TestAbuse_N06_G03_AnswersThatDoNotCount(t *testing.T) {
+func TestAbuse_N06_N08_G03_AnswersThatDoNotCount(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), withCases)
 	owner := h.browser()
 	owner.enroll("ada")
@@ -438,7 +438,7 @@ func TestAbuse_N06_ReportLostOpensNothing(t *testing.T) {
 }
 
 // Only a pending login of this browser can report, with the form token.
-func TestAbuse_N06_G03_ReportLostWithoutALogin(t *testing.T) {
+func TestAbuse_N06_N08_G03_ReportLostWithoutALogin(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional())
 	b, phone, _ := h.pending("ada")
 	signedIn := h.browser()
