@@ -95,7 +95,7 @@ func newTeamSite(t *testing.T) (*chromiumTab, *phone) {
 	nodeModules(t)
 	everybody, store, sent := newStaff(), memstore.New(), &twofatest.Outbox{}
 	s := newSiteOf(t, twofa.Config{Directory: everybody, Store: store, Languages: languages(), SMS: twofa.SMSConfig{Sender: sent, Phone: noPhone{}, Countries: []string{"CH"}},
-		Mail: twofa.MailConfig{Mailer: sent, LinkURL: twofahttp.LinkURL("http://localhost/2fa/"), CaseURL: func(r twofa.LinkRequest) string { return "http://localhost/case?token=" + r.Token.Reveal() }}}, twofahttp.Config{Team: everybody.list, Language: func(r *http.Request) string { return r.URL.Query().Get("lang") }})
+		Mail: twofa.MailConfig{Mailer: sent, LinkURL: twofahttp.LinkURL("http://localhost/2fa/"), CaseURL: twofahttp.CaseURL("http://localhost/2fa/")}}, twofahttp.Config{Team: everybody.list, Language: func(r *http.Request) string { return r.URL.Query().Get("lang") }})
 	ctx, host := t.Context(), twofa.AsHost("test")
 	key := twofa.ImportFactor{Key: twofa.NewSecret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")}
 	for user, factor := range map[string]twofa.ImportFactor{"elif": key, "noor": key, "ravi": {Method: twofa.SMS, Phone: "+41791234567"}} {
