@@ -168,6 +168,9 @@ func (m *model) extend(s *modelSetup) {
 func (s *modelSetup) renew(p *pass) *pass {
 	q := *p
 	q.expires = s.expires
+	if s.method != twofa.SMS { // a code that was sent for a phone is no longer of use
+		q.sent = 0
+	}
 	return &q
 }
 
