@@ -35,8 +35,8 @@ const (
 )
 
 // eventProof is what [Event.MAC] holds, before the tag. Fields with personal data
-// are in the MAC as salted hashes, so that an event can be verified after they and
-// the salts were erased.
+// are in the MAC as salted hashes, so that a release that erases them together with
+// the salts can still verify the event. This release erases none.
 type eventProof struct {
 	seal.Unknown
 	Key       string // ID of the key
@@ -60,8 +60,8 @@ func (p *eventProof) Fields(c *seal.Codec) {
 	seal.Text(c, 32, &p.ActorHash)
 }
 
-// personal returns the fields that are erased with a user: of the user the event is
-// about, and of the actor.
+// personal returns the fields with personal data: of the user the event is about,
+// and of the actor.
 func (e *Event) personal() (user, actor []string) {
 	return []string{e.User, e.IP, e.Agent, e.Request, e.Detail}, []string{e.Actor.ID, e.Reason}
 }
@@ -89,8 +89,8 @@ func (a *auditChain) add(k KeyRing, e Event) Event {
 	return e
 }
 
-// tag returns the MAC of an event. It covers the proof without the salts, which are
-// erased together with what they hide.
+// tag returns the MAC of an event. It covers the proof without the salts, so that
+// they can be erased together with what they hide.
 func (e *Event) tag(key seal.Key, p *eventProof) string {
 	bare := *p
 	bare.UserSalt, bare.ActorSalt = "", ""
@@ -119,10 +119,11 @@ func isBlank(fields []string) bool {
 	return !slices.ContainsFunc(fields, func(f string) bool { return f != "" })
 }
 
-// matches reports whether fields are what a hash was made of, or were erased.
+// matches reports whether fields are what a hash was made of. The hash is empty if
+// all were. If fields without salt matched every hash, an attacker could blank them.
 func matches(hash, salt string, fields []string) bool {
-	if isBlank(fields) && salt == "" {
-		return true
+	if hash == "" {
+		return isBlank(fields)
 	}
 	return seal.Equal(hash, saltedHash(salt, fields))
 }

@@ -432,3 +432,15 @@ func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 	s.Pending.FactorID = "this"
 	require.True(t, s.confirmsPhone(caller, code))
 }
+
+// The library writes no event without a user or an account. If one is there even so,
+// it is reported, because no record has the end of its chain.
+func TestVerifyEvents_ChainsWithoutOwner(t *testing.T) {
+	v := verifying{m: &Manager{}, chains: map[string]*verifiedChain{
+		"whole":   {seq: 3},
+		"gap":     {seq: 1, ahead: map[uint64]linked{3: {}}},
+		"deleted": {seq: 2, deleted: true},
+	}}
+	require.NoError(t, v.records(t.Context()))
+	require.ElementsMatch(t, []AuditProblem{{Kind: AuditNoRecord, Seq: 4}, {Kind: AuditMissing, Seq: 2}}, v.report.Problems)
+}

@@ -15,7 +15,7 @@ type AuditProblemKind string
 
 // The kinds of problems.
 const (
-	AuditChanged  AuditProblemKind = "changed"   // an event is not as it was written, or its key is not in the ring
+	AuditChanged  AuditProblemKind = "changed"   // an event is not as it was written, its key is not in the ring, or its time is more than a minute ahead
 	AuditUnsigned AuditProblemKind = "unsigned"  // an event has no MAC, so somebody else has written it
 	AuditRepeated AuditProblemKind = "repeated"  // an event is there twice
 	AuditMissing  AuditProblemKind = "missing"   // an event between two others, or before the first, is not there
@@ -34,7 +34,7 @@ type AuditProblem struct {
 
 // AuditReport is the result of [Manager.VerifyEvents].
 type AuditReport struct {
-	Events  int // events that were read
+	Events  int // events up to a minute ago, and later ones that the records refer to
 	Records int // users and accounts that have events
 	// Problems lists the first 1,000 problems, in the order in which they were found.
 	Problems []AuditProblem
@@ -42,9 +42,11 @@ type AuditReport struct {
 }
 
 // VerifyEvents reads all events up to a minute ago and checks that they are those
-// that the library wrote: that none was added, changed, reordered or dropped. It
-// reads the records of their users and accounts, too. If the store is a [KeyLister],
-// it also finds records whose events are all gone. It writes nothing.
+// that the library wrote: that none was added, changed, reordered or dropped. Other
+// events may still be about to be stored before a later one, so it checks only that
+// each of these is signed and unchanged, and not more than a minute ahead. It reads
+// the records of their users and accounts, too. If the store is a [KeyLister], it
+// also finds records whose events are all gone. It writes nothing.
 //
 // An attacker who can write to the database but has no key of the ring cannot hide
 // a change of events, except by deleting or putting back a record together with its
@@ -74,7 +76,10 @@ func (m *Manager) VerifyEvents(ctx context.Context, progress func(events int)) (
 	if err != nil {
 		return v.report, err
 	}
-	return v.report, v.records(ctx)
+	if err := v.records(ctx); err != nil {
+		return v.report, err
+	}
+	return v.report, v.rest(ctx)
 }
 
 // verifying is one call of VerifyEvents.
@@ -88,7 +93,7 @@ type verifying struct {
 
 // verifiedChain is what was read of one chain.
 type verifiedChain struct {
-	user, account string // owner; empty if it was erased
+	user, account string // owner
 	seq           uint64 // up to which all were read
 	mac           string
 	deleted       bool              // whether the last event says that the record was deleted
@@ -107,6 +112,10 @@ func (v *verifying) problem(p AuditProblem) {
 		return
 	}
 	v.report.Problems = append(v.report.Problems, p)
+}
+
+func (v *verifying) eventProblem(e *Event, kind AuditProblemKind) {
+	v.problem(AuditProblem{Kind: kind, User: e.User, Account: e.Account, Event: e.ID, Seq: e.Seq})
 }
 
 // pages calls f with each page of the events that match a query, oldest first.
@@ -128,11 +137,9 @@ func (v *verifying) pages(ctx context.Context, q EventQuery, f func([]Event)) er
 // event verifies one event. Servers' clocks differ, so events of one record need not
 // come in the order of their numbers.
 func (v *verifying) event(e *Event) {
-	found := AuditProblem{User: e.User, Account: e.Account, Event: e.ID, Seq: e.Seq}
 	p, tag, problem := v.m.cfg.Keys.proof(e)
 	if problem != "" {
-		found.Kind = problem
-		v.problem(found)
+		v.eventProblem(e, problem)
 		return
 	}
 	chain := v.chains[p.Chain]
@@ -146,8 +153,7 @@ func (v *verifying) event(e *Event) {
 		chain.account = e.Account
 	}
 	if _, again := chain.ahead[e.Seq]; again || e.Seq <= chain.seq {
-		found.Kind = AuditRepeated
-		v.problem(found)
+		v.eventProblem(e, AuditRepeated)
 		return
 	}
 	if chain.ahead == nil {
@@ -176,10 +182,11 @@ func (v *verifying) records(ctx context.Context) error {
 		key := accountKey(c.account)
 		if c.user != "" {
 			key = userKey(c.user)
+		} else if c.account == "" {
+			v.withoutRecord(c)
+			continue
 		}
-		if c.user != "" || c.account != "" {
-			keys[key] = append(keys[key], c)
-		}
+		keys[key] = append(keys[key], c)
 	}
 	v.report.Records = len(keys)
 	if lister, ok := v.m.cfg.Store.(KeyLister); ok {
@@ -241,17 +248,9 @@ func (v *verifying) record(ctx context.Context, key string, r Record, chains []*
 		if c == v.chains[end.ID] && end.ID != "" {
 			continue
 		}
-		found.Seq = c.seq + 1
-		switch {
-		case len(c.ahead) > 0:
-			found.Kind = AuditMissing
-			v.problem(found)
-		case !c.deleted:
-			found.Kind = AuditNoRecord
-			v.problem(found)
-		}
+		v.withoutRecord(c)
 	}
-	if end.ID == "" || end.Seq == 0 {
+	if end.ID == "" {
 		return nil
 	}
 	c := v.chains[end.ID]
@@ -276,6 +275,20 @@ func (v *verifying) record(ctx context.Context, key string, r Record, chains []*
 	return nil
 }
 
+// withoutRecord verifies a chain whose end is in no record. Its last event must say
+// that the record was deleted.
+func (v *verifying) withoutRecord(c *verifiedChain) {
+	found := AuditProblem{User: c.user, Account: c.account, Seq: c.seq + 1}
+	switch {
+	case len(c.ahead) > 0:
+		found.Kind = AuditMissing
+		v.problem(found)
+	case !c.deleted:
+		found.Kind = AuditNoRecord
+		v.problem(found)
+	}
+}
+
 // tail reads the events of one chain since the others were read.
 func (v *verifying) tail(ctx context.Context, id string, q EventQuery) error {
 	q.Since = v.until
@@ -284,6 +297,24 @@ func (v *verifying) tail(ctx context.Context, id string, q EventQuery) error {
 			if p, _, problem := v.m.cfg.Keys.proof(&events[i]); problem == "" && p.Chain == id {
 				v.event(&events[i])
 				v.report.Events++
+			}
+		}
+	})
+}
+
+// rest reads the events since the others were read, and those dated ahead, which no
+// later call would reach for as long as they are. Its clock goes on, because reading
+// the others can take hours.
+func (v *verifying) rest(ctx context.Context) error {
+	return v.pages(ctx, EventQuery{Since: v.until}, func(events []Event) {
+		latest := v.m.now().add(issueSlack).time()
+		for i := range events {
+			_, _, problem := v.m.cfg.Keys.proof(&events[i])
+			if problem == "" && events[i].Time.After(latest) {
+				problem = AuditChanged
+			}
+			if problem != "" {
+				v.eventProblem(&events[i], problem)
 			}
 		}
 	})

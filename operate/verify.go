@@ -10,7 +10,7 @@ import (
 
 // auditMeaning says what a problem means, for people who do not know the code.
 var auditMeaning = map[twofa.AuditProblemKind]string{
-	twofa.AuditChanged:  "the event is not as it was written, or its key is not in the ring",
+	twofa.AuditChanged:  "the event is not as it was written, its key is not in the ring, or its time is still to come",
 	twofa.AuditUnsigned: "the event was not written by the library",
 	twofa.AuditRepeated: "the event is there twice",
 	twofa.AuditMissing:  "events are missing from this number on",

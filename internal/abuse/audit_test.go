@@ -2,6 +2,7 @@ package abuse
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -188,6 +189,124 @@ func TestAbuse_Q11_DeletedRecordIsFound(t *testing.T) {
 	require.NoError(t, store.Swap(t.Context(), w.stored("mia").Version, twofa.Record{Key: "user/mia"}))
 	w.clock.Add(10 * time.Minute)
 	require.Equal(t, []twofa.AuditProblemKind{twofa.AuditNoRecord}, kinds(w.verifies()))
+}
+
+// blank removes the personal data of an event with the salts, which are not encrypted.
+func blank(e *twofa.Event) {
+	e.Actor.ID, e.Reason = "", ""
+	e.User, e.IP, e.Agent, e.Request, e.Detail = "", "", "", "", ""
+	e.MAC = withoutSalts(e.MAC)
+}
+
+// withoutSalts drops fields 20 and 28 of the proof of an event.
+func withoutSalts(mac []byte) (out []byte) {
+	proof, tag := mac[:len(mac)-16], mac[len(mac)-16:]
+	for len(proof) > 0 {
+		key, n := binary.Uvarint(proof)
+		size, m := binary.Uvarint(proof[n:])
+		total := n + m
+		if key&7 == 2 {
+			total += int(size)
+		}
+		if number := key >> 3; number != 20 && number != 28 {
+			out = append(out, proof[:total]...)
+		}
+		proof = proof[total:]
+	}
+	return append(out, tag...)
+}
+
+func TestAbuse_Q11_BlankedEventIsFound(t *testing.T) {
+	for name, edit := range map[string]func(e *twofa.Event){
+		"user and actor": blank,
+		"actor": func(e *twofa.Event) {
+			mac := e.MAC
+			e.Actor.ID, e.Reason = "", ""
+			e.MAC = withoutSalts(mac)
+		},
+		"salts":  func(e *twofa.Event) { e.MAC = withoutSalts(e.MAC) },
+		"fields": func(e *twofa.Event) { mac := e.MAC; blank(e); e.MAC = mac },
+	} {
+		w, store := audited(t)
+		blanked := 0
+		store.edit = func(l []twofa.Event) []twofa.Event {
+			for i := range l {
+				if l[i].Type == event.Reset {
+					require.Less(t, len(withoutSalts(l[i].MAC)), len(l[i].MAC))
+					edit(&l[i])
+					blanked++
+				}
+			}
+			return l
+		}
+		report := w.verifies()
+		require.Equal(t, 1, blanked, name)
+		require.Contains(t, kinds(report), twofa.AuditChanged, name)
+	}
+}
+
+// The record of a user is deleted, one event is dropped, and the others are blanked, so
+// that they name no user.
+func TestAbuse_Q11_DeletedRecordIsNotHiddenByBlanking(t *testing.T) {
+	store := &tampered{Store: memstore.New()}
+	w := newWorld(t, func(c *twofa.Config) { c.Store = store })
+	w.setUser("ada", func(u *twofa.User) { u.Members = nil })
+	ada := w.enrolled("ada")
+	require.NoError(t, ada.stepUp(twofa.ActionFactors))
+	w.clock.Add(10 * time.Minute)
+	require.NoError(t, store.Swap(t.Context(), w.stored("ada").Version, twofa.Record{Key: "user/ada"}))
+	require.Equal(t, []twofa.AuditProblemKind{twofa.AuditNoRecord}, kinds(w.verifies()))
+	store.edit = func(l []twofa.Event) []twofa.Event {
+		for i := range l {
+			blank(&l[i])
+		}
+		return slices.Delete(l, 1, 2)
+	}
+	report := w.verifies()
+	require.Equal(t, []twofa.AuditProblemKind{twofa.AuditChanged}, kinds(report))
+	require.Len(t, report.Problems, report.Events)
+}
+
+// An event dated ahead is the newest that a list shows.
+func TestAbuse_Q11_EventDatedAheadIsFound(t *testing.T) {
+	forged := twofa.Event{ID: "forged", Seq: 1, Type: event.Reset, User: "mia", Account: "acme", Actor: twofa.EventActor{Kind: "staff", ID: "nora"}}
+	for name, c := range map[string]struct {
+		ahead time.Duration
+		mac   func(signed []byte) []byte
+		want  twofa.AuditProblemKind
+	}{
+		"in ten years":    {10 * 365 * 24 * time.Hour, func([]byte) []byte { return nil }, twofa.AuditUnsigned},
+		"in ten seconds":  {10 * time.Second, func([]byte) []byte { return nil }, twofa.AuditUnsigned},
+		"ten seconds ago": {-10 * time.Second, func([]byte) []byte { return nil }, twofa.AuditUnsigned},
+		"MAC of another":  {time.Hour, func(signed []byte) []byte { return signed }, twofa.AuditChanged},
+	} {
+		w, store := audited(t)
+		forged.Time, forged.MAC = w.clock.Now().Add(c.ahead), c.mac(w.events[0].MAC)
+		require.NoError(t, store.Swap(t.Context(), "", twofa.Record{Key: "x/y", Version: "v", Data: []byte("x")}, forged))
+		require.NoError(t, store.Swap(t.Context(), "v", twofa.Record{Key: "x/y"}))
+		problem := twofa.AuditProblem{Kind: c.want, User: "mia", Account: "acme", Event: "forged", Seq: 1}
+		require.Equal(t, []twofa.AuditProblem{problem}, w.verifies().Problems, name)
+	}
+}
+
+// The events of a server whose clock is within a minute are no problem. Those of one
+// that is an hour fast are, until that hour is over.
+func TestAbuse_Q11_FastClockIsFound(t *testing.T) {
+	w, _ := audited(t)
+	var ahead time.Duration
+	fast := w.with(func(c *twofa.Config) { c.Now = func() time.Time { return w.clock.Now().Add(ahead) } })
+	for _, c := range []struct {
+		ahead time.Duration
+		want  []twofa.AuditProblemKind
+	}{{-time.Minute, nil}, {time.Minute, nil}, {time.Hour, []twofa.AuditProblemKind{twofa.AuditChanged}}} {
+		ahead = c.ahead
+		before := len(w.events)
+		require.NoError(t, fast.User(twofa.AsHost("signed out"), "mia").Revoke(t.Context()))
+		require.Greater(t, len(w.events), before)
+		require.Equal(t, c.want, kinds(w.verifies()), c.ahead)
+	}
+	w.clock.Add(2 * time.Hour)
+	require.Empty(t, w.verifies().Problems)
 }
 
 func TestVerifyEvents_ManyProblemsAndErrors(t *testing.T) {
