@@ -131,6 +131,10 @@ type EventReader interface {
 	// pages are read may be missed by a query that reads backward. A query that
 	// reads forward and whose Until is at least a minute ago misses none. If
 	// q.Cursor is malformed, the error is [ErrInvalid].
+	//
+	// If the store has a field twice, once in the event and once to select by, it
+	// must return the latter. Otherwise an attacker who changes the latter hides
+	// the event from queries, and [Manager.VerifyEvents] does not find that.
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
 }
 

@@ -20,6 +20,9 @@ const (
 	typedEventRow = "(?, ?::bigint, ?, ?, ?, ?, ?::bigint, ?::bytea, ?)"
 )
 
+// latestTime is the end of the year 9999. A later time cannot be encoded as JSON.
+const latestTime = 253402300799
+
 // eventArgs returns the arguments of a VALUES list for insertEvents. Each row has
 // the columns that queries select by and the whole event as JSON.
 func eventArgs(events []twofa.Event) ([]any, error) {
@@ -60,6 +63,9 @@ func writeAndInsert(write, rows statement) statement {
 // one. A cursor remains valid if the host deletes events, and on every server. If
 // q.Cursor is malformed, the error is [twofa.ErrInvalid].
 //
+// Events have the values of the columns, so that [twofa.Manager.VerifyEvents] finds
+// an event that a changed column hides from queries.
+//
 // A query by user, by account, by account and type, or by actor reads only the
 // events that it returns. So does a query without any of these. Other conditions
 // are checked on each of the events that these select.
@@ -97,14 +103,20 @@ func (s *Store) queryEvents(ctx context.Context, db querier, st statement, limit
 			break
 		}
 		var (
-			data []byte
-			e    twofa.Event
+			data   []byte
+			e, by  twofa.Event
+			actor  sql.NullString
+			number int64
 		)
-		if err := rows.Scan(&last.time, &last.seq, &data); err != nil {
+		if err := rows.Scan(&last.time, &last.seq, &by.Type, &by.User, &by.Account, &actor, &number, &data); err != nil {
 			return page, err
 		}
 		if err := json.Unmarshal(data, &e); err != nil {
 			return page, err
+		}
+		e.Type, e.User, e.Account, e.Actor.ID, e.Seq = by.Type, by.User, by.Account, actor.String, uint64(number)
+		if e.Time.Unix() != last.time {
+			e.Time = time.Unix(min(max(last.time, 0), latestTime), 0).UTC()
 		}
 		page.Events = append(page.Events, e)
 	}
@@ -154,7 +166,7 @@ func selectEvents(q twofa.EventQuery, limit int) (statement, error) {
 		and("(time, seq) "+beyond+" (?, ?)", p.time, p.seq)
 	}
 	return statement{
-		"SELECT time, seq, data FROM twofa_events WHERE " + strings.Join(where, " AND ") +
+		"SELECT time, seq, type, user_id, account_id, actor_id, number, data FROM twofa_events WHERE " + strings.Join(where, " AND ") +
 			" ORDER BY time " + order + ", seq " + order + " LIMIT ?",
 		append(args, limit),
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -16,6 +17,8 @@ import (
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/sqlstore"
 	"github.com/twofa-go/twofa/event"
+	"github.com/twofa-go/twofa/internal/harness"
+	"github.com/twofa-go/twofa/twofatest"
 )
 
 func TestStoreEventsOfOneSwapAreInOrder(t *testing.T) {
@@ -51,6 +54,66 @@ func TestStoreEventsCursorOfADeletedEvent(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, read(t, s, backward))
 		require.Empty(t, read(t, s, forward))
+	})
+}
+
+// Queries select by columns, and the MAC covers the JSON. An event is returned with the
+// values of the columns, so VerifyEvents finds a change of either.
+func TestAbuse_Q11_ChangedColumnIsFound(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s, db := d.migrate(t).store(t), d.open(t)
+		clock := twofatest.NewClock(harness.Start)
+		m, err := twofa.New(twofa.Config{
+			Issuer: "Acme", Store: s, Keys: twofatest.KeyRing(t, "x"), Now: clock.Now,
+			Directory: twofa.LookUp(func(_ context.Context, id string) (twofa.User, error) { return twofa.User{ID: id}, nil }),
+		})
+		require.NoError(t, err)
+		require.NoError(t, m.User(twofa.AsStaff("sam", "called back"), "ada").Revoke(t.Context()))
+		clock.Add(10 * time.Minute)
+		report, err := m.VerifyEvents(t.Context(), nil)
+		require.NoError(t, err)
+		require.Positive(t, report.Events)
+		require.Empty(t, report.Problems)
+		was, err := s.Events(t.Context(), twofa.EventQuery{Types: []string{event.Revoked}})
+		require.NoError(t, err)
+		require.Len(t, was.Events, 1)
+		for _, c := range []struct {
+			column, value string
+			want          func(e *twofa.Event)
+		}{
+			{"user_id", "'eve'", func(e *twofa.Event) { e.User = "eve" }},
+			{"account_id", "'acme'", func(e *twofa.Event) { e.Account = "acme" }},
+			{"actor_id", "'eve'", func(e *twofa.Event) { e.Actor.ID = "eve" }},
+			{"actor_id", "NULL", func(e *twofa.Event) { e.Actor.ID = "" }},
+			{"type", "'login'", func(e *twofa.Event) { e.Type = "login" }},
+			{"number", "77", func(e *twofa.Event) { e.Seq = 77 }},
+			{"number", "-1", func(e *twofa.Event) { e.Seq = 1<<64 - 1 }},
+			{"time", "time - 60", func(e *twofa.Event) { e.Time = e.Time.Add(-time.Minute) }},
+			{"time", "-1", func(e *twofa.Event) { e.Time = time.Unix(0, 0).UTC() }},
+			{"time", "9000000000000000000", func(e *twofa.Event) { e.Time = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }},
+		} {
+			change := fmt.Sprintf("UPDATE twofa_events SET %s = %s WHERE id = '%s'", c.column, c.value, was.Events[0].ID)
+			_, err := db.Exec(change)
+			require.NoError(t, err)
+			want := was.Events[0]
+			c.want(&want)
+			page, err := s.Events(t.Context(), twofa.EventQuery{})
+			require.NoError(t, err)
+			require.Contains(t, page.Events, want, change)
+			_, err = json.Marshal(page.Events)
+			require.NoError(t, err)
+			report, err := m.VerifyEvents(t.Context(), nil)
+			require.NoError(t, err)
+			require.Contains(t, report.Problems, twofa.AuditProblem{Kind: twofa.AuditChanged, User: want.User, Account: want.Account, Event: want.ID, Seq: want.Seq}, change)
+
+			e := was.Events[0]
+			_, err = db.Exec(fmt.Sprintf("UPDATE twofa_events SET user_id = '%s', account_id = '%s', actor_id = '%s', type = '%s', number = %d, time = %d WHERE id = '%s'",
+				e.User, e.Account, e.Actor.ID, e.Type, e.Seq, e.Time.Unix(), e.ID))
+			require.NoError(t, err)
+		}
+		report, err = m.VerifyEvents(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, report.Problems)
 	})
 }
 
