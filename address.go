@@ -28,6 +28,11 @@ func (s *userTx) noteAddresses(u User) {
 	if s.m.cfg.Mail.Mailer == nil {
 		return // nobody would be told
 	}
+	if s.AddressesSince == 0 && len(u.Emails) > 0 {
+		if s.AddressesSince = s.now; s.version == "" {
+			s.AddressesSince = 1
+		}
+	}
 	for i := range s.Addresses {
 		a := &s.Addresses[i]
 		switch here := slices.Contains(u.Emails, a.Email); {

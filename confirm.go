@@ -249,6 +249,7 @@ func (s *userTx) installFactor(u User, t ticket) error {
 	s.Reset = nil
 	s.emit(e)
 	s.endLost(t, f.Method)
+	s.endCase(t.sessionID)
 	return nil
 }
 

@@ -322,8 +322,11 @@ func (s *userTx) unlock(m Method, e Event) error {
 	}
 	for name, n := range s.Counters {
 		if method, id, _ := strings.Cut(name, "/"); method == string(m) {
-			n = n.at(s.now, id != "")
-			n.Fails, n.Until, n.Level = 0, 0, max(0, n.Level-easeBy)
+			n.Until = 0
+			if id == "" { // a known browser has its ten failures, and no more
+				n = n.at(s.now, false)
+				n.Fails, n.Level = 0, max(0, n.Level-easeBy)
+			}
 			s.setCounter(name, n)
 		}
 	}

@@ -174,7 +174,7 @@ func (m *Manager) reserveNumberSend(ctx context.Context, p Phone, b budget) erro
 // returns no error, because the change has already taken effect.
 func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	for _, e := range s.events {
-		s.told += m.publish(ctx, e, s.client.Language, s.addressesFor(e)...)
+		s.told = append(s.told, m.publish(ctx, e, s.client.Language, s.addressesFor(e)...)...)
 	}
 	for _, out := range s.deferredTexts {
 		if err := afterwards(ctx, func(ctx context.Context) error { return m.deliver(ctx, out) }); err != nil {
@@ -183,17 +183,18 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 	}
 }
 
-// publish passes on one event, and returns how many users were mailed a notice.
+// publish passes on one event, and returns the IDs of the users who were mailed a
+// notice.
 // Language is that of the request. Kept are addresses of the user that the event
 // is about.
-func (m *Manager) publish(ctx context.Context, e Event, language string, kept ...string) (told int) {
+func (m *Manager) publish(ctx context.Context, e Event, language string, kept ...string) (told []string) {
 	if m.cfg.OnEvent != nil {
 		if err := afterwards(ctx, func(ctx context.Context) error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
 			m.cfg.Logger.ErrorContext(ctx, "twofa: Config.OnEvent panicked", "error", err)
 		}
 	}
 	if !e.Notice || m.cfg.Mail.Mailer == nil {
-		return 0
+		return nil
 	}
 	if err := recoverPanic(func() (err error) { told, err = m.mailNotice(ctx, e, language, kept); return err }); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "twofa: notice not sent", "user", e.User, "type", e.Type, "error", err)
@@ -213,8 +214,8 @@ func afterwards(ctx context.Context, f func(ctx context.Context) error) error {
 // mailNotice mails a notice to each address of those whom it concerns. Each has a
 // timeout of its own, so that a server that hangs for one address does not
 // suppress the others. The language of the request counts only if the user made
-// it. mailNotice returns for how many users the Mailer accepted a mail.
-func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept []string) (told int, err error) {
+// it. mailNotice returns the users for whom the Mailer accepted a mail.
+func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept []string) (told []string, err error) {
 	if e.Actor != (EventActor{}) {
 		language = ""
 	}
@@ -242,7 +243,7 @@ func (m *Manager) mailNotice(ctx context.Context, e Event, language string, kept
 			accepted, err = accepted || failed == nil, errors.Join(err, failed)
 		}
 		if accepted {
-			told++
+			told = append(told, u.ID)
 		}
 	}
 	return told, err
@@ -326,7 +327,7 @@ func (m *Manager) audienceOf(ctx context.Context, e Event, kept []string) (to au
 // tellsAdmins are the events about a user that the admins are told of, because an
 // attacker who is about to take over the user may read the user's mail.
 var tellsAdmins = map[string]bool{event.Reset: true, event.Lost: true, event.LostCleared: true,
-	event.ResetRequested: true, event.ResetApproved: true, event.ResetCanceled: true}
+	event.ResetRequested: true, event.ResetApproved: true, event.ResetConfirmed: true, event.ResetCanceled: true}
 
 // distinct returns the elements of both lists, each once, in their order.
 func distinct(list, more []string) (all []string) {

@@ -252,6 +252,9 @@ func (u *ManagedUser) revoke(ctx context.Context, survive bool, e Event) error {
 		if e.Type == event.Credentials {
 			s.ease()
 		}
+		if u.by.kind == actorUser && t.hasFirstFactor(firstFactor.ofPerson) {
+			s.endCase(t.sessionID)
+		}
 		s.emit(e)
 		return nil
 	})

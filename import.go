@@ -119,6 +119,7 @@ func (u *ManagedUser) Import(ctx context.Context, list ...ImportFactor) (ImportO
 			return errUnchanged
 		}
 		s.setStamp(now)
+		s.noteAddresses(now)
 		s.newEpoch("")
 		s.Imported = s.now
 		for i, f := range factors {

@@ -76,6 +76,7 @@ const (
 	caseFirst = 24 * time.Hour
 	caseByOne = 72 * time.Hour
 	caseTTL   = 7 * day
+	maxCases  = 3 // of a user in 30 days
 )
 
 // directoryLag is how long after a change of the security stamp a directory may

@@ -357,6 +357,9 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 	}
 	s.seenHere(func(x *seen) { x.Proof, x.Method = s.now, p.Method })
 	s.endLost(t, p.Method)
+	if isFactor(p.Method) {
+		s.suspendCase(p.Method)
+	}
 	if p.Method == RecoveryCode && t.purpose == forLogin {
 		s.forgetRemembered()
 	}

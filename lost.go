@@ -82,5 +82,10 @@ func (m *Manager) Standing(ctx context.Context, c Caller) (Standing, error) {
 	if !s.isCurrent(t) {
 		return Standing{}, s.denied(ReasonSignedOut)
 	}
-	return Standing{Due: s.policy.evaluate(s.facts(t, true)).due.time(), Lost: s.Lost.time(), Case: s.describeCase()}, nil
+	var shown *Case
+	if x := s.describeCase(); x != nil {
+		c := x.forUser()
+		shown = &c
+	}
+	return Standing{Due: s.policy.evaluate(s.facts(t, true)).due.time(), Lost: s.Lost.time(), Case: shown}, nil
 }

@@ -65,7 +65,7 @@ func writeNotice(n NoticeEmail) Email {
 		return writeForAdmin(n)
 	}
 	switch n.Event.Type {
-	case event.ResetRequested, event.ResetApproved:
+	case event.ResetRequested, event.ResetApproved, event.ResetConfirmed:
 		return writeCase(n)
 	case event.Reminded:
 		return writeReminder(n)

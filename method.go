@@ -82,3 +82,7 @@ type Result struct {
 	// cookie. See [Client.Browser].
 	Browser Secret
 }
+
+// isFactor reports whether a method proves something that a password and a mailbox
+// do not.
+func isFactor(m Method) bool { return m == TOTP || m == SMS || m == RecoveryCode }

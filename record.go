@@ -112,6 +112,9 @@ type userRecord struct {
 	ResetAt         unixTime       // last reset, after which an admin can do nothing for a day
 	Lost            unixTime       // when the device was reported as lost; 0 if it was not
 	Case            *supportCase   // to reset the user
+	CasesOpened     []unixTime     // in the last 30 days
+	CaseStopped     unixTime       // when the user last stopped a case
+	AddressesSince  unixTime       // since when the addresses are known; 1 if always, 0 if there are none
 	Addresses       []address      // those of the user, and those of the last 30 days
 	Assigned        *assignedPhone // number that an admin has entered
 }
@@ -148,6 +151,9 @@ func (r *userRecord) Fields(c *seal.Codec) {
 	seal.List(c, 146, &r.Addresses)
 	seal.Int(c, 148, &r.Lost)
 	seal.Optional(c, 152, &r.Case)
+	seal.Ints(c, 158, &r.CasesOpened)
+	seal.Int(c, 162, &r.CaseStopped)
+	seal.Int(c, 166, &r.AddressesSince)
 }
 
 func (r *userRecord) problem() string {
@@ -366,4 +372,23 @@ func (b *browser) Fields(c *seal.Codec) {
 	seal.Text(c, 44, &b.Salt)
 	seal.Text(c, 48, &b.Remembered)
 	seal.Bool(c, 53, &b.Copied)
+}
+
+// keepLast returns the last n elements that pass. It reuses list.
+func keepLast[T any](list []T, n int, pass func(T) bool) []T {
+	kept := list[:0]
+	for _, x := range list {
+		if pass(x) {
+			kept = append(kept, x)
+		}
+	}
+	return kept[max(0, len(kept)-n):]
+}
+
+// pruneCodes removes the codes themselves, but not their hashes, if viewable is
+// false.
+func (r *userRecord) pruneCodes(viewable bool) {
+	if r.Codes != nil && !viewable {
+		r.Codes.Codes = nil
+	}
 }

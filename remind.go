@@ -182,7 +182,7 @@ func (r *reminding) member(ctx context.Context, v memberView) error {
 	case err != nil:
 		return err
 	case len(s.events) == 0: // another process was faster, or the member has enrolled
-	case s.told == 0:
+	case len(s.told) == 0:
 		r.done.Failed++
 	default:
 		r.done.Mailed++
@@ -289,7 +289,7 @@ func (r *reminding) summarize(ctx context.Context) error {
 		if err := r.m.write(ctx, accountKey(r.id), old.Version, &stored, []Event{e}); err != nil {
 			return err
 		}
-		r.done.Admins = r.m.publish(ctx, e, "")
+		r.done.Admins = len(r.m.publish(ctx, e, ""))
 		return nil
 	})
 }

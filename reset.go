@@ -95,6 +95,8 @@ func (a *Account) Reset(ctx context.Context, user string, r ResetRequest) error 
 		switch {
 		case err != nil:
 			return err
+		case a.by.kind == actorUser && !Role(auth.actor.Role).Above(now.roleIn(a.id)): // promoted meanwhile
+			return &DeniedError{Reason: ReasonRole, Account: a.id}
 		case a.by.kind == actorUser && a.onlySupportResets(now):
 			return &DeniedError{Reason: ReasonSupport, Account: a.id, Action: ActionReset}
 		}
@@ -183,13 +185,13 @@ func (a *Account) isElsewhere(member User) bool { return !member.onlyIn(a.id) }
 // and call [ManagedUser.Revoke] if an old session must not count after the user is
 // added again. To add the member again needs no call.
 //
-// Only staff and the host may call it. Calling it again is harmless. If the user
-// is still a member, it changes nothing and returns ErrInvalid.
+// Only the host may call it, because it may be a reset. Calling it again is
+// harmless. If the user is still a member, it changes nothing and returns ErrInvalid.
 //
 // Errors: [ErrInvalid], [ErrNotAllowed], [ErrUnavailable].
 func (a *Account) MemberRemoved(ctx context.Context, user string) error {
-	if !a.by.ofProduct() {
-		return notAllowed("only AsStaff and AsHost may report that a member was removed")
+	if a.by.kind != actorHost {
+		return notAllowed("only AsHost may report that a member was removed, because it may be a reset")
 	}
 	for what, id := range map[string]string{"account": a.id, "user": user} {
 		if err := text.ValidateID(what, id); err != nil {
@@ -269,3 +271,7 @@ func (s *userTx) isCooling() bool { return s.ResetAt != 0 && s.now.sub(s.ResetAt
 
 // canMailLink reports whether a link can be mailed to the user.
 func (m *Manager) canMailLink(u User) bool { return m.cfg.Mail.LinkURL != nil && len(u.Emails) > 0 }
+
+// canMailCase reports whether the user can be mailed the link that ends a case, and
+// the one before the next enrollment.
+func (m *Manager) canMailCase(u User) bool { return m.canMailLink(u) && m.cfg.Mail.CaseURL != nil }

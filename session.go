@@ -29,15 +29,21 @@ func (m *Manager) Check(ctx context.Context, c Caller) error {
 // all others.
 //
 // If there is no such first factor, CheckPerson returns a [*DeniedError] with
-// [ReasonSignInHere] and [ActionCredentials]. Its other errors are those of
+// [ReasonSignInHere] and [ActionCredentials]. After a reset, it returns one with
+// [ReasonEnroll] until the user has opened a link or enrolled a factor, because an
+// attacker who has the password could otherwise change the address that the link
+// goes to. Its other errors are those of
 // Check.
 func (m *Manager) CheckPerson(ctx context.Context, c Caller) error {
 	t, s, err := m.loadSession(ctx, c)
 	if err != nil {
 		return err
 	}
-	if !t.hasFirstFactor(firstFactor.ofPerson) {
+	switch {
+	case !t.hasFirstFactor(firstFactor.ofPerson):
 		return &DeniedError{Reason: ReasonSignInHere, Account: s.account, Action: ActionCredentials}
+	case s.Reset != nil && len(s.Factors) == 0 && !t.hasProven(EmailLink):
+		return &DeniedError{Reason: ReasonEnroll, Account: s.account, Action: ActionCredentials}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type userTx struct {
 	harder        unixTime // when the policy last began to require more
 	events        []Event
 	deferredTexts []pendingMessage // to be sent after the record is stored
-	told          int              // users who were mailed a notice of the events
+	told          []string         // IDs of the users who were mailed a notice of the events
 }
 
 // emit adds an event, which is stored together with the record. It cleans text
@@ -218,7 +218,7 @@ func (s *userTx) codesLeft() int {
 
 // openCase returns the open case, or nil if there is none.
 func (s *userTx) openCase() *supportCase {
-	if s.Case == nil || !s.Case.Opened.within(caseTTL, s.now) {
+	if s.Case == nil || s.now.sub(s.Case.Opened) >= caseTTL {
 		return nil
 	}
 	return s.Case
@@ -278,25 +278,6 @@ func (s *userTx) voidMessages(bucket string) {
 	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == bucket })
 }
 
-// keepLast returns the last n elements that pass. It reuses list.
-func keepLast[T any](list []T, n int, pass func(T) bool) []T {
-	kept := list[:0]
-	for _, x := range list {
-		if pass(x) {
-			kept = append(kept, x)
-		}
-	}
-	return kept[max(0, len(kept)-n):]
-}
-
-// pruneCodes removes the codes themselves, but not their hashes, if viewable is
-// false.
-func (r *userRecord) pruneCodes(viewable bool) {
-	if r.Codes != nil && !viewable {
-		r.Codes.Codes = nil
-	}
-}
-
 // guard refuses a session that has not proven what the account's policy
 // requires. It does not look up the user, because a guard must cost only one
 // read, so it assumes that every user has an address. If a user has none,
@@ -346,6 +327,28 @@ func (s *userTx) issueChallenge(t ticket, p purpose) Challenge {
 	return Challenge{s.m.cfg.Keys.sealTicket(t)}
 }
 
+// noteLogin notes a completed login. It suspends an open case, unless only the
+// identity provider of one account vouched for the user: that must not decide about
+// a reset which concerns all of them.
+func (s *userTx) noteLogin(t ticket) {
+	suspends := t.hasFirstFactor(firstFactor.ofPerson)
+	if x := s.openCase(); x != nil && s.LastLogin == x.LastLogin && !suspends {
+		x.LastLogin = s.now
+	}
+	s.LastLogin = s.now
+	if suspends {
+		s.suspendCase("")
+	}
+}
+
+// suspendCase suspends an open case, because the user has signed in or has proven a
+// method.
+func (s *userTx) suspendCase(m Method) {
+	if x := s.openCase(); x != nil {
+		x.Suspended, x.Proven = true, x.Proven || isFactor(m)
+	}
+}
+
 // nextStep completes the login, or returns the challenge that the policy
 // requires next.
 func (s *userTx) nextStep(u User, t ticket) (Result, error) {
@@ -383,7 +386,7 @@ func (s *userTx) completeLogin(t ticket, due unixTime) Result {
 		s.endSession(t.replaces)
 		t.replaces = ""
 	}
-	s.LastLogin = s.now
+	s.noteLogin(t)
 	s.seenHere(func(x *seen) { x.Login, x.Vouched = s.now, t.vouchedIn(s.account) })
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
 	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time(), Case: s.openCase() != nil}

@@ -33,6 +33,8 @@ type Case struct {
 	// Suspended reports whether the user has signed in since, and has not yet said
 	// in that session whether the case is theirs. It cannot be approved until then.
 	Suspended bool `json:"suspended,omitempty"`
+	// Reset reports whether [ManagedUser.ApproveCase] has just reset the user.
+	Reset bool `json:"reset,omitempty"`
 }
 
 // Approval is the approval of a [Case] by a member of staff.
@@ -52,6 +54,9 @@ type supportCase struct {
 	To        string // digest of the address that the link would be mailed to
 	Approvals []approval
 	Two       bool     // whether one approval is never enough
+	LastLogin unixTime // last login that the case takes into account
+	Suspended bool     // whether the user has signed in or proven something since
+	Proven    bool     // whether that was a proof of a factor, so that only another one lifts it
 	Answered  unixTime // when the user last said, in a live session, that the case is theirs
 }
 
@@ -65,6 +70,9 @@ func (x *supportCase) Fields(c *seal.Codec) {
 	seal.List(c, 29, &x.Approvals)
 	seal.Int(c, 32, &x.Answered)
 	seal.Bool(c, 36, &x.Two)
+	seal.Int(c, 40, &x.LastLogin)
+	seal.Bool(c, 44, &x.Suspended)
+	seal.Bool(c, 48, &x.Proven)
 }
 
 type approval struct {
@@ -84,8 +92,9 @@ func (a *approval) Fields(c *seal.Codec) {
 // told at every address of the last 30 days, with a link that ends the case, and
 // the admins of the user's accounts are told as well.
 //
-// A completed login suspends the case, whatever the path, because a user who can
-// sign in needs no reset. In that session, the user says whether the case is theirs
+// A completed login and a proof of a factor suspend the case, because a user who
+// can sign in needs no reset. Revoke, CredentialsChanged and a new factor of the user
+// end it. In that session, the user says whether the case is theirs
 // ([Manager.AnswerCase]).
 //
 // r.InPerson states that somebody has verified the user's identity. It must be true
@@ -96,14 +105,19 @@ func (a *approval) Fields(c *seal.Codec) {
 // each member of staff: one who can act under two names can approve their own case.
 //
 // Errors: [ErrInvalid] for a malformed ID or a missing reason; [ErrNotEnrolled] if
-// there is nothing to reset; [ErrNotAllowed] for another actor, if the user does not
+// there is nothing to reset; [ErrLocked] for a day after the user has stopped a case,
+// and after three cases in 30 days; [ErrNotAllowed] for another actor, if the user does not
 // exist, if InPerson is wrong, or if a case is open; [ErrUnavailable].
 func (u *ManagedUser) OpenCase(ctx context.Context, r ResetRequest) (opened Case, err error) {
 	if err := u.onStaffCase(); err != nil {
 		return Case{}, err
 	}
+	var tx *userTx
 	err = u.updateCase(ctx, func(s *userTx, now User) error {
-		mailable := u.m.canMailLink(now) && u.m.cfg.Mail.CaseURL != nil
+		mailable := u.m.canMailCase(now)
+		if wait := s.caseWait(); wait > 0 {
+			return &lockedError{wait}
+		}
 		switch {
 		case s.openCase() != nil:
 			return notAllowed("user %q already has a case, %s", u.id, s.Case.ID)
@@ -114,13 +128,58 @@ func (u *ManagedUser) OpenCase(ctx context.Context, r ResetRequest) (opened Case
 		case r.InPerson && mailable:
 			return notAllowed("ResetRequest.InPerson: must be false, because user %q can be mailed a link", u.id)
 		}
-		s.Case = &supportCase{ID: seal.NewID(), Opened: s.now, By: u.by.id, Reason: text.Clean(u.by.reason, 500), InPerson: r.InPerson, To: linkTarget(now),
-			Two: r.InPerson || !s.keepsAllAddresses(now)}
-		s.emitCase(event.ResetRequested, s.Case, u.by)
+		s.Case = &supportCase{ID: seal.NewID(), Opened: s.now, By: u.by.id, Reason: text.Clean(u.by.reason, 500), InPerson: r.InPerson, To: linkTarget(now), LastLogin: s.LastLogin,
+			Two: true}
+		s.emitCase(event.ResetRequested, s.Case, u.by, "")
+		s.CasesOpened = append(recentTimes(s.CasesOpened, s.now, addressLife), s.now)
 		opened = *s.describeCase()
+		tx = s
 		return nil
 	})
+	if err == nil && !r.InPerson && slices.Contains(tx.told, u.id) {
+		opened, err = u.confirmTold(ctx, opened)
+	}
 	return caseOrError(opened, err)
+}
+
+// confirmTold notes that a mail of the case to the user was accepted, so that one
+// approval can be enough later. It is a write of its own, because a mail leaves only
+// after the case is stored. If it fails, the case needs two approvals.
+func (u *ManagedUser) confirmTold(ctx context.Context, opened Case) (Case, error) {
+	err := u.updateCase(ctx, func(s *userTx, now User) error {
+		x := s.openCase()
+		if x == nil || x.ID != opened.ID {
+			return errUnchanged
+		}
+		x.Two = !s.tellsOwner(now)
+		opened = *s.describeCase()
+		if x.Two {
+			return errUnchanged
+		}
+		return nil
+	})
+	if err != nil {
+		u.m.cfg.Logger.WarnContext(ctx, "twofa: the case needs two approvals", "user", u.id, "error", err)
+	}
+	return opened, nil
+}
+
+// tellsOwner reports whether every address of the last 30 days is known and kept, so
+// that the owner is told even if an attacker has changed the address.
+func (s *userTx) tellsOwner(u User) bool {
+	return s.keepsAllAddresses(u) && s.now.sub(s.AddressesSince) >= addressLife
+}
+
+// caseWait returns how long no case can be opened: a day after the user has stopped
+// one, and after three in 30 days, because each is a mail to many.
+func (s *userTx) caseWait() time.Duration {
+	if s.CaseStopped != 0 && s.now.sub(s.CaseStopped) < caseFirst {
+		return caseFirst - max(0, s.now.sub(s.CaseStopped))
+	}
+	if recent := recentTimes(s.CasesOpened, s.now, addressLife); len(recent) >= maxCases {
+		return addressLife - s.now.sub(recent[0])
+	}
+	return 0
 }
 
 // ApproveCase approves a case, and resets the user if that was the last approval
@@ -151,7 +210,7 @@ func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case
 			return notAllowed("staff %q opened case %s and cannot approve it", u.by.id, id)
 		case s.isSuspended(x):
 			return notAllowed("case %s is suspended, because user %q has signed in since: ask the user to answer in that session", id, u.id)
-		case x.To != linkTarget(now) || x.InPerson == u.m.canMailLink(now):
+		case x.To != linkTarget(now) || x.InPerson == u.m.canMailCase(now):
 			return notAllowed("case %s: the address of user %q has changed since: cancel it and open another", id, u.id)
 		case wait > 0:
 			return &lockedError{wait}
@@ -160,16 +219,17 @@ func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case
 		if isNew {
 			x.Approvals = append(x.Approvals, approval{By: u.by.id, At: s.now})
 		}
-		x.Two = x.Two || !s.keepsAllAddresses(now)
+		x.Two = x.Two || !s.tellsOwner(now)
 		approved = *s.describeCase()
 		done := len(x.Approvals) > 1 || !x.Two && s.now >= x.Opened.add(caseByOne)
 		if isNew {
-			s.emitCase(event.ResetApproved, x, u.by)
+			s.emit(Event{Type: event.ResetApproved, Case: x.ID, Actor: u.by.event(), Reason: u.by.reason, Notice: !done})
 		}
 		switch {
 		case done:
+			approved.Reset = true
 			s.endEverything(now, ResetRequest{InPerson: x.InPerson})
-			s.emitCase(event.Reset, x, u.by)
+			s.emitCase(event.Reset, x, u.by, "")
 		case !isNew:
 			return errUnchanged
 		}
@@ -189,7 +249,7 @@ func (u *ManagedUser) CancelCase(ctx context.Context, id string) error {
 	if err := text.ValidateID("user", u.id); err != nil {
 		return invalid("%w", err)
 	}
-	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error { return s.cancelCase(id, u.by) })
+	return u.m.update(ctx, Client{}, u.id, noPolicy, func(s *userTx) error { return s.cancelCase(id, u.by, "") })
 }
 
 // Case returns the open case of the user, nil if there is none. Only staff and the
@@ -242,95 +302,39 @@ func caseOrError(x Case, err error) (Case, error) {
 	return x, nil
 }
 
-// LinkedCase returns the open case that a mailed link belongs to, so that a page can
-// show it. Opening the link must not end the case, because mail scanners open links:
-// a button calls [Manager.CancelCase].
-//
-// It returns [ErrExpired] if the link was changed or the case is over, and
-// [ErrUnavailable].
-func (m *Manager) LinkedCase(ctx context.Context, token Secret) (Case, error) {
-	t, err := m.openTicket(token, forCase)
-	if err != nil {
-		return Case{}, ErrExpired
-	}
-	s, err := m.load(ctx, Client{}, t.user, noPolicy)
-	if err != nil {
-		return Case{}, err
-	}
-	if x := s.openCase(); x == nil || x.ID != t.id {
-		return Case{}, ErrExpired
-	}
-	return *s.describeCase(), nil
-}
-
-// CancelCase ends the case that a mailed link belongs to, for its user, who need not
-// be signed in. Whoever has the link can end a case and nothing else. The errors are
-// those of [Manager.LinkedCase].
-func (m *Manager) CancelCase(ctx context.Context, c Client, token Secret) error {
-	t, err := m.openTicket(token, forCase)
-	if err != nil {
-		return ErrExpired
-	}
-	return m.update(ctx, c, t.user, noPolicy, func(s *userTx) error { return s.cancelCase(t.id, Actor{}) })
-}
-
-// AnswerCase is the answer of a signed-in user to the question whether the open case
-// is theirs; see [Standing.Case]. If it is not, the case ends. Any live session may
-// say so. If it is, a suspended case can be approved again. Only a session whose first
-// factor was given after the case was opened may say that, because a stolen session
-// would otherwise help whoever asked for the case.
-//
-// Errors: [ErrExpired] if the user has no such case, [*DeniedError],
-// [ErrNotAllowed], [ErrUnavailable].
-func (m *Manager) AnswerCase(ctx context.Context, c Caller, id string, isMine bool) error {
-	t, err := m.openSession(c)
-	if err != nil {
-		return err
-	}
-	return m.update(ctx, c.Client, t.user, t.account, func(s *userTx) error {
-		if !s.isCurrent(t) {
-			return s.denied(ReasonSignedOut)
-		}
-		if !isMine {
-			return s.cancelCase(id, Actor{})
-		}
-		x := s.openCase()
-		if x == nil || x.ID != id {
-			return ErrExpired
-		}
-		if err := s.guard(t); err != nil {
-			return err
-		}
-		if !t.hasFirstFactor(func(f firstFactor) bool { return f.at >= x.Opened && f.countsIn(s.account) }) {
-			return &DeniedError{Reason: ReasonSignedOut, Account: s.account, MaxAge: s.now.sub(x.Opened)}
-		}
-		x.Answered = s.now
-		s.emitCase(event.ResetConfirmed, x, Actor{})
-		return nil
-	})
-}
-
-func (s *userTx) cancelCase(id string, by Actor) error {
+// cancelCase ends a case. If the user did, no other can be opened for a day.
+func (s *userTx) cancelCase(id string, by Actor, sessionID string) error {
 	x := s.openCase()
 	if x == nil || x.ID != id {
 		return ErrExpired
 	}
 	s.Case = nil
-	s.emitCase(event.ResetCanceled, x, by)
+	if !by.ofProduct() {
+		s.CaseStopped = s.now
+	}
+	s.emitCase(event.ResetCanceled, x, by, sessionID)
 	return nil
+}
+
+// endCase ends an open case, because the user has just shown that they need no
+// reset.
+func (s *userTx) endCase(sessionID string) {
+	if x := s.openCase(); x != nil {
+		_ = s.cancelCase(x.ID, Actor{}, sessionID) // it is open
+	}
 }
 
 // emitCase emits an event of a case. The user is told of each, because it is how an
 // owner notices an attacker who has talked to support.
-func (s *userTx) emitCase(kind string, x *supportCase, by Actor) {
-	s.emit(Event{Type: kind, Case: x.ID, Actor: by.event(), Reason: by.reason, Notice: kind != event.ResetConfirmed})
+func (s *userTx) emitCase(kind string, x *supportCase, by Actor, sessionID string) {
+	s.emit(Event{Type: kind, Case: x.ID, Actor: by.event(), Reason: by.reason, Session: sessionID, Notice: true})
 }
 
-// isSuspended reports whether the user has signed in since the case was opened, and
-// since they last said that it is theirs. LastLogin is also written by a release that
-// knows no cases.
+// isSuspended reports whether the user has signed in or proven a factor since the
+// case was opened, and since they last said that it is theirs. A release that knows
+// no cases writes LastLogin only.
 func (s *userTx) isSuspended(x *supportCase) bool {
-	return s.LastLogin >= x.Opened && s.LastLogin > x.Answered
+	return x.Suspended || s.LastLogin != x.LastLogin
 }
 
 // describeCase returns the open case, or nil if there is none.
