@@ -21,6 +21,9 @@ func (a *address) Fields(c *seal.Codec) {
 	seal.Int(c, 8, &a.Gone)
 }
 
+// isOver reports whether the address has been gone for 30 days.
+func (a address) isOver(now unixTime) bool { return a.Gone != 0 && now.sub(a.Gone) >= addressLife }
+
 // noteAddresses brings the kept addresses up to date with the directory. Once
 // there are 8, it keeps no further one until another has been gone for 30 days, so
 // that an attacker who adds many cannot push out the owner's.
@@ -42,7 +45,7 @@ func (s *userTx) noteAddresses(u User) {
 			a.Gone = s.now
 		}
 	}
-	s.Addresses = slices.DeleteFunc(s.Addresses, func(a address) bool { return a.Gone != 0 && s.now.sub(a.Gone) >= addressLife })
+	s.Addresses = slices.DeleteFunc(s.Addresses, func(a address) bool { return a.isOver(s.now) })
 	for _, email := range u.Emails {
 		if len(s.Addresses) < maxAddresses && len(email) <= maxUserName && !s.keepsAddress(email) {
 			s.Addresses = append(s.Addresses, address{Email: email})
@@ -60,13 +63,17 @@ func (s *userTx) keepsAllAddresses(u User) bool {
 }
 
 // addressesFor returns the kept addresses that are told of an event, besides those
-// in the directory. A reminder warns of nothing, so it goes to no former address.
+// in the directory. A reminder warns of nothing, so it goes to no former address. One
+// that has been gone for 30 days may still be in the record, because an act that asks
+// no directory does not remove it.
 func (s *userTx) addressesFor(e Event) (emails []string) {
 	if e.Type == event.Reminded {
 		return nil
 	}
 	for _, a := range s.Addresses {
-		emails = append(emails, a.Email)
+		if !a.isOver(s.now) {
+			emails = append(emails, a.Email)
+		}
 	}
 	return emails
 }

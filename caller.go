@@ -227,6 +227,9 @@ type ChallengeInfo struct {
 	// Sent is the method of the last link or code that was sent for the
 	// challenge. It is empty if none was sent.
 	Sent Method
+	// InPerson reports whether the user gave a first factor of their own. If not,
+	// [Manager.ReportLost] refuses, so a page must not offer it.
+	InPerson bool
 }
 
 // ChallengeInfo returns the content of a challenge. It does not read the store,
@@ -242,7 +245,8 @@ func (m *Manager) ChallengeInfo(c Client, ch Challenge) (ChallengeInfo, error) {
 		return ChallengeInfo{}, ErrExpired
 	}
 	_, err = m.openTicket(ch.Secret, t.purpose)
-	return ChallengeInfo{Next: next, Account: t.account, Action: t.action, Resource: t.resource, Sent: t.messageMethod}, err
+	return ChallengeInfo{Next: next, Account: t.account, Action: t.action, Resource: t.resource, Sent: t.messageMethod,
+		InPerson: t.hasFirstFactor(firstFactor.ofPerson)}, err
 }
 
 // DescribeChallenge returns the methods that a challenge accepts and those of

@@ -303,8 +303,10 @@ func (m *Manager) audienceOf(ctx context.Context, e Event, kept []string) (to au
 		}
 	}
 	accounts := []string{e.Account}
-	if e.Case != "" { // the reset would concern all accounts
+	if e.Case != "" { // it is in no account
 		accounts = nil
+	}
+	if e.Case != "" || e.Type == event.Lost || e.Type == event.LostCleared { // a reset or a device concerns all accounts
 		for _, member := range to.about.Members {
 			accounts = append(accounts, member.Account)
 		}

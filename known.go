@@ -116,6 +116,10 @@ func (s *userTx) rememberedProof() (p provenMethod, ok bool) {
 // what ends sessions ends remembering, too. The browser remains known.
 func (s *userTx) isRemembered(b *browser) bool { return b.Remembered != "" && b.Remembered == s.Epoch }
 
+func (s *userTx) remembersAny() bool {
+	return slices.ContainsFunc(s.Browsers, func(b browser) bool { return b.Remembered != "" })
+}
+
 // forgetRemembered ends remembering in all browsers.
 func (s *userTx) forgetRemembered() {
 	for i := range s.Browsers {

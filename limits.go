@@ -121,11 +121,17 @@ var cancelAllowance = allowance{[]time.Duration{0}, 20, 100}
 
 const cancelBucket = "cancel"
 
-// lostAllowance limits how often a device is reported as lost, because each time is
-// a mail to several people.
+// lostAllowance limits how often the report of a lost device is told, because each
+// time is a mail to several people.
 var lostAllowance = allowance{[]time.Duration{0}, 1, 1}
 
 const lostBucket = "lost"
+
+// foundAllowance limits how often it is told that a lost device is in use again, for
+// the same reason.
+var foundAllowance = allowance{[]time.Duration{0}, 3, 3}
+
+const foundBucket = "found"
 
 // changeAllowance limits how often a factor can be renamed, how often recovery
 // codes can be viewed, and how often a member is given more time. One proof allows

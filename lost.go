@@ -9,16 +9,22 @@ import (
 
 // ReportLost records that the user has lost the device with their second factor.
 // Call it from the page that asks for the second factor. No browser is remembered
-// any longer, and the user and the admins of the account are told by mail, so that
-// whoever found or stole the device is noticed. It opens nothing: the user still
+// any longer, and the user and the admins of all their accounts are told by mail, so
+// that whoever found or stole the device is noticed. It opens nothing: the user still
 // needs a recovery code, another method or a reset.
 //
 // The report ends when the user proves an authenticator or a phone, or enrolls one.
-// They are told of that, too. Reporting again within a day changes nothing, so that
-// somebody who has only the password cannot send mail all the time.
+// They are told of that, too. A report within a day of another one does the same, but
+// records no event and sends no mail, so that somebody who has only the password
+// cannot send mail all the time.
+//
+// A login by one account's own identity provider or by an API token cannot report,
+// because the admin of one account could otherwise make the browsers of a member
+// ask for codes in all others.
 //
 // Errors: [ErrExpired], [ErrNotAllowed], [ErrUnavailable] under the same conditions
-// as [Manager.Verify]; [ErrNotEnrolled] if the user has no factor.
+// as [Manager.Verify]; [*DeniedError] with [ReasonSignInHere] if the first factor is
+// not the user's own; [ErrNotEnrolled] if the user has no factor.
 func (m *Manager) ReportLost(ctx context.Context, c Client, ch Challenge) error {
 	t, err := m.openChallenge(c, ch, forLogin)
 	if err != nil {
@@ -28,25 +34,32 @@ func (m *Manager) ReportLost(ctx context.Context, c Client, ch Challenge) error 
 		if _, err := s.offeredMethods(u, t); err != nil {
 			return err
 		}
+		if !t.hasFirstFactor(firstFactor.ofPerson) {
+			return s.denied(ReasonSignInHere)
+		}
 		if len(s.Factors) == 0 {
 			return ErrNotEnrolled
 		}
-		if s.reserve(lostAllowance, lostBucket) != nil {
+		told := s.reserve(lostAllowance, lostBucket) != nil // the user and the admins, within the last day
+		if told && s.Lost != 0 && !s.remembersAny() {
 			return errUnchanged
 		}
 		s.Lost = s.now
 		s.forgetRemembered()
-		s.emit(Event{Type: event.Lost, Session: t.sessionID, Notice: true})
+		if !told {
+			s.emit(Event{Type: event.Lost, Session: t.sessionID, Notice: true})
+		}
 		return nil
 	})
 }
 
 // endLost ends the report that the device was lost, because the user has just
-// proven or enrolled a factor. If a thief did, the user and the admins learn of it.
+// proven or enrolled a factor. If a thief did, the user and the admins learn of it,
+// up to three times a day.
 func (s *userTx) endLost(t ticket, m Method) {
 	if s.Lost != 0 && (m == TOTP || m == SMS) {
 		s.Lost = 0
-		s.emit(Event{Type: event.LostCleared, Method: m, Session: t.sessionID, Notice: true})
+		s.emit(Event{Type: event.LostCleared, Method: m, Session: t.sessionID, Notice: s.reserve(foundAllowance, foundBucket) == nil})
 	}
 }
 

@@ -481,6 +481,25 @@ func TestAbuse_N06_ReportLostRevealsNoFactor(t *testing.T) {
 	}()))
 }
 
+// A login by the identity provider of one account is offered no report, and cannot
+// make one.
+func TestAbuse_N06_IdentityProviderIsOfferedNoReport(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	h.browser().enroll("ada")
+	b := h.browser()
+	require.Contains(t, b.login("ada", "sso", "acme", "account", "acme").Body, "Enter your code")
+	require.NotContains(t, b.get("/2fa/help").Body, "/2fa/lost")
+	require.Equal(t, "/2fa/challenge", b.get("/2fa/lost").Header.Get("Location"))
+	require.Equal(t, "sign_in_here", problemCode(t, func() answer {
+		r := b.request("POST", "/2fa/lost", "csrf_token="+url.QueryEscape(b.csrf))
+		r.Header.Set("Accept", "application/json")
+		return b.do(r)
+	}()))
+	events, err := h.store.Events(t.Context(), twofa.EventQuery{User: "ada", Types: []string{event.Lost}})
+	require.NoError(t, err)
+	require.Empty(t, events.Events)
+}
+
 // The address of the link must lead to the page of this package.
 func TestNew_CaseURLLeadsHere(t *testing.T) {
 	h := newHost(t, twofa.PolicyOptional(), withCases, func(m *twofa.Config, c *twofahttp.Config) {

@@ -10,9 +10,10 @@ import (
 const lostNotice = "lost_reported"
 
 // canReportLost reports whether the challenge is one for which a user may have lost
-// the device: a login that accepts codes from one.
+// the device: a login that accepts codes from one. The user must have given a first
+// factor of their own, because no admin of one account may report it.
 func canReportLost(f flow, methods []twofa.Method) bool {
-	return f.kind == kindLogin && (slices.Contains(methods, twofa.TOTP) || slices.Contains(methods, twofa.SMS))
+	return f.kind == kindLogin && f.InPerson && (slices.Contains(methods, twofa.TOTP) || slices.Contains(methods, twofa.SMS))
 }
 
 // lostData is the data of the page "lost".

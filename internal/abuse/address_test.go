@@ -84,3 +84,23 @@ func TestAbuse_N06_DirectoryFailsAfterTheChange(t *testing.T) {
 		require.NoError(t, down.User(twofa.AsHost("test"), "ada").Revoke(t.Context()))
 	}))
 }
+
+// An address that has been gone for 30 days is told nothing, even by an act that asks
+// no directory, so that the record still has it.
+func TestAbuse_F10_AddressOfLongAgoIsNotTold(t *testing.T) {
+	w := newWorld(t, func(c *twofa.Config) { c.Mail.NoticeEmail = nil })
+	w.setUser("ada", func(u *twofa.User) { u.Members = nil })
+	w.cfg.Directory = directory{w}
+	w.Manager = w.again()
+	w.enrolled("ada")
+	w.setUser("ada", func(u *twofa.User) { u.Emails = []string{"new@example.com"} })
+	w.revoke("ada")
+	w.mu.Lock()
+	delete(w.users, "ada")
+	w.mu.Unlock()
+	revoke := func() { require.NoError(t, w.User(twofa.AsHost("x"), "ada").Revoke(t.Context())) }
+	w.clock.Add(30*24*time.Hour - time.Minute)
+	require.Contains(t, w.tells(revoke), "ada@example.com")
+	w.clock.Add(time.Minute)
+	require.NotContains(t, w.tells(revoke), "ada@example.com")
+}

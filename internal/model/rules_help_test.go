@@ -255,7 +255,7 @@ func (m *model) unlock(user string, method twofa.Method, reason, account, by str
 
 // Lost devices.
 
-// reportLost ends remembering, once a day.
+// reportLost ends remembering. It tells once a day.
 func (m *model) reportLost(c twofa.Client, p *pass) string {
 	if !m.opens(p, c, "login") {
 		return saysExpired
@@ -267,19 +267,32 @@ func (m *model) reportLost(c twofa.Client, p *pass) string {
 	switch {
 	case why != "":
 		return why
+	case !p.has(modelFirst.own):
+		m.reach("a provider of one account reports no loss")
+		return saysDenied(twofa.ReasonSignInHere)
 	case len(u.factors) == 0:
 		return saysNotEnrolled
-	case m.claim(u.sends, "lost", spacing{[]int64{0, 0, 0}, 1, 1}) != "":
+	}
+	told := m.claim(u.sends, "lost", spacing{[]int64{0, 0, 0}, 1, 1}) != ""
+	remembers := false
+	for _, b := range u.browsers {
+		remembers = remembers || b.remembered != 0
+	}
+	if told && u.lost != 0 && !remembers {
 		m.reach("lost again within a day")
 		m.still = true
 		return saysFine
 	}
-	m.reach("a device is lost")
 	u.lost = m.now
 	for _, b := range u.browsers {
 		b.remembered = 0
 	}
 	m.notes(p.user)
+	if told {
+		m.reach("a device is lost again, of which nobody is told")
+		return saysFine
+	}
+	m.reach("a device is lost")
 	m.emit(event.Lost, p.user, p.account, "")
 	return saysFine
 }

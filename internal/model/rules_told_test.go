@@ -120,7 +120,7 @@ func (m *model) recipients(e twofa.Event) (mails []string) {
 		emails, link := slices.Clone(m.dir[e.User].Emails), ""
 		if e.Type != event.Reminded && !m.at.older {
 			for _, a := range m.user(e.User).addresses {
-				if !among(emails, a.email) {
+				if !among(emails, a.email) && (a.gone == 0 || m.now-a.gone < 30*aDay) {
 					m.reach("a former address is told")
 					emails = append(emails, a.email)
 				}
@@ -135,6 +135,8 @@ func (m *model) recipients(e twofa.Event) (mails []string) {
 		}
 		if e.Case != "" {
 			accounts = slices.Compact(slices.Sorted(slices.Values(accountsOf(m.dir[e.User]))))
+		} else if e.Type == event.Lost || e.Type == event.LostCleared {
+			accounts = slices.Compact(slices.Sorted(slices.Values(append(accountsOf(m.dir[e.User]), e.Account))))
 		}
 	}
 	// The order of the accounts is that of the directory, which is no rule. Therefore

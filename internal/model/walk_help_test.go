@@ -15,7 +15,7 @@ import (
 var helpMust = []string{"a reset by an admin", "a reset by an owner", "no reset of a member of another account", "no reset without a link", "the policy lets nobody reset", "staff reset nobody at once",
 	"an act on oneself", "an admin who was reset", "still a member", "a member who never signed in was removed", "the last account was left", "removed again", "a member was removed",
 	"unlocked: totp", "unlocked: sms", "unlocked: recovery", "nothing to unlock", "not unlocked a fourth time", "off for good, not unlocked",
-	"a device is lost", "lost again within a day", "a lost device is found by a proof of login", "a lost device is found by a proof of action", "a lost device is found by an enrollment",
+	"a device is lost", "lost again within a day", "a device is lost again, of which nobody is told", "a provider of one account reports no loss", "a lost device is found by a proof of login", "a lost device is found by a proof of action", "a lost device is found by an enrollment",
 	"a case is opened", "a second case", "a case that states the wrong thing", "a case needs two, because of many addresses", "a case needs two from now on", "a case that nobody ended",
 	"no approval by who asked", "no approval after a login", "no approval after a change of address", "no approval on the first day", "an approval again, too early",
 	"a reset by a case, of 1 approvals, again: false, in person: false", "a reset by a case, of 1 approvals, again: true, in person: false",
