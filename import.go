@@ -90,17 +90,18 @@ const (
 // Keys of less than 16 bytes are imported, and [Factor.Legacy] reports them.
 //
 // All sessions, pending logins and pending enrollments of the user become
-// invalid, as after an enrollment. Only staff and the host may call Import. It
-// records an event for each factor, with the actor and the reason. If the actor
-// is staff, the user is notified by mail. No policy is read.
+// invalid, as after an enrollment. Only the host may call Import: one member of staff
+// could otherwise give a user an authenticator whose codes they know. It records an
+// event for each factor, with the reason. The user is not notified by mail. No policy
+// is read.
 //
 // Errors: [ErrInvalid] with every problem of the factors, by field name, or for
-// a malformed user ID; [ErrNotAllowed] if the actor is empty or a user, or if the
-// user does not exist; [ErrUnavailable], also if a phone is imported but
+// a malformed user ID; [ErrNotAllowed] if the actor is not [AsHost], or if the user
+// does not exist; [ErrUnavailable], also if a phone is imported but
 // [SMSConfig.Sender] is not set.
 func (u *ManagedUser) Import(ctx context.Context, list ...ImportFactor) (ImportOutcome, error) {
-	if !u.by.ofProduct() {
-		return "", notAllowed("only AsStaff and AsHost may import")
+	if u.by.kind != actorHost {
+		return "", notAllowed("only AsHost may import, because a member of staff could import a key that they know")
 	}
 	if err := text.ValidateID("user", u.id); err != nil {
 		return "", invalid("%w", err)
@@ -122,13 +123,12 @@ func (u *ManagedUser) Import(ctx context.Context, list ...ImportFactor) (ImportO
 		s.noteAddresses(now)
 		s.newEpoch("")
 		s.Imported = s.now
-		for i, f := range factors {
+		for _, f := range factors {
 			if f.Method == TOTP {
 				f.Step = f.App.newestStep(s.now, s.m.cfg.TOTP.Strict)
 			}
 			s.Factors = append(s.Factors, f)
-			s.emit(Event{Type: event.Imported, Method: f.Method, Detail: f.Name, Actor: u.by.event(), Reason: u.by.reason,
-				Notice: i == 0 && u.by.kind == actorStaff})
+			s.emit(Event{Type: event.Imported, Method: f.Method, Detail: f.Name, Actor: u.by.event(), Reason: u.by.reason})
 		}
 		return nil
 	})

@@ -3,6 +3,7 @@ package twofa
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa/event"
@@ -184,7 +185,8 @@ func (s *userTx) caseWait() time.Duration {
 
 // ApproveCase approves a case, and resets the user if that was the last approval
 // needed; the returned case is then over, and [ManagedUser.Case] returns nil. Whoever
-// opened the case cannot approve it. A member of staff who has approved it already
+// opened the case cannot approve it. Names that differ only in case, or in spaces around
+// them, are of one person. A member of staff who has approved it already
 // can call it again once [Case.ByOneFrom] has passed.
 //
 // The reset does what [ManagedUser.Reset] does. It is refused if the address that
@@ -206,7 +208,7 @@ func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case
 			return ErrExpired
 		}
 		switch wait := x.Opened.add(caseFirst).sub(s.now); {
-		case x.By == u.by.id:
+		case sameStaff(x.By, u.by.id):
 			return notAllowed("staff %q opened case %s and cannot approve it", u.by.id, id)
 		case s.isSuspended(x):
 			return notAllowed("case %s is suspended, because user %q has signed in since: ask the user to answer in that session", id, u.id)
@@ -215,7 +217,7 @@ func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case
 		case wait > 0:
 			return &lockedError{wait}
 		}
-		isNew := !slices.ContainsFunc(x.Approvals, func(a approval) bool { return a.By == u.by.id })
+		isNew := !slices.ContainsFunc(x.Approvals, func(a approval) bool { return sameStaff(a.By, u.by.id) })
 		if isNew {
 			x.Approvals = append(x.Approvals, approval{By: u.by.id, At: s.now})
 		}
@@ -237,6 +239,12 @@ func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case
 	})
 	return caseOrError(approved, err)
 }
+
+// sameStaff reports whether two IDs are of one member of staff, who may write their
+// name in another case or with spaces.
+func sameStaff(a, b string) bool { return staffName(a) == staffName(b) }
+
+func staffName(id string) string { return strings.ToLower(strings.ToUpper(strings.TrimSpace(id))) }
 
 // CancelCase ends a case without a reset. Only staff and the host may call it.
 //

@@ -60,6 +60,9 @@ func (c *console) approveCase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.confirm(ctx, p, "The last approval that is needed removes all factors, recovery codes and known browsers, and ends all sessions."); err != nil {
+		return err
+	}
 	x, err := c.Manager.User(c.by(), p.ID).ApproveCase(ctx, c.opt.operands[1])
 	switch {
 	case errors.Is(err, twofa.ErrExpired):
@@ -72,11 +75,7 @@ func (c *console) approveCase(ctx context.Context) error {
 	case err != nil:
 		return c.explain(err)
 	}
-	after, err := c.Manager.User(c.by(), p.ID).Case(ctx)
-	switch {
-	case err != nil:
-		return c.explain(err)
-	case after != nil && after.ID == x.ID:
+	if !x.Reset {
 		return c.done(p, "Case %s is approved by %s. It needs another approval%s.", x.ID, approvers(x), laterAlone(x))
 	}
 	if x.InPerson {

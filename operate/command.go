@@ -23,6 +23,7 @@ type command struct {
 	example  string   // operands and flags of a call, except -by and -reason
 	acts     bool     // changes a user, so that it needs -by and -reason
 	destroys bool     // cannot be undone, so that it asks again
+	named    bool     // needs Config.By, because one person must not act under two names
 	flags    func(fs *flag.FlagSet, o *options)
 	run      func(c *console, ctx context.Context) error
 }
@@ -56,14 +57,14 @@ func commands() []command {
 			long: "Ends the lock of one method of a user: totp, sms or recovery. It works three\ntimes in 30 days. A method that 100 wrong codes in a row have turned off stays\noff. The user is told by mail."},
 		{name: "case", example: "u_4711", operands: []string{"USER"}, short: "show the support case of a user", run: (*console).showCase,
 			long: "Shows the open support case of a user. It changes nothing and records no event."},
-		{name: "case-open", example: "u_4711", operands: []string{"USER"}, short: "ask for a reset of a user who has lost everything", run: (*console).openCase, acts: true,
+		{name: "case-open", example: "u_4711", operands: []string{"USER"}, short: "ask for a reset of a user who has lost everything", run: (*console).openCase, acts: true, named: true,
 			long: "Opens a support case to reset a user. Another member of staff approves it, from 72\nhours to 7 days later, or two others from 24 hours on. The user is told at every\naddress of the last 30 days and can end it, and the admins of their accounts are\ntold. Verify who is asking: call back at a number that you have on file.",
 			flags: func(fs *flag.FlagSet, o *options) {
 				fs.BoolVar(&o.inPerson, "in-person", false, "you have verified the user's identity in person or by video; only for a user\nwho cannot be mailed a link, and then required")
 			}},
-		{name: "case-approve", example: "u_4711 CASE", operands: []string{"USER", "CASE"}, short: "approve the support case of a colleague", run: (*console).approveCase, acts: true,
+		{name: "case-approve", example: "u_4711 CASE", operands: []string{"USER", "CASE"}, short: "approve the support case of a colleague", run: (*console).approveCase, acts: true, destroys: true, named: true,
 			long: "Approves a case that somebody else has opened. The last approval that is needed\nresets the user at once. Look into the ticket yourself, and call the user back."},
-		{name: "case-cancel", example: "u_4711 CASE", operands: []string{"USER", "CASE"}, short: "end a support case without a reset", run: (*console).cancelCase, acts: true,
+		{name: "case-cancel", example: "u_4711 CASE", operands: []string{"USER", "CASE"}, short: "end a support case without a reset", run: (*console).cancelCase, acts: true, named: true,
 			long: "Ends a case. Nothing is removed. The user and the admins are told by mail."},
 		{name: "reset", example: "u_4711", operands: []string{"USER"}, short: "remove all factors of a user who has lost them", run: (*console).reset, acts: true, destroys: true,
 			long: "Removes all factors, recovery codes and known browsers of a user, and ends all\nsessions, at once and without a support case. Products have to allow it. Verify\nfirst who is asking: after a reset, an attacker who has the password and the\nmailbox needs nothing else. Ask for a recovery code before, and for a second\ndevice. At the next sign-in, the user must open a link at their own address before\nthey can enroll again. The user is told by mail.",
@@ -127,7 +128,7 @@ func (t *instant) Set(s string) (err error) {
 func (c *console) flagSet(cmd command, o *options) *flag.FlagSet {
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	if cmd.acts && c.By == "" {
+	if cmd.acts && c.By == "" && !cmd.named {
 		fs.StringVar(&o.by, "by", "", "your `name`, as it must be in the event; required")
 	}
 	if cmd.acts {
@@ -185,6 +186,9 @@ func (c *console) checkOptions() error {
 		o.by = c.By
 	}
 	switch {
+	case c.cmd.named && c.By == "":
+		return &refusal{problem: "a case needs a name that the program itself knows, because one person could open and approve it under two names",
+			next: "Set Config.By to the member of staff that your program has authenticated, for example by the account of the operating system. Nothing was changed."}
 	case o.by == "":
 		return usagef("-by: required: your name, as it must be in the event")
 	case text.ValidateID("staff", o.by) != nil:
@@ -217,7 +221,7 @@ func (c *console) help(w io.Writer) {
 // helpOn writes the help of a command.
 func (c *console) helpOn(w io.Writer, cmd command) {
 	example := cmd.example
-	if cmd.acts && c.By == "" {
+	if cmd.acts && c.By == "" && !cmd.named {
 		example += " -by sam"
 	}
 	if cmd.acts {

@@ -51,6 +51,8 @@ type Config struct {
 	// for example by the account of the operating system. Events contain it. It
 	// must be 1 to 255 bytes of UTF-8 without control characters or surrounding
 	// space. If empty, staff must pass the flag -by, and can write any name there.
+	// The commands case-open, case-approve and case-cancel are refused then, because
+	// one person could open a case and approve it under another name.
 	By string
 	// ResetAtOnce lets staff reset a user at once, and erase one who is still in the
 	// directory. The event then has the actor of [twofa.AsHost], and the name of the

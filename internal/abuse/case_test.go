@@ -325,3 +325,22 @@ func TestAbuse_N01_StaffDeleteOnlyUsersWhoAreGone(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
+
+// A member of staff whom the product knows under two spellings of one name is one person.
+func TestAbuse_N01_OneMemberOfStaffInTwoSpellings(t *testing.T) {
+	ada, x := opened(t)
+	ada.clock.Add(24 * time.Hour)
+	for _, name := range []string{"Sam", "SAM", "\u017fam"} {
+		_, err := ada.by(name).ApproveCase(t.Context(), x.ID)
+		require.ErrorIs(t, err, twofa.ErrNotAllowed, name)
+	}
+	for _, name := range []string{"nora", "Nora"} {
+		approved, err := ada.by(name).ApproveCase(t.Context(), x.ID)
+		require.NoError(t, err, name)
+		require.Len(t, approved.Approvals, 1, name)
+		require.False(t, approved.Reset, name)
+	}
+	approved, err := ada.by("otto").ApproveCase(t.Context(), x.ID)
+	require.NoError(t, err)
+	require.True(t, approved.Reset)
+}

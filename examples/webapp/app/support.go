@@ -52,10 +52,8 @@ func (a *App) ApproveCase(ctx context.Context, email, staff, reason string) (res
 	if open == nil {
 		return false, twofa.ErrExpired
 	}
-	if _, err := u.ApproveCase(ctx, open.ID); err != nil {
-		return false, err
-	}
-	if open, err = u.Case(ctx); err != nil || open != nil {
+	approved, err := u.ApproveCase(ctx, open.ID)
+	if err != nil || !approved.Reset {
 		return false, err
 	}
 	_, err = a.db.ExecContext(ctx, `DELETE FROM signins WHERE user_id IN (SELECT id FROM users WHERE email = $1)`, normalEmail(email))
