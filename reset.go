@@ -179,7 +179,10 @@ func (a *Account) isElsewhere(member User) bool { return !member.onlyIn(a.id) }
 // MemberRemoved must be called after the host has removed a member from the
 // account. A user who no longer belongs to any account is reset, so that a user
 // who was removed and added again enrolls a new factor; the user and the admins
-// are told. Of any other user, it ends what belongs to this account alone: fresh
+// are told. Removing a member and inviting them again is therefore a reset, whatever
+// [Policy.Reset] says: before a member leaves or is removed, the host must ask for a
+// fresh proof, for an action of its own, or a stolen session turns the second factor
+// off. Of any other user, it ends what belongs to this account alone: fresh
 // proofs, more time to enroll, and the times of the last login and proof. Sessions
 // remain, so the host must ask at each request whether the user is still a member,
 // and call [ManagedUser.Revoke] if an old session must not count after the user is

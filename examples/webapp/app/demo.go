@@ -41,9 +41,9 @@ func (acc DemoAccount) policy() twofa.Policy {
 
 // DemoAccounts returns one account for each kind of policy.
 func DemoAccounts() []DemoAccount {
-	optional, text, app := twofa.PolicyOptional(), twofa.PolicySMS(), twofa.PolicyAuthenticator()
-	text.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 0}} // a code for each export
-	app.Actions = map[string]twofa.ActionRule{actionExport: {MaxAge: 5 * time.Minute}}
+	optional, text, app := withRules(twofa.PolicyOptional()), withRules(twofa.PolicySMS()), withRules(twofa.PolicyAuthenticator())
+	text.Actions[actionExport] = twofa.ActionRule{MaxAge: 0} // a code for each export
+	app.Actions[actionExport] = twofa.ActionRule{MaxAge: 5 * time.Minute}
 	return []DemoAccount{
 		{"brook", "Brook", false, &optional, "A second factor is optional. Only users who have set up an authenticator app are asked for its code.",
 			"password only."},

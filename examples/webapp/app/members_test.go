@@ -152,9 +152,11 @@ func TestMembers_RemovedIsReset(t *testing.T) {
 				b.enrollApp(email)
 			}
 			if how == "leave" {
+				b.stepUp(email, "members.leave")
 				require.Equal(t, "/login", b.act("leave").location)
 			} else {
-				require.Equal(t, "/members", admin.act(id+"/remove").location)
+				s.advance(61 * time.Second) // the minimum time between two links
+				require.Equal(t, "/members", s.as(ben).act(id+"/remove").location)
 			}
 			require.Len(t, s.user(id).Members, accounts)
 			data := s.stored(id)
@@ -268,4 +270,22 @@ func TestMembers_DeactivateOnlyOwn(t *testing.T) {
 	s.exec(`UPDATE users SET disabled = 1 WHERE id = 'cleo'`) // by the product's own staff
 	require.Equal(t, http.StatusForbidden, admin.act("cleo/reactivate").status)
 	require.True(t, s.user("cleo").Disabled)
+}
+
+// Leaving the only account and removing a member reset a second factor, so a stolen
+// session, hours after the last proof, can do neither.
+func TestAbuse_N01_StolenSessionLeavesNoAccount(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	id := s.memberID(dan)
+	b, admin := s.as(dan), s.as(ben)
+	b.enrollApp(dan)
+	s.advance(3 * time.Hour)
+	asksForCode(t, b.act("leave"))
+	asksForCode(t, admin.act(id+"/remove"))
+	require.NotEmpty(t, s.stored(id).Factors)
+	require.Len(t, s.user(id).Members, 1)
+	b.stepUp(dan, "members.leave")
+	require.Equal(t, "/login", b.act("leave").location)
+	require.Empty(t, s.stored(id).Factors)
 }

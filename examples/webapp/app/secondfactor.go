@@ -3,11 +3,13 @@ package app
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -17,8 +19,14 @@ import (
 	"github.com/twofa-go/twofa/twofahttp"
 )
 
-// actionExport is the step-up action of the contact export.
-const actionExport = "contacts.export"
+// The step-up actions: the contact export, and the two acts that reset the second
+// factor of a user who is then in no account. A stolen session could otherwise turn it
+// off.
+const (
+	actionExport = "contacts.export"
+	actionLeave  = "members.leave"
+	actionRemove = "members.remove"
+)
 
 // newSecondFactor configures package twofa with the product's database,
 // directory, mailer, gateway and clock.
@@ -58,17 +66,31 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 			return ""
 		},
 		WantsPage: func(r *http.Request) bool { return !wantsJSON(r) && twofahttp.WantsPage(r) },
-		Actions:   map[string]twofahttp.Action{actionExport: {Title: "Export contacts", Page: "/contacts?export=ready", Resubmit: true}},
-		Regions:   regions,
-		Team:      a.team,
-		Language:  languageOf, Templates: frame(), LayoutData: a.layoutData, Stylesheet: stylesheet(),
+		Actions: map[string]twofahttp.Action{
+			actionExport: {Title: "Export contacts", Page: "/contacts?export=ready", Resubmit: true},
+			actionLeave:  {Title: "Leave the account", Page: "/members/leave", Resubmit: true},
+			actionRemove: {Title: "Remove a member", Page: "/members", Resubmit: true},
+		},
+		Regions:  regions,
+		Team:     a.team,
+		Language: languageOf, Templates: frame(), LayoutData: a.layoutData, Stylesheet: stylesheet(),
 		Logger: a.log, Now: a.now,
 	})
 	return err
 }
 
 // defaultPolicy returns the policy of accounts that have set none.
-func defaultPolicy() twofa.Policy { return twofa.PolicyEmailLink() }
+func defaultPolicy() twofa.Policy { return withRules(twofa.PolicyEmailLink()) }
+
+// withRules returns p with the rules of leaving and removing: a proof counts for 15
+// minutes, and a user without a factor is mailed a link.
+func withRules(p twofa.Policy) twofa.Policy {
+	rule := twofa.ActionRule{MaxAge: 15 * time.Minute, Methods: []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink}}
+	all := map[string]twofa.ActionRule{actionLeave: rule, actionRemove: rule}
+	maps.Copy(all, p.Actions)
+	p.Actions = all
+	return p
+}
 
 // webOTPHost returns the host name for which browsers may fill in a code from a
 // text message, or "" if the host is an IP address.
