@@ -282,7 +282,7 @@ func (r *modelRun) configure(edit func(*twofa.Config)) {
 	edit(&cfg)
 	r.rules.cfg = cfg
 	r.store = cfg.Store
-	p := process{link: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
+	p := process{link: true, cases: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
 	r.start(cfg, p)
 	p.skew, p.session = 5, p.session/2 // its clock is ahead, and sessions live for half as long
 	cfg.Now = func() time.Time { return r.clock.Now().Add(5 * time.Second) }
@@ -385,8 +385,9 @@ func (r *modelRun) recordsWritten() (wrote bool) {
 			version = record.Version
 		}
 		if version != r.versions[id] {
+			isNew := r.versions[id] == ""
 			r.versions[id], wrote = version, true
-			r.rules.stored(id)
+			r.rules.stored(id, isNew)
 		}
 	}
 	return wrote

@@ -14,6 +14,9 @@ const (
 	fieldAddress = 146
 	fieldLost    = 148
 	fieldCase    = 152
+	fieldOpened  = 158
+	fieldStopped = 162
+	fieldSince   = 166
 )
 
 // olderStore is the store as an older release sees it. The Manager behind it is of
@@ -60,7 +63,9 @@ func (s *olderStore) Swap(ctx context.Context, prev string, next twofa.Record, e
 
 // takeHelp removes the fields of modelHelp and returns them.
 func (w *wires) takeHelp() (taken wires) {
-	isHelp := func(f wire) bool { return f.number == fieldAddress || f.number == fieldLost || f.number == fieldCase }
+	isHelp := func(f wire) bool {
+		return among([]uint64{fieldAddress, fieldLost, fieldCase, fieldOpened, fieldStopped, fieldSince}, f.number)
+	}
 	for _, f := range *w {
 		if isHelp(f) {
 			taken = append(taken, f)
@@ -72,7 +77,7 @@ func (w *wires) takeHelp() (taken wires) {
 
 // help returns what a record has of modelHelp.
 func (w wires) help() (h modelHelp) {
-	h.lost = int64(w.num(fieldLost))
+	h.lost, h.stopped, h.since = int64(w.num(fieldLost)), int64(w.num(fieldStopped)), int64(w.num(fieldSince))
 	w.eachOf(fieldAddress, func(a *wires) { h.addresses = append(h.addresses, modelAddress{a.text(4), int64(a.num(8))}) })
 	w.eachOf(fieldCase, func(x *wires) { h.open = &modelCase{id: x.text(4)} })
 	return h
@@ -84,6 +89,8 @@ func (f *fleet) checkHelp(id string, w wires) {
 	u, has := f.rules.user(id), w.help()
 	require.Equal(f.t, u.lost, has.lost, "when the device of %s was lost, after a call to %s", id, f.rules.at.name)
 	require.Equal(f.t, u.addresses, has.addresses, "addresses of %s after a call to %s", id, f.rules.at.name)
+	require.Equal(f.t, u.stopped, has.stopped, "when %s last stopped a case, after a call to %s", id, f.rules.at.name)
+	require.Equal(f.t, u.since, has.since, "since when the addresses of %s are known, after a call to %s", id, f.rules.at.name)
 	require.Equal(f.t, u.open != nil, has.open != nil, "case of %s after a call to %s", id, f.rules.at.name)
 	if u.open != nil && u.open.id != "" {
 		require.Equal(f.t, u.open.id, has.open.id, "case of %s after a call to %s", id, f.rules.at.name)

@@ -768,10 +768,10 @@ func (m *model) assign(c modelCaller, host bool, list []twofa.PhoneAssignment, r
 			continue
 		}
 		done, u := m.assigning(c.account, n), m.user(n.User)
-		m.beginIfNew(n.User)
 		u.assigned = nil
 		if done == twofa.PhoneAssigned {
 			m.reach("a number is assigned")
+			m.beginIfNew(n.User)
 			u.assigned = &modelAssigned{number: n.Phone, account: c.account, at: m.now}
 		}
 		said[i] = string(done)

@@ -2,6 +2,8 @@ package model
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -26,10 +28,77 @@ func (m *model) theCase(u *modelUser, id string) *modelCase {
 	return nil
 }
 
-// suspended reports whether the user has signed in and has not said since that the
-// case is theirs.
+// suspended reports whether the user has signed in or proven something, and has not
+// said since that the case is theirs. An older release only notes the login.
 func (u *modelUser) suspended(x *modelCase) bool {
-	return u.signedIn >= x.opened && u.signedIn > x.answered
+	return x.held || u.signedIn != x.signedIn
+}
+
+// noteLogin notes a completed login. It suspends a case, unless the provider of one
+// account alone vouched for the user.
+func (m *model) noteLogin(u *modelUser, p *pass) {
+	x := m.openCase(u)
+	switch {
+	case x == nil:
+	case m.at.older:
+		m.reach(metOlderSuspends)
+	case p.has(modelFirst.own):
+		x.held = true
+	case u.signedIn == x.signedIn:
+		m.reach("a login that suspends no case")
+		x.signedIn = m.now
+	}
+	u.signedIn = m.now
+}
+
+// suspend suspends a case, because a method was proven that a password and a mailbox
+// do not.
+func (m *model) suspend(u *modelUser, method twofa.Method) {
+	x := m.openCase(u)
+	if x == nil || m.at.older || !isFactor(method) {
+		return
+	}
+	m.reach("a proof suspends a case")
+	x.held, x.proven = true, true
+}
+
+func isFactor(method twofa.Method) bool {
+	return among([]twofa.Method{twofa.TOTP, twofa.SMS, twofa.RecoveryCode}, method)
+}
+
+// needsNoReset ends a case of a user who has just shown that they need none.
+func (m *model) needsNoReset(u *modelUser, user, account, how string) {
+	if m.openCase(u) == nil || m.at.older {
+		return
+	}
+	m.reach("a case ends by " + how)
+	u.open, u.stopped = nil, m.now
+	m.emit(event.ResetCanceled, user, account, "")
+}
+
+// caseWait returns for how long no case can be opened: a day after the user has stopped
+// one, and after three in 30 days.
+func (m *model) caseWait(u *modelUser) int64 {
+	recent := m.lately(u.opened)
+	switch {
+	case u.stopped != 0 && m.now-u.stopped < aDay:
+		m.reach("no case after the user has stopped one")
+		return aDay - max(0, m.now-u.stopped)
+	case len(recent) >= 3:
+		m.reach("no fourth case")
+		return recent[0] + 30*aDay - m.now
+	}
+	return 0
+}
+
+// lately returns the times that are less than 30 days away.
+func (m *model) lately(times []int64) (l []int64) {
+	for _, at := range m.since(times, 30*aDay) {
+		if at-m.now < 30*aDay {
+			l = append(l, at)
+		}
+	}
+	return l
 }
 
 // caseOf returns the open case of a user as others see it, or nil.
@@ -44,6 +113,17 @@ func (m *model) caseOf(u *modelUser) *twofa.Case {
 		c.ByOneFrom = time.Time{}
 	}
 	return c
+}
+
+// forUser returns a case without the words of staff.
+func forUser(x *twofa.Case) *twofa.Case {
+	if x != nil {
+		x.By, x.Reason, x.Approvals = "", "", slices.Clone(x.Approvals)
+		for i := range x.Approvals {
+			x.Approvals[i].By = ""
+		}
+	}
+	return x
 }
 
 func toldCase(x *twofa.Case) string {
@@ -72,27 +152,36 @@ func (m *model) begunCase(user, reason string) (*modelUser, string) {
 	return m.user(user), ""
 }
 
-// request opens a case. Nobody can be said to have met a user who can be mailed.
+// request opens a case. Nobody can be said to have met a user who can be mailed. One
+// approval is enough only once the user was mailed.
 func (m *model) request(user, staff, reason string, inPerson bool) string {
 	u, why := m.begunCase(user, reason)
 	switch {
 	case why != "":
 		return why
+	case m.caseWait(u) > 0:
+		return saysLocked(m.caseWait(u))
 	case m.openCase(u) != nil:
 		m.reach("a second case")
 		return saysNotAllowed
 	case len(u.factors) == 0 && u.codes == nil:
 		return saysNotEnrolled
-	case inPerson == m.canMail(user):
+	case inPerson == m.canMailCase(user):
 		m.reach("a case that states the wrong thing")
 		return saysNotAllowed
 	}
 	m.reach("a case is opened")
-	u.open = &modelCase{opened: m.now, by: staff, reason: reason, inPerson: inPerson, to: m.linkTarget(user), two: inPerson}
-	if !m.keepsAll(user) {
+	u.open = &modelCase{opened: m.now, by: staff, reason: reason, inPerson: inPerson, to: m.linkTarget(user), signedIn: u.signedIn, two: true}
+	switch {
+	case inPerson:
+	case m.down != allWell:
+		m.reach("a case needs two, because the user was not told")
+	case !m.keepsAll(user):
 		m.reach("a case needs two, because of many addresses")
-		u.open.two = true
+	case m.warns(user):
+		u.open.two = false
 	}
+	u.opened = append(m.lately(u.opened), m.now)
 	m.notes(user)
 	m.emit(event.ResetRequested, user, "", "staff "+staff)
 	return saysFine
@@ -114,7 +203,7 @@ func (m *model) approve(user, staff, reason, id string) (string, *twofa.Case) {
 	case u.suspended(x):
 		m.reach("no approval after a login")
 		return saysNotAllowed, nil
-	case x.to != m.linkTarget(user) || x.inPerson == m.canMail(user):
+	case x.to != m.linkTarget(user) || x.inPerson == m.canMailCase(user):
 		m.reach("no approval after a change of address")
 		return saysNotAllowed, nil
 	case m.now < x.opened+aDay:
@@ -125,7 +214,7 @@ func (m *model) approve(user, staff, reason, id string) (string, *twofa.Case) {
 	for _, a := range x.approvals {
 		again = again || a.By == staff
 	}
-	two := x.two || !m.keepsAll(user)
+	two := x.two || !m.warns(user)
 	if two && !x.two {
 		m.reach("a case needs two from now on")
 	}
@@ -142,11 +231,16 @@ func (m *model) approve(user, staff, reason, id string) (string, *twofa.Case) {
 		*x, m.still = before, true
 		return saysFine, told
 	}
-	if !again {
+	done := late || len(approvals) > 1
+	switch {
+	case again:
+	case done:
+		m.emit(event.ResetApproved+quietly, user, "", "staff "+staff)
+	default:
 		m.emit(event.ResetApproved, user, "", "staff "+staff)
 	}
 	m.notes(user)
-	if late || len(approvals) > 1 {
+	if told.Reset = done; done {
 		m.reach(fmt.Sprintf("a reset by a case, of %d approvals, again: %v, in person: %v", len(approvals), again, x.inPerson))
 		m.endEverything(user, x.inPerson)
 		m.emit(event.Reset, user, "", "staff "+staff)
@@ -164,7 +258,9 @@ func (m *model) endCase(user, id, account, by, how string) string {
 		return saysExpired
 	}
 	m.reach("a case is canceled " + how)
-	u.open = nil
+	if u.open = nil; by == "" {
+		u.stopped = m.now
+	}
 	m.emit(event.ResetCanceled, user, account, by)
 	return saysFine
 }
@@ -181,7 +277,7 @@ func (m *model) linked(l modelLink) (string, *twofa.Case) {
 		m.reach("a link of a case that is over")
 		return saysExpired, nil
 	}
-	return saysFine, m.caseOf(m.user(l.user))
+	return saysFine, forUser(m.caseOf(m.user(l.user)))
 }
 
 // endLinked ends the case that a link leads to.
@@ -192,8 +288,9 @@ func (m *model) endLinked(l modelLink) string {
 	return m.endCase(l.user, l.id, "", "", "by its link")
 }
 
-// respond is the answer of a user. Any live session ends the case. Only a session in
-// which the user has signed in since says that it is theirs.
+// respond is the answer of a user, in a session with a first factor of the person's
+// own. That the case is theirs, only a session says in which they have signed in
+// since, in the same browser. If a factor was proven since, it takes such a proof.
 func (m *model) respond(c modelCaller, id string, isMine bool) string {
 	if !m.opens(c.session, c.client, "session") {
 		return m.signedOut(c.session)
@@ -206,6 +303,10 @@ func (m *model) respond(c modelCaller, id string, isMine bool) string {
 	if !u.live(c.session) {
 		return saysDenied(twofa.ReasonSignedOut)
 	}
+	if !c.session.has(modelFirst.own) {
+		m.reach("a provider of one account decides about no case")
+		return saysDenied(twofa.ReasonSignInHere)
+	}
 	if !isMine {
 		return m.endCase(user, id, account, "", "by its user")
 	}
@@ -216,14 +317,30 @@ func (m *model) respond(c modelCaller, id string, isMine bool) string {
 	if _, why := m.guard(c); why != "" {
 		return why
 	}
-	if !c.session.has(func(f modelFirst) bool { return f.at >= x.opened && (f.of == "" || f.of == account) }) {
-		m.reach("a session from before the case confirms nothing")
+	if !m.confirmsCase(c, x) {
 		return saysDenied(twofa.ReasonSignedOut)
 	}
 	if u.suspended(x) {
 		m.reach("the user confirms a suspended case")
 	}
-	x.answered = m.now
+	x.held, x.proven, x.signedIn = false, false, u.signedIn
 	m.emit(event.ResetConfirmed, user, account, "")
 	return saysFine
+}
+
+// confirmsCase reports whether a session says enough about its user.
+func (m *model) confirmsCase(c modelCaller, x *modelCase) bool {
+	switch {
+	case !m.from(c.session, c.client):
+		m.reach("another browser confirms nothing")
+		return false
+	case x.proven:
+		ok := slices.ContainsFunc(c.session.proofs, func(p modelProof) bool { return p.at >= x.opened && isFactor(m.as(p.method)) })
+		m.reach("the user confirms after a proof, with another: " + strconv.FormatBool(ok))
+		return ok
+	case c.session.has(func(f modelFirst) bool { return f.own() && f.at >= x.opened }):
+		return true
+	}
+	m.reach("a session from before the case confirms nothing")
+	return false
 }

@@ -373,6 +373,7 @@ func (m *model) activate(u *modelUser, p *pass) (why, old string) {
 	u.clear(s.method)
 	u.reset = nil
 	m.found(u, p, s.method, "an enrollment")
+	m.needsNoReset(u, p.user, p.account, "an enrollment")
 	m.newEpoch(u, p.sid)
 	if p.kind == "enroll" {
 		m.spend(u, p)
@@ -624,8 +625,13 @@ func (m *model) revoke(c modelCaller, user string, host, changed bool) string {
 	m.notes(user)
 	m.setStamp(user)
 	m.newEpoch(m.user(user), survivor)
+	how := "a sign-out everywhere"
 	if changed {
 		m.ease(m.user(user))
+		how = "a changed first factor"
+	}
+	if !host && c.session.has(modelFirst.own) {
+		m.needsNoReset(m.user(user), user, "", how)
 	}
 	return saysFine
 }

@@ -19,15 +19,21 @@ type modelHelp struct {
 	open      *modelCase // last support case
 	signedIn  int64      // last completed login, whatever the account
 	addresses []modelAddress
+	since     int64   // since when the addresses are known; 1 if always
+	opened    []int64 // when cases were opened
+	stopped   int64   // when the user last stopped a case
 }
 
 // modelCase is a support case.
 type modelCase struct {
-	id               string // once a walk has seen it
-	opened, answered int64
-	by, reason, to   string
-	inPerson, two    bool
-	approvals        []twofa.Approval
+	id             string // once a walk has seen it
+	opened         int64
+	by, reason, to string
+	inPerson, two  bool
+	approvals      []twofa.Approval
+	signedIn       int64 // the last login that it takes into account
+	held           bool  // the user has signed in or proven something since
+	proven         bool  // that was an authenticator, a phone or a recovery code
 }
 
 // modelAddress is an address that is told of events.
@@ -37,7 +43,7 @@ type modelAddress struct {
 }
 
 func (h modelHelp) clone() modelHelp {
-	h.addresses, h.open = slices.Clone(h.addresses), copied(h.open)
+	h.addresses, h.opened, h.open = slices.Clone(h.addresses), slices.Clone(h.opened), copied(h.open)
 	if h.open != nil {
 		h.open.approvals = slices.Clone(h.open.approvals)
 	}
@@ -45,8 +51,9 @@ func (h modelHelp) clone() modelHelp {
 }
 
 // storedHelp does what the library does whenever it writes the record of a user.
-// An older release does not know what it keeps here.
-func (m *model) storedHelp(user string) {
+// An older release does not know what it keeps here. A new record has had its
+// addresses always.
+func (m *model) storedHelp(user string, isNew bool) {
 	u := m.user(user)
 	maps.DeleteFunc(u.counters, func(name string, _ modelCounter) bool {
 		return strings.Contains(name, "/") && !slices.ContainsFunc(u.browsers, func(b *modelBrowser) bool { return strings.HasSuffix(name, fmt.Sprint("/", b.id)) })
@@ -58,7 +65,10 @@ func (m *model) storedHelp(user string) {
 		return
 	}
 	if among(m.noting, user) {
-		u.addresses = m.noted(user)
+		u.addresses, u.since = m.noted(user), m.notedSince(user)
+		if u.since == m.now && isNew {
+			u.since = 1
+		}
 	}
 	if u.open != nil && m.openCase(u) == nil {
 		m.reach("a case that nobody ended")
@@ -147,6 +157,10 @@ func (m *model) peek(c modelCaller, by string, act modelAct) string {
 // removed ends what a user who has left an account had in it. One who is in no
 // account any longer is reset, once.
 func (m *model) removed(account, user, by string) string {
+	if by != "host" {
+		m.reach("staff remove no member")
+		return saysNotAllowed
+	}
 	if why := m.load(user, ""); why != "" {
 		return why
 	}
@@ -206,7 +220,7 @@ func (m *model) unlocking(c modelCaller, user string) modelAct {
 	return modelAct{changes: true, needs: twofa.RoleAdmin, member: user, support: func() bool { return m.isElsewhere(user, c.account) }}
 }
 
-// unlock ends the locks of a method and forgives ten failures. A changed first
+// unlock ends the locks of a method, and in unknown browsers forgives ten failures. A changed first
 // factor and this happen three times in 30 days. A method that is off after 100
 // failures stays off.
 func (m *model) unlock(user string, method twofa.Method, reason, account, by string) string {
@@ -245,7 +259,11 @@ func (m *model) unlock(user string, method twofa.Method, reason, account, by str
 	m.reach("unlocked: " + string(method))
 	for _, name := range names {
 		n := m.counter(u, name)
-		n.fails, n.until, n.level = 0, 0, max(0, n.level-10)
+		if n.until = 0; strings.Contains(name, "/") {
+			m.reach("a known browser keeps its failures")
+		} else {
+			n.fails, n.level = 0, max(0, n.level-10)
+		}
 		u.counters[name] = n
 	}
 	u.eased = append(eased, m.now)
@@ -320,7 +338,7 @@ func (m *model) standing(c modelCaller) string {
 		return saysDenied(twofa.ReasonSignedOut)
 	}
 	_, _, due := m.owes(u, c.in(), true, c.session)
-	return toldStanding(twofa.Standing{Due: at(due), Lost: at(u.lost), Case: m.caseOf(u)})
+	return toldStanding(twofa.Standing{Due: at(due), Lost: at(u.lost), Case: forUser(m.caseOf(u))})
 }
 
 func toldStanding(s twofa.Standing) string {

@@ -61,6 +61,7 @@ type process struct {
 	next                bool  // runs the next release
 	older               bool  // runs an older release, which knows none of modelHelp
 	link, sms, viewable bool  // the parts that are configured
+	cases               bool  // has the page at which a user ends a case
 	skew                int64 // seconds by which its clock is ahead
 	session             int64 // seconds for which it lets sessions live
 	server              *twofa.Manager
@@ -713,11 +714,8 @@ func (m *model) advance(u *modelUser, p *pass) gift {
 		u.note(p.account, func(x *modelSeen) {
 			x.login, x.vouched = m.now, p.vouchedIn(p.account)
 		})
-		u.signedIn = m.now
+		m.noteLogin(u, p)
 		open := m.openCase(u) != nil
-		if open && m.at.older {
-			m.reach(metOlderSuspends)
-		}
 		return gift{next: next, session: m.sessionOf(u, p), due: due, helped: open && !m.at.older}
 	case next == twofa.NextEnroll:
 		q.kind = "enroll"
@@ -1098,6 +1096,7 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 	m.answer(u, modelAnswer{to: to, proof: given, sid: p.sid, method: method})
 	u.note(p.account, func(x *modelSeen) { x.proof = m.now })
 	m.found(u, p, proof.Method, "a proof of "+p.kind)
+	m.suspend(u, proof.Method)
 	switch {
 	case p.kind == "action":
 		m.grant(u, p, method)
@@ -1197,7 +1196,7 @@ func (m *model) spend(u *modelUser, p *pass) {
 }
 
 // stored forgets what the library forgets whenever it writes.
-func (m *model) stored(user string) {
+func (m *model) stored(user string, isNew bool) {
 	u := m.user(user)
 	maps.DeleteFunc(u.spent, func(_ int, until int64) bool { return m.now >= until })
 	u.unsend(func(x *modelSent) bool { return m.now >= x.expires })
@@ -1217,7 +1216,7 @@ func (m *model) stored(user string) {
 		m.reach("a fifth answer")
 		u.answers = u.answers[len(u.answers)-4:]
 	}
-	m.storedHelp(user)
+	m.storedHelp(user, isNew)
 }
 
 // Guards.
@@ -1273,14 +1272,20 @@ func (m *model) check(c modelCaller) string {
 	return orFine(why)
 }
 
-// checkPerson also demands a first factor of the person's own.
+// checkPerson also demands a first factor of the person's own, and after a reset
+// that the user has opened a link or enrolled a factor.
 func (m *model) checkPerson(c modelCaller) string {
-	if _, why := m.guard(c); why != "" {
+	u, why := m.guard(c)
+	if why != "" {
 		return why
 	}
 	if !c.session.has(modelFirst.own) {
 		m.reach("nobody in person")
 		return saysDenied(twofa.ReasonSignInHere)
+	}
+	if u.reset != nil && len(u.factors) == 0 && !m.proven(c.session, twofa.EmailLink) {
+		m.reach("nobody in person after a reset")
+		return saysDenied(twofa.ReasonEnroll)
 	}
 	return saysFine
 }

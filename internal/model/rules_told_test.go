@@ -51,6 +51,25 @@ func (m *model) noted(user string) (l []modelAddress) {
 	return l
 }
 
+// notedSince returns since when the addresses of a user are known, if the record
+// is not new.
+func (m *model) notedSince(user string) int64 {
+	if u := m.user(user); u.since != 0 || !m.canMail(user) {
+		return u.since
+	}
+	return m.now
+}
+
+// warns reports whether each address of a user is kept, and those of the last 30
+// days are known, so that the owner is told whoever has changed the address.
+func (m *model) warns(user string) bool {
+	known := m.now-m.notedSince(user) >= 30*aDay
+	if !known {
+		m.reach("addresses known for a short time")
+	}
+	return known && m.keepsAll(user)
+}
+
 func keepsAddress(l []modelAddress, email string) bool {
 	return slices.ContainsFunc(l, func(a modelAddress) bool { return a.email == email })
 }
@@ -66,6 +85,12 @@ func (u *modelUser) helpEnds() (l []int64) {
 	if x := u.open; x != nil {
 		l = append(l, x.opened+aDay, x.opened+3*aDay, x.opened+7*aDay)
 	}
+	if u.stopped > 0 {
+		l = append(l, u.stopped+aDay)
+	}
+	if len(u.opened) > 0 {
+		l = append(l, u.opened[0]+30*aDay)
+	}
 	for _, a := range u.addresses {
 		if a.gone > 0 {
 			l = append(l, a.gone+30*aDay)
@@ -78,6 +103,9 @@ func (u *modelUser) helpEnds() (l []int64) {
 }
 
 func (m *model) canMail(user string) bool { return m.at.link && m.mailable(user) }
+
+// canMailCase also demands the page at which the user ends a case.
+func (m *model) canMailCase(user string) bool { return m.canMail(user) && m.at.cases }
 
 // Events and mails.
 
@@ -92,12 +120,19 @@ func (m *model) emit(kind, user, account, by string) {
 	m.events = append(m.events, fmt.Sprintf("%s of %s in '%s' by '%s'", kind, user, account, by))
 }
 
+// quietly marks an event about a reset of which nobody is told.
+const quietly = ", quietly"
+
 func toldEvent(e twofa.Event) string {
 	by := e.Actor.Kind
 	if e.Actor.ID != "" {
 		by += " " + e.Actor.ID
 	}
-	return fmt.Sprintf("%s of %s in '%s' by '%s'", e.Type, e.User, e.Account, by)
+	kind := e.Type
+	if !e.Notice && strings.HasPrefix(kind, event.Reset) {
+		kind += quietly
+	}
+	return fmt.Sprintf("%s of %s in '%s' by '%s'", kind, e.User, e.Account, by)
 }
 
 // recipients returns the mails that tell of an event: to each address of the user
@@ -126,7 +161,7 @@ func (m *model) recipients(e twofa.Event) (mails []string) {
 				}
 			}
 		}
-		if among([]string{event.ResetRequested, event.ResetApproved}, e.Type) {
+		if among([]string{event.ResetRequested, event.ResetApproved, event.ResetConfirmed}, e.Type) && m.at.cases {
 			link = " with a link"
 		}
 		tell(e.User, emails, link)
@@ -184,5 +219,5 @@ func subject(kind, about, admin, to string) string {
 // tellsAdmins reports whether the admins are told of an event about a member, of
 // which a mail to the member alone could reach an attacker.
 func tellsAdmins(kind string) bool {
-	return kind == event.Lost || kind == event.LostCleared || kind != event.ResetConfirmed && strings.HasPrefix(kind, event.Reset)
+	return kind == event.Lost || kind == event.LostCleared || strings.HasPrefix(kind, event.Reset)
 }

@@ -103,8 +103,11 @@ func (r *modelRun) wholeCase() {
 		u.Emails = nil
 		r.direct(u)
 	}
-	r.openCase(user, false)
 	u := r.rules.user(user)
+	if wait := r.rules.caseWait(u); wait > 0 && r.chance(85) {
+		r.wait(wait - int64(r.rng.IntN(2)))
+	}
+	r.openCase(user, false)
 	if x := r.rules.openCase(u); x != nil && r.chance(50) { // one approves, and then another or again on the third day
 		staff := map[string]string{"sam": "nora", "nora": "otto", "otto": "sam"}
 		second, days := staff[staff[x.by]], int64(1)
@@ -113,8 +116,11 @@ func (r *modelRun) wholeCase() {
 		}
 		r.wait(max(0, x.opened+aDay-oneOf[int64](r, 0, 0, 0, 1)-r.rules.now))
 		r.approveBy(user, staff[x.by])
-		if r.chance(20) {
+		switch {
+		case r.chance(20):
 			r.setAddresses(user)
+		case r.chance(15):
+			r.addAddresses(user)
 		}
 		r.wait(max(0, x.opened+days*aDay-oneOf[int64](r, 0, 0, 0, 1)-r.rules.now))
 		r.approveBy(user, second)
@@ -158,7 +164,7 @@ func (r *modelRun) caseSomehow() {
 
 // inCase is what may happen while a case is open.
 func (r *modelRun) inCase(user string) {
-	switch r.rng.IntN(13) {
+	switch r.rng.IntN(15) {
 	case 0, 1:
 		if c, ok := r.arrive(r.deviceFor(user), oneOf(r, "acme", "beta")); ok && c.session != nil && r.chance(60) {
 			r.respond(c, r.chance(65))
@@ -188,12 +194,51 @@ func (r *modelRun) inCase(user string) {
 		}
 	case 11:
 		r.openCase(user, true)
+	case 13:
+		r.arriveBySSO(user)
+	case 14:
+		r.provesInCase(user)
+	}
+}
+
+// arriveBySSO signs a user in by the provider of one account, who then answers.
+func (r *modelRun) arriveBySSO(user string) {
+	d, account := r.deviceFor(user), oneOf(r, "acme", "beta")
+	h := r.answer(r.begin(d, twofa.FirstFactor{UserID: user, Account: account, By: twofa.BySSO, ProviderOf: account, Client: d.client}, nil))
+	if h != nil && h.pass.kind == "session" && r.chance(60) {
+		r.respond(modelCall{session: h, account: account, client: d.client}, r.chance(65))
+	}
+}
+
+// provesInCase lets a user prove a factor in a session, or change something, and then
+// answer in that session or another.
+func (r *modelRun) provesInCase(user string) {
+	c, ok := r.sessionOf(user)
+	if !ok {
+		return
+	}
+	switch r.rng.IntN(6) {
+	case 0:
+		r.endBy(c, user, false, "revoke", (*twofa.ManagedUser).Revoke, false)
+	case 1:
+		r.endBy(c, user, false, "credentials changed", (*twofa.ManagedUser).CredentialsChanged, true)
+	case 2:
+		r.setUpBy(c)
+	default:
+		r.prove(c, oneOf(r, "export", twofa.ActionFactors), "")
+		if r.chance(50) {
+			c.session = r.newest(c.session)
+		}
+		if r.chance(30) {
+			c.client = r.device().client
+		}
+		r.respond(c, r.chance(80))
 	}
 }
 
 func (r *modelRun) openCase(user string, again bool) {
 	r.knowing()
-	u, inPerson := r.rules.user(user), !r.rules.canMail(user)
+	u, inPerson := r.rules.user(user), !r.rules.canMailCase(user)
 	if r.chance(6) {
 		inPerson = !inPerson
 	}
@@ -201,8 +246,12 @@ func (r *modelRun) openCase(user string, again bool) {
 		return
 	}
 	staff, reason := r.staff(), r.reason()
+	if r.chance(12) {
+		r.rules.down = nothingSent
+	}
 	want := r.rules.request(user, staff, reason, inPerson)
 	got, err := r.server().User(twofa.AsStaff(staff, reason), user).OpenCase(r.t.Context(), twofa.ResetRequest{InPerson: inPerson})
+	r.rules.down = allWell
 	id := got.ID
 	r.sameCase(user+" case opened by "+staff, want, r.rules.caseOf(u), &got, err, true)
 	if want == saysFine {
@@ -340,17 +389,31 @@ func (r *modelRun) setAddresses(user string) {
 	case 4:
 		emails = emails[min(1, len(emails)):]
 	case 5, 7:
-		for range 10 {
-			emails = append(emails, some())
-		}
+		r.addAddresses(user)
+		return
 	case 6:
 		emails = []string{user + "@example.com"}
 	}
-	u.Emails = nil
-	for _, email := range emails {
-		if !among(u.Emails, email) {
-			u.Emails = append(u.Emails, email)
+	u.Emails = unique(emails)
+	r.direct(u)
+}
+
+// addAddresses gives a user more addresses than are kept.
+func (r *modelRun) addAddresses(user string) {
+	u := r.rules.dir[user]
+	u.Emails = slices.Clone(u.Emails)
+	for i := range 10 {
+		u.Emails = append(u.Emails, user+strconv.Itoa(i)+"@example.com")
+	}
+	u.Emails = unique(u.Emails)
+	r.direct(u)
+}
+
+func unique(list []string) (l []string) {
+	for _, s := range list {
+		if !among(l, s) {
+			l = append(l, s)
 		}
 	}
-	r.direct(u)
+	return l
 }

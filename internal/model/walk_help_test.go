@@ -13,15 +13,17 @@ import (
 
 // helpMust are rules about help that the walks of TestModel must reach.
 var helpMust = []string{"a reset by an admin", "a reset by an owner", "no reset of a member of another account", "no reset without a link", "the policy lets nobody reset", "staff reset nobody at once",
-	"an act on oneself", "an admin who was reset", "still a member", "a member who never signed in was removed", "the last account was left", "removed again", "a member was removed",
-	"unlocked: totp", "unlocked: sms", "unlocked: recovery", "nothing to unlock", "not unlocked a fourth time", "off for good, not unlocked",
+	"an act on oneself", "an admin who was reset", "still a member", "a member who never signed in was removed", "the last account was left", "removed again", "a member was removed", "staff remove no member",
+	"unlocked: totp", "unlocked: sms", "unlocked: recovery", "nothing to unlock", "not unlocked a fourth time", "off for good, not unlocked", "a known browser keeps its failures",
 	"a device is lost", "lost again within a day", "a device is lost again, of which nobody is told", "a provider of one account reports no loss", "a lost device is found by a proof of login", "a lost device is found by a proof of action", "a lost device is found by an enrollment",
-	"a case is opened", "a second case", "a case that states the wrong thing", "a case needs two, because of many addresses", "a case needs two from now on", "a case that nobody ended",
+	"a case is opened", "a second case", "a case that states the wrong thing", "a case needs two, because of many addresses", "a case needs two from now on", "a case that nobody ended", "a case needs two, because the user was not told", "addresses known for a short time", "no case after the user has stopped one", "no fourth case",
 	"no approval by who asked", "no approval after a login", "no approval after a change of address", "no approval on the first day", "an approval again, too early",
 	"a reset by a case, of 1 approvals, again: false, in person: false", "a reset by a case, of 1 approvals, again: true, in person: false",
 	"a reset by a case, of 2 approvals, again: false, in person: false", "a reset by a case, of 2 approvals, again: false, in person: true",
 	"a case is canceled by staff", "a case is canceled by its link", "a case is canceled by its user", "a link of a case that is over",
-	"a session from before the case confirms nothing", "the user confirms a suspended case",
+	"a session from before the case confirms nothing", "the user confirms a suspended case", "another browser confirms nothing", "a provider of one account decides about no case",
+	"a proof suspends a case", "a login that suspends no case", "the user confirms after a proof, with another: true", "the user confirms after a proof, with another: false",
+	"a case ends by an enrollment", "a case ends by a sign-out everywhere", "a case ends by a changed first factor", "nobody in person after a reset",
 	"a former address is told", "a former address is back", "a former address is forgotten", "a ninth address", "several admins are told", "the admins of each account are told of a case"}
 
 // helpMoves are the moves about help.
@@ -309,7 +311,10 @@ func (r *modelRun) reportRemoved(account, user string) {
 		r.agree("* a user removes "+user, saysNotAllowed, told(r.server().Account(twofa.AsUser(r.real(modelCall{session: h}), "left"), account).MemberRemoved(r.t.Context(), user)))
 		return
 	}
-	by, name := r.actor(modelCall{}, true, "left")
+	by, name := twofa.AsHost("left"), "host"
+	if r.chance(10) {
+		by, name = twofa.AsStaff("sam", "left"), "staff sam"
+	}
 	before := r.rules.user(user).coolsUntil
 	want := r.rules.removed(account, user, name)
 	r.mayReset(user, before)
