@@ -314,7 +314,7 @@ func TestS8_LostDevice(t *testing.T) {
 // browser and his fresh proof with one button. His factor stays.
 func TestS15_RevokeEverywhere(t *testing.T) {
 	t.Parallel()
-	s, clock := newSiteWithClock(t)
+	s, clock := newSiteWithSMTP(t)
 	laptop := s.browser(t)
 	laptop.logIn(finn)
 	laptop.openMailedLink(finn)

@@ -31,7 +31,7 @@ func (b *tab) invite(guest *tab, name, email string) {
 func TestS9_OwnerEntersTheNumbers(t *testing.T) {
 	t.Parallel()
 	nodeModules(t)
-	s, clock := newSiteWithClock(t)
+	s, clock := newSiteWithSMTP(t)
 	ida := s.browser(t)
 	ida.logIn("ida@brook.example")
 	phone, _ := ida.setUpApp()

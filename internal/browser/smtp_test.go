@@ -5,9 +5,11 @@ import (
 	"log"
 	"mime"
 	"mime/multipart"
+	"mime/quotedprintable"
 	"net"
 	"net/mail"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -85,15 +87,20 @@ func readMail(r io.Reader) (m app.Message, err error) {
 	if m.Subject, err = new(mime.WordDecoder).DecodeHeader(msg.Header.Get("Subject")); err != nil {
 		return m, err
 	}
-	_, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
+	kind, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
 	if err != nil {
 		return m, err
 	}
-	part, err := multipart.NewReader(msg.Body, params["boundary"]).NextPart()
-	if err != nil {
-		return m, err
+	text := msg.Body
+	switch {
+	case strings.HasPrefix(kind, "multipart/"):
+		if text, err = multipart.NewReader(msg.Body, params["boundary"]).NextPart(); err != nil {
+			return m, err
+		}
+	case msg.Header.Get("Content-Transfer-Encoding") == "quoted-printable":
+		text = quotedprintable.NewReader(msg.Body)
 	}
-	body, err := io.ReadAll(part)
+	body, err := io.ReadAll(text)
 	m.Text = string(body)
 	return m, err
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"os"
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/operate"
@@ -14,11 +15,12 @@ import (
 // work: it looks up, unlocks and resets users, replaces keys and exports events. It
 // returns the code with which the program must exit.
 //
-// The caller must have verified that whoever runs the program may do so. A product
-// also sets operate.Config.By to the name of that person.
+// The caller must have verified that whoever runs the program may do so. The
+// environment variable WEBAPP_STAFF names that person, for example if sudo sets it;
+// without it, the flag -by does, and support cases are refused.
 func (a *App) Operate(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	return operate.Main(ctx, operate.Config{
-		Manager: a.twofa, Store: a.records, Directory: directory{a.db}, Command: "webapp operate",
+		Manager: a.twofa, Store: a.records, Directory: directory{a.db}, Command: "webapp operate", By: os.Getenv("WEBAPP_STAFF"),
 		FindUser: a.findUser, ResetAtOnce: true, // a product with a support team leaves it out
 		Stdin: in, Stdout: out, Stderr: errs,
 	}, args)
