@@ -16,6 +16,9 @@ func (r *modelRun) loseDevice() {
 	user := r.enrolledUser()
 	d := oneOf(r, r.deviceFor(user), r.stranger(user))
 	f := twofa.FirstFactor{UserID: user, Account: oneOf(r, "acme", "beta"), By: twofa.ByPassword, Client: d.client}
+	if r.chance(20) {
+		f.By, f.ProviderOf = twofa.BySSO, f.Account
+	}
 	h := r.begin(d, f, nil)
 	r.reportLost(h, d.client)
 	for r.chance(40) {
