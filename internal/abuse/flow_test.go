@@ -171,6 +171,7 @@ func TestChallengeInfo(t *testing.T) {
 	w := newWorld(t, byText)
 	ada, _ := w.texted("ada")
 	check := func(want twofa.ChallengeInfo) {
+		want.InPerson = true
 		t.Helper()
 		got, err := w.ChallengeInfo(ada.client, ada.login.Challenge)
 		require.NoError(t, err)
@@ -201,7 +202,7 @@ func TestChallengeInfo(t *testing.T) {
 	require.NoError(t, err)
 	got, err = w.ChallengeInfo(bob.client, up.Challenge)
 	require.NoError(t, err)
-	require.Equal(t, twofa.ChallengeInfo{Next: twofa.NextChallenge, Action: "contacts.export", Resource: "7"}, got)
+	require.Equal(t, twofa.ChallengeInfo{Next: twofa.NextChallenge, Action: "contacts.export", Resource: "7", InPerson: true}, got)
 
 	w = newWorld(t, byText, func(c *twofa.Config) { c.Policy.Methods = []twofa.Method{twofa.SMS, twofa.TOTP} })
 	ada = w.person("ada")
@@ -224,5 +225,5 @@ func TestChallengeInfo(t *testing.T) {
 	require.NoError(t, err)
 	got, err = w.ChallengeInfo(bob.client, e.Challenge)
 	require.NoError(t, err)
-	require.Equal(t, twofa.ChallengeInfo{Sent: twofa.SMS}, got, "a phone that is being confirmed")
+	require.Equal(t, twofa.ChallengeInfo{Sent: twofa.SMS, InPerson: true}, got, "a phone that is being confirmed")
 }
