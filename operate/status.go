@@ -148,7 +148,8 @@ func (c *console) statusOf(ctx context.Context, p person) (userStatus, error) {
 	return s, nil
 }
 
-func (c *console) printStatus(s userStatus) error {
+// summary returns the rows above the tables of factors, wrong codes and accounts.
+func (s userStatus) summary() [][]string {
 	rows := [][]string{{"User", s.User}, {"Name", s.Name}}
 	switch {
 	case !s.InDirectory:
@@ -159,7 +160,7 @@ func (c *console) printStatus(s userStatus) error {
 	rows = append(rows, []string{"Addresses", strings.Join(s.Addresses, ", ")})
 	if !s.Stored {
 		rows = append(rows, []string{"Second factor", "nothing is stored: never signed in, or erased"})
-		return table(c.Stdout, rows...)
+		return rows
 	}
 	codes := "none"
 	if s.CodesTotal > 0 {
@@ -183,7 +184,11 @@ func (c *console) printStatus(s userStatus) error {
 		}
 		rows = append(rows, []string{"Support case", fmt.Sprintf("%s, opened %s by %s, until %s, %s", x.ID, when(x.Opened), x.By, when(x.Expires), state)})
 	}
-	if err := table(c.Stdout, rows...); err != nil {
+	return rows
+}
+
+func (c *console) printStatus(s userStatus) error {
+	if err := table(c.Stdout, s.summary()...); err != nil || !s.Stored {
 		return err
 	}
 	factors := [][]string{{"FACTOR", "NAME", "ADDED", "LAST USED"}}
