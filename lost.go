@@ -72,8 +72,9 @@ type Standing struct {
 	// Lost, if not zero, is when somebody reported the user's device as lost; see
 	// [Manager.ReportLost].
 	Lost time.Time
-	// Case is an open support case to reset the user, nil if there is none. Ask the
-	// user whether they have asked for it, and call [Manager.AnswerCase].
+	// Case is an open support case to reset the user. Ask the user whether they have
+	// asked for it, and call [Manager.AnswerCase]. It is nil if there is none, and for
+	// a session that cannot answer, because it has no first factor of the person's own.
 	Case *Case
 }
 
@@ -96,7 +97,7 @@ func (m *Manager) Standing(ctx context.Context, c Caller) (Standing, error) {
 		return Standing{}, s.denied(ReasonSignedOut)
 	}
 	var shown *Case
-	if x := s.describeCase(); x != nil {
+	if x := s.describeCase(); x != nil && t.hasFirstFactor(firstFactor.ofPerson) {
 		c := x.forUser()
 		shown = &c
 	}

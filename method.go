@@ -74,9 +74,9 @@ type Result struct {
 	// the user does not have yet. Ask the user to enroll one before then. See
 	// [Policy.Grace].
 	Due time.Time
-	// Case reports, after a completed login, that the user has an open support
-	// case, which the login has suspended. Show it and ask whether it is theirs;
-	// see [Standing.Case].
+	// Case reports, after a completed login with a first factor of the person's own,
+	// that the user has an open support case, which the login has suspended. Show it
+	// and ask whether it is theirs; see [Standing.Case].
 	Case bool
 	// Browser, if not empty, replaces the text in the browser's long-lived
 	// cookie. See [Client.Browser].

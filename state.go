@@ -389,5 +389,5 @@ func (s *userTx) completeLogin(t ticket, due unixTime) Result {
 	s.noteLogin(t)
 	s.seenHere(func(x *seen) { x.Login, x.Vouched = s.now, t.vouchedIn(s.account) })
 	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
-	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time(), Case: s.openCase() != nil}
+	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time(), Case: s.openCase() != nil && t.hasFirstFactor(firstFactor.ofPerson)}
 }

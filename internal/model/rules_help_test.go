@@ -338,7 +338,11 @@ func (m *model) standing(c modelCaller) string {
 		return saysDenied(twofa.ReasonSignedOut)
 	}
 	_, _, due := m.owes(u, c.in(), true, c.session)
-	return toldStanding(twofa.Standing{Due: at(due), Lost: at(u.lost), Case: forUser(m.caseOf(u))})
+	shown := twofa.Standing{Due: at(due), Lost: at(u.lost)}
+	if c.session.has(modelFirst.own) {
+		shown.Case = forUser(m.caseOf(u))
+	}
+	return toldStanding(shown)
 }
 
 func toldStanding(s twofa.Standing) string {

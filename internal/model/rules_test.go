@@ -716,7 +716,7 @@ func (m *model) advance(u *modelUser, p *pass) gift {
 		})
 		m.noteLogin(u, p)
 		open := m.openCase(u) != nil
-		return gift{next: next, session: m.sessionOf(u, p), due: due, helped: open && !m.at.older}
+		return gift{next: next, session: m.sessionOf(u, p), due: due, helped: open && !m.at.older && p.has(modelFirst.own)}
 	case next == twofa.NextEnroll:
 		q.kind = "enroll"
 	default:
