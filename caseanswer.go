@@ -28,8 +28,8 @@ func (m *Manager) LinkedCase(ctx context.Context, token Secret) (Case, error) {
 	return s.describeCase().forUser(), nil
 }
 
-// forUser returns the case without the names and words of staff, because whoever has the link
-// or the session may be an attacker.
+// forUser returns the case without the names and words of staff, because whoever has
+// the link or the session may be an attacker.
 func (c *Case) forUser() Case {
 	shown := *c
 	shown.By, shown.Reason, shown.Approvals = "", "", nil
@@ -86,7 +86,7 @@ func (m *Manager) AnswerCase(ctx context.Context, c Caller, id string, isMine bo
 		if !t.confirms(x, c.Client) {
 			return &DeniedError{Reason: ReasonSignedOut, Account: s.account, MaxAge: max(0, s.now.sub(x.Opened))}
 		}
-		x.Answered, x.Suspended, x.Proven, x.LastLogin = s.now, false, false, s.LastLogin
+		x.Suspended, x.Proven, x.LastLogin = false, false, s.LastLogin
 		s.emitCase(event.ResetConfirmed, x, Actor{}, t.sessionID)
 		return nil
 	})

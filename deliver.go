@@ -184,9 +184,8 @@ func (m *Manager) publishAll(ctx context.Context, s *userTx) {
 }
 
 // publish passes on one event, and returns the IDs of the users who were mailed a
-// notice.
-// Language is that of the request. Kept are addresses of the user that the event
-// is about.
+// notice. Language is that of the request. Kept are addresses of the user that the
+// event is about.
 func (m *Manager) publish(ctx context.Context, e Event, language string, kept ...string) (told []string) {
 	if m.cfg.OnEvent != nil {
 		if err := afterwards(ctx, func(ctx context.Context) error { m.cfg.OnEvent(ctx, e); return nil }); err != nil {
@@ -288,9 +287,9 @@ type audience struct {
 	admin User // admin who caused it, if the directory names them
 }
 
-// audienceOf returns the user that an event is about, with the kept addresses. If it is about an account,
-// or one of tellsAdmins about a member, the admins are told as well, except the one
-// who caused it.
+// audienceOf returns the user that an event is about, with the kept addresses. If it
+// is about an account, or one of tellsAdmins about a member, the admins are told as
+// well, except the one who caused it.
 func (m *Manager) audienceOf(ctx context.Context, e Event, kept []string) (to audience, err error) {
 	if e.User != "" {
 		to.about, err = m.find(ctx, e.User)

@@ -37,6 +37,10 @@ type UserData struct {
 	Lost time.Time `json:"lost,omitzero"`
 	// Case is the open support case; nil if there is none.
 	Case *Case `json:"case,omitempty"`
+	// CasesOpened is when cases were opened, in the last 30 days.
+	CasesOpened []time.Time `json:"cases_opened,omitempty"`
+	// CaseStopped is when the user last stopped a case.
+	CaseStopped time.Time `json:"case_stopped,omitzero"`
 	// Addresses are the kept addresses, which notices are mailed to.
 	Addresses []AddressData `json:"addresses"`
 	// Accounts is what is stored for single accounts.
@@ -146,8 +150,11 @@ func (u *ManagedUser) Export(ctx context.Context) (UserData, error) {
 }
 
 func (s *userTx) export() UserData {
-	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(), LastReset: s.ResetAt.time(), Lost: s.Lost.time(), Case: s.describeCase(),
+	d := UserData{User: s.user, Time: s.now.time(), LastLogin: s.LastLogin.time(), Imported: s.Imported.time(), TakenAway: s.TakenAway.time(), LastReset: s.ResetAt.time(), Lost: s.Lost.time(), Case: s.describeCase(), CaseStopped: s.CaseStopped.time(),
 		Factors: []FactorData{}, Browsers: []BrowserData{}, Failures: []FailureData{}, Proofs: []ProofData{}, Sent: map[string][]time.Time{}, Addresses: []AddressData{}, Accounts: []AccountData{}}
+	for _, at := range s.CasesOpened {
+		d.CasesOpened = append(d.CasesOpened, at.time())
+	}
 	for _, a := range s.Addresses {
 		d.Addresses = append(d.Addresses, AddressData{a.Email, a.Gone.time()})
 	}

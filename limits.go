@@ -73,10 +73,11 @@ const coolingTime = 24 * time.Hour
 // A support case can be approved from caseFirst on by two, and from caseByOne on by
 // one. It ends after caseTTL.
 const (
-	caseFirst = 24 * time.Hour
-	caseByOne = 72 * time.Hour
-	caseTTL   = 7 * day
-	maxCases  = 3 // of a user in 30 days
+	caseFirst  = 24 * time.Hour
+	caseByOne  = 72 * time.Hour
+	caseTTL    = 7 * day
+	maxCases   = 3 // of a user in casePeriod
+	casePeriod = 30 * day
 )
 
 // directoryLag is how long after a change of the security stamp a directory may

@@ -28,11 +28,11 @@ type Case struct {
 	// the user.
 	From time.Time `json:"from"`
 	// ByOneFrom is the time from which one approval is enough. It is zero if the
-	// case needs two, because nobody can be mailed, or because the user has more
-	// addresses than the record keeps.
+	// case needs two: if no mail to the user was accepted, if the user has more
+	// addresses than the record keeps, or if those of the last 30 days are not known.
 	ByOneFrom time.Time `json:"by_one_from,omitzero"`
-	// Suspended reports whether the user has signed in since, and has not yet said
-	// in that session whether the case is theirs. It cannot be approved until then.
+	// Suspended reports whether the user has signed in or proven a factor since, and
+	// has not yet said whether the case is theirs. It cannot be approved until then.
 	Suspended bool `json:"suspended,omitempty"`
 	// Reset reports whether [ManagedUser.ApproveCase] has just reset the user.
 	Reset bool `json:"reset,omitempty"`
@@ -54,11 +54,10 @@ type supportCase struct {
 	InPerson  bool
 	To        string // digest of the address that the link would be mailed to
 	Approvals []approval
-	Two       bool     // whether one approval is never enough
+	One       bool     // whether one approval may be enough
 	LastLogin unixTime // last login that the case takes into account
 	Suspended bool     // whether the user has signed in or proven something since
 	Proven    bool     // whether that was a proof of a factor, so that only another one lifts it
-	Answered  unixTime // when the user last said, in a live session, that the case is theirs
 }
 
 func (x *supportCase) Fields(c *seal.Codec) {
@@ -69,11 +68,10 @@ func (x *supportCase) Fields(c *seal.Codec) {
 	seal.Bool(c, 20, &x.InPerson)
 	seal.Text(c, 24, &x.To)
 	seal.List(c, 29, &x.Approvals)
-	seal.Int(c, 32, &x.Answered)
-	seal.Bool(c, 36, &x.Two)
-	seal.Int(c, 40, &x.LastLogin)
-	seal.Bool(c, 44, &x.Suspended)
-	seal.Bool(c, 48, &x.Proven)
+	seal.Bool(c, 32, &x.One)
+	seal.Int(c, 36, &x.LastLogin)
+	seal.Bool(c, 40, &x.Suspended)
+	seal.Bool(c, 44, &x.Proven)
 }
 
 type approval struct {
@@ -94,9 +92,9 @@ func (a *approval) Fields(c *seal.Codec) {
 // the admins of the user's accounts are told as well.
 //
 // A completed login and a proof of a factor suspend the case, because a user who
-// can sign in needs no reset. Revoke, CredentialsChanged and a new factor of the user
-// end it. In that session, the user says whether the case is theirs
-// ([Manager.AnswerCase]).
+// can sign in needs no reset. In that session, the user says whether the case is
+// theirs ([Manager.AnswerCase]). A new factor, Revoke and CredentialsChanged of the
+// user end it.
 //
 // r.InPerson states that somebody has verified the user's identity. It must be true
 // if no link can be mailed to the user, and false otherwise. Such a case needs two
@@ -107,8 +105,8 @@ func (a *approval) Fields(c *seal.Codec) {
 //
 // Errors: [ErrInvalid] for a malformed ID or a missing reason; [ErrNotEnrolled] if
 // there is nothing to reset; [ErrLocked] for a day after the user has stopped a case,
-// and after three cases in 30 days; [ErrNotAllowed] for another actor, if the user does not
-// exist, if InPerson is wrong, or if a case is open; [ErrUnavailable].
+// and after three cases in 30 days; [ErrNotAllowed] for another actor, if the user
+// does not exist, if InPerson is wrong, or if a case is open; [ErrUnavailable].
 func (u *ManagedUser) OpenCase(ctx context.Context, r ResetRequest) (opened Case, err error) {
 	if err := u.onStaffCase(); err != nil {
 		return Case{}, err
@@ -129,10 +127,9 @@ func (u *ManagedUser) OpenCase(ctx context.Context, r ResetRequest) (opened Case
 		case r.InPerson && mailable:
 			return notAllowed("ResetRequest.InPerson: must be false, because user %q can be mailed a link", u.id)
 		}
-		s.Case = &supportCase{ID: seal.NewID(), Opened: s.now, By: u.by.id, Reason: text.Clean(u.by.reason, 500), InPerson: r.InPerson, To: linkTarget(now), LastLogin: s.LastLogin,
-			Two: true}
+		s.Case = &supportCase{ID: seal.NewID(), Opened: s.now, By: u.by.id, Reason: text.Clean(u.by.reason, 500), InPerson: r.InPerson, To: linkTarget(now), LastLogin: s.LastLogin}
 		s.emitCase(event.ResetRequested, s.Case, u.by, "")
-		s.CasesOpened = append(recentTimes(s.CasesOpened, s.now, addressLife), s.now)
+		s.CasesOpened = append(recentTimes(s.CasesOpened, s.now, casePeriod), s.now)
 		opened = *s.describeCase()
 		tx = s
 		return nil
@@ -152,11 +149,10 @@ func (u *ManagedUser) confirmTold(ctx context.Context, opened Case) (Case, error
 		if x == nil || x.ID != opened.ID {
 			return errUnchanged
 		}
-		x.Two = !s.tellsOwner(now)
-		opened = *s.describeCase()
-		if x.Two {
+		if x.One = s.tellsOwner(now); !x.One {
 			return errUnchanged
 		}
+		opened = *s.describeCase()
 		return nil
 	})
 	if err != nil {
@@ -177,17 +173,17 @@ func (s *userTx) caseWait() time.Duration {
 	if s.CaseStopped != 0 && s.now.sub(s.CaseStopped) < caseFirst {
 		return caseFirst - max(0, s.now.sub(s.CaseStopped))
 	}
-	if recent := recentTimes(s.CasesOpened, s.now, addressLife); len(recent) >= maxCases {
-		return addressLife - s.now.sub(recent[0])
+	if recent := recentTimes(s.CasesOpened, s.now, casePeriod); len(recent) >= maxCases {
+		return casePeriod - s.now.sub(recent[0])
 	}
 	return 0
 }
 
 // ApproveCase approves a case, and resets the user if that was the last approval
 // needed; the returned case is then over, and [ManagedUser.Case] returns nil. Whoever
-// opened the case cannot approve it. Names that differ only in case, or in spaces around
-// them, are of one person. A member of staff who has approved it already
-// can call it again once [Case.ByOneFrom] has passed.
+// opened the case cannot approve it. Names that differ only in case, or in spaces
+// around them, are of one person. A member of staff who has approved it already can
+// call it again once [Case.ByOneFrom] has passed.
 //
 // The reset does what [ManagedUser.Reset] does. It is refused if the address that
 // the link goes to is not the one from when the case was opened.
@@ -221,9 +217,9 @@ func (u *ManagedUser) ApproveCase(ctx context.Context, id string) (approved Case
 		if isNew {
 			x.Approvals = append(x.Approvals, approval{By: u.by.id, At: s.now})
 		}
-		x.Two = x.Two || !s.tellsOwner(now)
+		x.One = x.One && s.tellsOwner(now)
 		approved = *s.describeCase()
-		done := len(x.Approvals) > 1 || !x.Two && s.now >= x.Opened.add(caseByOne)
+		done := len(x.Approvals) > 1 || x.One && s.now >= x.Opened.add(caseByOne)
 		if isNew {
 			s.emit(Event{Type: event.ResetApproved, Case: x.ID, Actor: u.by.event(), Reason: u.by.reason, Notice: !done})
 		}
@@ -353,7 +349,7 @@ func (s *userTx) describeCase() *Case {
 	}
 	c := &Case{ID: x.ID, Opened: x.Opened.time(), Expires: x.Opened.add(caseTTL).time(), By: x.By, Reason: x.Reason, InPerson: x.InPerson,
 		From: x.Opened.add(caseFirst).time(), Suspended: s.isSuspended(x)}
-	if !x.Two {
+	if x.One {
 		c.ByOneFrom = x.Opened.add(caseByOne).time()
 	}
 	for _, a := range x.Approvals {
