@@ -24,18 +24,19 @@ const (
 const latestTime = 253402300799
 
 // eventArgs returns the arguments of a VALUES list for insertEvents. Each row has
-// the columns that queries select by and the whole event as JSON.
+// the columns that queries select by, the MAC, and the rest of the event as JSON.
 func eventArgs(events []twofa.Event) ([]any, error) {
 	args := make([]any, 0, len(events)*strings.Count(eventRow, "?"))
 	for i := range events {
-		e := &events[i]
-		data, err := encodeEvent(e)
+		e := events[i]
+		mac := append([]byte{}, e.MAC...) // not NULL
+		e.MAC = nil
+		data, err := json.Marshal(&e)
 		if err != nil {
 			return nil, err
 		}
 		actor := sql.NullString{String: e.Actor.ID, Valid: e.Actor.ID != ""}
-		mac := append([]byte{}, e.MAC...) // not NULL
-		args = append(args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, data)
+		args = append(args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, string(data))
 	}
 	return args, nil
 }
@@ -104,17 +105,21 @@ func (s *Store) queryEvents(ctx context.Context, db querier, st statement, limit
 		}
 		var (
 			data   []byte
+			mac    []byte
 			e, by  twofa.Event
 			actor  sql.NullString
 			number int64
 		)
-		if err := rows.Scan(&last.time, &last.seq, &by.Type, &by.User, &by.Account, &actor, &number, &data); err != nil {
+		if err := rows.Scan(&last.time, &last.seq, &by.Type, &by.User, &by.Account, &actor, &number, &mac, &data); err != nil {
 			return page, err
 		}
 		if err := json.Unmarshal(data, &e); err != nil {
 			return page, err
 		}
 		e.Type, e.User, e.Account, e.Actor.ID, e.Seq = by.Type, by.User, by.Account, actor.String, uint64(number)
+		if e.MAC = nil; len(mac) > 0 {
+			e.MAC = mac
+		}
 		if e.Time.Unix() != last.time {
 			e.Time = time.Unix(min(max(last.time, 0), latestTime), 0).UTC()
 		}
@@ -166,7 +171,7 @@ func selectEvents(q twofa.EventQuery, limit int) (statement, error) {
 		and("(time, seq) "+beyond+" (?, ?)", p.time, p.seq)
 	}
 	return statement{
-		"SELECT time, seq, type, user_id, account_id, actor_id, number, data FROM twofa_events WHERE " + strings.Join(where, " AND ") +
+		"SELECT time, seq, type, user_id, account_id, actor_id, number, mac, data FROM twofa_events WHERE " + strings.Join(where, " AND ") +
 			" ORDER BY time " + order + ", seq " + order + " LIMIT ?",
 		append(args, limit),
 	}, nil

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	number        BIGINT         NOT NULL, -- the number of the event among those of its record
 	mac           VARBINARY(255) NOT NULL, -- authenticates the event and those before
 	claimed_until BIGINT         NULL,     -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
-	data          MEDIUMBLOB     NOT NULL, -- the whole event as JSON in UTF-8
+	data          MEDIUMBLOB     NOT NULL, -- the event without its MAC as JSON in UTF-8
 	PRIMARY KEY (time, seq),
 	KEY twofa_events_seq (seq),
 	KEY twofa_events_user (user_id, time, seq),

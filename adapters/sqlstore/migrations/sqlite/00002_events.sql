@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	number        INTEGER NOT NULL, -- the number of the event among those of its record
 	mac           BLOB    NOT NULL, -- authenticates the event and those before
 	claimed_until INTEGER,          -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
-	data          TEXT    NOT NULL  -- the whole event as JSON
+	data          TEXT    NOT NULL  -- the event without its MAC as JSON
 );
 CREATE UNIQUE INDEX IF NOT EXISTS twofa_events_time ON twofa_events (time, seq);
 CREATE INDEX IF NOT EXISTS twofa_events_user ON twofa_events (user_id, time, seq);
