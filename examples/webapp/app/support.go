@@ -15,9 +15,9 @@ import (
 
 // This file is what the support staff of Acme do. For a user who has lost every
 // factor and whom no admin can help, they open a case, which another one approves
-// days later. Nobody can reset a user at once, and the caller of these functions must
-// have authenticated the member of staff. In production, that is whoever has a shell
-// on the server (see the flag -case). docs/support.md says what staff must do before.
+// days later. The caller of these functions must have authenticated the member of
+// staff. Outside of demo mode, staff use the commands of [App.Operate].
+// docs/support.md says what staff must do before.
 
 // CaseOf returns the open case of a user, nil if there is none.
 func (a *App) CaseOf(ctx context.Context, email string) (*twofa.Case, error) {
