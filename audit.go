@@ -34,19 +34,17 @@ const (
 	saltLen    = 8
 )
 
-// eventProof is what [Event.MAC] holds, before the tag. Fields with personal data
-// are in the MAC as salted hashes, so that a release that erases them together with
-// the salts can still verify the event. This release erases none.
+// eventProof is the beginning of [Event.MAC]. Two salts and the tag follow. Fields
+// with personal data are in the MAC as salted hashes, so that a release that erases
+// them together with the salts can still verify the event. This release erases none.
 type eventProof struct {
 	seal.Unknown
 	Key       string // ID of the key
 	Chain     string
 	Prev      string   // tag of the event before
 	PrevAt    unixTime // and its time
-	UserSalt  string
-	UserHash  string // of the user and the client
-	ActorSalt string
-	ActorHash string // of the actor and the reason; empty if there is neither
+	UserHash  string   // of the user and the client
+	ActorHash string   // of the actor and the reason; empty if there is neither
 }
 
 func (p *eventProof) Fields(c *seal.Codec) {
@@ -54,10 +52,8 @@ func (p *eventProof) Fields(c *seal.Codec) {
 	seal.Text(c, 8, &p.Chain)
 	seal.Text(c, 12, &p.Prev)
 	seal.Int(c, 16, &p.PrevAt)
-	seal.Text(c, 20, &p.UserSalt)
-	seal.Text(c, 24, &p.UserHash)
-	seal.Text(c, 28, &p.ActorSalt)
-	seal.Text(c, 32, &p.ActorHash)
+	seal.Text(c, 20, &p.UserHash)
+	seal.Text(c, 24, &p.ActorHash)
 }
 
 // personal returns the fields with personal data: of the user the event is about,
@@ -76,25 +72,25 @@ func (a *auditChain) add(k KeyRing, e Event) Event {
 	e.Before, e.After = canonicalJSON(e.Before), canonicalJSON(e.After)
 	salts := make([]byte, 2*saltLen)
 	rand.Read(salts) // crypto/rand ends the program instead of failing
-	p := eventProof{Key: key.ID, Chain: a.ID, Prev: a.MAC, PrevAt: a.At, UserSalt: string(salts[:saltLen])}
 	user, actor := e.personal()
-	p.UserHash = saltedHash(p.UserSalt, user)
+	p := eventProof{Key: key.ID, Chain: a.ID, Prev: a.MAC, PrevAt: a.At, UserHash: saltedHash(salts[:saltLen], user)}
 	if !isBlank(actor) {
-		p.ActorSalt = string(salts[saltLen:])
-		p.ActorHash = saltedHash(p.ActorSalt, actor)
+		p.ActorHash = saltedHash(salts[saltLen:], actor)
 	}
-	tag := e.tag(key, &p)
-	e.MAC = append(seal.Encode(nil, &p), tag...)
+	proof := seal.Encode(make([]byte, 0, usualMAC), &p)
+	tag := e.tag(key, proof)
+	e.MAC = append(append(proof, salts...), tag...)
 	a.Seq, a.MAC, a.At = e.Seq, tag, unixTimeOf(e.Time)
 	return e
 }
 
-// tag returns the MAC of an event. It covers the proof without the salts, so that
-// they can be erased together with what they hide.
-func (e *Event) tag(key seal.Key, p *eventProof) string {
-	bare := *p
-	bare.UserSalt, bare.ActorSalt = "", ""
-	return string(seal.KeyedHash(key.Events, "event", string(seal.Encode(nil, &bare)), strconv.FormatUint(e.Seq, 10), e.ID,
+// usualMAC is enough bytes for most, so that one takes one allocation.
+const usualMAC = 128
+
+// tag returns the MAC of an event. It does not cover the salts, so that they can be
+// erased together with what they hide.
+func (e *Event) tag(key seal.Key, proof []byte) string {
+	return string(seal.KeyedHash(key.Events, "event", string(proof), strconv.FormatUint(e.Seq, 10), e.ID,
 		strconv.FormatInt(e.Time.Unix(), 10), e.Type, e.Account, string(e.Method), e.Session, e.Case, e.Act, string(e.Before), string(e.After),
 		strconv.Itoa(e.Left), strconv.FormatBool(e.Notice), e.Actor.Kind, e.Actor.Role))
 }
@@ -111,9 +107,7 @@ func canonicalJSON(v json.RawMessage) json.RawMessage {
 	return encoded
 }
 
-func saltedHash(salt string, fields []string) string {
-	return string(seal.KeyedHash([]byte(salt), fields...))
-}
+func saltedHash(salt []byte, fields []string) string { return string(seal.KeyedHash(salt, fields...)) }
 
 func isBlank(fields []string) bool {
 	return !slices.ContainsFunc(fields, func(f string) bool { return f != "" })
@@ -121,7 +115,7 @@ func isBlank(fields []string) bool {
 
 // matches reports whether fields are what a hash was made of. The hash is empty if
 // all were. If fields without salt matched every hash, an attacker could blank them.
-func matches(hash, salt string, fields []string) bool {
+func matches(hash string, salt []byte, fields []string) bool {
 	if hash == "" {
 		return isBlank(fields)
 	}
@@ -133,14 +127,15 @@ func (k KeyRing) proof(e *Event) (p eventProof, tag string, problem AuditProblem
 	if len(e.MAC) == 0 {
 		return p, "", AuditUnsigned
 	}
-	n := len(e.MAC) - tagLen
+	n := len(e.MAC) - 2*saltLen - tagLen
 	if n < 0 || seal.Decode(string(e.MAC[:n]), &p) != nil {
 		return p, "", AuditChanged
 	}
-	tag = string(e.MAC[n:])
+	proof, salts := e.MAC[:n], e.MAC[n:]
+	tag = string(salts[2*saltLen:])
 	key, ok := k.byID(p.Key)
 	user, actor := e.personal()
-	if !ok || !seal.Equal(tag, e.tag(key, &p)) || !matches(p.UserHash, p.UserSalt, user) || !matches(p.ActorHash, p.ActorSalt, actor) {
+	if !ok || !seal.Equal(tag, e.tag(key, proof)) || !matches(p.UserHash, salts[:saltLen], user) || !matches(p.ActorHash, salts[saltLen:2*saltLen], actor) {
 		return p, tag, AuditChanged
 	}
 	return p, tag, ""

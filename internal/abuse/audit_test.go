@@ -1,8 +1,8 @@
 package abuse
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -198,22 +198,11 @@ func blank(e *twofa.Event) {
 	e.MAC = withoutSalts(e.MAC)
 }
 
-// withoutSalts drops fields 20 and 28 of the proof of an event.
-func withoutSalts(mac []byte) (out []byte) {
-	proof, tag := mac[:len(mac)-16], mac[len(mac)-16:]
-	for len(proof) > 0 {
-		key, n := binary.Uvarint(proof)
-		size, m := binary.Uvarint(proof[n:])
-		total := n + m
-		if key&7 == 2 {
-			total += int(size)
-		}
-		if number := key >> 3; number != 20 && number != 28 {
-			out = append(out, proof[:total]...)
-		}
-		proof = proof[total:]
-	}
-	return append(out, tag...)
+// withoutSalts clears the two salts of 8 bytes before the tag of 16.
+func withoutSalts(mac []byte) []byte {
+	out := bytes.Clone(mac)
+	clear(out[len(out)-32 : len(out)-16])
+	return out
 }
 
 func TestAbuse_Q11_BlankedEventIsFound(t *testing.T) {
@@ -232,7 +221,7 @@ func TestAbuse_Q11_BlankedEventIsFound(t *testing.T) {
 		store.edit = func(l []twofa.Event) []twofa.Event {
 			for i := range l {
 				if l[i].Type == event.Reset {
-					require.Less(t, len(withoutSalts(l[i].MAC)), len(l[i].MAC))
+					require.NotEqual(t, withoutSalts(l[i].MAC), l[i].MAC)
 					edit(&l[i])
 					blanked++
 				}
