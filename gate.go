@@ -81,10 +81,11 @@ func (a *Account) authorize(ctx context.Context, d act) (authorization, error) {
 		if d.action == "" || d.peek {
 			return errUnchanged
 		}
-		if _, err := s.useGrant(t, d.action, "", ""); err != nil {
+		m, err := s.useGrant(t, d.action, "", "")
+		if err != nil {
 			return err
 		}
-		s.emit(auth.event(Event{Type: event.AdminAct, Session: t.sessionID, Detail: d.action}, a.by.reason))
+		s.emit(auth.event(Event{Type: event.AdminAct, Method: m, Session: t.sessionID, Detail: d.action}, a.by.reason))
 		return nil
 	})
 	return auth, err

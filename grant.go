@@ -34,12 +34,13 @@ func (g grant) isFrom(c Client) bool {
 	return g.Browser == "" || seal.Equal(g.Browser, browserHash(c.Browser))
 }
 
-// findGrant returns the index of the session's fresh grant for the action, -1 if
-// an earlier proof counts instead, or a DeniedError.
-func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
+// findGrant returns the index of the session's fresh grant for the action, or -1 if
+// an earlier proof counts instead, and the method that was proven. Otherwise it
+// returns a DeniedError.
+func (s *userTx) findGrant(t ticket, action, resource string) (int, Method, error) {
 	r := s.policy.Rule(action)
-	if s.elevatedFor(t, r, action) {
-		return -1, nil
+	if m, ok := s.elevatedFor(t, r, action); ok {
+		return -1, m, nil
 	}
 	denied := &DeniedError{Reason: ReasonMissing, Account: s.account, Action: action, Resource: resource, Methods: r.Methods, MaxAge: r.MaxAge}
 	for i, g := range s.Grants {
@@ -47,27 +48,31 @@ func (s *userTx) findGrant(t ticket, action, resource string) (int, error) {
 			continue
 		}
 		if g.isFresh(r, s.now) {
-			return i, nil
+			return i, g.Method, nil
 		}
 		denied.Reason = ReasonStale
 	}
-	return 0, denied
+	return 0, "", denied
 }
 
-// elevatedFor reports whether a proof given earlier in the session counts for a
-// rule with a MaxAge, so that nobody types two codes in a row. The action must
-// offer the method to this user now, and the request must come from the browser
-// in which the proof was given. Proofs from before the last change of epoch do
-// not count, and neither does an enrollment that a recovery code or a reset
-// opened; see provenMethod.elevate.
-func (s *userTx) elevatedFor(t ticket, r ActionRule, action string) bool {
+// elevatedFor returns the method of a proof given earlier in the session, and
+// whether it counts for a rule with a MaxAge, so that nobody types two codes in a
+// row. The action must offer the method to this user now, and the request must come
+// from the browser in which the proof was given. Proofs from before the last change
+// of epoch do not count, and neither does an enrollment that a recovery code or a
+// reset opened; see provenMethod.elevate.
+func (s *userTx) elevatedFor(t ticket, r ActionRule, action string) (Method, bool) {
 	if r.MaxAge == 0 || t.epoch != s.Epoch || t.browser == "" || !seal.Equal(t.browser, browserHash(s.client.Browser)) {
-		return false
+		return "", false
 	}
 	accepted, err := s.acceptedFor(t, action, true)
-	return err == nil && slices.ContainsFunc(t.proven, func(p provenMethod) bool {
+	i := slices.IndexFunc(t.proven, func(p provenMethod) bool {
 		return p.elevate && p.at.within(r.MaxAge, s.now) && slices.Contains(accepted, p.method)
 	})
+	if err != nil || i < 0 {
+		return "", false
+	}
+	return t.proven[i].method, true
 }
 
 // recordGrant records a fresh proof. It replaces an older grant for the same
@@ -81,29 +86,26 @@ func (s *userTx) recordGrant(t ticket, m Method) {
 	s.emit(Event{Type: event.StepUp, Method: m, Session: t.sessionID, Detail: actionLabel(t.action, t.resource)})
 }
 
-// useGrant is like findGrant but also uses up a single-use grant. A form that
-// has used one up, or that a grant was given for, is refused if it arrives again
-// within replayTTL. If form is empty, nothing is recognized. changed reports
-// whether there is something to store.
-func (s *userTx) useGrant(t ticket, action, resource, form string) (changed bool, err error) {
+// useGrant is like findGrant but also uses up a single-use grant, and returns the
+// method that was proven. A form that has used one up, or that a grant was given
+// for, is refused if it arrives again within replayTTL. If form is empty, nothing is
+// recognized.
+func (s *userTx) useGrant(t ticket, action, resource, form string) (Method, error) {
 	if s.isUsedForm(form) {
-		return false, s.alreadyDone(action, resource)
+		return "", s.alreadyDone(action, resource)
 	}
-	i, err := s.findGrant(t, action, resource)
+	i, m, err := s.findGrant(t, action, resource)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	switch {
-	case s.policy.Rule(action).MaxAge == 0:
-		s.emit(Event{Type: event.ActionUsed, Method: s.Grants[i].Method, Session: t.sessionID, Detail: actionLabel(action, resource)})
+	used := s.policy.Rule(action).MaxAge == 0
+	if used {
 		s.Grants = slices.Delete(s.Grants, i, i+1)
-	case !s.claimGrant(form):
-		return false, nil
 	}
-	if form != "" {
+	if form != "" && (used || s.claimGrant(form)) {
 		s.UsedForms = append(s.UsedForms, usedForm{ID: form, At: s.now})
 	}
-	return true, nil
+	return m, nil
 }
 
 // claimGrant reports whether a grant was given for a form, the first time it is

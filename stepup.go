@@ -2,8 +2,11 @@ package twofa
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
+	"strconv"
 
+	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
 )
 
@@ -48,14 +51,16 @@ func (m *Manager) peek(ctx context.Context, c Caller, action, resource string) (
 	if err != nil {
 		return false, err
 	}
-	_, err = s.findGrant(t, action, resource)
+	_, _, err = s.findGrant(t, action, resource)
 	return s.policy.Rule(action).MaxAge == 0, err
 }
 
 // UseAction is like [Manager.CheckAction] but also uses up a single-use proof
 // (see [ActionRule.MaxAge]). Of any number of concurrent calls for one
 // single-use proof, on any number of servers, exactly one succeeds. If MaxAge
-// is positive, UseAction does the same as CheckAction.
+// is positive, the proof remains valid. Each call that succeeds stores an event of
+// type [event.ActionUsed], so that an admin sees who did what. [Manager.RecordAction]
+// stores how it ended.
 //
 // Call it immediately before the action. If the action then fails, the user
 // must give a new proof.
@@ -73,12 +78,72 @@ func (m *Manager) UseAction(ctx context.Context, c Caller, action, resource stri
 		if err := s.guard(t); err != nil {
 			return err
 		}
-		changed, err := s.useGrant(t, action, resource, t.formID(action, resource, c.Form))
-		if err == nil && !changed { // the proof remains valid until it is too old
-			return errUnchanged
+		m, err := s.useGrant(t, action, resource, t.formID(action, resource, c.Form))
+		if err == nil {
+			s.emit(Event{Type: event.ActionUsed, Method: m, Session: t.sessionID, Detail: actionLabel(action, resource)})
 		}
 		return err
 	})
+}
+
+// RecordedAction is a sensitive action of the host; see [Manager.RecordAction].
+type RecordedAction struct {
+	// Action is the name of the action, as in [Policy.Actions], 1 to 128 bytes.
+	Action string
+	// Resource is what it was done to, at most 128 bytes. May be empty.
+	Resource string
+	// Detail says more, in at most 200 characters. May be empty.
+	Detail string
+	// Count is to how many things it was done, such as exported customers. If zero,
+	// it is not known.
+	Count int
+	// Failed reports that the action was permitted, but failed.
+	Failed bool
+}
+
+// RecordAction stores an event about a sensitive action of the host that has taken
+// place, such as an export, with what and how many. Call it after [Manager.UseAction]
+// and the action, as soon as the result is known. It decides nothing and does not
+// replace UseAction. It also records an action of a session that was revoked while
+// the action took place, and it takes place even if ctx is canceled, because an
+// attacker could otherwise hang up. It takes at most ten seconds.
+//
+// The event has the type [event.Action], and a JSON object with the fields count and
+// failed as [Event.After].
+//
+// Errors: [ErrInvalid] for a malformed action, [*DeniedError] if there is no session
+// or it was never in the account, [ErrUnavailable] if the event was not stored.
+func (m *Manager) RecordAction(ctx context.Context, c Caller, a RecordedAction) error {
+	var bad problems
+	bad.require(a.Action != "" && len(a.Action) <= maxName, "Action: must have 1 to %d bytes", maxName)
+	bad.require(len(a.Resource) <= maxName, "Resource: must have at most %d bytes", maxName)
+	bad.require(a.Count >= 0, "Count: must not be negative, is %d", a.Count)
+	if err := bad.err(); err != nil {
+		return invalid("%w", err)
+	}
+	t, err := m.openSession(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := uncancelable(ctx)
+	defer cancel()
+	return m.update(ctx, c.Client, t.user, noPolicy, func(s *userTx) error {
+		if _, ok := t.memberSince(t.account); !ok || s.Epoch == "" {
+			return &DeniedError{Reason: ReasonSignedOut, Account: t.account, Action: a.Action}
+		}
+		e := Event{Type: event.Action, Account: t.account, Session: t.sessionID, Detail: actionLabel(a.Action, a.Resource), After: a.result()}
+		if a.Detail != "" {
+			e.Detail += ": " + a.Detail
+		}
+		s.emit(e)
+		return nil
+	})
+}
+
+// result returns the fields that name nobody, as JSON. Detail may name somebody, and
+// only it is blanked when events are erased.
+func (a RecordedAction) result() json.RawMessage {
+	return json.RawMessage(`{"count":` + strconv.Itoa(a.Count) + `,"failed":` + strconv.FormatBool(a.Failed) + `}`)
 }
 
 // StepUp starts a step-up. It returns a challenge, with which the user proves a
@@ -102,7 +167,7 @@ func (m *Manager) StepUp(ctx context.Context, c Caller, action, resource string)
 	if err != nil {
 		return Result{}, err
 	}
-	if _, err := s.findGrant(t, action, resource); err == nil {
+	if _, _, err := s.findGrant(t, action, resource); err == nil {
 		return Result{Next: NextDone}, nil
 	}
 	u, err := m.lookUp(ctx, t.user, t.account)

@@ -86,7 +86,8 @@ type Event struct {
 	Detail  string     `json:"detail,omitempty"`  // an action, a name or a masked address; free text without control characters
 	// Before and After are the values that were changed, as JSON. They are set
 	// only for event.Policy and event.Extended. For event.Reminded, After is the
-	// time that the member was reminded of, and for event.Summarized a [Summary].
+	// time that the member was reminded of, for event.Summarized a [Summary], and
+	// for event.Action an object with the fields count and failed.
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
 	Left   int             `json:"left,omitempty"` // number of recovery codes left, if Type is about them
@@ -109,7 +110,7 @@ type EventActor struct {
 // event is always one line.
 func (e Event) issued(now unixTime) Event {
 	e.ID, e.Time = seal.NewID(), now.time()
-	e.Detail, e.Reason = text.Clean(e.Detail, 200), text.Clean(e.Reason, 500)
+	e.Detail, e.Reason = text.Clean(e.Detail, 500), text.Clean(e.Reason, 500)
 	return e
 }
 

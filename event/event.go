@@ -34,7 +34,8 @@ const (
 	BrowserRevoked    = "browser_revoked"    // one or all known browsers were made unknown, or are no longer remembered
 	BrowserReplay     = "browser_replay"     // an outdated browser token was used, so a copy of it exists
 	StepUp            = "step_up"            // a fresh proof for one action was given
-	ActionUsed        = "action_used"        // a single-use proof for an action was used up
+	ActionUsed        = "action_used"        // an action was permitted, with a proof of Method
+	Action            = "action"             // the host reported an action: Detail says which, and After how many and whether it failed
 	AdminAct          = "admin_act"          // an admin was authorized to change something in an account; another event with the same Act reports the change
 	Policy            = "policy"             // an account's policy was changed
 	Extended          = "extended"           // a member was given more time to enroll, or the extension ended

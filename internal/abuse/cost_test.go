@@ -97,7 +97,7 @@ func TestCost(t *testing.T) {
 		}, cost{1, 1}},
 		{"UseAction within MaxAge", nil, granted(true), func(t *testing.T, p *person) {
 			require.NoError(t, p.UseAction(t.Context(), p.caller(), twofa.ActionFactors, ""))
-		}, cost{1, 0}},
+		}, cost{1, 1}},
 		{"StepUp and its proof", nil, signedIn, func(t *testing.T, p *person) { require.NoError(t, p.stepUp("contacts.export")) }, cost{2, 1}},
 		{"Describe", nil, signedIn, func(t *testing.T, p *person) {
 			_, err := p.DescribeSession(p.session)

@@ -71,7 +71,7 @@ func exported(t testing.TB) map[string]any {
 		"PhoneAssignment": twofa.PhoneAssignment{}, "PhoneOutcome": twofa.PhoneAssigned, "PhoneProblem": twofa.PhoneCountry, "PhoneResult": twofa.PhoneResult{}, "AssignedPhone": twofa.AssignedPhone{}, "AssignedData": twofa.AssignedData{},
 		"Proof":        twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(hush)},
 		"ProvenMethod": twofa.ProvenMethod{}, "Reason": twofa.ReasonMissing,
-		"Record": twofa.Record{}, "ResetRequest": twofa.ResetRequest{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "SendRequest": twofa.SendRequest{},
+		"Record": twofa.Record{}, "RecordedAction": twofa.RecordedAction{}, "ResetRequest": twofa.ResetRequest{}, "RecordError": &twofa.RecordError{}, "Secret": secret, "Session": session, "SendRequest": twofa.SendRequest{},
 		"TOTPConfig":   twofa.TOTPConfig{},
 		"ImportFactor": twofa.ImportFactor{Key: secret, KeyBytes: secret, URI: secret}, "ImportOutcome": twofa.ImportDone, "ImportResult": twofa.ImportResult{},
 		"ImportUser": twofa.ImportUser{Factors: []twofa.ImportFactor{{Key: secret, KeyBytes: secret, URI: secret}}},
