@@ -372,11 +372,13 @@ func (s *userTx) resultOf(u User, t ticket, p Proof) (Result, error) {
 	if t.purpose == forAction {
 		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}, nil
 	}
+	isDevice := p.Method == TOTP || p.Method == SMS
+	s.newBrowser = isDevice && !s.client.Browser.IsZero() && s.knownBrowser() == nil
 	login, err := s.nextStep(u, t)
 	switch {
 	case err != nil:
 		return Result{}, err
-	case login.Next == NextDone && (p.Method == TOTP || p.Method == SMS):
+	case login.Next == NextDone && isDevice:
 		// A login that continues with enrollment keeps its token, because the
 		// enrollment challenge is bound to it.
 		login.Browser = s.markKnown(p.Method, p.Remember, t.id)

@@ -32,7 +32,7 @@ func languages() []*locale.Catalog {
 }
 
 // noticeTypes are the types of events that are mailed.
-var noticeTypes = []string{event.Failed, event.Reused, event.Locked, event.Disabled, event.Enrolled, event.Imported, event.Replaced, event.Removed,
+var noticeTypes = []string{event.Login, event.Failed, event.Reused, event.Locked, event.Disabled, event.Enrolled, event.Imported, event.Replaced, event.Removed,
 	event.TurnedOff, event.CodesGenerated, event.CodesViewed, event.RecoveryUsed, event.BrowserReplay, event.Reset, event.Extended, event.Policy, event.Revoked, event.Credentials, event.Unlocked, event.Lost, event.LostCleared, event.ResetRequested, event.ResetApproved, event.ResetConfirmed, event.ResetCanceled, event.Reminded, event.Summarized}
 
 // everyMail calls f with each mail that can be written in a language.
@@ -124,7 +124,7 @@ func TestMessages_InEveryLanguage(t *testing.T) {
 			}
 		})
 	}
-	require.Len(t, english, 4*3+21+4+1+4+7, "each event has a subject of its own, a summary one for each number, and seven have one for the admins")
+	require.Len(t, english, 4*3+22+4+1+4+7, "each event has a subject of its own, a summary one for each number, and seven have one for the admins")
 }
 
 // Each text of the catalog that is for mail and text messages is in one. Those for

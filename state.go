@@ -1,7 +1,6 @@
 package twofa
 
 import (
-	"encoding/base32"
 	"errors"
 	"slices"
 
@@ -24,6 +23,7 @@ type userTx struct {
 	policy        Policy
 	harder        unixTime // when the policy last began to require more
 	events        []Event
+	newBrowser    bool             // whether the login makes the client's browser known
 	deferredTexts []pendingMessage // to be sent after the record is stored
 	told          []string         // IDs of the users who were mailed a notice of the events
 }
@@ -283,8 +283,7 @@ func (s *userTx) voidMessages(bucket string) {
 // read, so it assumes that every user has an address. If a user has none,
 // Resume detects it.
 func (s *userTx) guard(t ticket) error {
-	switch {
-	case !s.isCurrent(t):
+	if !s.isCurrent(t) {
 		return s.denied(ReasonSignedOut)
 	}
 	if _, ok := t.memberSince(s.account); !ok {
@@ -332,13 +331,14 @@ func (s *userTx) issueChallenge(t ticket, p purpose) Challenge {
 // a reset which concerns all of them.
 func (s *userTx) noteLogin(t ticket) {
 	suspends := t.hasFirstFactor(firstFactor.ofPerson)
-	if x := s.openCase(); x != nil && s.LastLogin == x.LastLogin && !suspends {
+	x := s.openCase()
+	switch {
+	case suspends:
+		s.suspendCase("")
+	case x != nil && s.LastLogin == x.LastLogin:
 		x.LastLogin = s.now
 	}
 	s.LastLogin = s.now
-	if suspends {
-		s.suspendCase("")
-	}
 }
 
 // suspendCase suspends an open case, because the user has signed in or has proven a
@@ -373,12 +373,6 @@ func (s *userTx) nextStep(u User, t ticket) (Result, error) {
 	return Result{Next: v.next, Methods: v.methods, Challenge: Challenge{s.m.cfg.Keys.sealTicket(t)}}, nil
 }
 
-// nextID returns the ID of the challenge that follows another, so that an answer
-// that is given again has the same.
-func nextID(id string) string {
-	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seal.KeyedHash([]byte(id), "next challenge"))
-}
-
 // completeLogin ends what belongs to the session that the login replaces, because
 // the logout of the new one could not.
 func (s *userTx) completeLogin(t ticket, due unixTime) Result {
@@ -388,6 +382,7 @@ func (s *userTx) completeLogin(t ticket, due unixTime) Result {
 	}
 	s.noteLogin(t)
 	s.seenHere(func(x *seen) { x.Login, x.Vouched = s.now, t.vouchedIn(s.account) })
-	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor())})
+	s.emit(Event{Type: event.Login, Method: t.strongest(), Session: t.sessionID, Detail: string(t.lastFirstFactor()),
+		Notice: s.newBrowser && s.m.cfg.Mail.NoticeNewBrowser})
 	return Result{Next: NextDone, Session: s.issueSession(t), CodesMissing: s.lacksCodes(), Due: due.time(), Case: s.openCase() != nil && t.hasFirstFactor(firstFactor.ofPerson)}
 }

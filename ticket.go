@@ -1,6 +1,7 @@
 package twofa
 
 import (
+	"encoding/base32"
 	"fmt"
 	"slices"
 	"strings"
@@ -353,4 +354,10 @@ func browserHash(text Secret) string {
 		return ""
 	}
 	return seal.Digest("browser token", secret)
+}
+
+// nextID returns the ID of the challenge that follows another, so that an answer
+// that is given again has the same.
+func nextID(id string) string {
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seal.KeyedHash([]byte(id), "next challenge"))
 }

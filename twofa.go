@@ -196,6 +196,11 @@ type MailConfig struct {
 	// and can end it, with the token in it, like LinkURL. Function twofahttp.CaseURL
 	// creates one. If nil, staff can open a case only for users who cannot be mailed.
 	CaseURL func(LinkRequest) string
+	// NoticeNewBrowser tells users by mail of each login with an authenticator or
+	// phone in a browser that was unknown until then. Other logins make no browser
+	// known, so nobody is told of them. If false, an attacker who has the password
+	// and a code signs in unnoticed.
+	NoticeNewBrowser bool
 	// Brand is the color, the logo and the support address in the messages of
 	// package locale.
 	Brand Brand
