@@ -89,7 +89,10 @@ const (
 	addressLife  = 30 * day // of one that the user no longer has
 )
 
-const maxAuditProblems = 1000 // that a report lists
+const (
+	maxAuditProblems = 1000 // that a report lists
+	maxEventTypes    = 100  // of one query
+)
 
 const noticeTimeout = 5 * time.Second // for Config.OnEvent, and for a notice to one address
 
