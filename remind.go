@@ -43,7 +43,8 @@ type Reminded struct {
 	// address. They are reminded once they have one.
 	NoAddress int
 	// Failed is the number of members who should have been mailed a reminder, but
-	// the Mailer refused it or NoticeEmail wrote none. It is not sent again.
+	// the Mailer refused it or NoticeEmail wrote none. Only [Manager.Deliver] sends
+	// it again.
 	// Members whom 16 other accounts have reminded of dates to come are counted,
 	// too, because their record has no room for another one.
 	Failed int
@@ -78,7 +79,7 @@ type Summary struct {
 //
 // Each reminder is recorded before it is mailed, together with the event
 // event.Reminded. Any number of calls, even at the same time on several servers,
-// therefore send it once. If the process ends in between, it is not sent at all.
+// therefore send it once. If the process ends in between, [Manager.Deliver] sends it.
 // If the date changes, the member is reminded of the new one.
 //
 // On each day in UTC on which a member was reminded, the admins are mailed how

@@ -179,3 +179,34 @@ type KeyLister interface {
 	// already done, the result is an error. The caller owns the result.
 	Keys(ctx context.Context, after string, limit int) ([]string, error)
 }
+
+// NoticeStore is implemented by a [Store] that keeps the notice of each event until
+// it has been mailed, so that a process that is killed loses none. See
+// [Manager.Deliver]. Package storetest tests it as well.
+//
+// Swap of such a store stores each event with Event.Notice as claimed until
+// Event.Time plus [NoticeClaim], because the request that calls Swap mails the
+// notice. A claim is not part of the event, and a repeated Swap does not change it.
+// All times are whole seconds. If a context is already done, the result is an error.
+type NoticeStore interface {
+	// ClaimNotices returns events whose notice is not done and whose claim ends at
+	// now or before, and claims them until the other time. Each is returned to one
+	// caller only, on any server, until that claim ends as well. The event whose
+	// claim ended first comes first, and of several, the one with the earlier time.
+	//
+	// It returns at most limit events, which is from 1 to 1000, complete with their
+	// MAC. It may return fewer although more could be claimed. Only an empty result
+	// shows that there are no more. After an error, events may be claimed without
+	// having been returned.
+	ClaimNotices(ctx context.Context, now, until time.Time, limit int) ([]Event, error)
+
+	// DelayNotices lets the claims of events end at until instead. Events whose
+	// notice is done, or which are not stored, are skipped.
+	DelayNotices(ctx context.Context, until time.Time, events ...Event) error
+
+	// NoticesDone ends the notices of events for good. Events whose notice is done
+	// already, or which are not stored, are skipped. The events are known by their
+	// ID. They also have the Time with which they were stored, so that a store can
+	// find them by it.
+	NoticesDone(ctx context.Context, events ...Event) error
+}

@@ -150,7 +150,8 @@ type Config struct {
 
 	// OnEvent, if not nil, is called with each event after it has been stored,
 	// while the request waits. Its context ends after 5 seconds, not with the
-	// request. It must not block for long.
+	// request. It must not block for long. If the process ends in between, it is
+	// not called. Read the stored events ([EventReader]) if none may be missed.
 	OnEvent func(ctx context.Context, e Event)
 	// Now is the clock. If nil, it defaults to time.Now. The clocks of servers
 	// may differ by up to a minute.
@@ -177,7 +178,8 @@ type MailConfig struct {
 	// Mailer sends links and notices. If nil, no mail is sent. It is called
 	// while the request waits. For a link, the deadline is that of the caller's
 	// context, or 20 seconds if there is none. A notice to one address has 5
-	// seconds. If yours can be slow, it should hand messages over to a queue.
+	// seconds. If yours can be slow, it should hand messages over to a queue. A
+	// notice that it refuses is mailed again by [Manager.Deliver].
 	Mailer Mailer
 	// LinkURL returns the address of the page that a link opens, with the token
 	// in it. The address must be https, or http on localhost. Take it from
@@ -276,6 +278,7 @@ func New(cfg Config) (*Manager, error) {
 	if !ownText {
 		cfg.warnOfSegments()
 	}
+	cfg.warnOfLostNotices()
 	return &Manager{cfg: cfg, languages: locale.NewMatcher(cfg.Languages...)}, nil
 }
 

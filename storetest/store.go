@@ -20,13 +20,15 @@ import (
 )
 
 // Run tests the stores that open returns against the contract of [twofa.Store], and
-// against those of [twofa.EventReader] and [twofa.KeyLister] if they implement them.
+// against those of [twofa.EventReader], [twofa.KeyLister] and [twofa.NoticeStore] if
+// they implement them.
 // Each rule of the contract is a subtest, and a failure message includes the rule.
 //
 // Run calls open once for each rule, and once for the whole suite, to check that
 // nothing is lost in the meantime. open may return the same store every time, and
 // its database may already contain records: the suite uses its own keys, users and
-// accounts, which are random. It does not delete what it has written.
+// accounts, which are random. It does not delete what it has written. It ends the
+// notices of events that are older than the year 2000.
 //
 // The suite takes 5 to 30 seconds. It cannot delete events, so it does not test that
 // a cursor remains valid after the events around it were deleted. It cannot delay a
@@ -70,6 +72,10 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b twofa.Store)) {
 				t.Logf("not checked: %T does not implement twofa.KeyLister", b)
 				return
 			}
+			if _, ok := b.(twofa.NoticeStore); r.notices && !ok {
+				t.Logf("not checked: %T does not implement twofa.NoticeStore", b)
+				return
+			}
 			r.run(t, a, b)
 		})
 	}
@@ -98,12 +104,13 @@ func RunInTransaction(t *testing.T, open func(t *testing.T) twofa.Store, begin f
 
 // storeRule is one sentence of the contract and a check of it.
 type storeRule struct {
-	name   string
-	text   string
-	events bool // needs a store that implements twofa.EventReader
-	keys   bool // needs a store that implements twofa.KeyLister
-	spaces bool // is checked with keys of every kind
-	check  func(p *storeProbe)
+	name    string
+	text    string
+	events  bool // needs a store that implements twofa.EventReader
+	keys    bool // needs a store that implements twofa.KeyLister
+	notices bool // needs a store that implements twofa.NoticeStore
+	spaces  bool // is checked with keys of every kind
+	check   func(p *storeProbe)
 }
 
 func (r storeRule) run(t failer, a, b twofa.Store) {
@@ -133,7 +140,7 @@ func everySpace(rules []storeRule) []storeRule {
 func storeRules() []storeRule {
 	return slices.Concat(
 		everySpace(readRules), everySpace(swapRules), everySpace(exactRules), everySpace(ownershipRules), everySpace(contextRules),
-		spaceRules, serverRules, cutRules, raceRules, walkRules, eventRules, eventFieldRules, keyRules)
+		spaceRules, serverRules, cutRules, raceRules, walkRules, eventRules, eventFieldRules, keyRules, noticeRules)
 }
 
 // failer has the methods of [testing.T] that rules use. The tests of the suite use

@@ -34,7 +34,7 @@ type planted struct {
 }
 
 func plantedStores() []planted {
-	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInLists(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes())
+	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInLists(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes(), plantedInNotices())
 }
 
 // Every planted store must be rejected in every run. To run each ten times:
@@ -491,6 +491,30 @@ type faulty struct {
 	swap func(c *call) error
 	list func(s *memstore.Store, ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error)
 	keys func(s *memstore.Store, ctx context.Context, after string, limit int) ([]string, error)
+
+	claim  func(s *memstore.Store, ctx context.Context, now, until time.Time, limit int) ([]twofa.Event, error)
+	settle func(s *memstore.Store, ctx context.Context, until time.Time, events []twofa.Event) error // until is zero if the notices are done
+}
+
+func (p *faulty) ClaimNotices(ctx context.Context, now, until time.Time, limit int) ([]twofa.Event, error) {
+	if p.claim == nil {
+		return p.good().ClaimNotices(ctx, now, until, limit)
+	}
+	return p.claim(p.good(), ctx, now, until, limit)
+}
+
+func (p *faulty) DelayNotices(ctx context.Context, until time.Time, events ...twofa.Event) error {
+	if p.settle == nil {
+		return p.good().DelayNotices(ctx, until, events...)
+	}
+	return p.settle(p.good(), ctx, until, events)
+}
+
+func (p *faulty) NoticesDone(ctx context.Context, events ...twofa.Event) error {
+	if p.settle == nil {
+		return p.good().NoticesDone(ctx, events...)
+	}
+	return p.settle(p.good(), ctx, time.Time{}, events)
 }
 
 func (p *faulty) Keys(ctx context.Context, after string, limit int) ([]string, error) {

@@ -20,8 +20,8 @@ import (
 
 const maxEvents = 100_000
 
-// Store is a [twofa.Store], a [twofa.EventReader] and a [twofa.KeyLister]. It stores up to 100,000
-// events. When it is full, it drops the oldest event for each new one.
+// Store is a [twofa.Store], a [twofa.EventReader], a [twofa.KeyLister] and a
+// [twofa.NoticeStore]. It stores up to 100,000 events. When it is full, it drops the oldest event for each new one.
 //
 // The zero Store is not usable. Create a Store with [New]. Its methods may be
 // called concurrently.
@@ -107,7 +107,7 @@ func (s *Store) keep(e twofa.Event) {
 	s.last++
 	p := position{e.Time.Unix(), s.last}
 	i, _ := slices.BinarySearchFunc(s.events, p, (*entry).compare) // usually the end
-	s.events = slices.Insert(s.events, i, &entry{p, clone(e)})
+	s.events = slices.Insert(s.events, i, &entry{position: p, event: clone(e), pending: e.Notice, claimed: claimOf(e)})
 	if len(s.events) > maxEvents {
 		s.events[0] = nil // free its memory
 		s.events = s.events[1:]
@@ -181,7 +181,9 @@ func selects(q twofa.EventQuery, e twofa.Event) bool {
 // entry is a stored event.
 type entry struct {
 	position
-	event twofa.Event
+	event   twofa.Event
+	pending bool  // whether the notice is not done
+	claimed int64 // Unix seconds at which the claim of the notice ends
 }
 
 // position is the place of an event in the order of all events. It also is the

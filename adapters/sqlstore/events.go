@@ -13,11 +13,13 @@ import (
 )
 
 const (
-	insertEvents = "INSERT INTO twofa_events (id, time, type, user_id, account_id, actor_id, number, mac, data) "
-	eventRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvents = "INSERT INTO twofa_events (id, time, type, user_id, account_id, actor_id, number, mac, claimed_until, data) "
+	eventRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	// PostgreSQL takes the type of a placeholder in VALUES to be text, so those
 	// that are not text need a cast.
-	typedEventRow = "(?, ?::bigint, ?, ?, ?, ?, ?::bigint, ?::bytea, ?)"
+	typedEventRow = "(?, ?::bigint, ?, ?, ?, ?, ?::bigint, ?::bytea, ?::bigint, ?)"
+
+	eventColumns = "time, seq, id, type, user_id, account_id, actor_id, number, mac, data"
 )
 
 // latestTime is the end of the year 9999. A later time cannot be encoded as JSON.
@@ -36,7 +38,7 @@ func eventArgs(events []twofa.Event) ([]any, error) {
 			return nil, err
 		}
 		actor := sql.NullString{String: e.Actor.ID, Valid: e.Actor.ID != ""}
-		args = append(args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, string(data))
+		args = append(args, e.ID, e.Time.Unix(), e.Type, e.User, e.Account, actor, int64(e.Seq), mac, claimOf(e), string(data))
 	}
 	return args, nil
 }
@@ -103,29 +105,38 @@ func (s *Store) queryEvents(ctx context.Context, db querier, st statement, limit
 			page.Next = last.String()
 			break
 		}
-		var (
-			data   []byte
-			mac    []byte
-			e, by  twofa.Event
-			actor  sql.NullString
-			number int64
-		)
-		if err := rows.Scan(&last.time, &last.seq, &by.Type, &by.User, &by.Account, &actor, &number, &mac, &data); err != nil {
+		var e twofa.Event
+		if last, e, err = scanEvent(rows); err != nil {
 			return page, err
-		}
-		if err := json.Unmarshal(data, &e); err != nil {
-			return page, err
-		}
-		e.Type, e.User, e.Account, e.Actor.ID, e.Seq = by.Type, by.User, by.Account, actor.String, uint64(number)
-		if e.MAC = nil; len(mac) > 0 {
-			e.MAC = mac
-		}
-		if e.Time.Unix() != last.time {
-			e.Time = time.Unix(min(max(last.time, 0), latestTime), 0).UTC()
 		}
 		page.Events = append(page.Events, e)
 	}
 	return page, rows.Err()
+}
+
+// scanEvent reads a row of eventColumns, and of other columns after them.
+func scanEvent(rows *sql.Rows, others ...any) (p position, e twofa.Event, err error) {
+	var (
+		data, mac []byte
+		by        twofa.Event
+		actor     sql.NullString
+		number    int64
+	)
+	row := []any{&p.time, &p.seq, &by.ID, &by.Type, &by.User, &by.Account, &actor, &number, &mac, &data}
+	if err := rows.Scan(append(row, others...)...); err != nil {
+		return p, e, err
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return p, e, err
+	}
+	e.ID, e.Type, e.User, e.Account, e.Actor.ID, e.Seq = by.ID, by.Type, by.User, by.Account, actor.String, uint64(number)
+	if e.MAC = nil; len(mac) > 0 {
+		e.MAC = mac
+	}
+	if e.Time.Unix() != p.time {
+		e.Time = time.Unix(min(max(p.time, 0), latestTime), 0).UTC()
+	}
+	return p, e, nil
 }
 
 func selectEvents(q twofa.EventQuery, limit int) (statement, error) {
@@ -171,7 +182,7 @@ func selectEvents(q twofa.EventQuery, limit int) (statement, error) {
 		and("(time, seq) "+beyond+" (?, ?)", p.time, p.seq)
 	}
 	return statement{
-		"SELECT time, seq, type, user_id, account_id, actor_id, number, mac, data FROM twofa_events WHERE " + strings.Join(where, " AND ") +
+		"SELECT " + eventColumns + " FROM twofa_events WHERE " + strings.Join(where, " AND ") +
 			" ORDER BY time " + order + ", seq " + order + " LIMIT ?",
 		append(args, limit),
 	}, nil

@@ -72,8 +72,8 @@ const maxKeys = 1100
 // the minute that a reader of events stays behind, see [twofa.EventReader].
 const swapTimeout = 30 * time.Second
 
-// Store is a [twofa.Store], a [twofa.EventReader] and a [twofa.KeyLister]. The
-// zero Store is not usable. Create a Store with [New]. Its methods may be called
+// Store is a [twofa.Store], a [twofa.EventReader], a [twofa.KeyLister] and a
+// [twofa.NoticeStore]. The zero Store is not usable. Create a Store with [New]. Its methods may be called
 // concurrently, by any number of processes that share the database.
 type Store struct {
 	db      *sql.DB

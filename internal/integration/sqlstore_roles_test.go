@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
@@ -25,7 +26,7 @@ func TestMigrate_NothingToDoNeedsNoRightToCreate(t *testing.T) {
 				"REVOKE TEMPORARY ON DATABASE " + databaseOf(d) + " FROM PUBLIC",
 				"GRANT SELECT ON twofa_migrations TO " + role,
 				"GRANT SELECT, INSERT, UPDATE, DELETE ON twofa_records TO " + role,
-				"GRANT SELECT, INSERT ON twofa_events TO " + role,
+				"GRANT SELECT, INSERT, UPDATE (claimed_until) ON twofa_events TO " + role,
 			} {
 				_, err := db.Exec(query)
 				require.NoError(t, err, query)
@@ -43,7 +44,7 @@ func TestMigrate_NothingToDoNeedsNoRightToCreate(t *testing.T) {
 				"CREATE USER " + user + "@'%' IDENTIFIED BY ''",
 				"GRANT SELECT ON twofa_migrations TO " + user + "@'%'",
 				"GRANT SELECT, INSERT, UPDATE, DELETE ON twofa_records TO " + user + "@'%'",
-				"GRANT SELECT, INSERT ON twofa_events TO " + user + "@'%'",
+				"GRANT SELECT, INSERT, UPDATE (claimed_until) ON twofa_events TO " + user + "@'%'",
 			} {
 				_, err := db.Exec(query)
 				require.NoError(t, err, query)
@@ -74,6 +75,13 @@ func TestMigrate_NothingToDoNeedsNoRightToCreate(t *testing.T) {
 			page, err := s.Events(t.Context(), twofa.EventQuery{User: "u"})
 			require.NoError(t, err)
 			require.Len(t, page.Events, 2)
+			require.NoError(t, s.Swap(t.Context(), "", record("1", "v1"), twofa.Event{ID: "e3", Time: time.Unix(0, 0).UTC(), Notice: true}))
+			claimed, err := s.ClaimNotices(t.Context(), time.Unix(300, 0), time.Unix(600, 0), 10)
+			require.NoError(t, err)
+			require.Len(t, claimed, 1)
+			require.NoError(t, s.NoticesDone(t.Context(), claimed...))
+			_, err = app.open(t).Exec("UPDATE twofa_events SET type = 'other'")
+			require.Error(t, err)
 
 			// If there is something to do, the role must be told.
 			_, err = owner.Exec("DELETE FROM twofa_migrations WHERE version = 2")

@@ -26,7 +26,8 @@ func New(db *bbolt.DB) (*Store, error) {
 	return &Store{db}, db.Update(func(tx *bbolt.Tx) error {
 		_, err1 := tx.CreateBucketIfNotExists(recordBucket)
 		_, err2 := tx.CreateBucketIfNotExists(eventBucket)
-		return errors.Join(err1, err2)
+		_, err3 := tx.CreateBucketIfNotExists(noticeBucket)
+		return errors.Join(err1, err2, err3)
 	})
 }
 
@@ -63,7 +64,10 @@ func (s *Store) Swap(ctx context.Context, prev string, next twofa.Record, events
 		for _, e := range events {
 			number, _ := tx.Bucket(eventBucket).NextSequence()
 			data, failed := json.Marshal(e)
-			err = errors.Join(err, failed, tx.Bucket(eventBucket).Put(position(e.Time.Unix(), number), data))
+			at := position(e.Time.Unix(), number)
+			if err = errors.Join(err, failed, tx.Bucket(eventBucket).Put(at, data)); e.Notice {
+				err = errors.Join(err, claim(tx, at, e.Time.Add(twofa.NoticeClaim)))
+			}
 		}
 		return err
 	})

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	actor_id      VARBINARY(512) NULL,     -- NULL if the event has none
 	number        BIGINT         NOT NULL, -- the number of the event among those of its record
 	mac           VARBINARY(255) NOT NULL, -- authenticates the event and those before
-	claimed_until BIGINT         NULL,     -- reserved: NULL if no notice is to be sent, 0 if one is, otherwise Unix seconds until which a server has claimed it
+	claimed_until BIGINT         NULL,     -- NULL if no notice is to be sent, otherwise Unix seconds until which a server has claimed it
 	data          MEDIUMBLOB     NOT NULL, -- the event without its MAC as JSON in UTF-8
 	PRIMARY KEY (time, seq),
 	KEY twofa_events_seq (seq),
@@ -19,5 +19,5 @@ CREATE TABLE IF NOT EXISTS twofa_events (
 	KEY twofa_events_account (account_id, time, seq),
 	KEY twofa_events_type (account_id, type, time, seq),
 	KEY twofa_events_actor (actor_id, time, seq),
-	KEY twofa_events_notice (claimed_until)
+	KEY twofa_events_notice (claimed_until, time, seq)
 ) ENGINE = InnoDB;
