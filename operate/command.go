@@ -73,6 +73,8 @@ func commands() []command {
 			}},
 		{name: "erase", example: "u_4711", operands: []string{"USER"}, short: "delete everything that is stored about a user", run: (*console).erase, acts: true, destroys: true,
 			long: "Deletes all second-factor state of a user who was deleted from the product. After\nit, the password alone may be enough to enroll a new factor, so it is refused for a\nuser who is still in the product, unless the product allows resets at once. Events\nremain. Nobody is told by mail."},
+		{name: "deliver", short: "mail the notices that no server has mailed", run: (*console).deliver,
+			long: "Mails the notices that servers have left, because they were stopped or the mail\nserver did not answer. Run it once a minute, for example from cron, unless the\nservers call Manager.Deliver themselves. Several may run at the same time. If a\nnotice could not be mailed, the exit code is 1, and a later run tries it again."},
 		{name: "rekey", example: "-workers 8", short: "encrypt all records again under the first key", run: (*console).rekey,
 			long: "Encrypts all records that are under another key than the first one of the ring.\nRun it after the new key is the first one on every server, and once more right\nbefore you remove the old key. Events remain under the old key, so that verify\ncannot check them after that. It can be interrupted and repeated, and servers can\nrun meanwhile. Records of phone numbers under another key are deleted, because\nnobody counts with them any longer. It records no event.",
 			flags: func(fs *flag.FlagSet, o *options) {

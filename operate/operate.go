@@ -36,7 +36,8 @@ type Config struct {
 	// that a user who is reset is told by mail, and can be mailed a link.
 	Manager *twofa.Manager
 	// Store is the store of the Manager. The command rekey needs a
-	// [twofa.KeyLister], and export needs a [twofa.EventReader].
+	// [twofa.KeyLister], export and verify need a [twofa.EventReader], and deliver
+	// needs a [twofa.NoticeStore].
 	Store twofa.Store
 	// Directory is the directory of the Manager. It shows whether a user exists,
 	// so that nobody acts on a mistyped ID.
@@ -79,15 +80,14 @@ type Config struct {
 //	1  it was refused, failed, was interrupted, or could not do all of it
 //	2  the arguments are wrong, and nothing was done
 //
-// The first SIGINT or SIGTERM, and the end of ctx, interrupt rekey and export. They
-// finish the records or the page that they have begun, and print how to continue. A
-// second signal ends the program.
+// The first SIGINT or SIGTERM, and the end of ctx, interrupt rekey, export and
+// deliver. They finish the records, the page or the notice that they have begun, and
+// print how to continue. A second signal ends the program.
 //
 // Each command that changes something needs the name of the member of staff and a
 // reason. The event has both, and the actor of [twofa.AsStaff], except after reset;
-// see [Config.ResetAtOnce]. The command rekey needs neither, because it records no
-// event. Main is not safe for
-// concurrent use with the same streams.
+// see [Config.ResetAtOnce]. The commands rekey and deliver need neither, because they
+// record no event. Main is not safe for concurrent use with the same streams.
 func Main(ctx context.Context, cfg Config, args []string) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

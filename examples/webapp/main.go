@@ -198,8 +198,10 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 	go func() { ended <- srv.Serve(ln) }()
 	sweep := time.NewTicker(time.Hour)
 	remind := time.NewTimer(0) // at the start, and then once a day, because a server that is restarted every night never runs for a day
+	deliver := time.NewTicker(time.Minute)
 	defer sweep.Stop()
 	defer remind.Stop()
+	defer deliver.Stop()
 	for {
 		select {
 		case err := <-ended:
@@ -207,6 +209,10 @@ func serve(ctx context.Context, ln net.Listener, a *app.App, logger *slog.Logger
 		case <-sweep.C:
 			if err := a.Sweep(ctx); err != nil {
 				logger.Error("expired rows not deleted", "error", err)
+			}
+		case <-deliver.C:
+			if err := a.Deliver(ctx); err != nil {
+				logger.Error("notices not mailed", "error", err)
 			}
 		case <-remind.C:
 			remind.Reset(24 * time.Hour)

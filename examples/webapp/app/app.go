@@ -151,6 +151,13 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // hour. Only the size of the database depends on it.
 func (a *App) Sweep(ctx context.Context) error { return a.db.sweep(ctx, a.now()) }
 
+// Deliver mails the notices that no request has mailed, for example because the
+// server was killed. Call it once a minute.
+func (a *App) Deliver(ctx context.Context) error {
+	_, err := a.twofa.Deliver(ctx)
+	return err
+}
+
 // Close waits for messages that are being sent. Call it after the last request.
 func (a *App) Close() { a.waitForMail() }
 
