@@ -120,6 +120,8 @@ func (m *Manager) rekey(ctx context.Context, r Record, done *RekeyResult) error 
 			v = &accountRecord{}
 		case kind == "config":
 			v = &configRecord{}
+		case kind == "audit":
+			v = &cutoffRecord{}
 		default:
 			return &RecordError{key, "is of a kind that this release does not know"}
 		}
@@ -307,7 +309,7 @@ func (u *ManagedUser) session() (ticket, error) {
 // Delete deletes all second-factor state of the user. Use it when the user is
 // deleted. All sessions and everything else issued before are invalid for good,
 // even if another user gets the same ID. A record that cannot be read is deleted
-// as well. Nobody is notified by mail.
+// as well. Nobody is notified by mail. Events remain; see [ManagedUser.EraseEvents].
 //
 // Only staff and the host may call it. Staff may delete only users whom the
 // directory no longer has, because anything else would be a reset without a case.

@@ -94,6 +94,10 @@ const (
 	maxEventTypes    = 100  // of one query
 )
 
+// minRetention is how long events are kept at least. Within it, clocks of servers
+// may differ, and the trace of an attack is still there when it is noticed.
+const minRetention = 24 * time.Hour
+
 const noticeTimeout = 5 * time.Second // for Config.OnEvent, and for a notice to one address
 
 // issueSlack is how far ahead a time of issue may be, because the clocks of

@@ -72,6 +72,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 	kept(filled[accountRecord](), &accountRecord{})
 	kept(filled[numberRecord](), &numberRecord{})
 	kept(filled[configRecord](), &configRecord{})
+	kept(filled[cutoffRecord](), &cutoffRecord{})
 
 	kept(&heldForm{challenge: "c", url: "u", page: "p", body: "b"}, &heldForm{})
 
@@ -383,7 +384,7 @@ func goldenPolicy() Policy {
 
 func goldenRecords() []recordBody {
 	return []recordBody{fullRecord(), &accountRecord{Policy: storePolicy(goldenPolicy(), nil), Since: 1, ByKind: "staff", ByID: "s1", Audit: auditChain{ID: "c", Seq: 7, MAC: "m", At: 6}, Harder: 2, PolicyVersion: "v2", Summarized: 3},
-		filled[numberRecord](), filled[configRecord]()}
+		filled[numberRecord](), filled[configRecord](), filled[cutoffRecord]()}
 }
 
 func goldenEvent() Event {

@@ -13,8 +13,8 @@ import (
 // Record is what a [Store] stores under a key. A store never looks inside Data,
 // which the library encrypts and authenticates.
 type Record struct {
-	// Key identifies the record. It begins with "user/", "account/", "number/"
-	// or "config/". Keys are case-sensitive, at most 512 bytes of UTF-8, and
+	// Key identifies the record. It begins with "user/", "account/", "number/",
+	// "config/" or "audit/". Keys are case-sensitive, at most 512 bytes of UTF-8, and
 	// differ if one byte differs (trailing spaces count).
 	Key string
 	// Version is created by the library, random, never used twice, and at most
@@ -70,7 +70,7 @@ var ErrConflict = errors.New("twofa: record was changed by another writer")
 type Event struct {
 	ID      string     `json:"id"`                // unique, random
 	Seq     uint64     `json:"seq"`               // number of the event among those of its record, from 1
-	Time    time.Time  `json:"time"`              // UTC, in whole seconds, by Config.Now
+	Time    time.Time  `json:"time"`              // UTC, in whole seconds, by Config.Now; of the event before of the same record if that is up to a minute later
 	Type    string     `json:"type"`              // see package event
 	User    string     `json:"user,omitempty"`    // ID of the user it is about; empty if it is about an account
 	Account string     `json:"account,omitempty"` // ID of the account it happened in, if any

@@ -20,13 +20,14 @@ const (
 	AuditRepeated AuditProblemKind = "repeated"  // an event is there twice
 	AuditMissing  AuditProblemKind = "missing"   // an event between two others, or before the first, is not there
 	AuditCut      AuditProblemKind = "cut"       // the last events of a record are not there
+	AuditPutBack  AuditProblemKind = "put_back"  // the record of the events is older than they are, so somebody has put it back
 	AuditNoRecord AuditProblemKind = "no_record" // the record of the events is not there, and no event says that it was deleted, or it cannot be read
 )
 
 // AuditProblem is one thing that [Manager.VerifyEvents] has found.
 type AuditProblem struct {
 	Kind    AuditProblemKind
-	User    string // of the event or the record; empty if it is about an account
+	User    string // of the event or the record; empty if it is about an account, or was erased
 	Account string
 	Event   string // ID of the event; empty if it is missing
 	Seq     uint64 // number of the event, or of the first missing one
@@ -39,6 +40,10 @@ type AuditReport struct {
 	// Problems lists the first 1,000 problems, in the order in which they were found.
 	Problems []AuditProblem
 	More     int // problems that are not listed
+	// Cutoff says which events were deleted ([Manager.DeleteEvents]). If the record
+	// of it cannot be read, it is zero, and Problems has an AuditNoRecord without a
+	// user and an account.
+	Cutoff AuditCutoff
 }
 
 // VerifyEvents reads all events up to a minute ago and checks that they are those
@@ -47,6 +52,11 @@ type AuditReport struct {
 // each of these is signed and unchanged, and not more than a minute ahead. It reads
 // the records of their users and accounts, too. If the store is a [KeyLister], it
 // also finds records whose events are all gone. It writes nothing.
+//
+// An event whose personal data was erased ([ManagedUser.EraseEvents]) verifies. It
+// names no user, and neither does a problem of a user whose events were all erased.
+// A missing event is no problem if it was before [AuditReport.Cutoff]; its time is
+// known from the event after it, or from the record.
 //
 // An attacker who can write to the database but has no key of the ring cannot hide
 // a change of events, except by deleting or putting back a record together with its
@@ -63,8 +73,11 @@ func (m *Manager) VerifyEvents(ctx context.Context, progress func(events int)) (
 		return AuditReport{}, notAllowed("Config.Store is no EventReader")
 	}
 	v := verifying{m: m, reader: reader, chains: map[string]*verifiedChain{}}
+	if err := v.readCutoff(ctx); err != nil {
+		return v.report, err
+	}
 	v.until = m.now().add(-time.Minute).time()
-	err := v.pages(ctx, EventQuery{Until: v.until}, func(events []Event) {
+	err := eachPage(ctx, v.reader, EventQuery{Until: v.until}, func(events []Event) error {
 		for i := range events {
 			v.event(&events[i])
 		}
@@ -72,11 +85,15 @@ func (m *Manager) VerifyEvents(ctx context.Context, progress func(events int)) (
 		if progress != nil {
 			progress(v.report.Events)
 		}
+		return nil
 	})
-	if err != nil {
-		return v.report, err
+	if err == nil {
+		err = v.readCutoff(ctx) // again, because events may have been deleted meanwhile
 	}
-	if err := v.records(ctx); err != nil {
+	if err == nil {
+		err = v.records(ctx)
+	}
+	if err != nil {
 		return v.report, err
 	}
 	return v.report, v.rest(ctx)
@@ -87,23 +104,19 @@ type verifying struct {
 	m      *Manager
 	reader EventReader
 	until  time.Time // of the events that are read first
+	cutoff unixTime  // events before were deleted
 	chains map[string]*verifiedChain
 	report AuditReport
+
+	unreadable bool // whether the record of the cut-off cannot be read
 }
 
-// verifiedChain is what was read of one chain.
-type verifiedChain struct {
-	user, account string // owner
-	seq           uint64 // up to which all were read
-	mac           string
-	deleted       bool              // whether the last event says that the record was deleted
-	ahead         map[uint64]linked // those that were read before one with a lower number
-}
-
-// linked is an event as the next one refers to it.
-type linked struct {
-	prev, mac string
-	deleted   bool
+// readCutoff reads the cut-off.
+func (v *verifying) readCutoff(ctx context.Context) error {
+	c, readable, err := v.m.cutoff(ctx)
+	v.unreadable = err == nil && !readable
+	v.cutoff, v.report.Cutoff = c.Before, AuditCutoff{c.Before.time(), c.At.time(), c.Reason}
+	return err
 }
 
 func (v *verifying) problem(p AuditProblem) {
@@ -118,26 +131,10 @@ func (v *verifying) eventProblem(e *Event, kind AuditProblemKind) {
 	v.problem(AuditProblem{Kind: kind, User: e.User, Account: e.Account, Event: e.ID, Seq: e.Seq})
 }
 
-// pages calls f with each page of the events that match a query, oldest first.
-func (v *verifying) pages(ctx context.Context, q EventQuery, f func([]Event)) error {
-	q.Forward, q.Limit = true, 1000
-	for {
-		page, err := v.reader.Events(ctx, q)
-		if err != nil {
-			return unavailable("store", err)
-		}
-		f(page.Events)
-		if page.Next == "" {
-			return nil
-		}
-		q.Cursor = page.Next
-	}
-}
-
 // event verifies one event. Servers' clocks differ, so events of one record need not
 // come in the order of their numbers.
 func (v *verifying) event(e *Event) {
-	p, tag, problem := v.m.cfg.Keys.proof(e)
+	p, problem := v.m.cfg.Keys.proof(e)
 	if problem != "" {
 		v.eventProblem(e, problem)
 		return
@@ -147,46 +144,36 @@ func (v *verifying) event(e *Event) {
 		chain = &verifiedChain{}
 		v.chains[p.Chain] = chain
 	}
-	if e.User != "" {
-		chain.user, chain.account = e.User, ""
-	} else if chain.user == "" {
+	switch {
+	case p.erased:
+		chain.erased = true // an event of an account cannot be
+	case e.User != "":
+		chain.user = e.User
+	default:
 		chain.account = e.Account
 	}
-	if _, again := chain.ahead[e.Seq]; again || e.Seq <= chain.seq {
+	if !chain.take(e.Seq, linked{p.Prev, p.tag, p.PrevAt, e.Type == event.Erased}) {
 		v.eventProblem(e, AuditRepeated)
 		return
 	}
-	if chain.ahead == nil {
-		chain.ahead = map[uint64]linked{}
-	}
-	chain.ahead[e.Seq] = linked{p.Prev, tag, e.Type == event.Erased}
-	chain.advance()
-}
-
-// advance takes the events that follow the last one. A wrong link would need a key.
-func (c *verifiedChain) advance() {
-	for {
-		next, ok := c.ahead[c.seq+1]
-		if !ok || !seal.Equal(next.prev, c.mac) {
-			return
-		}
-		delete(c.ahead, c.seq+1)
-		c.seq, c.mac, c.deleted = c.seq+1, next.mac, next.deleted
-	}
+	chain.skip(e.Seq, v.cutoff)
 }
 
 // records compares the chains with the records that they belong to.
 func (v *verifying) records(ctx context.Context) error {
+	if v.unreadable {
+		v.problem(AuditProblem{Kind: AuditNoRecord})
+	}
 	keys := map[string][]*verifiedChain{}
 	for _, c := range v.chains {
-		key := accountKey(c.account)
-		if c.user != "" {
-			key = userKey(c.user)
-		} else if c.account == "" {
+		switch {
+		case c.user != "":
+			keys[userKey(c.user)] = append(keys[userKey(c.user)], c)
+		case !c.erased && c.account != "":
+			keys[accountKey(c.account)] = append(keys[accountKey(c.account)], c)
+		default:
 			v.withoutRecord(c)
-			continue
 		}
-		keys[key] = append(keys[key], c)
 	}
 	v.report.Records = len(keys)
 	if lister, ok := v.m.cfg.Store.(KeyLister); ok {
@@ -258,33 +245,41 @@ func (v *verifying) record(ctx context.Context, key string, r Record, chains []*
 		c = &verifiedChain{user: user, account: account}
 		v.chains[end.ID] = c
 	}
-	if c.seq < end.Seq { // the last events may be from the last minute
+	isOld := c.seq > end.Seq // these events were read before the record
+	if c.seq < end.Seq {     // the last events may be from the last minute
 		if err := v.tail(ctx, end.ID, EventQuery{User: user, Account: account}); err != nil {
 			return err
 		}
 	}
+	missing := c.missing(v.cutoff)
 	found.Seq = c.seq + 1
 	switch {
-	case len(c.ahead) > 0:
-		found.Kind = AuditMissing
-		v.problem(found)
+	case missing > 0:
+		found.Kind, found.Seq = AuditMissing, missing
+	case isOld:
+		found.Kind, found.Seq = AuditPutBack, end.Seq+1
+	case c.seq < end.Seq && end.At < v.cutoff:
+		return nil
 	case c.seq < end.Seq || c.seq == end.Seq && !seal.Equal(c.mac, end.MAC):
 		found.Kind = AuditCut
-		v.problem(found)
+	default:
+		return nil
 	}
+	v.problem(found)
 	return nil
 }
 
 // withoutRecord verifies a chain whose end is in no record. Its last event must say
 // that the record was deleted.
 func (v *verifying) withoutRecord(c *verifiedChain) {
-	found := AuditProblem{User: c.user, Account: c.account, Seq: c.seq + 1}
+	found := AuditProblem{User: c.user, Account: c.account}
+	missing := c.missing(v.cutoff)
 	switch {
-	case len(c.ahead) > 0:
-		found.Kind = AuditMissing
+	case missing > 0:
+		found.Kind, found.Seq = AuditMissing, missing
 		v.problem(found)
 	case !c.deleted:
-		found.Kind = AuditNoRecord
+		found.Kind, found.Seq = AuditNoRecord, c.seq+1
 		v.problem(found)
 	}
 }
@@ -292,13 +287,14 @@ func (v *verifying) withoutRecord(c *verifiedChain) {
 // tail reads the events of one chain since the others were read.
 func (v *verifying) tail(ctx context.Context, id string, q EventQuery) error {
 	q.Since = v.until
-	return v.pages(ctx, q, func(events []Event) {
+	return eachPage(ctx, v.reader, q, func(events []Event) error {
 		for i := range events {
-			if p, _, problem := v.m.cfg.Keys.proof(&events[i]); problem == "" && p.Chain == id {
+			if p, problem := v.m.cfg.Keys.proof(&events[i]); problem == "" && p.Chain == id {
 				v.event(&events[i])
 				v.report.Events++
 			}
 		}
+		return nil
 	})
 }
 
@@ -306,10 +302,10 @@ func (v *verifying) tail(ctx context.Context, id string, q EventQuery) error {
 // later call would reach for as long as they are. Its clock goes on, because reading
 // the others can take hours.
 func (v *verifying) rest(ctx context.Context) error {
-	return v.pages(ctx, EventQuery{Since: v.until}, func(events []Event) {
+	return eachPage(ctx, v.reader, EventQuery{Since: v.until}, func(events []Event) error {
 		latest := v.m.now().add(issueSlack).time()
 		for i := range events {
-			_, _, problem := v.m.cfg.Keys.proof(&events[i])
+			_, problem := v.m.cfg.Keys.proof(&events[i])
 			if problem == "" && events[i].Time.After(latest) {
 				problem = AuditChanged
 			}
@@ -317,14 +313,18 @@ func (v *verifying) rest(ctx context.Context) error {
 				v.eventProblem(&events[i], problem)
 			}
 		}
+		return nil
 	})
 }
 
-// ownerOf returns the user or the account of a record that has events.
+// ownerOf returns the user or the account of a record that has events. Other records
+// have neither.
 func ownerOf(key string) (user, account string) {
-	if id, ok := strings.CutPrefix(key, userKey("")); ok {
+	switch kind, id, _ := strings.Cut(key, "/"); kind {
+	case "user":
 		return id, ""
+	case "account":
+		return "", id
 	}
-	id, _ := strings.CutPrefix(key, accountKey(""))
-	return "", id
+	return "", ""
 }

@@ -254,7 +254,7 @@ var contextRules = []storeRule{
 }
 
 var spaceRules = []storeRule{
-	{name: "key beginnings", text: "keys that differ only in their beginning (user/, account/, number/, config/) are different keys", check: func(p *storeProbe) {
+	{name: "key beginnings", text: "keys that differ only in their beginning (user/, account/, number/, config/, audit/) are different keys", check: func(p *storeProbe) {
 		var keys []string
 		for _, suffix := range []string{"", "1", "/1"} {
 			for _, space := range spaces {

@@ -16,7 +16,7 @@ import (
 
 // spaces are the beginnings of keys. A store may treat them differently, by
 // mistake or because it has a table for each.
-var spaces = []string{"user/", "account/", "number/", "config/"}
+var spaces = []string{"user/", "account/", "number/", "config/", "audit/"}
 
 // sizes are lengths of Data near which databases, drivers and serializers change
 // how they store a value.

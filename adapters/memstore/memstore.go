@@ -20,8 +20,9 @@ import (
 
 const maxEvents = 100_000
 
-// Store is a [twofa.Store], a [twofa.EventReader], a [twofa.KeyLister] and a
-// [twofa.NoticeStore]. It stores up to 100,000 events. When it is full, it drops the oldest event for each new one.
+// Store is a [twofa.Store], a [twofa.EventReader], a [twofa.KeyLister], a
+// [twofa.NoticeStore], a [twofa.EventEraser] and a [twofa.EventDeleter]. It stores up
+// to 100,000 events. When it is full, it drops the oldest event for each new one.
 //
 // The zero Store is not usable. Create a Store with [New]. Its methods may be
 // called concurrently.

@@ -67,7 +67,7 @@ func exported(t testing.TB) map[string]any {
 		"Form":        twofa.Form{Body: secret},
 		"LinkRequest": twofa.LinkRequest{Token: secret}, "Lifetimes": twofa.Lifetimes{}, "MailConfig": cfg.Mail, "SMSConfig": cfg.SMS, "RecoveryConfig": cfg.Recovery,
 		"Member": twofa.Member{}, "Method": twofa.TOTP, "Next": twofa.NextDone,
-		"Case": twofa.Case{}, "AuditReport": twofa.AuditReport{}, "AuditProblem": twofa.AuditProblem{}, "AuditProblemKind": twofa.AuditCut, "Approval": twofa.Approval{}, "Standing": twofa.Standing{}, "NoticeEmail": twofa.NoticeEmail{CancelURL: secret}, "Brand": twofa.Brand{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
+		"Case": twofa.Case{}, "AuditReport": twofa.AuditReport{}, "AuditCutoff": twofa.AuditCutoff{}, "AuditProblem": twofa.AuditProblem{}, "AuditProblemKind": twofa.AuditCut, "Approval": twofa.Approval{}, "Standing": twofa.Standing{}, "NoticeEmail": twofa.NoticeEmail{CancelURL: secret}, "Brand": twofa.Brand{}, "Phone": twofa.Phone{}, "Policy": twofa.Policy{},
 		"PhoneAssignment": twofa.PhoneAssignment{}, "PhoneOutcome": twofa.PhoneAssigned, "PhoneProblem": twofa.PhoneCountry, "PhoneResult": twofa.PhoneResult{}, "AssignedPhone": twofa.AssignedPhone{}, "AssignedData": twofa.AssignedData{},
 		"Proof":        twofa.Proof{Method: twofa.TOTP, Code: twofa.NewSecret(hush)},
 		"ProvenMethod": twofa.ProvenMethod{}, "Reason": twofa.ReasonMissing,
