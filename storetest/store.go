@@ -20,18 +20,19 @@ import (
 )
 
 // Run tests the stores that open returns against the contract of [twofa.Store], and
-// against those of [twofa.EventReader], [twofa.KeyLister] and [twofa.NoticeStore] if
-// they implement them.
+// against those of [twofa.EventReader], [twofa.EventEraser], [twofa.EventDeleter],
+// [twofa.KeyLister] and [twofa.NoticeStore] if they implement them.
 // Each rule of the contract is a subtest, and a failure message includes the rule.
 //
 // Run calls open once for each rule, and once for the whole suite, to check that
 // nothing is lost in the meantime. open may return the same store every time, and
 // its database may already contain records: the suite uses its own keys, users and
-// accounts, which are random. It does not delete what it has written. It ends the
+// accounts, which are random. It does not delete what it has written, except that
+// it deletes all events before 2 January 1970 from an EventDeleter. It ends the
 // notices of events that are older than the year 2000.
 //
-// The suite takes 5 to 30 seconds. It cannot delete events, so it does not test that
-// a cursor remains valid after the events around it were deleted. It cannot delay a
+// The suite takes 5 to 30 seconds. Only if the store is an EventDeleter does it test
+// that a cursor remains valid after the events around it were deleted. It cannot delay a
 // Swap between its write and its commit, and it does not wait longer than some
 // seconds for a fault. Test these yourself, see [Stores]. If a store can see a
 // transaction of the host, use [RunInTransaction] as well.
@@ -64,16 +65,8 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b twofa.Store)) {
 	for _, r := range storeRules() {
 		t.Run(r.name, func(t *testing.T) {
 			a, b := open(t)
-			if _, ok := b.(twofa.EventReader); r.events && !ok {
-				t.Logf("not checked: %T does not implement twofa.EventReader", b)
-				return
-			}
-			if _, ok := b.(twofa.KeyLister); r.keys && !ok {
-				t.Logf("not checked: %T does not implement twofa.KeyLister", b)
-				return
-			}
-			if _, ok := b.(twofa.NoticeStore); r.notices && !ok {
-				t.Logf("not checked: %T does not implement twofa.NoticeStore", b)
+			if missing := r.missing(b); missing != "" {
+				t.Logf("not checked: %T does not implement %s", b, missing)
 				return
 			}
 			r.run(t, a, b)
@@ -109,8 +102,32 @@ type storeRule struct {
 	events  bool // needs a store that implements twofa.EventReader
 	keys    bool // needs a store that implements twofa.KeyLister
 	notices bool // needs a store that implements twofa.NoticeStore
+	erases  bool // needs a store that implements twofa.EventEraser
+	drops   bool // needs a store that implements twofa.EventDeleter
 	spaces  bool // is checked with keys of every kind
 	check   func(p *storeProbe)
+}
+
+// missing returns an interface that the rule needs and the store does not implement.
+func (r storeRule) missing(s twofa.Store) string {
+	_, reads := s.(twofa.EventReader)
+	_, lists := s.(twofa.KeyLister)
+	_, erases := s.(twofa.EventEraser)
+	_, drops := s.(twofa.EventDeleter)
+	_, keepsNotices := s.(twofa.NoticeStore)
+	switch {
+	case r.events && !reads:
+		return "twofa.EventReader"
+	case r.keys && !lists:
+		return "twofa.KeyLister"
+	case r.erases && !erases:
+		return "twofa.EventEraser"
+	case r.drops && !drops:
+		return "twofa.EventDeleter"
+	case r.notices && !keepsNotices:
+		return "twofa.NoticeStore"
+	}
+	return ""
 }
 
 func (r storeRule) run(t failer, a, b twofa.Store) {
@@ -140,7 +157,7 @@ func everySpace(rules []storeRule) []storeRule {
 func storeRules() []storeRule {
 	return slices.Concat(
 		everySpace(readRules), everySpace(swapRules), everySpace(exactRules), everySpace(ownershipRules), everySpace(contextRules),
-		spaceRules, serverRules, cutRules, raceRules, walkRules, eventRules, eventFieldRules, keyRules, noticeRules)
+		spaceRules, serverRules, cutRules, raceRules, walkRules, eventRules, eventFieldRules, retentionRules, keyRules, noticeRules)
 }
 
 // failer has the methods of [testing.T] that rules use. The tests of the suite use

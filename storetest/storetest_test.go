@@ -34,7 +34,7 @@ type planted struct {
 }
 
 func plantedStores() []planted {
-	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInLists(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes(), plantedInNotices())
+	return slices.Concat(plantedBasics(), plantedInKeys(), plantedInLists(), plantedInServers(), plantedInTime(), plantedInMemory(), plantedInSizes(), plantedInNotices(), plantedInRetention())
 }
 
 // Every planted store must be rejected in every run. To run each ten times:
@@ -494,6 +494,9 @@ type faulty struct {
 
 	claim  func(s *memstore.Store, ctx context.Context, now, until time.Time, limit int) ([]twofa.Event, error)
 	settle func(s *memstore.Store, ctx context.Context, until time.Time, events []twofa.Event) error // until is zero if the notices are done
+
+	replace func(s *memstore.Store, ctx context.Context, events []twofa.Event) error
+	drop    func(s *memstore.Store, ctx context.Context, before time.Time, deleted func(int)) error
 }
 
 func (p *faulty) ClaimNotices(ctx context.Context, now, until time.Time, limit int) ([]twofa.Event, error) {
@@ -515,6 +518,20 @@ func (p *faulty) NoticesDone(ctx context.Context, events ...twofa.Event) error {
 		return p.good().NoticesDone(ctx, events...)
 	}
 	return p.settle(p.good(), ctx, time.Time{}, events)
+}
+
+func (p *faulty) ReplaceEvents(ctx context.Context, events ...twofa.Event) error {
+	if p.replace == nil {
+		return p.good().ReplaceEvents(ctx, events...)
+	}
+	return p.replace(p.good(), ctx, events)
+}
+
+func (p *faulty) DeleteEvents(ctx context.Context, before time.Time, deleted func(int)) error {
+	if p.drop == nil {
+		return p.good().DeleteEvents(ctx, before, deleted)
+	}
+	return p.drop(p.good(), ctx, before, deleted)
 }
 
 func (p *faulty) Keys(ctx context.Context, after string, limit int) ([]string, error) {

@@ -37,7 +37,9 @@ func Migrations(dialect Dialect) fs.FS {
 // If all files have already been run, Migrate only reads. It then needs a role that
 // may SELECT from twofa_migrations, and the [Store] one that may SELECT, INSERT,
 // UPDATE and DELETE in twofa_records, and SELECT, INSERT and UPDATE (claimed_until)
-// in twofa_events. A role that may create tables is needed only for a new release.
+// in twofa_events. Only a program that erases or deletes events needs UPDATE of all
+// columns and DELETE there, and should have a role of its own. A role that may create
+// tables is needed only for a new release.
 //
 // On a Galera cluster, run it on one node only, because the lock is not
 // replicated. After an error on MySQL, some files may have been run, because

@@ -41,13 +41,10 @@
 // Do not use synchronous=NORMAL, which is often recommended with WAL: a power
 // failure can lose the last commits.
 //
-// Events are stored until the host deletes them:
+// Events are stored until [twofa.Manager.DeleteEvents] deletes them. A large table
+// can be partitioned by time, see [Retention].
 //
-//	DELETE FROM twofa_events WHERE time < 1767225600 -- Unix seconds
-//
-// A large table can be partitioned by time, see [Stores].
-//
-// [Stores]: https://github.com/twofa-go/twofa/blob/main/docs/stores.md
+// [Retention]: https://github.com/twofa-go/twofa/blob/main/docs/retention.md
 package sqlstore
 
 import (
@@ -72,8 +69,9 @@ const maxKeys = 1100
 // the minute that a reader of events stays behind, see [twofa.EventReader].
 const swapTimeout = 30 * time.Second
 
-// Store is a [twofa.Store], a [twofa.EventReader], a [twofa.KeyLister] and a
-// [twofa.NoticeStore]. The zero Store is not usable. Create a Store with [New]. Its methods may be called
+// Store is a [twofa.Store], a [twofa.EventReader], a [twofa.KeyLister], a
+// [twofa.NoticeStore], a [twofa.EventEraser] and a [twofa.EventDeleter]. The zero
+// Store is not usable. Create a Store with [New]. Its methods may be called
 // concurrently, by any number of processes that share the database.
 type Store struct {
 	db      *sql.DB

@@ -35,7 +35,7 @@ func TestBoltStore(t *testing.T) {
 func TestBoltStore_IsTheOneOfTheDocs(t *testing.T) {
 	page, err := os.ReadFile("../../docs/stores.md")
 	require.NoError(t, err)
-	for _, file := range []string{"boltstore.go", "events.go", "keys.go", "notices.go"} {
+	for _, file := range []string{"boltstore.go", "events.go", "retention.go", "keys.go", "notices.go"} {
 		code, err := os.ReadFile("boltstore/" + file)
 		require.NoError(t, err)
 		require.Less(t, strings.Count(string(code), "\n"), 100, file)

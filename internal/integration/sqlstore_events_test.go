@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -331,64 +330,6 @@ func (c recordingConn) QueryContext(ctx context.Context, query string, args []dr
 
 func (c recordingConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
-}
-
-// The file docs/stores.md describes how to partition the table by time, for
-// PostgreSQL and for MySQL. The suite runs with two borders among the times of its
-// events, and with settings that [TestStore_OtherSettings] leaves out.
-func TestStoreEventsPartitioned(t *testing.T) {
-	t.Parallel()
-	forEach(t, func(t *testing.T, d database) {
-		db := d.open(t)
-		run := func(query string) {
-			t.Helper()
-			_, err := db.Exec(query)
-			require.NoError(t, err, query)
-		}
-		drop := ""
-		switch d.dialect {
-		case sqlstore.SQLite:
-			return // has no partitions
-		case sqlstore.PostgreSQL:
-			if !*storeMatrix {
-				d = d.with(t, "PostgreSQL repeatable read")
-			}
-			// Before Migrate, which leaves the table as it is and adds the indexes.
-			text, err := fs.ReadFile(sqlstore.Migrations(d.dialect), "00002_events.sql")
-			require.NoError(t, err)
-			table, _, ok := strings.Cut(string(text), "\n);")
-			require.True(t, ok)
-			run(table + "\n) PARTITION BY RANGE (time)")
-			run("CREATE TABLE twofa_events_one PARTITION OF twofa_events FOR VALUES FROM (1698796800) TO (1700000003)")
-			run("CREATE TABLE twofa_events_two PARTITION OF twofa_events FOR VALUES FROM (1700000003) TO (1700000008)")
-			run("CREATE TABLE twofa_events_other PARTITION OF twofa_events DEFAULT")
-			d.migrate(t)
-			drop = "DROP TABLE twofa_events_one"
-		case sqlstore.MySQL:
-			if !*storeMatrix {
-				d = d.with(t, "MariaDB prepared", "MariaDB serializable")
-			}
-			d.migrate(t)
-			run(`ALTER TABLE twofa_events PARTITION BY RANGE (time) (
-				PARTITION one VALUES LESS THAN (1700000003),
-				PARTITION other VALUES LESS THAN MAXVALUE)`)
-			run(`ALTER TABLE twofa_events REORGANIZE PARTITION other INTO (
-				PARTITION two VALUES LESS THAN (1700000008),
-				PARTITION other VALUES LESS THAN MAXVALUE)`)
-			drop = "ALTER TABLE twofa_events DROP PARTITION one"
-		}
-		suite(t, d)
-
-		a := d.store(t)
-		put(t, a, 1_699_000_001, 1_700_000_004, 1_700_000_009)
-		q := twofa.EventQuery{User: "put", Limit: 1, Forward: true}
-		page, err := a.Events(t.Context(), q)
-		require.NoError(t, err)
-		run(drop) // a month is deleted at once
-		q.Cursor = page.Next
-		require.Equal(t, []string{"1", "2"}, read(t, a, q))
-		require.Equal(t, []string{"2", "1"}, read(t, a, twofa.EventQuery{User: "put"}))
-	})
 }
 
 // put stores an event of the user "put" for each time. Their IDs are 0, 1, 2, ….
