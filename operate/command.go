@@ -21,7 +21,7 @@ type command struct {
 	short    string   // one line for the list of commands
 	long     string   // effect, and everything to know before
 	example  string   // operands and flags of a call, except -by and -reason
-	acts     bool     // changes a user, so that it needs -by and -reason
+	acts     bool     // needs -by and -reason, which are stored
 	destroys bool     // cannot be undone, so that it asks again
 	named    bool     // needs Config.By, because one person must not act under two names
 	flags    func(fs *flag.FlagSet, o *options)
@@ -40,7 +40,7 @@ type options struct {
 	after   string
 
 	user, account, actor, types string
-	since, until                instant
+	since, until, before        instant
 }
 
 // maxReason is how many bytes of a reason an event keeps. The reason of a reset
@@ -73,6 +73,13 @@ func commands() []command {
 			}},
 		{name: "erase", example: "u_4711", operands: []string{"USER"}, short: "delete everything that is stored about a user", run: (*console).erase, acts: true, destroys: true,
 			long: "Deletes all second-factor state of a user who was deleted from the product. After\nit, the password alone may be enough to enroll a new factor, so it is refused for a\nuser who is still in the product, unless the product allows resets at once. Events\nremain. Nobody is told by mail."},
+		{name: "erase-events", example: "u_4711", operands: []string{"USER"}, short: "erase the personal data of a deleted user from events", run: (*console).eraseEvents, destroys: true,
+			long: "Removes the ID of a user who was deleted, their addresses and programs, and what\nthey gave as reasons from all events. What happened and when remains, and verify\nstill finds whether an event was changed or dropped. Run \"erase\" first. It can be\nrepeated, and continues where it stopped. It records no event. Exports and backups\nremain as they are."},
+		{name: "delete-events", example: "-before 2024-01-01", short: "delete old events", run: (*console).deleteEvents, acts: true, destroys: true,
+			long: "Deletes all events before a time that is at least 24 hours ago. It first stores\nthis time, your name and the reason, so that verify accepts that older events are\nmissing, and no others. Servers can run meanwhile. It can be repeated, and\ncontinues where it stopped.",
+			flags: func(fs *flag.FlagSet, o *options) {
+				fs.Var(&o.before, "before", "delete events before this `time`, such as 2026-01-31 or 2026-01-31T12:00:00Z;\nrequired")
+			}},
 		{name: "deliver", short: "mail the notices that no server has mailed", run: (*console).deliver,
 			long: "Mails the notices that servers have left, because they were stopped or the mail\nserver did not answer. Run it once a minute, for example from cron, unless the\nservers call Manager.Deliver themselves. Several may run at the same time. If a\nnotice could not be mailed, the exit code is 1, and a later run tries it again."},
 		{name: "rekey", example: "-workers 8", short: "encrypt all records again under the first key", run: (*console).rekey,
@@ -137,7 +144,7 @@ func (c *console) flagSet(cmd command, o *options) *flag.FlagSet {
 		fs.StringVar(&o.reason, "reason", "", "why you do it, as `text` for the event, such as the number of a ticket; required")
 	}
 	if cmd.destroys {
-		fs.BoolVar(&o.yes, "yes", false, "do not ask for the user ID again")
+		fs.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
 	}
 	if cmd.name != "export" {
 		fs.BoolVar(&o.json, "json", false, "print JSON")

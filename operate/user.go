@@ -184,13 +184,18 @@ func (c *console) erase(ctx context.Context) error {
 
 // confirm asks staff to type the user ID again.
 func (c *console) confirm(ctx context.Context, p person, what string) error {
+	return c.confirmWord(ctx, "User: "+p.label()+"\n"+what, "the user ID", p.ID)
+}
+
+// confirmWord asks staff to type a word again, such as the user ID.
+func (c *console) confirmWord(ctx context.Context, what, name, word string) error {
 	if c.opt.yes {
 		return nil
 	}
 	if !c.isTerminal(c.Stdin) {
 		return usagef("-yes: required if nobody can be asked, because this cannot be undone")
 	}
-	fmt.Fprintf(c.Stderr, "User: %s\n%s It cannot be undone.\nType the user ID to continue: ", p.label(), what)
+	fmt.Fprintf(c.Stderr, "%s It cannot be undone.\nType %s to continue: ", what, name)
 	typed := make(chan string, 1)
 	go func() { // reading a terminal cannot be interrupted
 		line, err := bufio.NewReader(io.LimitReader(c.Stdin, 1024)).ReadString('\n')
@@ -201,8 +206,8 @@ func (c *console) confirm(ctx context.Context, p person, what string) error {
 	}()
 	select {
 	case answer := <-typed:
-		if answer != p.ID {
-			return &refusal{problem: "that is not the user ID", next: "Nothing was changed. The user ID is " + p.ID + "."}
+		if answer != word {
+			return &refusal{problem: "that is not " + name, next: "Nothing was changed. It is " + word + "."}
 		}
 	case <-ctx.Done():
 		fmt.Fprintln(c.Stderr)
@@ -220,7 +225,7 @@ func (c *console) done(p person, format string, args ...any) error {
 	}
 	return c.printJSON(struct {
 		Command string `json:"command"`
-		User    string `json:"user"`
+		User    string `json:"user,omitempty"`
 		By      string `json:"by"`
 		Reason  string `json:"reason"`
 		Message string `json:"message"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -15,6 +16,7 @@ var auditMeaning = map[twofa.AuditProblemKind]string{
 	twofa.AuditRepeated: "the event is there twice",
 	twofa.AuditMissing:  "events are missing from this number on",
 	twofa.AuditCut:      "the last events are missing, from this number on",
+	twofa.AuditPutBack:  "the record of the events is older than they are, so somebody has put it back",
 	twofa.AuditNoRecord: "the record of the events is missing or cannot be read",
 }
 
@@ -60,17 +62,21 @@ func (c *console) printReport(report twofa.AuditReport) error {
 	return c.printJSON(struct {
 		Events   int       `json:"events"`
 		Records  int       `json:"records"`
+		Deleted  time.Time `json:"deleted_before,omitzero"`
 		Problems []problem `json:"problems"`
 		More     int       `json:"more"` // problems that are not listed
-	}{report.Events, report.Records, problems, report.More})
+	}{report.Events, report.Records, report.Cutoff.Before, problems, report.More})
 }
 
 func (c *console) tableReport(report twofa.AuditReport) error {
 	rows := [][]string{
 		{"Events", grouped(report.Events)},
 		{"Users and accounts", grouped(report.Records)},
-		{"Problems", grouped(len(report.Problems) + report.More)},
 	}
+	if !report.Cutoff.Before.IsZero() {
+		rows = append(rows, []string{"Deleted before", when(report.Cutoff.Before)}, []string{"Deleted by", report.Cutoff.Reason})
+	}
+	rows = append(rows, []string{"Problems", grouped(len(report.Problems) + report.More)})
 	if err := table(c.Stdout, rows...); err != nil || len(report.Problems) == 0 {
 		return err
 	}

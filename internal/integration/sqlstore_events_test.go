@@ -158,6 +158,32 @@ func TestStoreEventsThatCommitLate(t *testing.T) {
 	})
 }
 
+// A transaction with an event is open while an export reads up to a minute ago, and
+// commits after that. The next export begins there and has the event. A reader that
+// reads backward is past its place by then.
+func TestStoreEventsOfAnOpenTransaction(t *testing.T) {
+	forEach(t, func(t *testing.T, d database) {
+		s := d.migrate(t).store(t)
+		clock := twofatest.NewClock(time.Unix(1_700_000_000, 0))
+		now := clock.Now().Unix()
+		put(t, s, now-90, now-80, now-70, now-20, now-10) // IDs are 0 to 4
+		open, err := d.open(t).Begin()
+		require.NoError(t, err)
+		_, err = open.Exec(fmt.Sprintf(`INSERT INTO twofa_events (id, time, type, user_id, account_id, number, mac, data)
+			VALUES ('late', %d, 'login', 'put', '', 1, '', '{"id":"late"}')`, now-30))
+		require.NoError(t, err)
+
+		until := clock.Now().Add(-time.Minute)
+		require.Equal(t, []string{"0", "1", "2"}, read(t, s, twofa.EventQuery{Forward: true, Limit: 2, Until: until}))
+		page, err := s.Events(t.Context(), twofa.EventQuery{Limit: 3})
+		require.NoError(t, err)
+		require.NoError(t, open.Commit())
+		clock.Add(time.Minute)
+		require.Equal(t, []string{"late", "3", "4"}, read(t, s, twofa.EventQuery{Forward: true, Limit: 2, Since: until, Until: clock.Now().Add(-time.Minute)}))
+		require.Equal(t, []string{"1", "0"}, read(t, s, twofa.EventQuery{Limit: 3, Cursor: page.Next}))
+	})
+}
+
 // No Swap can commit a minute after the time of its event, even if the caller's
 // context has no deadline.
 func TestStoreSwapEndsBeforeReadersOfEventsArrive(t *testing.T) {
