@@ -217,3 +217,13 @@ func (x *exchange) warnOfPlainHTTP() {
 		})
 	}
 }
+
+// SignOut signs the user out, for the host's logout. It calls SignOut of
+// Config.Sessions and [twofa.Manager.SignedOut], and sets a cookie so that browsers
+// drop the pages that they keep for the Back button. It sends no response, so
+// redirect to a page outside the guard. If it returns an error, the user may still
+// be signed in. Answer the error with [Server.Error]. Call it for POST only, and
+// outside of [Server.Guard].
+func (s *Server) SignOut(w http.ResponseWriter, r *http.Request) error {
+	return s.newExchange(w, r).signOut()
+}
