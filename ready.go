@@ -160,6 +160,10 @@ type Info struct {
 	// Case is the address that MailConfig.CaseURL returns for the token "token" and
 	// a zero User. It is empty if CaseURL is nil.
 	Case string
+	// WebOTPHost is SMSConfig.WebOTPHost, and Countries is SMSConfig.Countries. Both
+	// are empty if no text messages are sent.
+	WebOTPHost string
+	Countries  []string
 	// Actions are the names of the actions in Config.Policy, sorted. Accounts
 	// can have policies with others.
 	Actions []string
@@ -185,6 +189,9 @@ func (m *Manager) Info() Info {
 	}
 	if len(info.Languages) == 0 {
 		info.Languages = []*locale.Catalog{locale.English()}
+	}
+	if m.cfg.SMS.Sender != nil {
+		info.WebOTPHost, info.Countries = m.cfg.SMS.WebOTPHost, slices.Clone(m.cfg.SMS.Countries)
 	}
 	if m.cfg.Mail.CaseURL != nil {
 		info.Case = m.cfg.Mail.CaseURL(LinkRequest{Token: NewSecret("token")})

@@ -122,6 +122,18 @@ func (s *Server) checkPolicy(p twofa.Policy) {
 	}
 }
 
+// checkDenied logs an error if a handler of the host has asked the Manager for an
+// action that nothing lists. RequireAction names its actions at start-up, and
+// UseAction does not.
+func (s *Server) checkDenied(action string) {
+	a := &s.actions
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if action != "" && action != twofa.ActionCredentials && !isBuiltIn(action) && len(a.known) > 0 && !a.known[action] {
+		a.report(s.cfg.Logger, "twofahttp: a handler requires an action that neither Config.Actions nor RequireAction has; correct its spelling, or add it to Config.Actions", action, slices.Sorted(maps.Keys(a.known)))
+	}
+}
+
 // report logs an error once for each name. a.mu must be locked.
 func (a *actionNames) report(logger *slog.Logger, message, action string, known []string) {
 	if !a.reported[action] && len(a.reported) < maxReported {

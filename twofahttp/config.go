@@ -291,15 +291,13 @@ func (c *Config) validate() error {
 	f.want(c.Sessions != nil, "Sessions", "set", nil)
 	f.want(c.Issuer != "", "Issuer", "the name of the product", c.Issuer)
 	if c.Manager != nil {
-		info := c.Manager.Info()
-		f.want(c.Issuer == info.Issuer, "Issuer", fmt.Sprintf("empty or %q, the Issuer of the Manager", info.Issuer), c.Issuer)
-		f.want(info.Link == "" || c.leadsTo("link", info.Link), "Manager", fmt.Sprintf("one whose Mail.LinkURL leads to %slink?token=…, as that of LinkURL does", c.public(c.Prefix)), info.Link)
-		f.want(info.Case == "" || c.leadsTo(casePath, info.Case), "Manager", fmt.Sprintf("one whose Mail.CaseURL leads to %scase?token=…, as that of CaseURL does", c.public(c.Prefix)), info.Case)
+		c.compare(&f, c.Manager.Info())
 	}
 	f.want(isLocalPath(c.Prefix) && strings.HasSuffix(c.Prefix, "/") && c.Prefix != "/", "Prefix", "a path with a slash at both ends", c.Prefix)
 	f.want(c.BasePath == "" || isLocalPath(c.BasePath) && !strings.HasSuffix(c.BasePath, "/") && !strings.ContainsAny(c.BasePath, "%?#"), "BasePath", "a path such as /app, without a slash at its end and without escapes", c.BasePath)
 	f.want(isCookieName(c.CookieName), "CookieName", "1 to 64 letters, digits, dots, hyphens and underscores", c.CookieName)
 	f.want(isLocalPath(c.LoginURL) || strings.HasPrefix(c.LoginURL, "https://"), "LoginURL", "a local path or an https address", c.LoginURL)
+	f.want(!strings.HasPrefix(c.LoginURL, c.Prefix), "LoginURL", "the address of a page of your own, outside of Prefix", c.LoginURL)
 	f.want(isLocalPath(c.HomeURL), "HomeURL", "a local path", c.HomeURL)
 	f.want(c.Logo == "" || isLocalPath(c.Logo) || isHTTPS(c.Logo), "Logo", "a local path or an https address", c.Logo)
 	f.want(c.SupportURL == "" || isLocalPath(c.SupportURL) || isHTTPS(c.SupportURL) || isMailto(c.SupportURL), "SupportURL", "a local path, an https address, or mailto: and an email address", c.SupportURL)
@@ -309,12 +307,7 @@ func (c *Config) validate() error {
 		f.want(isOrigin(origin), fmt.Sprintf("TrustedOrigins[%d]", i), "a scheme and a host in lower case, such as https://app.example.com (http on this machine only)", origin)
 	}
 	for i, host := range c.Hosts {
-		field := fmt.Sprintf("Hosts[%d]", i)
-		f.want(isHost(host), field, "a host name in lower case, such as app.example.com or app.example.com:8443", host)
-		if c.Manager != nil && c.Manager.Info().LinkAt != nil {
-			link := c.Manager.Info().LinkAt(host)
-			f.want(c.leadsTo("link", link) && hostOf(link) == host, field, fmt.Sprintf("one for which Mail.LinkURL leads to %s%slink?token=…", host, c.public(c.Prefix)), link)
-		}
+		f.want(isHost(host), fmt.Sprintf("Hosts[%d]", i), "a host name in lower case, such as app.example.com or app.example.com:8443", host)
 	}
 	for i, region := range c.Regions {
 		field := fmt.Sprintf("Regions[%d].", i)
@@ -329,14 +322,6 @@ func (c *Config) validate() error {
 		f.want(page == "" || isLocalPath(page), fmt.Sprintf("Actions[%q].Page", name), "a local path", page)
 	}
 	return errors.Join(f...)
-}
-
-// leadsTo reports whether an address with the token "token" is that of a page.
-// Otherwise mailed links would lead nowhere: no login by link could ever end, and
-// no user could end a support case.
-func (c *Config) leadsTo(page, link string) bool {
-	u, err := url.Parse(link)
-	return err == nil && u.Path == c.public(c.Prefix)+page && u.Query().Get("token") == "token"
 }
 
 func hostOf(address string) string {

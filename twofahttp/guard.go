@@ -1,9 +1,12 @@
 package twofahttp
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/twofa-go/twofa"
 )
 
 // Guard protects next until the user has completed the second factor. A browser
@@ -84,6 +87,9 @@ func (x *exchange) isLoginPage() bool {
 // session without a first factor of the user's own, the answer is 401 with
 // own_sign_in_required, or a page that says so and has a link to the login page.
 func (s *Server) Error(w http.ResponseWriter, r *http.Request, err error) {
+	if denied, ok := errors.AsType[*twofa.DeniedError](err); ok {
+		s.checkDenied(denied.Action)
+	}
 	x := s.newExchange(w, r)
 	x.run(func() (view, error) { return view{}, err })
 }

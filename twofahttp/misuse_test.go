@@ -187,3 +187,75 @@ func TestMisuse_ClientOfABrowserWithoutACookie(t *testing.T) {
 	}
 	require.Equal(t, 1, strings.Count(h.logs.String(), "without a ResponseWriter"))
 }
+
+// Settings that contradict each other are all named in one error.
+func TestMisuse_SettingsThatContradict(t *testing.T) {
+	keys, err := twofa.ParseKeyRing(twofa.GenerateKeyRing().Reveal())
+	require.NoError(t, err)
+	com := "https://app.example.com/2fa/"
+	for name, c := range map[string]struct {
+		manager func(*twofa.Config)
+		pages   twofahttp.Config
+		want    []string // none: the settings agree
+	}{
+		"a case at another host": {func(c *twofa.Config) { c.Mail.CaseURL = twofahttp.CaseURL("https://app.example.org/2fa/") }, twofahttp.Config{},
+			[]string{`Manager: must be one whose Mail.CaseURL leads to a host of Mail.LinkURL and Hosts, ["app.example.com"], is "https://app.example.org/2fa/case?token=token"`}},
+		"a case at the same host": {func(c *twofa.Config) { c.Mail.CaseURL = twofahttp.CaseURL(com) }, twofahttp.Config{}, nil},
+		"a case at one of several hosts": {func(c *twofa.Config) {
+			c.Mail.LinkURL, c.Mail.CaseURL = twofahttp.LinkURL(com, "https://app.example.de/2fa/"), twofahttp.CaseURL("https://app.example.de/2fa/")
+		}, twofahttp.Config{Hosts: []string{"app.example.com", "app.example.de"}}, nil},
+		"hosts without the usual one": {func(c *twofa.Config) { c.Mail.LinkURL = twofahttp.LinkURL(com, "https://app.example.de/2fa/") },
+			twofahttp.Config{Hosts: []string{"app.example.de"}},
+			[]string{`Hosts: must be a list with "app.example.com", the host to which Mail.LinkURL leads for all other hosts, is [app.example.de]`}},
+		"codes for another site": {func(c *twofa.Config) { c.SMS.WebOTPHost = "acme.example" }, twofahttp.Config{},
+			[]string{`Manager: must be one whose SMS.WebOTPHost is the host at which users type codes, such as "app.example.com", is "acme.example"`}},
+		"codes for the site": {func(c *twofa.Config) { c.SMS.WebOTPHost = "example.com" }, twofahttp.Config{}, nil},
+		"codes for the host": {func(c *twofa.Config) { c.SMS.WebOTPHost = "app.example.com" }, twofahttp.Config{}, nil},
+		"codes for this machine": {func(c *twofa.Config) {
+			c.Mail.LinkURL, c.SMS.WebOTPHost = twofahttp.LinkURL("http://localhost:8080/2fa/"), "localhost"
+		}, twofahttp.Config{}, nil},
+		"a host without messages":  {func(c *twofa.Config) { c.SMS = twofa.SMSConfig{WebOTPHost: "acme.example"} }, twofahttp.Config{Regions: []twofahttp.Region{{Code: "DE", Name: "Germany"}}}, nil},
+		"a region without sending": {nil, twofahttp.Config{Regions: []twofahttp.Region{{Code: "CH", Name: "Switzerland"}, {Code: "DE", Name: "Germany"}}}, []string{`Regions[1].Code: must be one of SMS.Countries of the Manager, ["CH" "AT"], is "DE"`}},
+		"a login page of ours": {nil, twofahttp.Config{LoginURL: "/2fa/login"}, []string{
+			`LoginURL: must be the address of a page of your own, outside of Prefix, is "/2fa/login"`}},
+		"everything at once": {func(c *twofa.Config) { c.SMS.WebOTPHost = "acme.example" },
+			twofahttp.Config{Issuer: "Acme Inc.", Prefix: "/security/", LoginURL: "/security/login", Regions: []twofahttp.Region{{Code: "DE", Name: "Germany"}}},
+			[]string{`Issuer: must be empty or "Acme"`, "Manager: must be one whose Mail.LinkURL leads to /security/link?token=…", "SMS.WebOTPHost", "LoginURL: ", "Regions[0].Code: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mc := twofa.Config{Issuer: "Acme", Store: memstore.New(), Keys: keys, Directory: twofa.LookUp(nil),
+				Mail: twofa.MailConfig{Mailer: &outbox{}, LinkURL: twofahttp.LinkURL(com)},
+				SMS:  twofa.SMSConfig{Sender: &outbox{}, Phone: &outbox{}, Countries: []string{"CH", "AT"}}}
+			if c.manager != nil {
+				c.manager(&mc)
+			}
+			var err error
+			c.pages.Sessions = &sessions{}
+			c.pages.Manager, err = twofa.New(mc)
+			require.NoError(t, err)
+			_, err = twofahttp.New(c.pages)
+			if c.want == nil {
+				require.NoError(t, err)
+			}
+			for _, want := range c.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+}
+
+// An action that a handler asks the Manager for is known only when it is denied.
+func TestMisuse_ActionOfAHandlerWithATypo(t *testing.T) {
+	h := newHost(t, twofa.PolicyOptional())
+	refuse := func(action string) {
+		r := httptest.NewRequest("POST", "https://app.example.com/x", nil)
+		h.web.Error(httptest.NewRecorder(), r, &twofa.DeniedError{Reason: twofa.ReasonMissing, Action: action})
+	}
+	for _, action := range []string{"contacts.export", "report", twofa.ActionFactors, twofa.ActionCredentials, ""} {
+		refuse(action)
+	}
+	require.NotContains(t, h.logs.String(), "a handler requires")
+	refuse("contacts.exprot")
+	refuse("contacts.exprot")
+	require.Equal(t, 1, strings.Count(h.logs.String(), `msg="twofahttp: a handler requires an action that neither Config.Actions nor RequireAction has; correct its spelling, or add it to Config.Actions" action=contacts.exprot known="[contacts.export report]"`), h.logs.String())
+}
