@@ -34,7 +34,7 @@ type SessionHost struct {
 // RunSessions tests an implementation of [twofahttp.Sessions] against its contract.
 // Each rule of the contract is a subtest, and a failure message includes the rule.
 // RunSessions calls open once for each rule, and once for each fault. open must
-// return a new host without sessions. Requests have the host example.com, over
+// return a host whose store is not broken. It may be the same one each time. Requests have the host example.com, over
 // https, and are not sent over a network.
 //
 // Run the test with the race detector enabled.
@@ -166,7 +166,7 @@ func (p *sessionProbe) session(b cookieJar) (s twofa.Session) {
 func (p *sessionProbe) want(b cookieJar, want twofa.Session, when string) {
 	p.Helper()
 	if got := p.session(b); got.Reveal() != want.Reveal() {
-		p.failf("%s, Session returns %q, want %q", when, got.Reveal(), want.Reveal())
+		p.failf("%s, Session returns %s, want %s", when, described(got), described(want))
 	}
 }
 
@@ -178,6 +178,14 @@ func (p *sessionProbe) must(ok bool, what string) {
 }
 
 var nobody twofa.Session
+
+// described names a session without its secret.
+func described(s twofa.Session) string {
+	if s.IsZero() {
+		return "none"
+	}
+	return fmt.Sprintf("one of %d bytes", len(s.Reveal()))
+}
 
 var sessionRules = []sessionRule{
 	{"no session", "Session returns the zero Session if there is none, whatever the cookie is", func(p *sessionProbe) {
@@ -227,7 +235,7 @@ var sessionRules = []sessionRule{
 				return err
 			}
 			if got := p.Sessions.Session(r); !got.IsZero() {
-				p.failf("after SignOut, Session of the same request returns %q", got.Reveal())
+				p.failf("after SignOut, Session of the same request returns %s", described(got))
 			}
 			return p.Sessions.SignIn(w, r, s)
 		}), "SignOut and SignIn")
@@ -278,7 +286,7 @@ var sessionRules = []sessionRule{
 		all.Wait()
 		for _, c := range copies {
 			if got := p.session(c); !sessions[got.Reveal()] {
-				p.failf("Session returns %q, which none of the requests has stored", got.Reveal())
+				p.failf("Session returns %s, which none of the requests has stored", described(got))
 			}
 		}
 		p.want(b, nobody, "with the cookie of before")

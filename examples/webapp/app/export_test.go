@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/twofahttp"
+	"github.com/twofa-go/twofa/twofatest"
 )
 
 // Manager returns the manager, as a support tool of the product would have it.
@@ -15,6 +17,25 @@ func (a *App) Manager() *twofa.Manager { return a.twofa }
 
 // Directory returns the directory that package twofa uses.
 func (a *App) Directory() twofa.Directory { return directory{a.db} }
+
+// SessionHost returns the sessions of pages for a test of their contract.
+func (a *App) SessionHost() twofatest.SessionHost {
+	return twofatest.SessionHost{
+		Sessions: hostSessions{a},
+		Middleware: func(next http.Handler) http.Handler {
+			do := a.session(true, a.identify(func(w http.ResponseWriter, r *http.Request) error {
+				next.ServeHTTP(w, r)
+				return nil
+			}))
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := do(w, r); err != nil {
+					a.fail(w, r, err)
+				}
+			})
+		},
+		Change: func(r *http.Request) { a.flash(r, "Saved.") },
+	}
+}
 
 // Team is the function that package twofahttp uses.
 func (a *App) Team(ctx context.Context, q twofahttp.TeamQuery) (twofahttp.TeamPage, error) {

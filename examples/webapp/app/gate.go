@@ -148,5 +148,11 @@ func (s hostSessions) SignIn(_ http.ResponseWriter, r *http.Request, proven twof
 
 // SignOut implements twofahttp.Sessions.
 func (s hostSessions) SignOut(_ http.ResponseWriter, r *http.Request) error {
-	return unavailable(s.app.forgetBrowser(r.Context()))
+	if err := s.app.forgetBrowser(r.Context()); err != nil {
+		return unavailable(err)
+	}
+	if v := visitorOf(r); v != nil {
+		v.Proven = twofa.Session{}
+	}
+	return nil
 }
