@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/mail"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -23,8 +20,9 @@ import (
 // error at once.
 //
 // If e.To is not one bare address or e.Subject is not one line, SendMail returns an
-// error before it connects. The domain of e.To is sent in the ASCII form of IDNA. If
-// the part before it is not ASCII, the server must support SMTPUTF8. Errors of the connection and the server are of type [*Error].
+// error before it connects. The domain of e.To is sent in the ASCII form of
+// IDNA. If the part before it is not ASCII, the server must support SMTPUTF8. Errors
+// of the connection and the server are of type [*Error].
 func (m *Mailer) SendMail(ctx context.Context, e twofa.Email) error {
 	msg, err := m.compose(e)
 	if err != nil {
@@ -90,50 +88,6 @@ func (m *Mailer) startTLS(c *smtp.Client) error {
 		return errors.New("not offered by the server; nothing is sent without TLS")
 	}
 	return c.StartTLS(m.cfg.TLSConfig)
-}
-
-func (m *Mailer) login(ctx context.Context, c *smtp.Client) error {
-	if m.cfg.Username == "" {
-		return nil
-	}
-	offered := mechanisms(c)
-	if m.cfg.Token != nil {
-		return m.loginByToken(ctx, c, offered)
-	}
-	password := m.cfg.Password.Reveal()
-	switch {
-	case slices.Contains(offered, "PLAIN"):
-		return c.Auth(smtp.PlainAuth("", m.cfg.Username, password, m.cfg.Host, false))
-	case slices.Contains(offered, "LOGIN"):
-		return c.Auth(smtp.LoginAuth(m.cfg.Username, password, m.cfg.Host, false))
-	}
-	return errors.New("the server offers neither PLAIN nor LOGIN")
-}
-
-func (m *Mailer) loginByToken(ctx context.Context, c *smtp.Client, offered []string) error {
-	if !slices.Contains(offered, "XOAUTH2") {
-		return errors.New("the server does not offer XOAUTH2")
-	}
-	token, err := m.cfg.Token(ctx)
-	if err != nil {
-		return fmt.Errorf("Config.Token: %w", err)
-	}
-	if strings.ContainsAny(m.cfg.Username+token.Reveal(), "\x00\x01") {
-		return errors.New("the user name or token has a character that XOAUTH2 uses to separate fields")
-	}
-	return c.Auth(smtp.XOAuth2Auth(m.cfg.Username, token.Reveal()))
-}
-
-// mechanisms returns the offered mechanisms of AUTH in upper case, because they are
-// not case-sensitive (RFC 4954). Some old servers offer them after "AUTH=".
-func mechanisms(c *smtp.Client) []string {
-	_, offer := c.Extension("AUTH")
-	for _, mechanism := range []string{"PLAIN", "LOGIN", "XOAUTH2"} {
-		if first, others := c.Extension("AUTH=" + mechanism); first {
-			offer += " " + mechanism + " " + others
-		}
-	}
-	return strings.Fields(strings.ToUpper(offer))
 }
 
 func (m *Mailer) envelope(c *smtp.Client, msg message) error {

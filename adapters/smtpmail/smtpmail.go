@@ -32,9 +32,9 @@ type Config struct {
 	// ImplicitTLS, to 25 with InsecurePlaintext and to 587 otherwise.
 	Port int
 
-	// Username is the name for AUTH, which is used only inside TLS: XOAUTH2 if
-	// Token is set, and PLAIN or LOGIN otherwise. If empty, mail is sent without a
-	// login.
+	// Username is the name for AUTH, which is used only inside TLS: XOAUTH2 or
+	// OAUTHBEARER if Token is set, and PLAIN or LOGIN otherwise. If empty, mail is
+	// sent without a login.
 	Username string
 	// Password is required with Username, unless Token is set.
 	Password twofa.Secret
