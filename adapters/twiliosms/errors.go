@@ -2,18 +2,21 @@ package twiliosms
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
-	"time"
-	"unicode"
+	"slices"
+
+	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/gateway"
 )
 
 // Error is a response of the gateway other than 201 Created. Only that status means
 // that the gateway has accepted the message.
+//
+// [errors.Is] reports [twofa.ErrUndeliverable] if Code says that the recipient's
+// number is invalid (21211), not a mobile number (21614) or a landline (21635). A
+// recipient who has opted out (21610), or a country that the account may not send to
+// (21408), is not one, because another number of the user would not help.
 type Error struct {
 	// Status is the HTTP status.
 	Status int
@@ -28,71 +31,32 @@ type Error struct {
 	// number or the account is corrected. It is true if Status is 400 to 499,
 	// except 408 and 429.
 	Permanent bool
-
-	retryAfter time.Duration
 }
 
 // Error returns the status, the code and the message in one line. It contains no
-// digits from the gateway's text, and so no phone number and no code.
+// digits from the gateway's text, and so no phone number and no code. If the gateway
+// refuses the credential, it says which fields to check.
 func (e *Error) Error() string {
-	return fmt.Sprintf("twiliosms: the gateway responded with status %d, code %d: %q", e.Status, e.Code, e.Message)
+	s := fmt.Sprintf("twiliosms: the gateway responded with status %d, code %d: %q", e.Status, e.Code, e.Message)
+	if e.Status == http.StatusUnauthorized {
+		s += "; check AccountSID, and AuthToken or APIKey and APISecret"
+	}
+	return s
 }
 
-func refusal(res *http.Response, body []byte) *Error {
+// Is reports whether target is [twofa.ErrUndeliverable] and e is a permanent refusal
+// of the recipient's number.
+func (e *Error) Is(target error) bool {
+	return target == twofa.ErrUndeliverable && e.Permanent && slices.Contains([]int{21211, 21614, 21635}, e.Code)
+}
+
+func refusal(res gateway.Response) *Error {
 	var reply struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
 	}
-	_ = json.Unmarshal(body, &reply) // a proxy may respond with anything, and the status is enough
-	s := res.StatusCode
+	_ = json.Unmarshal(res.Body, &reply) // a proxy may respond with anything, and the status is enough
 	return &Error{
-		Status:     s,
-		Code:       reply.Code,
-		Message:    clean(reply.Message),
-		Permanent:  s >= 400 && s < 500 && s != http.StatusRequestTimeout && s != http.StatusTooManyRequests,
-		retryAfter: retryAfter(res.Header.Get("Retry-After")),
+		Status: res.Status, Code: reply.Code, Message: gateway.Clean(reply.Message), Permanent: gateway.Permanent(res.Status),
 	}
-}
-
-// retryAfter parses a Retry-After header in seconds. It returns 0 for the other
-// form, a date, because that would need the gateway's clock. The sender then waits
-// for its own backoff.
-func retryAfter(header string) time.Duration {
-	seconds, err := strconv.ParseUint(header, 10, 16)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(seconds) * time.Second
-}
-
-// transportError is a request that got no valid response. It replaces the digits
-// in the error text, because net/http quotes a malformed response, and that may be
-// an echo of the request.
-type transportError struct{ err error }
-
-func noResponse(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // without the URL, which contains the account SID
-	}
-	return &transportError{err}
-}
-
-func (e *transportError) Error() string { return "twiliosms: no response: " + clean(e.err.Error()) }
-
-func (e *transportError) Unwrap() error { return e.err }
-
-// clean makes text from outside safe to log. It replaces digits, because phone
-// numbers and codes consist of them, makes the text one line, and truncates it to
-// 200 characters.
-func clean(s string) string {
-	text := []rune(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsDigit(r):
-			return '#'
-		case unicode.IsPrint(r):
-			return r
-		}
-		return ' '
-	}, s))
-	return string(text[:min(len(text), 200)])
 }

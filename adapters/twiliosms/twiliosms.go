@@ -11,9 +11,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -21,6 +18,8 @@ import (
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/gateway"
+	"github.com/twofa-go/twofa/internal/text"
 )
 
 // Config configures a [Sender]. AccountSID, one credential (AuthToken, or APIKey
@@ -67,21 +66,14 @@ type Sender struct {
 	user     string
 	secret   twofa.Secret
 	origin   url.Values // parameters that select the sender
-	client   http.Client
-	timeout  time.Duration
+	client   *gateway.Client
 }
 
 var _ twofa.SMSSender = (*Sender)(nil)
 
-const (
-	defaultBaseURL = "https://api.twilio.com"
-	defaultTimeout = 10 * time.Second
-)
+const defaultBaseURL = "https://api.twilio.com"
 
-var (
-	sid  = regexp.MustCompile(`^[A-Z]{2}[0-9a-fA-F]{32}$`)
-	e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-)
+var sid = regexp.MustCompile(`^[A-Z]{2}[0-9a-fA-F]{32}$`)
 
 // New returns a Sender, or an error that names every invalid field of cfg. It
 // makes no request.
@@ -95,16 +87,11 @@ func New(cfg Config) (*Sender, error) {
 		user:     cmp.Or(cfg.APIKey, cfg.AccountSID),
 		secret:   cfg.AuthToken,
 		origin:   url.Values{},
-		timeout:  cmp.Or(cfg.Timeout, defaultTimeout),
+		client:   gateway.New("twiliosms", cfg.Client, cfg.Timeout),
 	}
 	if cfg.APIKey != "" {
 		s.secret = cfg.APISecret
 	}
-	if cfg.Client != nil {
-		s.client = *cfg.Client
-	}
-	s.client.Jar = nil
-	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if cfg.From != "" {
 		s.origin.Set("From", cfg.From)
 	} else {
@@ -114,39 +101,22 @@ func New(cfg Config) (*Sender, error) {
 }
 
 func (cfg Config) check() error {
-	var problems []error
-	problem := func(wrong bool, text string) {
-		if wrong {
-			problems = append(problems, errors.New(text))
-		}
-	}
+	var problems gateway.Problems
 	key := cfg.APIKey != "" || !cfg.APISecret.IsZero()
-	// IDs and BaseURL are not quoted, because they may contain a secret by mistake.
-	problem(!isSID(cfg.AccountSID, "AC"), "AccountSID: must be AC and 32 hexadecimal digits")
-	problem(cfg.AuthToken.IsZero() && !key, "AuthToken: required without APIKey")
-	problem(!cfg.AuthToken.IsZero() && key, "AuthToken: not allowed with APIKey or APISecret")
-	problem(key && !isSID(cfg.APIKey, "SK"), "APIKey: must be SK and 32 hexadecimal digits")
-	problem(key && cfg.APISecret.IsZero(), "APISecret: required with APIKey")
-	problem(cfg.From == "" && cfg.MessagingServiceSID == "", "From: required without MessagingServiceSID")
-	problem(cfg.From != "" && cfg.MessagingServiceSID != "", "From: not allowed with MessagingServiceSID")
-	problem(cfg.MessagingServiceSID != "" && !isSID(cfg.MessagingServiceSID, "MG"), "MessagingServiceSID: must be MG and 32 hexadecimal digits")
-	problem(!safeBase(cfg.BaseURL), "BaseURL: must be https, or http with a loopback IP address, and have a host, but no user, query or fragment")
-	problem(cfg.Timeout < 0, fmt.Sprintf("Timeout: must be 0 or more, is %v", cfg.Timeout))
-	if len(problems) > 0 {
-		return fmt.Errorf("twiliosms: config: %w", errors.Join(problems...))
-	}
-	return nil
+	// IDs are not quoted, because they may contain a secret by mistake.
+	problems.Add(!isSID(cfg.AccountSID, "AC"), "AccountSID: must be AC and 32 hexadecimal digits")
+	problems.Add(cfg.AuthToken.IsZero() && !key, "AuthToken: required without APIKey")
+	problems.Add(!cfg.AuthToken.IsZero() && key, "AuthToken: not allowed with APIKey or APISecret")
+	problems.Add(key && !isSID(cfg.APIKey, "SK"), "APIKey: must be SK and 32 hexadecimal digits")
+	problems.Add(key && cfg.APISecret.IsZero(), "APISecret: required with APIKey")
+	problems.Add(cfg.From == "" && cfg.MessagingServiceSID == "", "From: required without MessagingServiceSID")
+	problems.Add(cfg.From != "" && cfg.MessagingServiceSID != "", "From: not allowed with MessagingServiceSID")
+	problems.Add(cfg.MessagingServiceSID != "" && !isSID(cfg.MessagingServiceSID, "MG"), "MessagingServiceSID: must be MG and 32 hexadecimal digits")
+	problems.Transport("BaseURL", cfg.BaseURL, cfg.Timeout)
+	return problems.Err("twiliosms")
 }
 
 func isSID(s, kind string) bool { return strings.HasPrefix(s, kind) && sid.MatchString(s) }
-
-func safeBase(base string) bool {
-	u, err := url.Parse(base)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(base, "?#") {
-		return false
-	}
-	return u.Scheme == "https" || u.Scheme == "http" && net.ParseIP(u.Hostname()).IsLoopback()
-}
 
 // SendSMS sends m through the gateway. It returns nil if the gateway accepted the
 // message for delivery, which does not mean that it has arrived.
@@ -165,63 +135,21 @@ func safeBase(base string) bool {
 // If m.To is not in E.164, SendSMS returns an error without a request, because
 // Twilio interprets a prefix such as whatsapp: as another channel.
 func (s *Sender) SendSMS(ctx context.Context, m twofa.TextMessage) error {
-	if !e164.MatchString(m.To) {
+	if !text.IsE164(m.To) {
 		return errors.New("twiliosms: To: must be a phone number in E.164, + and 7 to 15 digits") // not quoted: personal data
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	for attempt := 0; ; attempt++ {
-		err := s.post(ctx, m)
-		if busy, ok := errors.AsType[*Error](err); !ok || busy.Status != http.StatusTooManyRequests ||
-			attempt == len(backoff) || !pause(ctx, max(busy.retryAfter, backoff[attempt])) {
-			return err
-		}
-	}
-}
-
-// backoff is the shortest wait before the second and before the third attempt.
-var backoff = [...]time.Duration{500 * time.Millisecond, 2 * time.Second}
-
-// pause waits for d and returns true. It returns false if ctx ends first, without
-// waiting if the deadline of ctx is before that.
-func pause(ctx context.Context, d time.Duration) bool {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
-		return false
-	}
-	wait := time.NewTimer(d)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (s *Sender) post(ctx context.Context, m twofa.TextMessage) error {
 	form := url.Values{"To": {m.To}, "Body": {m.Body.Reveal()}}
 	for name, value := range s.origin {
 		form[name] = value
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return fmt.Errorf("twiliosms: %w", err)
+	prepare := func(req *http.Request) {
+		req.SetBasicAuth(s.user, s.secret.Reveal())
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	req.SetBasicAuth(s.user, s.secret.Reveal())
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	res, err := s.client.Do(req)
-	if err != nil {
-		return noResponse(err)
-	}
-	defer res.Body.Close()
-	// The body is read even if it is not needed, because otherwise the connection
-	// could not be reused. The limit is for a gateway that never stops sending.
-	body, _ := io.ReadAll(io.LimitReader(res.Body, maxBody))
-	if res.StatusCode == http.StatusCreated {
-		return nil
-	}
-	return refusal(res, body)
+	return s.client.Send(ctx, s.endpoint, form.Encode(), prepare, func(res gateway.Response) (busy bool, err error) {
+		if res.Status == http.StatusCreated {
+			return false, nil
+		}
+		return res.Status == http.StatusTooManyRequests, refusal(res)
+	})
 }
-
-const maxBody = 16 << 10

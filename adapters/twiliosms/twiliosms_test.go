@@ -2,6 +2,7 @@ package twiliosms_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -160,8 +161,25 @@ func TestSendSMS_Refused(t *testing.T) {
 			tc.want.Status = tc.status
 			require.Equal(t, tc.want, *got)
 			require.ErrorContains(t, err, fmt.Sprint(tc.status))
+			require.Equal(t, tc.status == 401, strings.HasSuffix(err.Error(), "; check AccountSID, and AuthToken or APIKey and APISecret"))
 			require.EqualValues(t, 1, calls.Load(), "only status 429 may be retried")
 		})
+	}
+}
+
+// Only a refusal of the number asks the user to correct it.
+func TestSendSMS_Undeliverable(t *testing.T) {
+	for _, tc := range []struct {
+		status, code int
+		want         bool
+	}{
+		{400, 21211, true}, {400, 21614, true}, {400, 21635, true},
+		{400, 21610, false}, {400, 21612, false}, {400, 21408, false}, {401, 20003, false}, {429, 20429, false}, {500, 21211, false},
+	} {
+		cfg := config("")
+		cfg.Client = &http.Client{Transport: &script{responses: []http.Response{{StatusCode: tc.status}}, body: fmt.Sprintf(`{"code":%d}`, tc.code)}}
+		cfg.Timeout = 400 * time.Millisecond // shorter than the wait before another attempt
+		require.Equal(t, tc.want, errors.Is(open(t, cfg).SendSMS(t.Context(), text), twofa.ErrUndeliverable), tc)
 	}
 }
 
@@ -299,13 +317,14 @@ func TestAbuse_R04_GatewayHangs(t *testing.T) {
 // repeats the last one.
 type script struct {
 	responses []http.Response
+	body      string // if empty, that of a busy gateway
 	calls     int
 }
 
 func (s *script) RoundTrip(*http.Request) (*http.Response, error) {
 	res := s.responses[min(s.calls, len(s.responses)-1)]
 	s.calls++
-	res.Body = io.NopCloser(strings.NewReader(`{"code":20429}`))
+	res.Body = io.NopCloser(strings.NewReader(cmp.Or(s.body, `{"code":20429}`)))
 	return &res, nil
 }
 

@@ -34,6 +34,7 @@ import (
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/smtpmail"
 	"github.com/twofa-go/twofa/adapters/twiliosms"
+	"github.com/twofa-go/twofa/adapters/vonagesms"
 	"github.com/twofa-go/twofa/storetest"
 )
 
@@ -52,18 +53,23 @@ func TestSMTPMail_Conformance(t *testing.T) {
 
 func TestTwilioSMS_Conformance(t *testing.T) {
 	storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
-		gw := &senderPeer[twofa.TextMessage]{over: make(chan struct{})}
-		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if gw.take(twofa.TextMessage{To: r.FormValue("To"), Body: twofa.NewSecret(r.FormValue("Body"))}, r.Context()) {
-				w.WriteHeader(http.StatusCreated)
-			} else {
-				w.WriteHeader(http.StatusBadRequest)
-			}
-		}))
-		t.Cleanup(func() { close(gw.over); srv.Close() })
+		gw, base := startGateway(t, func(r *http.Request) twofa.TextMessage {
+			return twofa.TextMessage{To: r.FormValue("To"), Body: twofa.NewSecret(r.FormValue("Body"))}
+		}, reply{http.StatusCreated, ""}, reply{http.StatusBadRequest, ""})
 		sender, err := twiliosms.New(twiliosms.Config{
-			AccountSID: "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", AuthToken: twofa.NewSecret("token"), From: "Acme", BaseURL: srv.URL,
+			AccountSID: "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", AuthToken: twofa.NewSecret("token"), From: "Acme", BaseURL: base,
 		})
+		require.NoError(t, err)
+		return storetest.SMSPeer{Sender: sender, Taken: gw.Taken, Refuse: gw.Refuse, Hang: gw.Hang}
+	})
+}
+
+func TestVonageSMS_Conformance(t *testing.T) {
+	storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
+		gw, base := startGateway(t, func(r *http.Request) twofa.TextMessage {
+			return twofa.TextMessage{To: "+" + r.FormValue("to"), Body: twofa.NewSecret(r.FormValue("text"))}
+		}, reply{http.StatusOK, `{"messages":[{"status":"0"}]}`}, reply{http.StatusOK, `{"messages":[{"status":"5"}]}`})
+		sender, err := vonagesms.New(vonagesms.Config{APIKey: "abcd1234", APISecret: twofa.NewSecret("secret"), From: "Acme", BaseURL: base})
 		require.NoError(t, err)
 		return storetest.SMSPeer{Sender: sender, Taken: gw.Taken, Refuse: gw.Refuse, Hang: gw.Hang}
 	})
@@ -191,6 +197,27 @@ func (p *senderPeer[M]) take(m M, client context.Context) bool {
 		}
 	}
 	return !refuses
+}
+
+type reply struct {
+	status int
+	body   string
+}
+
+// startGateway starts a server that reads a message from each request.
+func startGateway[M any](t *testing.T, read func(*http.Request) M, taken, refused reply) (gw *senderPeer[M], base string) {
+	t.Helper()
+	gw = &senderPeer[M]{over: make(chan struct{})}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := taken
+		if !gw.take(read(r), r.Context()) {
+			answer = refused
+		}
+		w.WriteHeader(answer.status)
+		_, _ = io.WriteString(w, answer.body)
+	}))
+	t.Cleanup(func() { close(gw.over); srv.Close() })
+	return gw, srv.URL
 }
 
 // smtpServer is an SMTP server of another project, with STARTTLS and AUTH

@@ -43,6 +43,9 @@ func Segments(s string) int {
 	return segments(len(utf16.Encode([]rune(s))), 70, 67)
 }
 
+// IsGSM7 reports whether a text message consists of the alphabet GSM-7.
+func IsGSM7(s string) bool { return gsm7Length(s) >= 0 }
+
 // gsm7Length returns the length in GSM-7, or -1 if a character is not in it.
 func gsm7Length(s string) (n int) {
 	for _, r := range s {
