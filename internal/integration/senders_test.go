@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -35,6 +36,7 @@ import (
 	"github.com/twofa-go/twofa/adapters/smtpmail"
 	"github.com/twofa-go/twofa/adapters/twiliosms"
 	"github.com/twofa-go/twofa/adapters/vonagesms"
+	"github.com/twofa-go/twofa/adapters/webhook"
 	"github.com/twofa-go/twofa/storetest"
 )
 
@@ -72,6 +74,39 @@ func TestVonageSMS_Conformance(t *testing.T) {
 		sender, err := vonagesms.New(vonagesms.Config{APIKey: "abcd1234", APISecret: twofa.NewSecret("secret"), From: "Acme", BaseURL: base})
 		require.NoError(t, err)
 		return storetest.SMSPeer{Sender: sender, Taken: gw.Taken, Refuse: gw.Refuse, Hang: gw.Hang}
+	})
+}
+
+func TestWebhook_Conformance(t *testing.T) {
+	open := func(t *testing.T) (*senderPeer[twofa.Email], *webhook.Sender) {
+		gw, base := startGateway(t, func(r *http.Request) twofa.Email {
+			var m struct {
+				Data struct{ To, Subject, Text string }
+			}
+			_ = json.NewDecoder(r.Body).Decode(&m)
+			return twofa.Email{To: m.Data.To, Subject: m.Data.Subject, Text: twofa.NewSecret(m.Data.Text)}
+		}, reply{http.StatusAccepted, ""}, reply{http.StatusServiceUnavailable, ""})
+		sender, err := webhook.New(webhook.Config{URL: base, Secrets: []twofa.Secret{twofa.NewSecret("whsec_" + strings.Repeat("k", 32))}})
+		require.NoError(t, err)
+		return gw, sender
+	}
+	t.Run("mail", func(t *testing.T) {
+		storetest.RunMailer(t, func(t *testing.T) storetest.MailerPeer {
+			gw, sender := open(t)
+			return storetest.MailerPeer{Mailer: sender, Taken: gw.Taken, Refuse: gw.Refuse, Hang: gw.Hang}
+		})
+	})
+	t.Run("text message", func(t *testing.T) {
+		storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
+			gw, sender := open(t)
+			taken := func() (texts []twofa.TextMessage) {
+				for _, m := range gw.Taken() {
+					texts = append(texts, twofa.TextMessage{To: m.To, Body: m.Text})
+				}
+				return texts
+			}
+			return storetest.SMSPeer{Sender: sender, Taken: taken, Refuse: gw.Refuse, Hang: gw.Hang}
+		})
 	})
 }
 
