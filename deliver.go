@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twofa-go/twofa/event"
 	"github.com/twofa-go/twofa/internal/seal"
@@ -23,6 +24,9 @@ type Email struct {
 	Subject string // one line
 	Text    Secret // text/plain part; lines end in "\n"
 	HTML    Secret // complete text/html part with the same content as Text
+	// Expires is the end of the link's validity, so that a queue can drop a message
+	// that is late. It is zero for a notice, which is worth sending even then.
+	Expires time.Time
 }
 
 // Mailer hands messages to the host's mail system. An implementation can be
@@ -46,6 +50,7 @@ type TextMessage struct {
 	// Language is the BCP 47 tag of the text's language, for gateways that choose
 	// a template or a voice by it.
 	Language string
+	Expires  time.Time // end of the code's validity; zero for a notice
 }
 
 // SMSSender hands text messages to a gateway. An implementation can be tested

@@ -40,7 +40,7 @@ func (s *userTx) newLink(u User, t *ticket, x *message) (pendingMessage, error) 
 	in := s.m.languageOf(u, s.client.Language)
 	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(address),
 		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: text.DeviceIn(in, s.client.Device()), Locale: in, Brand: s.m.cfg.Mail.Brand})
-	mail.To = u.Emails[0]
+	mail.To, mail.Expires = u.Emails[0], x.Expires.time()
 	mail.Subject = text.Clean(mail.Subject, 200)
 	return pendingMessage{email: &mail}, nil
 }

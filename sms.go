@@ -82,6 +82,7 @@ func (s *userTx) composeText(u User, t *ticket, x *message, phone Phone, b budge
 	x.Hash, x.To, x.Mask = textHash(t.messageKey, s.user, x.ID, code), seal.Digest("number", phone.E164), text.MaskPhone(phone.E164)
 	x.Expires = s.now.add(textTTL)
 	out := s.m.cfg.newTextMessage(phone.E164, CodeText{Code: NewSecret(code), Valid: textTTL, Confirm: b == budgetUnconfirmed, Locale: s.m.languageOf(u, s.client.Language)})
+	out.Expires = x.Expires.time()
 	return pendingMessage{text: &out, number: phone, budget: b}
 }
 

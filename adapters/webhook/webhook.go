@@ -108,15 +108,17 @@ type payload struct {
 }
 
 type data struct {
-	To       string `json:"to"`
-	Subject  string `json:"subject,omitempty"`
-	Text     string `json:"text"`
-	HTML     string `json:"html,omitempty"`
-	Language string `json:"language,omitempty"`
+	To       string    `json:"to"`
+	Subject  string    `json:"subject,omitempty"`
+	Text     string    `json:"text"`
+	HTML     string    `json:"html,omitempty"`
+	Language string    `json:"language,omitempty"`
+	Expires  time.Time `json:"expires,omitzero"`
 }
 
-// SendMail posts m, with the type "email" and the fields to, subject, text and html. It
-// returns nil if the service accepted the message for delivery.
+// SendMail posts m, with the type "email" and the fields to, subject, text, html
+// and, for a link, expires. It returns nil if the service accepted the message for
+// delivery.
 //
 // Each message has a webhook-id of its own and is posted once, because after a failure
 // the service may have accepted it. If the service responded, the error is an [*Error].
@@ -128,7 +130,7 @@ func (s *Sender) SendMail(ctx context.Context, m twofa.Email) error {
 	if !oneLine(m.To) || !oneLine(m.Subject) {
 		return errors.New("webhook: To and Subject: must be one line of UTF-8") // not quoted: an attacker may have chosen it
 	}
-	return s.send(ctx, "email", data{To: m.To, Subject: m.Subject, Text: m.Text.Reveal(), HTML: m.HTML.Reveal()})
+	return s.send(ctx, "email", data{To: m.To, Subject: m.Subject, Text: m.Text.Reveal(), HTML: m.HTML.Reveal(), Expires: m.Expires})
 }
 
 func oneLine(s string) bool {
@@ -136,13 +138,13 @@ func oneLine(s string) bool {
 }
 
 // SendSMS is like [Sender.SendMail], but posts a text message, with the type "sms" and
-// the fields to, text and language. If m.To is not in E.164, it returns an error without
-// a request.
+// the fields to, text, language and, for a code, expires. If m.To is not in E.164, it
+// returns an error without a request.
 func (s *Sender) SendSMS(ctx context.Context, m twofa.TextMessage) error {
 	if !text.IsE164(m.To) {
 		return errors.New("webhook: To: must be a phone number in E.164, + and 7 to 15 digits")
 	}
-	return s.send(ctx, "sms", data{To: m.To, Text: m.Body.Reveal(), Language: m.Language})
+	return s.send(ctx, "sms", data{To: m.To, Text: m.Body.Reveal(), Language: m.Language, Expires: m.Expires})
 }
 
 func (s *Sender) send(ctx context.Context, kind string, d data) error {

@@ -28,7 +28,7 @@ var (
 	secret    = twofa.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 24)))
 	newSecret = twofa.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("n"), 64)))
 	mail      = twofa.Email{To: "jo@example.com", Subject: "Ácme", Text: twofa.NewSecret("Open " + link + "\n"), HTML: twofa.NewSecret("<p>" + link + "</p>")}
-	sms       = twofa.TextMessage{To: "+41791234567", Body: twofa.NewSecret("135790 is your code.\n@acme.example #135790"), Language: "de"}
+	sms       = twofa.TextMessage{To: "+41791234567", Body: twofa.NewSecret("135790 is your code.\n@acme.example #135790"), Language: "de", Expires: time.Date(2026, 3, 2, 8, 5, 0, 0, time.UTC)}
 )
 
 func config(url string) webhook.Config {
@@ -96,7 +96,7 @@ func TestSend_Request(t *testing.T) {
 		"email": {func(s *webhook.Sender) error { return s.SendMail(t.Context(), mail) },
 			`{"type":"email","timestamp":"2026-03-02T08:00:00Z","data":{"to":"jo@example.com","subject":"Ácme","text":"Open ` + link + `\n","html":"<p>` + link + `</p>"}}`},
 		"text message": {func(s *webhook.Sender) error { return s.SendSMS(t.Context(), sms) },
-			`{"type":"sms","timestamp":"2026-03-02T08:00:00Z","data":{"to":"+41791234567","text":"135790 is your code.\n@acme.example #135790","language":"de"}}`},
+			`{"type":"sms","timestamp":"2026-03-02T08:00:00Z","data":{"to":"+41791234567","text":"135790 is your code.\n@acme.example #135790","language":"de","expires":"2026-03-02T08:05:00Z"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			type request struct {

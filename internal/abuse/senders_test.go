@@ -152,6 +152,25 @@ func TestAbuse_J11_R04_ErrorsAndLogsContainNoMessage(t *testing.T) {
 	})
 }
 
+// A queue can drop a link or code that has expired, but not a notice.
+func TestMessagesSayWhenTheyExpire(t *testing.T) {
+	w := newWorld(t, byLink)
+	ada := w.person("ada")
+	ada.begin()
+	require.NoError(t, ada.send(twofa.EmailLink))
+	require.WithinDuration(t, w.clock.Now().Add(10*time.Minute), w.out.Mails()[0].Expires, time.Second)
+
+	w = newWorld(t, byText)
+	bob := w.withPhone("bob", adasPhone)
+	bob.begin()
+	require.NoError(t, bob.send(twofa.SMS))
+	texts := w.out.Texts()
+	require.WithinDuration(t, w.clock.Now().Add(5*time.Minute), texts[len(texts)-1].Expires, time.Second)
+	for _, m := range w.out.Mails() {
+		require.Zero(t, m.Expires, m.Subject)
+	}
+}
+
 // A phone that could not be texted is not enrolled, and the user can try again.
 func TestAbuse_J11_R04_EnrollmentOfAPhone(t *testing.T) {
 	for _, bad := range badSenders {

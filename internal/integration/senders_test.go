@@ -78,27 +78,15 @@ func TestVonageSMS_Conformance(t *testing.T) {
 }
 
 func TestWebhook_Conformance(t *testing.T) {
-	open := func(t *testing.T) (*senderPeer[twofa.Email], *webhook.Sender) {
-		gw, base := startGateway(t, func(r *http.Request) twofa.Email {
-			var m struct {
-				Data struct{ To, Subject, Text string }
-			}
-			_ = json.NewDecoder(r.Body).Decode(&m)
-			return twofa.Email{To: m.Data.To, Subject: m.Data.Subject, Text: twofa.NewSecret(m.Data.Text)}
-		}, reply{http.StatusAccepted, ""}, reply{http.StatusServiceUnavailable, ""})
-		sender, err := webhook.New(webhook.Config{URL: base, Secrets: []twofa.Secret{twofa.NewSecret("whsec_" + strings.Repeat("k", 32))}})
-		require.NoError(t, err)
-		return gw, sender
-	}
 	t.Run("mail", func(t *testing.T) {
 		storetest.RunMailer(t, func(t *testing.T) storetest.MailerPeer {
-			gw, sender := open(t)
+			gw, sender := openWebhook(t)
 			return storetest.MailerPeer{Mailer: sender, Taken: gw.Taken, Refuse: gw.Refuse, Hang: gw.Hang}
 		})
 	})
 	t.Run("text message", func(t *testing.T) {
 		storetest.RunSMSSender(t, func(t *testing.T) storetest.SMSPeer {
-			gw, sender := open(t)
+			gw, sender := openWebhook(t)
 			taken := func() (texts []twofa.TextMessage) {
 				for _, m := range gw.Taken() {
 					texts = append(texts, twofa.TextMessage{To: m.To, Body: m.Text})
@@ -108,6 +96,19 @@ func TestWebhook_Conformance(t *testing.T) {
 			return storetest.SMSPeer{Sender: sender, Taken: taken, Refuse: gw.Refuse, Hang: gw.Hang}
 		})
 	})
+}
+
+func openWebhook(t *testing.T) (*senderPeer[twofa.Email], *webhook.Sender) {
+	gw, base := startGateway(t, func(r *http.Request) twofa.Email {
+		var m struct {
+			Data struct{ To, Subject, Text string }
+		}
+		_ = json.NewDecoder(r.Body).Decode(&m)
+		return twofa.Email{To: m.Data.To, Subject: m.Data.Subject, Text: twofa.NewSecret(m.Data.Text)}
+	}, reply{http.StatusAccepted, ""}, reply{http.StatusServiceUnavailable, ""})
+	sender, err := webhook.New(webhook.Config{URL: base, Secrets: []twofa.Secret{twofa.NewSecret("whsec_" + strings.Repeat("k", 32))}})
+	require.NoError(t, err)
+	return gw, sender
 }
 
 // The server refuses a wrong password and keeps the connection open.
