@@ -71,8 +71,9 @@
 // # Packages
 //
 // Package event names the types of events. Packages adapters/sqlstore and
-// adapters/memstore are stores; adapters/smtpmail and adapters/twiliosms send
-// messages; adapters/phone parses numbers. Package operate has commands for
+// adapters/memstore are stores. Packages adapters/smtpmail, adapters/twiliosms,
+// adapters/vonagesms and adapters/webhook send messages, adapters/sendlimit limits
+// them, and adapters/phone parses numbers. Package operate has commands for
 // support and for the rotation of keys. Package storetest tests a store or a
 // sender of your own, and package twofatest helps to test a host.
 //
