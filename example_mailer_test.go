@@ -50,7 +50,8 @@ func ExampleMailer() {
 	// a line break in an address or subject
 }
 
-// queueMailer is a [twofa.Mailer] that adds messages to the host's queue.
+// queueMailer is a [twofa.Mailer] that adds messages to the host's queue. See
+// examples/outbox for a whole one.
 type queueMailer struct{}
 
 // SendMail returns nil when the queue has accepted the message.
