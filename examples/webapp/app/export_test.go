@@ -49,6 +49,22 @@ var shipped = [2]uint32{argonTime, argonMemory}
 
 func init() { argonTime, argonMemory = 1, 64 }
 
+// No test stops the machine, so no test waits for the disk.
+var shippedSynchronous = synchronous
+
+func init() { synchronous = "OFF" }
+
+func TestOpenDB_WaitsForTheDisk(t *testing.T) {
+	synchronous = shippedSynchronous
+	t.Cleanup(func() { synchronous = "OFF" })
+	db, err := OpenDB("", t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	var mode int
+	require.NoError(t, db.QueryRow("PRAGMA synchronous").Scan(&mode))
+	require.Equal(t, 2, mode, "FULL")
+}
+
 func TestPasswordHash_AsShipped(t *testing.T) {
 	cheap := [2]uint32{argonTime, argonMemory}
 	argonTime, argonMemory = shipped[0], shipped[1]

@@ -22,6 +22,9 @@ import (
 //go:embed schema.sql
 var schema string
 
+// synchronous makes each commit wait for the disk. Tests do not wait.
+var synchronous = "FULL"
+
 // OpenDB opens the database with the postgres:// URL dsn. If dsn is empty, it
 // opens the SQLite file contacts.db in the folder dir.
 func OpenDB(dsn, dir string) (*sql.DB, error) {
@@ -40,7 +43,7 @@ func OpenDB(dsn, dir string) (*sql.DB, error) {
 	// waiting for another one.
 	options := url.Values{
 		"_txlock": {"immediate"},
-		"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(FULL)"},
+		"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(" + synchronous + ")"},
 	}
 	u := url.URL{Path: filepath.ToSlash(file)}
 	return sql.Open("sqlite", "file:"+u.EscapedPath()+"?"+options.Encode())
