@@ -80,7 +80,7 @@ func lookPath(programs ...string) (path string, err error) {
 	return "", err
 }
 
-var walks = flag.Bool("walks", false, "walk all scenarios of every user in Firefox and WebKit, instead of some")
+var walks = flag.Bool("walks", false, "walk all scenarios of every user in Firefox and WebKit, instead of one")
 
 // inEachBrowser runs a walk in Chromium, in Firefox and in WebKit, which is the
 // engine of Safari.

@@ -33,7 +33,7 @@ func (b *tab) enrollApp(end string) (*phone, []string) {
 
 func TestS1_VoluntarySetup(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s := in.newSite(t)
 		jon := s.person(t)
 		jon.logIn("jon@brook.example")

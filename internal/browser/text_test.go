@@ -100,7 +100,7 @@ func (b *tab) signOut() {
 
 func TestS10_ExportNeedsCodeEveryTime(t *testing.T) {
 	t.Parallel()
-	inEachBrowser(t, func(t *testing.T, in *engine) {
+	inEachBrowserAtLength(t, func(t *testing.T, in *engine) {
 		s, clock := in.newSiteWithClock(t)
 		eva := s.person(t)
 		eva.setUpPhone()
