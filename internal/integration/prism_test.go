@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -18,16 +17,10 @@ import (
 
 var prismListens = regexp.MustCompile(`Prism is listening on (http://127\.0\.0\.1:\d+)`)
 
-// startPrism starts a mock server for the description of a gateway's API. The
-// descriptions are not part of the repository, because they are not ours to
-// distribute. The environment names the file, or it is next to the repository.
-func startPrism(t *testing.T, variable, file string) (base string) {
+// startPrism starts a mock server for the description of a gateway's API.
+func startPrism(t *testing.T, description string) (base string) {
 	t.Helper()
 	prism := engines.Tool(t, cmp.Or(os.Getenv("TWOFA_PRISM"), "prism"))
-	description := cmp.Or(os.Getenv(variable), filepath.Join("..", "..", "..", "shared", "data", file))
-	if _, err := os.Stat(description); err != nil {
-		engines.Require(t, file, variable+" does not name a file, and there is none next to the repository")
-	}
 	cmd := exec.CommandContext(t.Context(), prism, "mock", "--host", "127.0.0.1", "--port", "0", "--errors", description)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.StdoutPipe()

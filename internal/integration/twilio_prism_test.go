@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,12 +14,13 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/twiliosms"
+	"github.com/twofa-go/twofa/internal/engines"
 )
 
 // Every request conforms to Twilio's own description of its API. Prism checks
 // it.
 func TestTwilioSMS_ConformsToTwiliosDescription(t *testing.T) {
-	base := startPrism(t, "TWOFA_TWILIO_OPENAPI", "twilio_messages_openapi.json")
+	base := startPrism(t, twilioDescription(t))
 	good := twiliosms.Config{
 		AccountSID: "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", AuthToken: twofa.NewSecret("token"), From: "+14155552345", BaseURL: base,
 	}
@@ -62,4 +66,16 @@ func TestTwilioSMS_ConformsToTwiliosDescription(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, post("Body=x", url.UserPassword("u", "p")))
 		require.Equal(t, http.StatusUnauthorized, post("To=%2B15558675310&From=Acme&Body=x", nil))
 	})
+}
+
+// twilioDescription returns the file with the description of Twilio's API. It is not
+// part of the repository, because it is large. The environment names it, or it is
+// next to the repository.
+func twilioDescription(t *testing.T) string {
+	t.Helper()
+	file := cmp.Or(os.Getenv("TWOFA_TWILIO_OPENAPI"), filepath.FromSlash("../../../shared/data/twilio_messages_openapi.json"))
+	if _, err := os.Stat(file); err != nil {
+		engines.Require(t, "Twilio's API description", "TWOFA_TWILIO_OPENAPI does not name a file, and there is none next to the repository")
+	}
+	return file
 }
