@@ -271,7 +271,7 @@ func (m *Manager) DescribeChallenge(ctx context.Context, c Client, ch Challenge)
 		r.Digits = s.codeDigits()
 	}
 	if x := s.currentMessage(t, t.messageMethod); x != nil {
-		r.Sent, r.SentExpires = x.Mask, x.Expires.time()
+		r.Sent, r.SentExpires, r.SentCode = x.Mask, x.Expires.time(), x.Code != "" && s.takesCodeNow(u, t)
 	}
 	return resultOrError(r, err)
 }

@@ -100,7 +100,7 @@ func (s *userTx) isLocked(f facts) (locked bool, wait time.Duration) {
 	methods := s.policy.evaluate(f).methods
 	for i, m := range methods {
 		locked, left := s.lockOf(m)
-		if m == EmailLink || !locked { // links are not counted
+		if m == EmailLink || !locked { // a link always works
 			return false, 0
 		}
 		if i == 0 || left > 0 && (wait == 0 || left < wait) {
@@ -151,8 +151,8 @@ func (s *userTx) checkThrottle(m Method, name string, known bool) error {
 	return &lockedError{wait}
 }
 
-// locked returns those of the methods that accept no code from the client now, as
-// in [Result.Locked].
+// locked returns those of the methods that accept nothing from the client now, as
+// in [Result.Locked]. A link always works.
 func (s *userTx) locked(methods []Method) map[Method]time.Time {
 	locked := map[Method]time.Time{}
 	for _, m := range without(methods, EmailLink) {
@@ -170,7 +170,7 @@ func (s *userTx) locked(methods []Method) map[Method]time.Time {
 
 // tryCode is the only place where a code is tried for a login or an action. The
 // first code of an enrollment has a counter of its own (confirm.go), and link
-// tokens are not counted. Text that cannot be a code (isCode is false) is refused
+// tokens are not counted. Mailed codes are, under EmailLink. Text that cannot be a code (isCode is false) is refused
 // without being counted, even while the method is locked. While it is locked, no code is
 // compared or counted. A failure is counted in the same write that records its
 // event. A success ends the lock, but does not lower the level: an owner who
@@ -207,7 +207,7 @@ func (s *userTx) countFailure(m Method, name string, n counter, known bool) coun
 	n.Last, n.Until = s.now, 0
 	if lock := lockFor(m, n.Fails); lock > 0 {
 		n.Until = s.now.add(lock)
-		s.voidMessages(name)
+		s.voidCodes(name, 0)
 	}
 	if m != RecoveryCode {
 		if known {
@@ -221,6 +221,18 @@ func (s *userTx) countFailure(m Method, name string, n counter, known bool) coun
 	}
 	s.setCounter(name, n)
 	return n
+}
+
+// voidCodes invalidates the codes of a bucket that were tried at least so often. A
+// link remains valid without its code.
+func (s *userTx) voidCodes(bucket string, tries int) {
+	which := func(x message) bool { return x.Bucket == bucket && x.Tries >= tries }
+	for i := range s.Messages {
+		if which(s.Messages[i]) {
+			s.Messages[i].Code = ""
+		}
+	}
+	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return which(x) && x.Method != EmailLink })
 }
 
 // countSuccess ends the failures in a row: those that lock, and those in any
@@ -341,6 +353,9 @@ func (s *userTx) unlock(m Method, e Event) error {
 // a method is turned off.
 func (s *userTx) recordFailure(m Method, result outcome, n counter, off bool) {
 	e := Event{Type: event.Failed, Method: m}
+	if m == EmailLink {
+		e.Method = emailTyped
+	}
 	switch {
 	case off:
 		e.Type, e.Notice = event.Disabled, true

@@ -168,7 +168,7 @@ func strongestOf(has []Method) (Method, bool) {
 // recovery code counts as any of them. A remembered browser counts as the
 // method that was proven in it, if this policy remembered it at the sign-in.
 func (p Policy) satisfied(t ticket, accepted []Method, signedIn unixTime) bool {
-	if t.hasProven(accepted...) || t.hasProven(RecoveryCode) {
+	if t.hasProven(RecoveryCode) || slices.ContainsFunc(t.proven, func(p provenMethod) bool { return p.method.countsAmong(accepted) }) {
 		return true
 	}
 	return slices.ContainsFunc(accepted, func(m Method) bool {

@@ -249,7 +249,7 @@ func randomFacts(r *rand.Rand) facts {
 		first.at = randomTime(r)
 		f.ticket = f.ticket.withFirstFactor(first)
 	}
-	for _, m := range some(r, TOTP, SMS, EmailLink, RecoveryCode, rememberedBrowserMethod(TOTP), rememberedBrowserMethod(SMS)) {
+	for _, m := range some(r, TOTP, SMS, EmailLink, emailTyped, RecoveryCode, rememberedBrowserMethod(TOTP), rememberedBrowserMethod(SMS)) {
 		f.ticket = f.ticket.withProof(provenMethod{method: m, at: randomTime(r)})
 	}
 	return f
@@ -317,6 +317,16 @@ func TestDecisionProperties(t *testing.T) {
 			less.ticket.proven = slices.Delete(less.ticket.proven, 0, 1)
 		}
 		require.False(t, in(p, less) && !in(p, f), append(context, "less proof never lets in more")...)
+
+		linked, typed, unproven := f, f, f
+		others := slices.DeleteFunc(slices.Clone(f.ticket.proven), func(p provenMethod) bool { return p.method == EmailLink || p.method == emailTyped })
+		unproven.ticket.proven = others
+		linked.ticket, typed.ticket = unproven.ticket.withProof(provenMethod{method: EmailLink}), unproven.ticket.withProof(provenMethod{method: emailTyped})
+		require.False(t, in(p, typed) && !in(p, linked), append(context, "a mailed code never lets in more than the link")...)
+		require.False(t, p.evaluate(typed).next == NextEnroll && p.evaluate(unproven).next != NextEnroll, append(context, "a mailed code opens no enrollment")...)
+		if slices.Contains(p.offer(f.has), EmailLink) {
+			require.Equal(t, p.evaluate(linked), p.evaluate(typed), append(context, "where a policy accepts the link, the code is as good")...)
+		}
 
 		late := f
 		late.extended, late.joined = 0, 0

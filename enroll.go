@@ -322,7 +322,7 @@ func (m *Manager) enrollPhone(ctx context.Context, c Caller, e EnrollRequest) (E
 		}
 		if p := s.Pending; p == nil || s.checkPending(t) != nil || p.Method != SMS || p.Phone != phone.E164 || p.Replaces != e.Replaces || p.Confirmed {
 			s.newPending(t, e).Phone = phone.E164
-			s.voidMessages(confirmBucket) // they confirm nothing any more
+			s.voidCodes(confirmBucket, 0) // they confirm nothing any more
 		}
 		s.renewPending()
 		p := s.Pending
@@ -361,7 +361,7 @@ func (s *userTx) confirmsPhone(c Caller, code string) bool {
 	if x == nil || !ok || x.Attempt != s.Pending.FactorID || !seal.Equal(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
 		return false
 	}
-	s.voidMessages(confirmBucket)
+	s.voidCodes(confirmBucket, 0)
 	return true
 }
 

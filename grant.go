@@ -10,7 +10,7 @@ import (
 
 // isFresh reports whether a rule accepts the grant now.
 func (g grant) isFresh(r ActionRule, now unixTime) bool {
-	return g.isInTime(r, now) && slices.Contains(r.Methods, g.Method)
+	return g.isInTime(r, now) && g.Method.countsAmong(r.Methods)
 }
 
 // isInTime reports whether the grant is not too old for a rule. If its MaxAge is
@@ -67,7 +67,7 @@ func (s *userTx) elevatedFor(t ticket, r ActionRule, action string) (Method, boo
 	}
 	accepted, err := s.acceptedFor(t, action, true)
 	i := slices.IndexFunc(t.proven, func(p provenMethod) bool {
-		return p.elevate && p.at.within(r.MaxAge, s.now) && slices.Contains(accepted, p.method)
+		return p.elevate && p.at.within(r.MaxAge, s.now) && p.method.countsAmong(accepted) && (p.method != emailTyped || action != ActionFactors)
 	})
 	if err != nil || i < 0 {
 		return "", false

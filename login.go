@@ -197,7 +197,8 @@ func (m *Manager) Verify(ctx context.Context, c Caller, ch Challenge, p Proof) (
 type Proof struct {
 	// Method must be one of [Result.Methods].
 	Method Method
-	// Code is the code as typed, or the token of an email link.
+	// Code is the code as typed, or the token of an email link. With
+	// [MailConfig.CodeBesideLink] and EmailLink, it can be either.
 	Code Secret
 	// Remember makes this browser a remembered browser if the login is
 	// complete, Method is TOTP or SMS, and [Policy.Remember] is set. If it is
@@ -265,7 +266,10 @@ func (s *userTx) verifyProof(u User, t ticket, p Proof, offered []Method) error 
 	case SMS:
 		return s.tryCode(SMS, isCode, func() outcome { return s.tryText(t, code) })
 	case EmailLink:
-		return s.tryLink(u, t, code)
+		if isLinkToken(code) || !s.takesCode(u, t) {
+			return s.tryLink(u, t, code)
+		}
+		return s.tryCode(EmailLink, isCode, func() outcome { return s.tryMailedCode(u, t, code) })
 	}
 	return ErrNotAllowed
 }
@@ -278,7 +282,7 @@ func (s *userTx) canBeCode(m Method, code string) bool {
 			_, ok := text.Digits(code, f.App.Digits)
 			return f.Method == TOTP && ok
 		})
-	case SMS:
+	case SMS, EmailLink:
 		_, ok := text.Digits(code, textDigits)
 		return ok
 	}
@@ -353,7 +357,7 @@ func (s *userTx) repeatAnswer(a answer, u User, t ticket, p Proof) (Result, erro
 // completeProof records a right proof and returns the next step.
 func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 	if t.purpose == forAction {
-		s.recordGrant(t, p.Method)
+		s.recordGrant(t, p.provenAs())
 	}
 	s.seenHere(func(x *seen) { x.Proof, x.Method = s.now, p.Method })
 	s.endLost(t, p.Method)
@@ -368,7 +372,7 @@ func (s *userTx) completeProof(u User, t ticket, p Proof) (Result, error) {
 
 // resultOf returns the next step after a right proof.
 func (s *userTx) resultOf(u User, t ticket, p Proof) (Result, error) {
-	t = t.withProof(provenMethod{method: p.Method, at: s.now, elevate: true})
+	t = t.withProof(provenMethod{method: p.provenAs(), at: s.now, elevate: true})
 	if t.purpose == forAction {
 		return Result{Next: NextDone, Session: s.issueSession(t), Action: t.action}, nil
 	}

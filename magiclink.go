@@ -17,15 +17,66 @@ import (
 // challenge that the link was sent for, which is in the browser in which the
 // password was typed.
 func (s *userTx) tryLink(u User, t ticket, token string) error {
-	x := s.currentMessage(t, EmailLink)
+	x := s.currentMail(u, t)
 	if x == nil || len(token) > 128 || !seal.Equal(x.Hash, seal.Digest("link", token)) {
 		return &codeError{}
 	}
-	if len(u.Emails) == 0 || x.To != seal.Digest("address", u.Emails[0]) {
-		return &codeError{}
-	}
+	name, known := s.bucketOf(EmailLink)
+	s.countSuccess(EmailLink, name, s.Counters[name].at(s.now, known)) // of mailed codes
 	s.useMessage(t.messageID)
 	return nil
+}
+
+// tryMailedCode compares a code with the one that was mailed with the link. Like the
+// link, it is valid only with the challenge that the mail was sent for. Using it
+// uses up both.
+func (s *userTx) tryMailedCode(u User, t ticket, code string) outcome {
+	x := s.currentMail(u, t)
+	if x == nil || x.Code == "" || !s.isSentCode(t, x, x.Code, code) {
+		return wrong
+	}
+	s.useMessage(t.messageID)
+	return right
+}
+
+// currentMail returns the mail that was sent for a ticket, or nil if it is no
+// longer valid.
+func (s *userTx) currentMail(u User, t ticket) *message {
+	x := s.currentMessage(t, EmailLink)
+	if x == nil || len(u.Emails) == 0 || x.To != seal.Digest("address", u.Emails[0]) {
+		return nil
+	}
+	return x
+}
+
+// takesCode reports whether a challenge that asks for a link also takes a mailed
+// code. One before an enrollment does not, because its link stands between a stolen
+// password and a new factor. An attacker can talk a code out of the user. Of a
+// link, the user would have to read out the whole address.
+func (s *userTx) takesCode(u User, t ticket) bool {
+	switch {
+	case !s.m.cfg.Mail.CodeBesideLink:
+		return false
+	case t.purpose == forAction:
+		return t.action != ActionFactors
+	}
+	v, err := s.evaluate(t.withProof(provenMethod{method: emailTyped, at: s.now}), len(u.Emails) > 0)
+	return err == nil && v.next == NextDone
+}
+
+// takesCodeNow reports whether takesCode does and codes are not locked. A link
+// works even then.
+func (s *userTx) takesCodeNow(u User, t ticket) bool {
+	name, known := s.bucketOf(EmailLink)
+	return s.takesCode(u, t) && s.checkThrottle(EmailLink, name, known) == nil
+}
+
+// provenAs returns the method that a right proof is recorded as.
+func (p Proof) provenAs() Method {
+	if p.Method == EmailLink && !isLinkToken(p.Code.Reveal()) {
+		return emailTyped
+	}
+	return p.Method
 }
 
 func (s *userTx) newLink(u User, t *ticket, x *message) (pendingMessage, error) {
@@ -38,8 +89,14 @@ func (s *userTx) newLink(u User, t *ticket, x *message) (pendingMessage, error) 
 	ttl := s.m.cfg.Lifetimes.Link
 	x.Expires = s.now.add(ttl)
 	in := s.m.languageOf(u, s.client.Language)
-	mail := s.m.cfg.Mail.LinkEmail(LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(address),
-		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: text.DeviceIn(in, s.client.Device()), Locale: in, Brand: s.m.cfg.Mail.Brand})
+	l := LinkEmail{Issuer: s.m.cfg.Issuer, User: u, Action: t.action, URL: NewSecret(address),
+		Time: s.now.time(), Valid: ttl, IP: text.Clean(s.client.IP, 45), Device: text.DeviceIn(in, s.client.Device()), Locale: in, Brand: s.m.cfg.Mail.Brand}
+	if s.takesCodeNow(u, *t) {
+		code := newTextCode()
+		t.messageKey = seal.NewID()
+		x.Code, l.Code = textHash(t.messageKey, s.user, x.ID, code), NewSecret(code)
+	}
+	mail := s.m.cfg.Mail.LinkEmail(l)
 	mail.To, mail.Expires = u.Emails[0], x.Expires.time()
 	mail.Subject = text.Clean(mail.Subject, 200)
 	return pendingMessage{email: &mail}, nil
@@ -63,8 +120,14 @@ func (s *userTx) linkAddress(l LinkRequest) (string, error) {
 	return address, nil
 }
 
+const linkTokenSize = 32 // bytes
+
+// isLinkToken reports whether a text is as long as the token of a link, which no
+// code is.
+func isLinkToken(s string) bool { return len(s) == base64.RawURLEncoding.EncodedLen(linkTokenSize) }
+
 func newLinkToken() Secret {
-	raw := make([]byte, 32)
+	raw := make([]byte, linkTokenSize)
 	rand.Read(raw) // crypto/rand ends the program instead of failing
 	return NewSecret(base64.RawURLEncoding.EncodeToString(raw))
 }

@@ -77,7 +77,11 @@ func writeNotice(n NoticeEmail) Email {
 	issuer := locale.Args{"issuer": n.Issuer}
 	l := n.Brand.letter(n.Issuer, n.Locale.Text(id+".subject", issuer))
 	l.Advice = n.Locale.Text("notice.advice", issuer)
-	l.Lead = append([]string{n.Locale.Text(id+".text", issuer)}, noticeDetails(n)...)
+	lead := id + ".text"
+	if own := id + "." + string(n.Event.Method) + ".text"; n.Locale.Has(own) {
+		lead = own
+	}
+	l.Lead = append([]string{n.Locale.Text(lead, issuer)}, noticeDetails(n)...)
 	l.Details = []string{n.Locale.Text("mail.time", locale.Args{"time": n.Locale.DateTime(n.Event.Time)})}
 	if n.Event.IP != "" {
 		l.Details = append(l.Details, clientLines(n.Locale, n.Device, n.Event.IP)...)
@@ -285,10 +289,16 @@ func codesLeft(c *locale.Catalog, n int) []string {
 // LinkEmail is the input of [MailConfig.LinkEmail]: a link that the user must
 // open to prove control of the address.
 type LinkEmail struct {
-	Issuer string          // Config.Issuer
-	User   User            // user that the link is mailed to
-	Action string          // step-up action that the link is for; empty for a login. A client may have chosen it
-	URL    Secret          // address of the link; it must be in the message unchanged
+	Issuer string // Config.Issuer
+	User   User   // user that the link is mailed to
+	Action string // step-up action that the link is for; empty for a login. A client may have chosen it
+	URL    Secret // address of the link; it must be in the message unchanged
+	// Code is a code that can be typed instead of opening the link; see
+	// [MailConfig.CodeBesideLink]. If it is empty, there is none. Otherwise the
+	// message must contain it and must say that nobody will ask for it. The code
+	// must not be in the subject or in the first lines, because phones show these
+	// while they are locked.
+	Code   Secret
 	Time   time.Time       // time of the request, in UTC
 	Valid  time.Duration   // how long the link is valid, from Time
 	IP     string          // address of the client that requested the link; may be empty
@@ -308,7 +318,12 @@ func writeLink(l LinkEmail) Email {
 	m.Link = l.URL.Reveal()
 	m.Lead = []string{l.Locale.Text(kind+".text", args), l.Locale.Text("link.then", nil)}
 	m.Label, m.Advice = l.Locale.Text(confirms+".button", args), l.Locale.Text(confirms+".unasked", args)
-	m.Below = []string{l.Locale.Text("link.valid", locale.Args{"count": int(l.Valid / time.Minute)})}
+	valid := locale.Args{"count": int(l.Valid / time.Minute)}
+	m.Below = []string{l.Locale.Text("link.valid", valid)}
+	if m.Code = l.Code.Reveal(); m.Code != "" {
+		m.Typed = l.Locale.Text("link.code", nil)
+		m.Below = []string{l.Locale.Text("link.code.secret", args), l.Locale.Text("link.code.valid", valid)}
+	}
 	m.Details = append([]string{l.Locale.Text("mail.time", locale.Args{"time": l.Locale.DateTime(l.Time)})}, clientLines(l.Locale, l.Device, l.IP)...)
 	return newEmail(m, l.Locale)
 }

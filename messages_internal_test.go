@@ -39,7 +39,7 @@ var noticeTypes = []string{event.Login, event.Failed, event.Reused, event.Locked
 func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 	at, brand := time.Unix(1_800_000_000, 0).UTC(), Brand{SupportURL: "https://app.example.com/help"}
 	for _, kind := range noticeTypes {
-		for _, method := range []Method{"", TOTP, SMS, EmailLink, RecoveryCode, "passkey"} {
+		for _, method := range []Method{"", TOTP, SMS, EmailLink, emailTyped, RecoveryCode, "passkey"} {
 			for _, left := range []int{0, 1, 2, 9} {
 				for _, agent := range []string{"", "Firefox on Linux", "Unknown browser on an unknown system", "App on iPhone", "Google app on iPad"} {
 					e := Event{Type: kind, Method: method, Left: left, Detail: agent, Time: at, IP: "192.0.2.7"}
@@ -74,6 +74,8 @@ func everyMail(c *locale.Catalog, f func(name string, mail Email)) {
 		for _, valid := range []time.Duration{time.Minute, 10 * time.Minute} {
 			l := LinkEmail{Issuer: "Acme", Action: action, URL: NewSecret("https://app.example.com/2fa/link?token=t"), Time: at, Valid: valid, IP: "::1", Device: "Firefox on Linux", Locale: c, Brand: brand}
 			f("link for "+action, writeLink(l))
+			l.Code = NewSecret("012345")
+			f("link and code for "+action, writeLink(l))
 		}
 	}
 }

@@ -54,6 +54,11 @@ type Result struct {
 	// SentExpires is the time at which the last link or code expires. It is zero
 	// if Sent is empty. Only [Manager.DescribeChallenge] sets it.
 	SentExpires time.Time
+	// SentCode reports whether the last email also has a code that can be typed
+	// now, so that a page can ask for it; see [MailConfig.CodeBesideLink]. It is
+	// false if the email has none, and while mailed codes are locked. The link
+	// works even then. Only [Manager.DescribeChallenge] sets it.
+	SentCode bool
 	// Digits is the number of digits of a code in the user's authenticator apps.
 	// It is zero if Methods does not include TOTP or if the apps differ. Only
 	// [Manager.DescribeChallenge] sets it.

@@ -19,8 +19,8 @@ import (
 //
 //   - Issuer, Policy and Lifetimes
 //   - TOTP.Strict, Recovery.Codes and Recovery.Viewable
-//   - whether Mail.Mailer is set, and the address that Mail.LinkURL returns for
-//     a placeholder token
+//   - whether Mail.Mailer is set, the address that Mail.LinkURL returns for a
+//     placeholder token, and Mail.CodeBesideLink
 //   - SMS.Countries, and whether SMS.Sender is set
 //
 // Call it at start-up and from monitoring. It costs one read, and a write every
@@ -157,6 +157,8 @@ type Info struct {
 	// LinkAt returns the address for a login at a host; see [Client.Host]. It is
 	// nil if LinkURL is nil.
 	LinkAt func(host string) string
+	// CodeBesideLink is MailConfig.CodeBesideLink.
+	CodeBesideLink bool
 	// Case is the address that MailConfig.CaseURL returns for the token "token" and
 	// a zero User. It is empty if CaseURL is nil.
 	Case string
@@ -180,7 +182,7 @@ type Info struct {
 
 // Info returns what a package that serves pages must agree with.
 func (m *Manager) Info() Info {
-	info := Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions)), Languages: slices.Clone(m.cfg.Languages)}
+	info := Info{Issuer: m.cfg.Issuer, Link: m.cfg.Mail.placeholderLink(), CodeBesideLink: m.cfg.Mail.CodeBesideLink, Actions: slices.Sorted(maps.Keys(m.cfg.Policy.Actions)), Languages: slices.Clone(m.cfg.Languages)}
 	info.Methods = slices.DeleteFunc([]Method{TOTP, SMS, EmailLink}, func(method Method) bool {
 		return m.cfg.supports(Policy{Methods: []Method{method}}) != nil
 	})
@@ -226,6 +228,7 @@ func (c *Config) digests() (all []configDigest) {
 	add("Recovery.Viewable", strconv.FormatBool(c.Recovery.Viewable))
 	add("Mail.Mailer", strconv.FormatBool(c.Mail.Mailer != nil))
 	add("Mail.LinkURL", c.Mail.placeholderLink())
+	add("Mail.CodeBesideLink", strconv.FormatBool(c.Mail.CodeBesideLink))
 	add("SMS.Sender", strconv.FormatBool(c.SMS.Sender != nil))
 	add("SMS.Countries", slices.Sorted(slices.Values(c.SMS.Countries))...)
 	add("Lifetimes.Session", c.Lifetimes.Session.String())

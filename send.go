@@ -59,8 +59,8 @@ func (s *userTx) giveBack(name string) {
 //
 // Send returns:
 //
-//   - [ErrLocked] if the method is locked or disabled, or if too many messages
-//     were sent to the user or the number. See [RetryAfter].
+//   - [ErrLocked] if SMS is locked or disabled, or if too many messages were
+//     sent to the user or the number. See [RetryAfter].
 //   - [ErrExpired] if the challenge is used up, expired, from another browser
 //     or no longer needed, or if the user's credentials have changed.
 //   - [ErrNotAllowed] if the challenge does not accept the method, if the
@@ -90,8 +90,8 @@ func (m *Manager) Send(ctx context.Context, c Client, ch Challenge, method Metho
 			return ErrNotAllowed
 		}
 		name, known := s.bucketOf(method)
-		if err := s.checkThrottle(method, name, known); err != nil {
-			return err // the link or code could not be used
+		if err := s.checkThrottle(method, name, known); err != nil && method == SMS {
+			return err // the code could not be used; a link can, and leaves without a code
 		}
 		if err := s.reserveUserSend(method, name); err != nil {
 			return err
@@ -224,7 +224,7 @@ type message struct {
 	ID        string
 	Method    Method
 	Bucket    string // failures in it, and newer messages, void the message
-	Hash      string // of the token or code
+	Hash      string // of the token of a link, or of the code of a text message
 	To        string // digest of the address or number that it went to
 	Mask      string // masked address or number
 	Browser   string // hash of the token of the browser that asked
@@ -232,6 +232,7 @@ type message struct {
 	SessionID string // ID of the session that it was sent for or would start
 	Tries     int
 	Expires   unixTime
+	Code      string // hash of the code in the mail with a link; empty if there is none
 }
 
 func (m *message) Fields(c *seal.Codec) {
@@ -246,6 +247,7 @@ func (m *message) Fields(c *seal.Codec) {
 	seal.Int(c, 36, &m.Tries)
 	seal.Int(c, 40, &m.Expires)
 	seal.Text(c, 44, &m.SessionID)
+	seal.Text(c, 48, &m.Code)
 }
 
 // sendTimes is when messages were sent, oldest first.

@@ -140,7 +140,8 @@ type SessionInfo struct {
 	// remembered browser that was accepted instead, if any.
 	Proofs []ProvenMethod
 	// AMR lists the proven methods by their names in RFC 8176. Methods that have
-	// no registered name are x-email, x-recovery and x-browser. It includes
+	// no registered name are x-email, x-email_code, x-recovery and x-browser. It
+	// includes
 	// "mfa" only if a password and also TOTP or SMS were proven.
 	AMR []string
 	// AuthTime is the time of the latest first factor.
@@ -161,7 +162,8 @@ type GivenFirstFactor struct {
 // ProvenMethod is a method that was proven, and the time of that proof.
 type ProvenMethod struct {
 	// Method is the proven method. For a remembered browser, it is "browser/"
-	// followed by the method that was proven in it, as in "browser/totp".
+	// followed by the method that was proven in it, as in "browser/totp". For a
+	// mailed code, it is "email_code"; see [MailConfig.CodeBesideLink].
 	Method Method
 	// At is the time of the proof. For a remembered browser, it is the time of
 	// the last proof in that browser.

@@ -4,14 +4,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math/big"
-	"slices"
 
 	"github.com/twofa-go/twofa/internal/seal"
 	"github.com/twofa-go/twofa/internal/text"
 )
 
 const (
-	textDigits    = 6
+	textDigits    = 6                       // of every code that is sent, also by mail
 	confirmBucket = string(SMS) + "/enroll" // bucket of codes that confirm a number
 )
 
@@ -19,22 +18,27 @@ const (
 // that hash is only in the challenge that the code was sent for. If it were in
 // the record, an attacker who can decrypt the record could try all codes.
 func (s *userTx) tryText(t ticket, code string) outcome {
-	x := s.currentMessage(t, SMS)
-	code, ok := text.Digits(code, textDigits)
-	if x == nil || !ok {
+	x, phone := s.currentMessage(t, SMS), s.phone()
+	if x == nil || phone == nil || x.To != seal.Digest("number", phone.Phone) {
 		return wrong
 	}
-	phone := s.phone()
-	if phone == nil || x.To != seal.Digest("number", phone.Phone) {
+	if !s.isSentCode(t, x, x.Hash, code) {
 		return wrong
 	}
-	if !seal.Equal(x.Hash, textHash(t.messageKey, s.user, x.ID, code)) {
-		s.failText(x.Bucket)
-		return wrong
-	}
-	s.voidMessages(x.Bucket)
+	s.voidCodes(x.Bucket, 0)
 	phone.Used = s.now
 	return right
+}
+
+// isSentCode reports whether a code is the one that was sent in a message, given
+// its hash. If not, it is counted against the message.
+func (s *userTx) isSentCode(t ticket, x *message, hash, code string) bool {
+	code, _ = text.Digits(code, textDigits)
+	if seal.Equal(hash, textHash(t.messageKey, s.user, x.ID, code)) {
+		return true
+	}
+	s.failText(x.Bucket)
+	return false
 }
 
 // failText counts a wrong code against every code of a bucket, because two live
@@ -45,7 +49,7 @@ func (s *userTx) failText(name string) {
 			s.Messages[i].Tries++
 		}
 	}
-	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == name && x.Tries >= maxTextTries })
+	s.voidCodes(name, maxTextTries)
 }
 
 func textHash(key, user, id, code string) string {

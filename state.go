@@ -274,10 +274,6 @@ func (s *userTx) useMessage(id string) {
 	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.ID == id })
 }
 
-func (s *userTx) voidMessages(bucket string) {
-	s.Messages = slices.DeleteFunc(s.Messages, func(x message) bool { return x.Bucket == bucket })
-}
-
 // guard refuses a session that has not proven what the account's policy
 // requires. It does not look up the user, because a guard must cost only one
 // read, so it assumes that every user has an address. If a user has none,

@@ -75,7 +75,7 @@ type Event struct {
 	User    string     `json:"user,omitempty"`    // ID of the user it is about; empty if it is about an account
 	Account string     `json:"account,omitempty"` // ID of the account it happened in, if any
 	Actor   EventActor `json:"actor,omitzero"`    // source of the event if it was not the user; otherwise zero
-	Method  Method     `json:"method,omitempty"`  // method that the event is about, if any
+	Method  Method     `json:"method,omitempty"`  // method that the event is about, as in ProvenMethod; may be empty
 	Session string     `json:"session,omitempty"` // ID of the session, never the session itself
 	IP      string     `json:"ip,omitempty"`      // Client.IP
 	Agent   string     `json:"agent,omitempty"`   // User-Agent of the client, shortened, without control characters

@@ -135,6 +135,17 @@ func isRememberedBrowser(m Method) bool {
 	return strings.HasPrefix(string(m), string(rememberedBrowserMethod("")))
 }
 
+// emailTyped is the proof of a code that was mailed with a link. A release that does
+// not know it asks for the link.
+const emailTyped Method = "email_code"
+
+// countsAmong reports whether a proof of m is one of the accepted methods. A mailed
+// code counts as the link, except before an enrollment, which looks for EmailLink
+// itself, because an attacker can talk a code out of the user.
+func (m Method) countsAmong(accepted []Method) bool {
+	return slices.Contains(accepted, m) || m == emailTyped && slices.Contains(accepted, EmailLink)
+}
+
 // tokenFormat is the number of the way tokens are sealed. It is not the number
 // of records, so that a change of those ends no session.
 const tokenFormat = "token 1"

@@ -195,6 +195,23 @@ type MailConfig struct {
 	// zero User. Function twofahttp.LinkURL creates one. If nil, no links are
 	// sent.
 	LinkURL func(LinkRequest) string
+	// CodeBesideLink adds a code of six digits to each mail with a link, for users
+	// who read mail on a phone while they sign in on a computer. The user types it
+	// in the browser that asked for it, and the host passes it to [Manager.Verify]
+	// with Method EmailLink. It counts as the link does, and using one of them uses
+	// up both. Wrong codes lock the code only: mails then leave without one, and
+	// the link works. If false, mails have no code, and none is accepted.
+	//
+	// It gives up the guarantee of a link that the user alone can use it, in the
+	// browser that asked for it. An attacker who has the password can start a
+	// login, ask the user for the code, on the phone or on a fake page, and type it
+	// into the login (real-time phishing). A link that must be opened before an
+	// enrollment is therefore mailed without a code. Otherwise, one deceived user
+	// would let the attacker enroll a factor and stay.
+	//
+	// A code is valid for as long as the link, so Lifetimes.Link must be at most 10
+	// minutes (OWASP ASVS 5.0, 6.5.5). LinkURL must be set.
+	CodeBesideLink bool
 	// CaseURL returns the address of the page on which a user looks at a support case
 	// and can end it, with the token in it, like LinkURL. Function twofahttp.CaseURL
 	// creates one. If nil, staff can open a case only for users who cannot be mailed.

@@ -22,6 +22,7 @@ func (c *Config) validate() error {
 	p.require(c.Lifetimes.Session >= 5*time.Minute && c.Lifetimes.Session <= 90*day, "Lifetimes.Session: must be 5 minutes to 90 days, is %v", c.Lifetimes.Session)
 	p.require(c.Lifetimes.Enrollment >= 10*time.Minute && c.Lifetimes.Enrollment <= maxEnrollment, "Lifetimes.Enrollment: must be 10 minutes to 2 hours, is %v", c.Lifetimes.Enrollment)
 	p.require(c.Lifetimes.Link >= 5*time.Minute && c.Lifetimes.Link <= maxLinkTTL, "Lifetimes.Link: must be 5 minutes to 1 hour, is %v", c.Lifetimes.Link)
+	p.require(!c.Mail.CodeBesideLink || c.Lifetimes.Link <= linkTTL, "Lifetimes.Link: must be at most %v with Mail.CodeBesideLink, is %v", linkTTL, c.Lifetimes.Link)
 	for i, l := range c.Languages {
 		p.require(l != nil, "Languages: the one at index %d is nil", i)
 	}
@@ -40,6 +41,7 @@ func (c *MailConfig) validate() error {
 		address := c.CaseURL(LinkRequest{Token: NewSecret("token")})
 		p.require(linkSafe(address, "token"), "Mail.CaseURL: must return an absolute https address (http on localhost only) with the token in it, returns %q", text.Clean(address, 200))
 	}
+	p.require(c.LinkURL != nil || !c.CodeBesideLink, "Mail.LinkURL: is missing, but Mail.CodeBesideLink is true")
 	return errors.Join(p.err(), c.Brand.validate())
 }
 

@@ -20,6 +20,7 @@ type challengeData struct {
 	Sent   string        // masked destination of the link or code; empty if none was sent
 	Valid  time.Duration // time until the link or code expires, if Sent is not empty
 	Days   int           // days for which this browser can be remembered; zero if it cannot
+	Code   bool          // whether the email that was sent also has a code that can be typed
 	Digits int           // digits of the code; zero if unknown
 	Ticked bool          // the user has ticked the box for that before
 	Next   string        // address to go to afterwards
@@ -72,6 +73,9 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 	case twofa.SMS:
 		d.Digits = textDigits
 	}
+	if d.Code = method == f.Sent && result.SentCode; d.Code {
+		d.Digits = textDigits
+	}
 	if x.held != nil {
 		d.Held = x.held.text.Reveal()
 	}
@@ -88,7 +92,7 @@ func (x *exchange) showChallenge(f flow, wanted twofa.Method, failed error) (vie
 	return v, nil
 }
 
-const textDigits = 6 // digits of a code by text message
+const textDigits = 6 // digits of a code by text message or mail
 
 // lockAlert returns the alert of a page that would ask for a code although none is
 // accepted until then. If until is zero, waiting does not help.
@@ -160,9 +164,6 @@ func (x *exchange) postVerify() (view, error) {
 	x.retryURL = x.path("challenge")
 	f := x.pending()
 	p := twofa.Proof{Method: twofa.Method(x.form.Get("method")), Code: twofa.NewSecret(x.form.Get("code")), Remember: x.form.Get("remember") == "yes"}
-	if p.Method == twofa.EmailLink {
-		return view{}, errBadForm // a link is opened, not typed
-	}
 	v, err := x.prove(f, p)
 	if isChallengeError(err) {
 		return x.showChallenge(f, p.Method, err)

@@ -40,6 +40,7 @@ func CaseURL(base string) func(twofa.LinkRequest) string {
 type linkData struct {
 	Token     string
 	Elsewhere bool // opened in a browser that did not ask for the link
+	Code      bool // whether the mail may have a code that can be typed there; false unless Elsewhere
 	Over      bool // opened in a browser that is already signed in
 	StepUp    bool
 	Action    string
@@ -55,7 +56,7 @@ func (x *exchange) getLink() (view, error) {
 		return x.showLink(f, x.r.URL.Query().Get("token"), nil), nil
 	case x.session().IsZero():
 		x.cfg.Logger.InfoContext(x.ctx(), "twofahttp: link opened without the cookie of its login, in another browser or at another host", "host", x.r.Host)
-		return view{page: "link", data: linkData{Elsewhere: true}}, nil
+		return view{page: "link", data: linkData{Elsewhere: true, Code: x.m.Info().CodeBesideLink}}, nil
 	}
 	return view{page: "link", data: linkData{Over: true}}, nil
 }
@@ -72,8 +73,11 @@ func (x *exchange) postLink() (view, error) {
 	}
 	x.retryURL = x.path("challenge")
 	v, err := x.prove(f, twofa.Proof{Method: twofa.EmailLink, Code: twofa.NewSecret(x.form.Get("token"))})
-	if errors.As(err, new(waitError)) || errors.Is(err, twofa.ErrUnavailable) { // the link is still valid
+	switch {
+	case errors.As(err, new(waitError)), errors.Is(err, twofa.ErrUnavailable): // the link is still valid
 		return x.showLink(f, x.form.Get("token"), err), nil
+	case errors.Is(err, twofa.ErrInvalidCode):
+		return view{}, errLink
 	}
 	return v, err
 }

@@ -53,17 +53,21 @@ var messages = []message{
 	{"invalid_code", "", 422, nextRetry, "code"},
 	{"invalid_code", twofa.TOTP, 422, nextRetry, "code"},
 	{"invalid_code", twofa.SMS, 422, nextRetry, "code"},
+	{"invalid_code", twofa.EmailLink, 422, nextRetry, "code"},
 	{"invalid_code", twofa.RecoveryCode, 422, nextRetry, "code"},
 	{"invalid_link", "", 422, nextChallenge, ""},
 	{"malformed_code", "", 422, nextRetry, "code"},
 	{"malformed_code", twofa.TOTP, 422, nextRetry, "code"},
 	{"malformed_code", twofa.SMS, 422, nextRetry, "code"},
+	{"malformed_code", twofa.EmailLink, 422, nextRetry, "code"},
 	{"malformed_code", twofa.RecoveryCode, 422, nextRetry, "code"},
 	{"locked", "", 429, nextRetry, ""},
 	{"locked", twofa.TOTP, 429, nextRetry, ""},
 	{"locked", twofa.SMS, 429, nextRetry, ""},
+	{"locked", twofa.EmailLink, 429, nextRetry, ""},
 	{"locked", twofa.RecoveryCode, 429, nextRetry, ""},
 	{"method_off", "", 429, nextRetry, ""},
+	{"method_off", twofa.EmailLink, 429, nextRetry, ""},
 	{"limited", "", 429, nextRetry, ""},
 
 	// Links and codes that are sent.
@@ -258,8 +262,10 @@ func (p problem) triesLeft(c *locale.Catalog) string {
 		return ""
 	case p.Left > 0:
 		return c.Text("tries.left", locale.Args{"count": p.Left})
+	case p.Wait > 0 && p.Method == twofa.EmailLink: // the link still works
+		return c.Text("message.locked.email.text", locale.Args{"in": c.In(p.Wait)})
 	case p.Wait > 0:
 		return c.Text("tries.wait", locale.Args{"in": c.In(p.Wait)})
 	}
-	return c.Text("message.method_off.text", nil)
+	return c.Text("message."+messageOf("method_off", p.Method).id()+".text", nil)
 }

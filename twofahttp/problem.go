@@ -70,10 +70,7 @@ func codeOf(err error, p problem) string {
 	}
 	for _, known := range managerErrors {
 		if errors.Is(err, known.err) {
-			switch {
-			case known.err == twofa.ErrInvalidCode && p.About == twofa.EmailLink:
-				return "invalid_link"
-			case known.err == twofa.ErrLocked && p.Wait == 0:
+			if known.err == twofa.ErrLocked && p.Wait == 0 {
 				return "method_off"
 			}
 			return known.code

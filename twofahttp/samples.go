@@ -43,7 +43,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	pages := map[string][]any{
 		"codes":     shown,
 		codesFile:   shown,
-		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
+		"link":      {linkData{Token: "x"}, linkData{Elsewhere: true}, linkData{Elsewhere: true, Code: true}, linkData{Over: true}, linkData{Token: "x", StepUp: true, Action: sampleAction}, linkData{Token: "x", StepUp: true}},
 		"help":      {helpData{Advice: []string{"recovery", "totp", "email"}, Admins: true, Back: "/"}, helpData{Advice: []string{"recovery", "totp"}, Methods: []string{"totp", "sms", "recovery"}, Admins: true, Lost: true, Back: "/"}, helpData{SignedIn: true, Advice: []string{"email"}, Methods: []string{"email"}, Back: "/"}},
 		"nocodes":   {noCodesData{}, noCodesData{Next: "/"}},
 		"recovered": {recoveredData{}, recoveredData{Factors: factors, Next: "/", Replace: 15 * time.Minute}, recoveredData{Factors: recovered, Next: "/", Replace: 15 * time.Minute}},
@@ -93,6 +93,9 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			challengeData{Method: method, User: sampleUser, Sent: sent, Valid: 9 * time.Minute, Others: without([]string{"totp", "sms", "email", "recovery"}, method), Days: 30, Digits: digits}, challengeData{Method: method, StepUp: true, Action: sampleAction, Again: true, Digits: digits},
 			challengeData{Method: method, StepUp: true, User: sampleUser, Sent: sent, Valid: time.Minute, Others: without([]string{"totp", "recovery"}, method), Held: "x", Digits: digits})
 	}
+	pages["challenge"] = append(pages["challenge"],
+		challengeData{Method: "email", User: sampleUser, Sent: factors.Email, Valid: 9 * time.Minute, Others: []string{"totp"}, Code: true, Digits: 6},
+		challengeData{Method: "email", StepUp: true, User: sampleUser, Action: sampleAction, Sent: factors.Email, Valid: 9 * time.Minute, Code: true, Digits: 6, Held: "x"})
 	for _, m := range messages {
 		if m.good() {
 			pages["done"] = append(pages["done"], doneData{Title: m.title(c), Text: sampleProblem(m).text(c, "Acme", sampleAction), Next: "/", Offer: string(m.Next)})

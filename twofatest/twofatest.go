@@ -112,6 +112,20 @@ func (o *Outbox) Link(t testing.TB, to string) string {
 	return ""
 }
 
+// MailCode returns the 6-digit code in an email to the address to; see
+// twofa.MailConfig.CodeBesideLink. It uses the newest email that has such a code
+// outside of a URL, and the first code in it. It ends the test if no email has one.
+func (o *Outbox) MailCode(t testing.TB, to string) string {
+	t.Helper()
+	for _, m := range slices.Backward(o.Mails()) {
+		if found := code.FindString(links[1].ReplaceAllString(m.Text.Reveal(), "")); m.To == to && found != "" {
+			return found
+		}
+	}
+	t.Fatalf("twofatest: MailCode: no email to %q contains a code", to)
+	return ""
+}
+
 // TextCode returns the 6-digit code in a text message to the number to, in E.164. It
 // uses the newest message that has such a code, and the first code in it. It ends the
 // test if no message has one.

@@ -61,7 +61,7 @@ func exported(t testing.TB) map[string]any {
 		"FirstFactor": twofa.FirstFactor{Client: client, Session: session}, "GivenFirstFactor": twofa.GivenFirstFactor{},
 		"Impact": twofa.Impact{}, "Status": twofa.Status{}, "Reminded": twofa.Reminded{}, "Summary": twofa.Summary{}, "StatusFactor": twofa.StatusFactor{}, "State": twofa.StateOn, "Role": twofa.RoleAdmin,
 		"KeyRing":     keys,
-		"LinkEmail":   twofa.LinkEmail{URL: secret},
+		"LinkEmail":   twofa.LinkEmail{URL: secret, Code: secret},
 		"Result":      twofa.Result{Session: session, Challenge: challenge, Browser: secret},
 		"Manager":     w.Manager,
 		"Form":        twofa.Form{Body: secret},

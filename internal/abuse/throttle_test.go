@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,6 +34,11 @@ func (p *person) wrongCode(m twofa.Method) string {
 	code := fmt.Sprintf("%06d", n)
 	for _, sent := range p.out.Texts() {
 		if sent.Body.Reveal()[:6] == code {
+			return p.wrongCode(m)
+		}
+	}
+	for _, sent := range p.out.Mails() {
+		if strings.Contains(sent.Text.Reveal(), "\n"+code+"\n") {
 			return p.wrongCode(m)
 		}
 	}

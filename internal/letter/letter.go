@@ -29,6 +29,8 @@ type Letter struct {
 	Lead    []string // paragraphs at the top
 	Link    string   // address of the button; empty if there is none
 	Label   string
+	Typed   string   // paragraph that introduces Code
+	Code    string   // code that can be typed instead of opening the link; empty if there is none
 	Below   []string // paragraphs below the button
 	Details []string // what is known of the request
 	Advice  string   // what to do, in most mails if it was not the user
@@ -39,6 +41,9 @@ func (l Letter) Text(c *locale.Catalog) string {
 	lines := append([]string{}, l.Lead...)
 	if l.Link != "" {
 		lines = append(lines, l.Link)
+	}
+	if l.Code != "" { // after the long address, because phones show the first lines while they are locked
+		lines = append(lines, l.Typed, l.Code)
 	}
 	lines = append(append(append(lines, l.Below...), l.Details...), l.Advice, l.reason(c))
 	if l.Support != "" {
@@ -76,7 +81,7 @@ func (l Letter) HTML(c *locale.Catalog) string {
 	for _, line := range l.Lead {
 		b.WriteString(paragraph(line))
 	}
-	b.WriteString(l.button())
+	b.WriteString(l.button() + l.code())
 	for _, line := range l.Below {
 		b.WriteString(paragraph(line))
 	}
@@ -112,6 +117,15 @@ func (l Letter) button() string {
 	return `<p style="margin:0 0 16px"><a href="` + address + `" style="display:inline-block;padding:12px 24px;background:` + color + `;border-radius:8px;color:` + textOn(color) +
 		`;font-weight:600;text-decoration:none">` + html.EscapeString(l.Label) + `</a></p>` +
 		`<p class="m" dir="ltr" style="margin:0 0 16px;color:#545b68;font-size:13px;line-height:20px;word-break:break-all">` + address + `</p>`
+}
+
+// code returns the code in large digits, which can be selected as one word.
+func (l Letter) code() string {
+	if l.Code == "" {
+		return ""
+	}
+	return paragraph(l.Typed) + `<p dir="ltr" translate="no" style="margin:0 0 16px;font-family:ui-monospace,Menlo,Consolas,monospace;font-size:32px;line-height:40px;font-weight:600;letter-spacing:6px">` +
+		html.EscapeString(l.Code) + `</p>`
 }
 
 func paragraph(text string) string {

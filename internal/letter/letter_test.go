@@ -15,7 +15,7 @@ import (
 
 func example() letter.Letter {
 	return letter.Letter{Issuer: "Acme & Sons", Color: "#123456", Logo: "https://app.example.com/logo.png?a=1&b=2", Support: "mailto:help@example.com",
-		Subject: "Sign in to Acme <1>", Lead: []string{"Lead & more."}, Link: "https://app.example.com/2fa/link?token=t&x=1", Label: "Sign in", Below: []string{"It works once."},
+		Subject: "Sign in to Acme <1>", Lead: []string{"Lead & more."}, Link: "https://app.example.com/2fa/link?token=t&x=1", Label: "Sign in", Typed: "Or type it <here>:", Code: "012345", Below: []string{"It works once."},
 		Details: []string{"Time: now", "Device: <b>"}, Advice: "If it wasn't you, don't open it."}
 }
 
@@ -49,7 +49,7 @@ func TestLetter_HTML(t *testing.T) {
 
 	plain := letter.Letter{Issuer: "Acme", Subject: "x", Advice: "y"}
 	page = plain.HTML(locale.English())
-	require.NotRegexp(t, `<a |<img|class="f"`, page)
+	require.NotRegexp(t, `<a |<img|class="f"|translate="no"`, page)
 	require.Contains(t, page, `font-weight:600">Acme</p>`)
 	plain.Link = "https://app.example.com"
 	require.Contains(t, plain.HTML(locale.English()), "background:#2c4fc9;border-radius:8px;color:#fff;")
