@@ -99,7 +99,7 @@ func newFleet(r *modelRun, met *met) {
 	r.fleet = &fleet{r, next, map[string]bool{}, map[string]string{}, met}
 	r.rules.refused = func(key string) bool { return next.refusedBy(key, r.rules.at.older) }
 	r.rules.plain = func(user string) bool { return r.fleet.plain[user] }
-	all := process{link: true, cases: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
+	all := process{link: true, codes: cfg.Mail.CodeBesideLink, cases: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
 
 	r.servers = nil
 	of := func(name string, edit func(*twofa.Config, *process)) {
@@ -111,7 +111,8 @@ func newFleet(r *modelRun, met *met) {
 	of("next", func(c *twofa.Config, p *process) { c.Store, p.next = next, true })
 	of("this", func(*twofa.Config, *process) {})
 	of("no gateway", func(c *twofa.Config, p *process) { c.SMS, p.sms = twofa.SMSConfig{}, false })
-	of("no mailer", func(c *twofa.Config, p *process) { c.Mail, p.link = twofa.MailConfig{}, false })
+	of("no mailer", func(c *twofa.Config, p *process) { c.Mail, p.link, p.codes = twofa.MailConfig{}, false, false })
+	of("no codes in mails", func(c *twofa.Config, p *process) { c.Mail.CodeBesideLink, p.codes = false, false })
 	of("no view", func(c *twofa.Config, p *process) { c.Recovery.Viewable, p.viewable = false, false })
 	of("no case page", func(c *twofa.Config, p *process) { c.Mail.CaseURL, p.cases = nil, false })
 	of("older", func(c *twofa.Config, p *process) { c.Store, p.older = &olderStore{cfg.Store, next}, true })

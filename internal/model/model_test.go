@@ -77,7 +77,7 @@ var modelMust = []string{"a browser becomes unknown", "a cookie copied for the f
 	"a member who is on", "a member who is weak", "a member who is grace", "a member who is overdue", "a member who is off", "a member who is sso", "a member who is locked",
 	"a number is assigned", "a number after the link", "a number that the member asks a code for", "a number that was replaced or has ended", "a number of a member who has joined another account",
 	"a number that the policy or the process cannot use", "no number for a member of two accounts", "no number for a member with a factor",
-	"a reminder", "a second reminder", "no reminder twice", "a reminder that is lost", "a summary", "the directory lags", "the first factor needs a link", "the first factor needs a link that nobody can get"}
+	"a reminder", "a second reminder", "no reminder twice", "a reminder that is lost", "a summary", "the directory lags", "a mailed code: login", "a mail without a code, while codes are locked", "a mail without a code, before an enrollment", "the first factor needs a link", "the first factor needs a link that nobody can get"}
 
 // met counts what walks met, so that a walk that no longer leads there is
 // noticed.
@@ -113,7 +113,9 @@ var modelWorlds = []struct {
 		c.Policy = twofa.PolicyEmailLink()
 		c.Lifetimes = twofa.Lifetimes{Session: 90 * 24 * time.Hour, Enrollment: 2 * time.Hour, Link: 5 * time.Minute}
 	}},
-	{"sms", func(c *twofa.Config) { c.Policy = twofa.PolicySMS(); c.Recovery.Codes = 3 }},
+	{"sms", func(c *twofa.Config) {
+		c.Policy, c.Recovery.Codes, c.Mail.CodeBesideLink = twofa.PolicySMS(), 3, false
+	}},
 	{"strict", func(c *twofa.Config) {
 		c.Policy, c.Recovery.Codes = modelPolicies()[5], twofa.NoRecoveryCodes
 		c.TOTP = twofa.TOTPConfig{Algorithm: "SHA256", Digits: 8, Period: time.Minute, Strict: true}
@@ -203,6 +205,7 @@ type modelLine struct {
 type modelOutbox struct {
 	rules      *model
 	link, code string
+	mailed     string   // code in the mail with the link
 	notices    []string // mails that are no link, by toldMail
 	links      []modelLink
 	events     []twofa.Event   // of the last call
@@ -213,7 +216,7 @@ func (o *modelOutbox) SendMail(_ context.Context, m twofa.Email) error {
 	if m.Subject != "" {
 		return o.notice(m)
 	}
-	o.link = strings.TrimPrefix(m.Text.Reveal(), "https://app.example.com/")
+	o.link, o.mailed, _ = strings.Cut(strings.TrimPrefix(m.Text.Reveal(), "https://app.example.com/"), " ")
 	return o.taken()
 }
 
@@ -282,7 +285,7 @@ func (r *modelRun) configure(edit func(*twofa.Config)) {
 	edit(&cfg)
 	r.rules.cfg = cfg
 	r.store = cfg.Store
-	p := process{link: true, cases: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
+	p := process{link: true, codes: cfg.Mail.CodeBesideLink, cases: true, sms: true, viewable: cfg.Recovery.Viewable, session: inSeconds(cfg.Lifetimes.Session)}
 	r.start(cfg, p)
 	p.skew, p.session = 5, p.session/2 // its clock is ahead, and sessions live for half as long
 	cfg.Now = func() time.Time { return r.clock.Now().Add(5 * time.Second) }
@@ -304,8 +307,10 @@ func (r *modelRun) config() twofa.Config {
 		Issuer: "Acme", Store: memstore.New(), Keys: twofatest.KeyRing(r.t, "model"), Now: r.clock.Now,
 		Directory: modelDirectory{r.rules}, OnEvent: r.out.hear,
 		Mail: twofa.MailConfig{Mailer: &r.out, LinkURL: func(l twofa.LinkRequest) string { return "https://app.example.com/" + l.Token.Reveal() },
-			LinkEmail: func(l twofa.LinkEmail) twofa.Email { return twofa.Email{Text: l.URL} },
-			CaseURL:   caseURL, NoticeEmail: r.out.write},
+			LinkEmail: func(l twofa.LinkEmail) twofa.Email {
+				return twofa.Email{Text: twofa.NewSecret(l.URL.Reveal() + " " + l.Code.Reveal())}
+			}, CodeBesideLink: true,
+			CaseURL: caseURL, NoticeEmail: r.out.write},
 		SMS: twofa.SMSConfig{Sender: &r.out, Phone: harness.Numbers{}, Countries: []string{"CH"}, CodeText: func(c twofa.CodeText) string { return c.Code.Reveal() }}, Recovery: twofa.RecoveryConfig{Codes: 10}, Lifetimes: twofa.Lifetimes{Session: 24 * time.Hour, Enrollment: 30 * time.Minute, Link: 10 * time.Minute},
 		TOTP: twofa.TOTPConfig{Period: 30 * time.Second, Digits: 6},
 	}
@@ -446,7 +451,7 @@ func toldLogin(l twofa.Result, err error) string {
 	if !l.Due.IsZero() {
 		s += dueBy(l.Due.Unix())
 	}
-	s += withCase(l.Case)
+	s += withCase(l.Case) + withCode(l.SentCode)
 	if err != nil {
 		s += " and " + told(err)
 	}

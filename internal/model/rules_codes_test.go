@@ -117,27 +117,19 @@ func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.
 	if why := m.throttled(u, c, user, method); why != "" {
 		return why, nil
 	}
-	all := string(method) // of all unknown browsers
 	if try() {
-		n.fails, n.until, n.last = 0, 0, 0
-		u.counters[name] = n
-		if b := m.knownAs(u, c, user); b != nil {
-			delete(u.counters, bucketIn(b, method))
-		}
-		n = u.counters[all]
-		n.streak = 0
-		u.counters[all] = n
+		m.succeeded(u, c, user, method)
 		return "", nil
 	}
 	n.fails, n.last, n.until = n.fails+1, m.now, 0
 	if wait := lockAfter(method, n.fails); wait > 0 {
 		n.until = m.now + wait
-		u.unsend(func(x *modelSent) bool { return x.bucket == name })
+		u.voidCodes(func(x *modelSent) bool { return x.bucket == name })
 	}
 	if method != twofa.RecoveryCode && known {
-		other := u.counters[all]
+		other := u.counters[string(method)] // of all unknown browsers
 		other.streak++
-		u.counters[all] = other
+		u.counters[string(method)] = other
 	} else if method != twofa.RecoveryCode {
 		if n.level == 0 {
 			n.since = m.now
@@ -152,6 +144,28 @@ func (m *model) attempt(u *modelUser, c twofa.Client, user string, method twofa.
 	return saysInvalid(failed.left, failed.wait), failed
 }
 
+// succeeded ends the failures in a row.
+func (m *model) succeeded(u *modelUser, c twofa.Client, user string, method twofa.Method) {
+	name, _ := m.bucket(u, c, user, method)
+	n := m.counter(u, name)
+	n.fails, n.until, n.last = 0, 0, 0
+	u.counters[name] = n
+	if b := m.knownAs(u, c, user); b != nil {
+		delete(u.counters, bucketIn(b, method))
+	}
+	n = u.counters[string(method)] // of all unknown browsers
+	n.streak = 0
+	u.counters[string(method)] = n
+}
+
+// voidCodes invalidates codes. Of a mail, the link remains valid.
+func (u *modelUser) voidCodes(which func(*modelSent) bool) {
+	for _, x := range u.sent {
+		x.coded = x.coded && !which(x)
+	}
+	u.unsend(func(x *modelSent) bool { return x.method == twofa.SMS && which(x) })
+}
+
 // ease allows ten more failures after a first factor was changed, three times
 // in 30 days.
 func (m *model) ease(u *modelUser) {
@@ -160,7 +174,7 @@ func (m *model) ease(u *modelUser) {
 		return
 	}
 	eased := false
-	for _, method := range []twofa.Method{twofa.TOTP, twofa.SMS} {
+	for _, method := range []twofa.Method{twofa.TOTP, twofa.SMS, twofa.EmailLink} {
 		if n := m.counter(u, string(method)); n.level > 0 {
 			n.level, eased = max(0, n.level-10), true
 			u.counters[string(method)] = n
@@ -228,12 +242,19 @@ func (m *model) matching(uri, code string) (step int64, ok bool) {
 // tryProof returns why a proof is wrong, and what was counted for it.
 func (m *model) tryProof(u *modelUser, c twofa.Client, p *pass, proof twofa.Proof) (string, *counted) {
 	switch proof.Method {
-	case twofa.EmailLink: // has 256 bits and is not counted
-		x := m.liveSent(u, p, twofa.EmailLink)
-		if x == nil || x.secret != proof.Code.Reveal() || !m.mailable(p.user) || x.to != m.dir[p.user].Emails[0] {
+	case twofa.EmailLink: // the token has 256 bits and is not counted
+		x, text := m.liveSent(u, p, twofa.EmailLink), proof.Code.Reveal()
+		if x != nil && (!m.mailable(p.user) || x.to != m.dir[p.user].Emails[0]) {
+			x = nil
+		}
+		if !isToken(text) && m.takesCode(u, p) {
+			return m.attempt(u, c, p.user, proof.Method, isDigits(text, 6), func() bool { return x != nil && u.tryMailed(x, plainDigits(text)) })
+		}
+		if x == nil || x.secret != text {
 			m.still = true
 			return saysInvalid(0, 0), nil
 		}
+		m.succeeded(u, c, p.user, twofa.EmailLink)
 		u.unsend(func(o *modelSent) bool { return o == x })
 		return "", nil
 	case twofa.TOTP:
@@ -264,16 +285,51 @@ func (m *model) tryText(u *modelUser, p *pass, code string) bool {
 		return false
 	}
 	if x.secret != plainDigits(code) {
-		u.unsend(func(o *modelSent) bool {
-			if o.bucket == x.bucket {
-				o.tries++
-			}
-			return o.bucket == x.bucket && o.tries >= 5
-		})
+		u.missed(x.bucket)
 		return false
 	}
 	u.unsend(func(o *modelSent) bool { return o.bucket == x.bucket })
 	return true
+}
+
+// missed counts a wrong code against all those of a bucket.
+func (u *modelUser) missed(bucket string) {
+	for _, o := range u.sent {
+		if o.bucket == bucket {
+			o.tries++
+		}
+	}
+	u.voidCodes(func(o *modelSent) bool { return o.bucket == bucket && o.tries >= 5 })
+}
+
+// tryMailed compares a code with that of a mail. Using it uses up the link, too.
+func (u *modelUser) tryMailed(x *modelSent, code string) bool {
+	if !x.coded {
+		return false
+	}
+	if x.code != code {
+		u.missed(x.bucket)
+		return false
+	}
+	u.unsend(func(o *modelSent) bool { return o == x })
+	return true
+}
+
+// isToken reports whether a text has the length of the token of a link.
+func isToken(s string) bool { return len(s) == 43 }
+
+// takesCode reports whether a challenge takes the code of a mail: that of an action
+// other than a change of factors, or of a login under a policy that accepts links.
+// Any other link comes before an enrollment.
+func (m *model) takesCode(u *modelUser, p *pass) bool {
+	switch pol := m.policy(p.account); {
+	case !m.at.codes:
+		return false
+	case p.kind == "action":
+		return p.action != twofa.ActionFactors
+	default:
+		return among(strongest(m.enrolled(u, p.account, m.mailable(p.user)), pol.Methods, pol.Fallback), twofa.EmailLink)
+	}
 }
 
 func (u *modelUser) redeem(code string) bool {
@@ -442,8 +498,9 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 		return saysNotAllowed, gift{}
 	}
 	m.notes(p.user)
-	if why := m.throttled(u, c, p.user, method); why != "" {
-		return why, gift{}
+	locked := m.waits(u, c, p.user, method)
+	if method == twofa.SMS && locked != "" {
+		return m.throttled(u, c, p.user, method), gift{}
 	}
 	name, known := m.bucket(u, c, p.user, method)
 	if why := m.claim(u.sends, name, spacingOf(method)); why != "" {
@@ -456,6 +513,15 @@ func (m *model) send(c twofa.Client, p *pass, method twofa.Method) (string, gift
 		number = u.number() + ", known " + strconv.FormatBool(known)
 	} else {
 		x.to = m.dir[p.user].Emails[0]
+		x.coded = m.takesCode(u, p) && locked == ""
+		m.throttled(u, c, p.user, method)
+		switch {
+		case !m.at.codes:
+		case locked != "":
+			m.reach("a mail without a code, while codes are locked")
+		case !x.coded:
+			m.reach("a mail without a code, before an enrollment")
+		}
 	}
 	m.addSent(u, x)
 	q := *p

@@ -61,6 +61,7 @@ type process struct {
 	next                bool  // runs the next release
 	older               bool  // runs an older release, which knows none of modelHelp
 	link, sms, viewable bool  // the parts that are configured
+	codes               bool  // mails a code with a link
 	cases               bool  // has the page at which a user ends a case
 	skew                int64 // seconds by which its clock is ahead
 	session             int64 // seconds for which it lets sessions live
@@ -167,6 +168,8 @@ type modelSent struct {
 	method           twofa.Method
 	bucket           string // failures and newer messages of this bucket invalidate it
 	secret, to       string
+	coded            bool   // whether the mail also has a code that is valid
+	code             string // which is this one
 	browser          string
 	tries            int
 	expires          int64
@@ -245,6 +248,16 @@ type gift struct {
 	sent      *modelSent
 	due       int64 // when the user must have enrolled
 	helped    bool  // whether support wants to reset the user
+	typed     bool  // whether the page asks for the code of the mail
+}
+
+// emailTyped is the proof of a mailed code. It counts as the link, except before an
+// enrollment.
+const emailTyped twofa.Method = "email_code"
+
+// counts reports whether a proof is one of the accepted methods.
+func (m *model) counts(accepted []twofa.Method, method twofa.Method) bool {
+	return among(accepted, m.as(method)) || method == emailTyped && among(accepted, twofa.EmailLink)
 }
 
 const (
@@ -276,12 +289,19 @@ func saysDenied(r twofa.Reason) string    { return "denied: " + string(r) }
 func among[T comparable](l []T, x T) bool { return slices.Contains(l, x) }
 
 func (g gift) String() string {
-	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil) + dueBy(g.due) + withCase(g.helped)
+	return string(g.next) + listed(g.methods) + gave(g.session != nil, g.challenge != nil, g.cookie != nil, g.sent != nil) + dueBy(g.due) + withCase(g.helped) + withCode(g.typed)
 }
 
 func withCase(open bool) string {
 	if open {
 		return " +case"
+	}
+	return ""
+}
+
+func withCode(asked bool) string {
+	if asked {
+		return " +code"
 	}
 	return ""
 }
@@ -593,7 +613,7 @@ func (m *model) proves(p *pass, pol twofa.Policy, methods []twofa.Method, signed
 		at, ok := m.provenAt(p, byBrowser(method))
 		return ok && remembers(pol, at, signedIn)
 	})
-	return remembered || m.proven(p, twofa.RecoveryCode) || m.proven(p, methods...)
+	return remembered || m.proven(p, twofa.RecoveryCode) || slices.ContainsFunc(p.proofs, func(x modelProof) bool { return m.counts(methods, x.method) })
 }
 
 // remembers reports whether a policy remembers at a time a proof from before.
@@ -1053,7 +1073,9 @@ func (m *model) offer(c twofa.Client, p *pass) string {
 	if why != "" {
 		return why
 	}
-	return gift{next: twofa.NextChallenge, methods: offered, challenge: p, sent: m.liveSent(u, p, "")}.String()
+	x := m.liveSent(u, p, "")
+	typed := x != nil && x.coded && m.takesCode(u, p) && m.waits(u, c, p.user, twofa.EmailLink) == ""
+	return gift{next: twofa.NextChallenge, methods: offered, challenge: p, sent: x, typed: typed}.String()
 }
 
 func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift) {
@@ -1090,8 +1112,12 @@ func (m *model) verify(c modelCaller, p *pass, proof twofa.Proof) (string, gift)
 	}
 	m.spend(u, p)
 	method := proof.Method
-	if method == twofa.TOTP && m.matched == passkey {
+	switch {
+	case method == twofa.TOTP && m.matched == passkey:
 		method = passkey
+	case method == twofa.EmailLink && !isToken(proof.Code.Reveal()):
+		method = emailTyped
+		m.reach("a mailed code: " + p.kind)
 	}
 	m.answer(u, modelAnswer{to: to, proof: given, sid: p.sid, method: method})
 	u.note(p.account, func(x *modelSeen) { x.proof = m.now })
@@ -1468,7 +1494,7 @@ func (m *model) granted(u *modelUser, p *pass, c twofa.Client, account, action, 
 			m.reach("a fresh proof from another browser")
 			continue
 		}
-		if m.now-g.at < age && among(r.Methods, m.as(g.method)) {
+		if m.now-g.at < age && m.counts(r.Methods, g.method) {
 			return i, ""
 		}
 		why = saysDenied(twofa.ReasonStale)
@@ -1482,7 +1508,7 @@ func (m *model) elevated(u *modelUser, p *pass, c twofa.Client, account, action 
 	ask, _ := m.wouldDo(u, p, account, action, true)
 	given := func(elevate bool) bool {
 		return slices.ContainsFunc(p.proofs, func(x modelProof) bool {
-			return x.elevate == elevate && m.now-x.at < age && among(ask, m.as(x.method))
+			return x.elevate == elevate && m.now-x.at < age && m.counts(ask, x.method) && (x.method != emailTyped || action != twofa.ActionFactors)
 		})
 	}
 	switch {

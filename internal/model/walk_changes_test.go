@@ -655,7 +655,7 @@ func (r *modelRun) longSiege() {
 func (r *modelRun) guessUntil(d *modelDevice, n int) {
 	f := twofa.FirstFactor{UserID: d.user, Account: "acme", By: twofa.ByPassword, Client: d.client}
 	h := r.begin(d, f, nil)
-	method := oneOf(r, twofa.TOTP, twofa.TOTP, twofa.SMS, twofa.RecoveryCode)
+	method := oneOf(r, twofa.TOTP, twofa.TOTP, twofa.SMS, twofa.EmailLink, twofa.RecoveryCode)
 	if h != nil {
 		if _, offered, _ := r.rules.resume(d.client, h.pass); len(offered) > 0 && r.chance(90) {
 			method = offered[0]
@@ -697,7 +697,7 @@ func (r *modelRun) guessUntil(d *modelDevice, n int) {
 
 // guessText requests a text message for a caller that guesses its code.
 func (r *modelRun) guessText(h *modelHold, method twofa.Method) *modelHold {
-	if method != twofa.SMS || r.chance(50) {
+	if method != twofa.SMS && method != twofa.EmailLink || r.chance(50) {
 		return nil
 	}
 	return r.send(h, h.device.client, method)
