@@ -36,6 +36,7 @@ type options struct {
 	addr, data, database, baseURL string
 	smtp, from                    string
 	twilio, demo, viewableCodes   bool
+	mailedCodes                   bool
 	recoveryCodes                 int
 }
 
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&o.from, "from", "", "sender of email (default no-reply at the host of -url)")
 	flag.BoolVar(&o.twilio, "twilio", false, "send text messages through Twilio, with TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM from the environment")
 	flag.IntVar(&o.recoveryCodes, "recovery-codes", 10, "`number` of recovery codes in a set, 1 to 20")
+	flag.BoolVar(&o.mailedCodes, "mailed-codes", false, "mail a code with each sign-in link, which an attacker who has the password can ask the user for")
 	flag.BoolVar(&o.viewableCodes, "viewable-codes", true, "store recovery codes encrypted, so that users can view them again after a fresh proof")
 	flag.BoolVar(&o.demo, "demo", true, "create demo accounts, and show email and text messages at /dev/outbox instead of sending them")
 	flag.Usage = func() {
@@ -129,7 +131,7 @@ func address(addr string, ln net.Listener) string {
 
 // config opens everything that the app needs.
 func (o options) config(logger *slog.Logger) (app.Config, error) {
-	cfg := app.Config{BaseURL: o.baseURL, Demo: o.demo, Logger: logger, RecoveryCodes: o.recoveryCodes, ViewableCodes: o.viewableCodes}
+	cfg := app.Config{BaseURL: o.baseURL, Demo: o.demo, Logger: logger, RecoveryCodes: o.recoveryCodes, ViewableCodes: o.viewableCodes, MailedCodes: o.mailedCodes}
 	if o.database != "" && !strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://") { // not in the error, because it may contain a password
 		return cfg, errors.New("-database: must be a postgres:// or postgresql:// URL; if it is empty, the app uses SQLite in the folder of -data")
 	}

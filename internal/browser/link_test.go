@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/twofa-go/twofa/examples/webapp/app"
 )
 
 func TestS4_EmailLink(t *testing.T) {
@@ -48,6 +50,43 @@ func TestS4_EmailLink(t *testing.T) {
 		stranger.goTo(link)
 		stranger.reads("Open this link in the other browser")
 	})
+}
+
+// The mail is read on a phone. The user types its code in the browser in which they
+// sign in.
+func TestS4_MailedCode(t *testing.T) {
+	t.Parallel()
+	s, clock := newSiteWithSMTP(t, func(c *app.Config) { c.MailedCodes = true })
+	ada, phone := s.browser(t), s.browser(t)
+	ada.logIn("ada@harbor.example")
+	ada.reads("We emailed a link and a code to a•••@harbor.example")
+	ada.reads("Waiting for you to open the link")
+	phone.goTo(s.mailedLink("ada@harbor.example"))
+	phone.reads("Is there a code in the email?")
+
+	code := s.mailedCode("ada@harbor.example")
+	ada.fill("6-digit code", "000 000")
+	ada.press("Continue")
+	ada.reads("That code did not work")
+	ada.fill("6-digit code", code)
+	ada.press("Continue")
+	ada.at("/contacts")
+	phone.goTo("/contacts")
+	phone.at("/login")
+
+	// Five wrong codes lock codes, but the link of the next mail works.
+	clock.Add(time.Hour)
+	other := s.browser(t)
+	other.logIn("ada@harbor.example")
+	for _, wrong := range []string{"000000", "000001", "000002", "000003", "000004"} {
+		other.fill("6-digit code", wrong)
+		other.press("Continue")
+	}
+	other.reads("We accept codes from an email again in 1 minute")
+	require.False(t, other.offers("Continue"))
+	other.goTo(s.mailedLink("ada@harbor.example"))
+	other.press("Sign in")
+	other.at("/contacts")
 }
 
 func TestS4_LinkInAnotherBrowser(t *testing.T) {

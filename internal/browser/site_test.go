@@ -153,6 +153,7 @@ func (s *site) newest(to string) app.Message {
 
 var (
 	linkInMail = regexp.MustCompile(`http://\S+/2fa/link\S+`)
+	codeInMail = regexp.MustCompile(`(?m)^([0-9]{6})\r?$`)
 	codeInText = regexp.MustCompile(`\b[0-9]{6}\b`)
 )
 
@@ -165,6 +166,18 @@ func (s *site) mailedLink(to string) string {
 		}
 	}
 	s.t.Fatalf("no email to %s contains a link", to)
+	return ""
+}
+
+// mailedCode returns the code in the newest email that has one on a line of its own.
+func (s *site) mailedCode(to string) string {
+	s.t.Helper()
+	for _, m := range slices.Backward(s.sent(to)) {
+		if code := codeInMail.FindStringSubmatch(m.Text); code != nil {
+			return code[1]
+		}
+	}
+	s.t.Fatalf("no email to %s contains a code", to)
 	return ""
 }
 

@@ -29,7 +29,7 @@ type mailbox struct {
 
 // newSiteWithSMTP is like newSiteWithClock, but each mail goes through an SMTP
 // server.
-func newSiteWithSMTP(t *testing.T) (*site, *twofatest.Clock) {
+func newSiteWithSMTP(t *testing.T, change ...func(*app.Config)) (*site, *twofatest.Clock) {
 	t.Helper()
 	inChromium.need(t)
 	box := &mailbox{}
@@ -42,7 +42,12 @@ func newSiteWithSMTP(t *testing.T) (*site, *twofatest.Clock) {
 	t.Cleanup(func() { _ = srv.Close(); <-served })
 	mailer, err := smtpmail.New(smtpmail.Config{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, From: "Acme Contacts <no-reply@acme.example>", InsecurePlaintext: true})
 	require.NoError(t, err)
-	s, clock := inChromium.newExample(t, func(c *app.Config) { c.Mailer = mailer })
+	s, clock := inChromium.newExample(t, func(c *app.Config) {
+		c.Mailer = mailer
+		for _, f := range change {
+			f(c)
+		}
+	})
 	s.mailbox = box
 	return s, clock
 }

@@ -38,6 +38,7 @@ type Config struct {
 	SMS twofa.SMSSender
 
 	RecoveryCodes int  // recovery codes in a set, 1 to 20; if zero, it defaults to 10
+	MailedCodes   bool // whether mails with a sign-in link also have a code; see twofa.MailConfig
 	ViewableCodes bool // whether users can view their recovery codes again; see twofa.RecoveryConfig
 
 	// Demo fills an empty database with users whose password is

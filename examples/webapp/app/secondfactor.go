@@ -46,7 +46,7 @@ func (a *App) newSecondFactor(ctx context.Context, cfg Config) error {
 		Issuer: "Acme Contacts", Store: a.records, Keys: cfg.Keys, Directory: directory{a.db},
 		Policy:   defaultPolicy(),
 		Recovery: twofa.RecoveryConfig{Codes: cfg.RecoveryCodes, Viewable: cfg.ViewableCodes}, Lifetimes: twofa.Lifetimes{Session: signinLifetime},
-		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa")), CaseURL: twofahttp.CaseURL(a.link("2fa"))},
+		Mail: twofa.MailConfig{Mailer: a.mailer, LinkURL: twofahttp.LinkURL(a.link("2fa")), CaseURL: twofahttp.CaseURL(a.link("2fa")), CodeBesideLink: cfg.MailedCodes},
 		SMS: twofa.SMSConfig{Sender: a.texts, Phone: phone.Parser{}, Countries: []string{"AT", "CH", "DE", "FR", "GB", "US"},
 			WebOTPHost: webOTPHost(a.base)},
 		Languages: catalogs(),
