@@ -129,6 +129,30 @@ var noticeRules = []storeRule{
 		p.overwriteEvents(n.claim(p.b, 0, time.Hour, 10))
 		n.wantClaimed(time.Hour, 2*time.Hour, e)
 	}},
+	{name: "notices replaced", notices: true, erases: true, text: "ReplaceEvents changes no claim: the notice of an event that is replaced is returned when it would have been, with the new fields", check: func(p *storeProbe) {
+		n := p.notices()
+		first, claimed, done := n.event(0), n.event(0), n.event(0)
+		p.swap("", p.record(p.key("")), first, claimed, done)
+		n.delay(time.Hour, claimed)
+		n.done(done)
+		for _, e := range []*twofa.Event{&first, &claimed, &done} {
+			e.User, e.Reason = p.id+"2", "other"
+		}
+		p.replace(first, claimed, done)
+		n.wantClaimed(0, time.Hour, first)
+		n.wantClaimed(time.Hour-time.Second, 2*time.Hour)
+		n.wantClaimed(time.Hour, 2*time.Hour, first, claimed)
+	}},
+	{name: "notices deleted", notices: true, drops: true, text: "ClaimNotices returns no event that DeleteEvents has deleted, and those that are left", check: func(p *storeProbe) {
+		n := p.notices()
+		all := p.oldEvents(0, 3, 1)
+		p.drop(all[2].Time)
+		n.done(all[0])
+		n.delay(time.Hour, all[1])
+		n.wantClaimed(0, time.Hour, all[2])
+		n.done(all[2])
+		p.drop(all[2].Time.Add(time.Second))
+	}},
 	{name: "notices race", notices: true, text: "of several concurrent calls of ClaimNotices, each event is returned to exactly one", check: func(p *storeProbe) {
 		n := p.notices()
 		until := time.Now().Add(countingTime())

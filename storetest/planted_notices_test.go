@@ -146,6 +146,10 @@ func plantedInNotices() []planted {
 			}
 			return found, err
 		}}),
+		one("a replaced event has no notice any longer", "notices replaced", onClaim(func(found events) events {
+			return slices.DeleteFunc(found, func(e twofa.Event) bool { return e.Reason == "other" })
+		})),
+		one("deleted events in the list of notices", "notices deleted", deletedNotices()),
 		one("claimed in two steps", "notices race", &faulty{claim: func(s *memstore.Store, ctx context.Context, now, until time.Time, limit int) (events, error) {
 			mu.Lock()
 			found, err := s.ClaimNotices(ctx, now, until, limit)
@@ -220,4 +224,18 @@ func onStored(f func(c *call, e *twofa.Event)) *faulty {
 		}
 		return c.pass()
 	})
+}
+
+// deletedNotices finds notices by a list of its own, which still has deleted events.
+func deletedNotices() *faulty {
+	var kept []twofa.Event
+	f := onStored(func(_ *call, e *twofa.Event) { kept = append(kept, *e) })
+	f.claim = func(s *memstore.Store, ctx context.Context, now, until time.Time, limit int) ([]twofa.Event, error) {
+		found, err := s.ClaimNotices(ctx, now, until, limit)
+		if len(found) > 0 {
+			found, kept = kept[:min(limit, len(kept))], nil
+		}
+		return found, err
+	}
+	return f
 }

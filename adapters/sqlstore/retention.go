@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twofa-go/twofa"
@@ -42,7 +43,8 @@ func (s *Store) ReplaceEvents(ctx context.Context, events ...twofa.Event) error 
 					return err
 				}
 				id, time := args[0], args[1]
-				if _, err := s.exec(ctx, tx, statement{updateEvent, append(args[2:], time, id)}); err != nil {
+				values := slices.Delete(args[2:], 6, 7) // without the claim, which is not part of the event
+				if _, err := s.exec(ctx, tx, statement{updateEvent, append(values, time, id)}); err != nil {
 					return err
 				}
 			}

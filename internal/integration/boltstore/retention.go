@@ -35,7 +35,7 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, deleted func
 		n := 0
 		err := s.db.Update(func(tx *bbolt.Tx) (err error) {
 			for _, key := range keysBetween(tx, -1<<62, before.Unix(), 1000) { // others can write between two steps
-				err = errors.Join(err, tx.Bucket(eventBucket).Delete(key))
+				err = errors.Join(err, tx.Bucket(eventBucket).Delete(key), tx.Bucket(noticeBucket).Delete(key))
 				n++
 			}
 			return errors.Join(err, ctx.Err())
