@@ -18,7 +18,7 @@ type EventEraser interface {
 	// are replaced, or none, and once ReplaceEvents has returned nil, the change
 	// survives a crash. At most 1,000 are passed. If the context is already done,
 	// the result is an error and nothing changes. ReplaceEvents keeps no reference
-	// to the events.
+	// to the events. If the store is a [NoticeStore], a pending notice remains so.
 	//
 	// The events before must not remain readable in the store, for example in
 	// another copy that is listed by account.
@@ -85,6 +85,9 @@ func (u *ManagedUser) EraseEvents(ctx context.Context) (erased int, err error) {
 			if len(changed) == 0 {
 				return nil
 			}
+			if err := u.endNotices(ctx, changed); err != nil {
+				return err
+			}
 			if err := eraser.ReplaceEvents(ctx, changed...); err != nil {
 				return unavailable("store", err)
 			}
@@ -110,6 +113,25 @@ func (u *ManagedUser) eraseFrom(page []Event) (changed []Event) {
 		}
 	}
 	return changed
+}
+
+// endNotices ends the notices of erased events that name no user any longer, because
+// there is nobody to tell.
+func (u *ManagedUser) endNotices(ctx context.Context, erased []Event) error {
+	notices, ok := u.m.cfg.Store.(NoticeStore)
+	if !ok {
+		return nil
+	}
+	var about []Event
+	for _, e := range erased {
+		if p, problem := u.m.cfg.Keys.proof(&e); e.User == "" && (p.erased || problem != "") {
+			about = append(about, e)
+		}
+	}
+	if err := notices.NoticesDone(ctx, about...); err != nil {
+		return unavailable("store", err)
+	}
+	return nil
 }
 
 // eachPage calls f with each page of the events that match a query, oldest first.

@@ -186,6 +186,28 @@ func TestAbuse_Q11_ErasedUserIsGone(t *testing.T) {
 	require.Empty(t, w.verifies().Problems)
 }
 
+// A notice of a killed server that is still pending is not sent about a user who was
+// erased. That of another member is.
+func TestEraseEvents_EndsPendingNotices(t *testing.T) {
+	w, store := years(t, false, false)
+	pending := func() (users []string) {
+		all, err := store.ClaimNotices(t.Context(), w.clock.Now().Add(time.Hour), w.clock.Now(), 1000)
+		require.NoError(t, err)
+		for _, e := range all {
+			users = append(users, e.User)
+		}
+		return users
+	}
+	e := twofa.Event{ID: "late", Time: w.clock.Now(), Type: event.Revoked, User: "adam", Notice: true}
+	other := twofa.Event{ID: "other", Time: w.clock.Now(), Type: event.Reset, User: "mia", Actor: twofa.EventActor{Kind: "user", ID: "adam"}, Notice: true}
+	require.NoError(t, store.Swap(t.Context(), "", twofa.Record{Key: "x/y", Version: "v", Data: []byte("x")}, e, other))
+	require.Contains(t, pending(), "adam")
+	w.eraseEvents("adam")
+	require.NotContains(t, pending(), "adam")
+	require.NotContains(t, pending(), "")
+	require.Contains(t, pending(), "mia")
+}
+
 func TestAbuse_Q11_EraseEventsIsRefused(t *testing.T) {
 	w, store := years(t, false, false)
 	before := store.all(t)
