@@ -171,13 +171,10 @@ func TestAbuse_Q11_EraseAndDeleteInADatabase(t *testing.T) {
 		var named int
 		require.NoError(t, d.open(t).QueryRow("SELECT COUNT(*) FROM twofa_events WHERE user_id = 'ada' OR actor_id = 'ada' OR data LIKE '%ada%'").Scan(&named))
 		require.Zero(t, named)
-		for user, want := range map[string]bool{"ada": true, "bob": false} {
-			db := d.open(t)
-			_, err := db.Exec("UPDATE twofa_events SET user_id = '', data = REPLACE(data, '\"user\":\"bob\",', '') WHERE number = 25 AND user_id = '" + strings.TrimPrefix(user, "ada") + "'")
-			require.NoError(t, err)
-			report, err := m.VerifyEvents(t.Context(), nil)
-			require.NoError(t, err)
-			require.Equal(t, want, len(report.Problems) == 0, "an event is blanked in the database")
-		}
+		_, err = d.open(t).Exec("UPDATE twofa_events SET user_id = '', data = REPLACE(data, '\"user\":\"bob\",', '') WHERE number = 25 AND user_id = 'bob'")
+		require.NoError(t, err)
+		report, err = m.VerifyEvents(t.Context(), nil)
+		require.NoError(t, err)
+		require.NotEmpty(t, report.Problems, "an event is blanked in the database")
 	})
 }
