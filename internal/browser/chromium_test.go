@@ -74,13 +74,14 @@ type chromiumWindow struct {
 type chromiumTab struct {
 	*tab
 	chromium *chromiumWindow
+	looks    int // calls of look
 }
 
 // browser opens a tab in a new profile of Chromium.
 func (s *site) browser(t *testing.T) *chromiumTab {
 	t.Helper()
 	b := s.person(t)
-	return &chromiumTab{b, b.window.(*chromiumWindow)}
+	return &chromiumTab{tab: b, chromium: b.window.(*chromiumWindow)}
 }
 
 func openChromium(*testing.T) (window, error) {

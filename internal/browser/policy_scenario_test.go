@@ -101,7 +101,7 @@ func TestS5_RequireFromADate(t *testing.T) {
 
 	// The day is over. The next click and the next request of a script are caught.
 	at(24*time.Hour + time.Minute)
-	tab := &chromiumTab{script, script.window.(*chromiumWindow)}
+	tab := &chromiumTab{tab: script, chromium: script.window.(*chromiumWindow)}
 	status, code := tab.answerOf("/contacts")
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.Equal(t, "second_factor_required", code, "a link comes before the enrollment")
