@@ -39,8 +39,8 @@ type options struct {
 	workers int
 	after   string
 
-	user, account, actor, types string
-	since, until, before        instant
+	user, account, actor, types, format string
+	since, until, before                instant
 }
 
 // maxReason is how many bytes of a reason an event keeps. The reason of a reset
@@ -90,9 +90,10 @@ func commands() []command {
 			}},
 		{name: "verify", short: "check that no event was changed or dropped", run: (*console).verify,
 			long: "Reads all events and checks that they are those that the library wrote, and that\nnone was added, changed or dropped. Every key must be in the ring that an event\nhas ever been written under. It reads only. If it finds a problem, the exit code\nis 1."},
-		{name: "export", example: "-since 2026-01-01 -until 2026-02-01 > january.jsonl", short: "write events as lines of JSON", run: (*console).export,
-			long: "Writes events to standard output, the oldest first, one JSON object a line. They\ncontain personal data, such as IP addresses. Without -until it ends a minute ago,\nbecause an event can be stored up to a minute after its time. The last message\nsays with which -since the next export continues.",
+		{name: "export", example: "-since 2026-01-01 -until 2026-02-01 > january.jsonl", short: "write events as lines of JSON, or as a table", run: (*console).export,
+			long: "Writes events to standard output, the oldest first, one JSON object a line. They\ncontain personal data, such as IP addresses. With -format csv, it writes a table in\nwhich no cell is a formula; see docs/admins.md. Without -until it ends a minute ago,\nbecause an event can be stored up to a minute after its time. The last message\nsays with which -since the next export continues.",
 			flags: func(fs *flag.FlagSet, o *options) {
+				fs.StringVar(&o.format, "format", formatLines, "`format` of the events: jsonl or csv")
 				fs.StringVar(&o.user, "user", "", "only events about the user with this `ID`")
 				fs.StringVar(&o.account, "account", "", "only events in the account with this `ID`")
 				fs.StringVar(&o.actor, "actor", "", "only events that the actor with this `ID` caused")

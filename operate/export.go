@@ -1,20 +1,15 @@
 package operate
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/eventfile"
 )
-
-// settled is how old an event must be before no other can be stored before it; see
-// [twofa.EventReader].
-const settled = time.Minute
 
 // export writes events page by page. A page is written as a whole, so that the
 // next run continues without a gap or a repetition.
@@ -27,45 +22,33 @@ func (c *console) export(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(c.Stdout)
+	var out eventfile.Writer = eventfile.Lines{To: c.Stdout}
+	if c.opt.format == formatCSV {
+		out = eventfile.NewTable(c.Stdout, q.Cursor == "", nil)
+	}
 	p := c.progress("events", 0)
 	written := 0
-	for {
-		page, err := reader.Events(ctx, q)
-		if err != nil {
-			p.clear()
-			return c.exportStopped(err, q, written)
+	err = eventfile.Copy(out, &q, func(q twofa.EventQuery) (twofa.EventPage, error) { return reader.Events(ctx, q) }, func(events int, next string) {
+		if written += events; next != "" {
+			p.show(written, "done up to -after "+oneLine(next))
 		}
-		for _, e := range page.Events {
-			line, err := json.Marshal(e)
-			if err != nil {
-				return err
-			}
-			line = append(printable(line), '\n')
-			if _, err := out.Write(line); err != nil {
-				break // Flush returns it again
-			}
-		}
-		if err := out.Flush(); err != nil {
-			p.clear()
-			return c.exportStopped(err, q, written)
-		}
-		written += len(page.Events)
-		if page.Next == "" {
-			break
-		}
-		if page.Next == q.Cursor && len(page.Events) == 0 {
-			p.clear()
-			return errors.New("the store returns the same page again; test it with package storetest")
-		}
-		q.Cursor = page.Next
-		at := "done up to -after " + oneLine(q.Cursor)
-		p.show(written, at)
-	}
+	})
 	p.clear()
+	switch {
+	case errors.Is(err, eventfile.ErrSamePage):
+		return err
+	case err != nil:
+		return c.exportStopped(err, q, written)
+	}
 	fmt.Fprintf(c.Stderr, "%s events. The next export continues with -since %s\n", grouped(written), q.Until.UTC().Format(time.RFC3339))
 	return nil
 }
+
+// Formats of an export.
+const (
+	formatLines = "jsonl"
+	formatCSV   = "csv"
+)
 
 // noEvents is the error of a store that cannot list events.
 func (c *console) noEvents() error {
@@ -76,14 +59,16 @@ func (c *console) noEvents() error {
 // query returns the query of the flags.
 func (c *console) query(now time.Time) (q twofa.EventQuery, err error) {
 	o := c.opt
-	latest := now.Add(-settled).Truncate(time.Second)
-	q = twofa.EventQuery{User: o.user, Account: o.account, Actor: o.actor, Since: o.since.Time, Until: o.until.Time, Forward: true, Cursor: o.after, Limit: 1000}
+	latest := now.Add(-eventfile.Settled).Truncate(time.Second)
+	q = twofa.EventQuery{User: o.user, Account: o.account, Actor: o.actor, Since: o.since.Time, Until: o.until.Time, Forward: true, Cursor: o.after, Limit: eventfile.PageSize}
 	for t := range strings.SplitSeq(o.types, ",") {
 		if t = strings.TrimSpace(t); t != "" {
 			q.Types = append(q.Types, t)
 		}
 	}
 	switch {
+	case o.format != formatLines && o.format != formatCSV:
+		return q, usagef("-format: must be jsonl or csv, is %.64q", o.format)
 	case q.Until.IsZero() && q.Cursor != "":
 		return q, usagef("-until: required with -after, with the value of the run that is continued")
 	case q.Until.IsZero():
@@ -108,6 +93,9 @@ func (c *console) exportStopped(err error, q twofa.EventQuery, written int) erro
 		problem = "interrupted"
 	}
 	args := []string{"export"}
+	if c.opt.format != formatLines {
+		args = append(args, "-format", c.opt.format)
+	}
 	for _, f := range [][2]string{
 		{"-user", q.User}, {"-account", q.Account}, {"-actor", q.Actor}, {"-type", strings.Join(q.Types, ",")},
 		{"-since", (&instant{q.Since}).String()}, {"-until", (&instant{q.Until}).String()}, {"-after", q.Cursor},

@@ -3,11 +3,13 @@ package operate
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +117,34 @@ func TestExport_Continued(t *testing.T) {
 		p.cfg.Store = p.store
 		require.Equal(t, all, idsOf(t, first.String()+p.must(strings.Fields(next[1])...)))
 	}
+}
+
+// With -format csv, an export is a table, also if it is continued.
+func TestExport_CSV(t *testing.T) {
+	p := newProduct(t)
+	all := p.logged(2500)
+	ctx, interrupt := context.WithCancel(t.Context())
+	pages := 0
+	p.cfg.Store = &reader{p.store, p.store, func() error {
+		if pages++; pages == 2 {
+			interrupt()
+		}
+		return nil
+	}}
+	var first, errs bytes.Buffer
+	p.cfg.Stdout, p.cfg.Stderr = &first, &errs
+	require.Equal(t, exitFailed, Main(ctx, p.cfg, []string{"export", "-format", "csv", "-until", "2026-03-05"}))
+	next := regexp.MustCompile(`  acme operate (export -format csv .*)\n`).FindStringSubmatch(errs.String())
+	require.NotNil(t, next, errs.String())
+	p.cfg.Store = p.store
+	rows, err := csv.NewReader(strings.NewReader(first.String() + p.must(strings.Fields(next[1])...))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 2501, "one head")
+	id := slices.Index(rows[0], "id")
+	for i, row := range rows[1:] {
+		require.Equal(t, all[i], row[id])
+	}
+	p.refused(exitUsage, "-format: must be jsonl or csv", "export", "-format", "xml")
 }
 
 // An export whose output is full fails.

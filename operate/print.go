@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/twofa-go/twofa/internal/text"
 )
@@ -44,27 +41,8 @@ func (c *console) printJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.Stdout.Write(append(printable(data), '\n'))
+	_, err = c.Stdout.Write(append(text.PrintableJSON(data), '\n'))
 	return err
-}
-
-// printable returns JSON in which nothing can control a terminal. Package json
-// escapes the control characters of ASCII, except the last one.
-func printable(data []byte) []byte {
-	if !slices.ContainsFunc(data, func(b byte) bool { return b >= 0x7f }) {
-		return data
-	}
-	safe := make([]byte, 0, len(data)+64)
-	for len(data) > 0 {
-		r, size := utf8.DecodeRune(data)
-		if r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029') {
-			safe = fmt.Appendf(safe, `\u%04x`, r)
-		} else {
-			safe = append(safe, data[:size]...)
-		}
-		data = data[size:]
-	}
-	return safe
 }
 
 // grouped returns a number with commas between groups of three digits.

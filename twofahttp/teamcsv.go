@@ -1,15 +1,14 @@
 package twofahttp
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twofa-go/twofa"
+	"github.com/twofa-go/twofa/internal/sheet"
 )
 
 var csvColumns = []string{"name", "email", "role", "state", "methods", "codes_left", "last_login", "last_proof", "due", "lost", "case"}
@@ -29,16 +28,14 @@ func (x *exchange) getTeamCSV() (view, error) {
 
 // writeCSV writes a part of the list and all parts after it.
 func (x *exchange) writeCSV(w io.Writer, v teamView, part teamPart) error {
-	table := csv.NewWriter(w)
-	table.UseCRLF = true // RFC 4180
-	_ = table.Write(csvColumns)
+	table := sheet.NewWriter(w)
+	table.Write(csvColumns...)
 	passed := map[string]bool{}
 	for {
 		for _, m := range part.members {
-			_ = table.Write(csvRow(m))
+			table.Write(csvRow(m)...)
 		}
-		table.Flush()
-		if err := table.Error(); err != nil || part.next == "" {
+		if err := table.Flush(); err != nil || part.next == "" {
 			return err
 		}
 		if passed[part.next] {
@@ -58,24 +55,5 @@ func csvRow(m member) []string {
 	if m.Role == twofa.RoleMember {
 		role = "member"
 	}
-	row := []string{m.Name, m.Email, role, string(m.State), strings.Join(m.Methods, " "), strconv.Itoa(m.CodesLeft), csvTime(m.LastLogin), csvTime(m.LastProof), csvTime(m.Due), csvTime(m.Lost), csvTime(m.Case)}
-	for i, cell := range row {
-		row[i] = csvCell(cell)
-	}
-	return row
+	return []string{m.Name, m.Email, role, string(m.State), strings.Join(m.Methods, " "), strconv.Itoa(m.CodesLeft), sheet.Time(m.LastLogin), sheet.Time(m.LastProof), sheet.Time(m.Due), sheet.Time(m.Lost), sheet.Time(m.Case)}
 }
-
-// csvTime returns a time in RFC 3339, and nothing for a time that is not known.
-func csvTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-// csvCell returns a cell that no spreadsheet takes for a formula, also not after a
-// character at which one in another language splits cells. A member can choose
-// their own name, and a formula could send the list to somebody else.
-func csvCell(cell string) string { return formulaStart.ReplaceAllString(cell, "$1'$2") }
-
-var formulaStart = regexp.MustCompile(`(^|[;,|\t]["'\s]*)([=+\-@\t\r\n＝＋－＠])`)

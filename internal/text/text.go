@@ -190,3 +190,22 @@ func Digits(code string, n int) (string, bool) {
 }
 
 var separators = strings.NewReplacer(" ", "", "-", "")
+
+// PrintableJSON returns JSON in which nothing can control a terminal. Package json
+// escapes the control characters of ASCII, except the last one.
+func PrintableJSON(data []byte) []byte {
+	if !slices.ContainsFunc(data, func(b byte) bool { return b >= 0x7f }) {
+		return data
+	}
+	safe := make([]byte, 0, len(data)+64)
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		if r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029') {
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		} else {
+			safe = append(safe, data[:size]...)
+		}
+		data = data[size:]
+	}
+	return safe
+}
