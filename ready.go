@@ -176,6 +176,9 @@ type Info struct {
 	// for example of a weaker policy or of a member who is reset: Config.Directory is
 	// an [AdminLister], and mail can be sent.
 	MailsAdmins bool
+	// ListsEvents reports whether Config.Store is an [EventReader], so that
+	// [Account.Events] and [Manager.Activity] return events.
+	ListsEvents bool
 	// Languages are Config.Languages, or English.
 	Languages []*locale.Catalog
 }
@@ -189,6 +192,7 @@ func (m *Manager) Info() Info {
 	if _, ok := m.adminLister(); ok && m.cfg.Mail.Mailer != nil {
 		info.MailsAdmins = true
 	}
+	_, info.ListsEvents = m.cfg.Store.(EventReader)
 	if len(info.Languages) == 0 {
 		info.Languages = []*locale.Catalog{locale.English()}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/twofa-go/twofa"
 )
@@ -57,6 +58,7 @@ type pageData struct {
 	URL     string // address at which the browser can load the page again
 	Logo    string // address of the product's logo; empty if there is none
 	Support string // Config.SupportURL
+	Events  bool   // whether the store lists events, so that the pages "activity" and "history" exist
 	Account string // account that a page of admins is about, which its forms name; empty on other pages
 	CSRF    string // value of the hidden field csrf_token that every form carries
 	Alert   *alert
@@ -187,6 +189,14 @@ func (x *exchange) send(s *stream) {
 	}
 }
 
+// partSent sends on what a download has written. A long one may then take longer than
+// http.Server.WriteTimeout, while a client that stops reading does not hold it forever.
+func (x *exchange) partSent() {
+	connection := http.NewResponseController(x.w) // one that can do neither is left as it is
+	_ = connection.Flush()
+	_ = connection.SetWriteDeadline(time.Now().Add(time.Minute))
+}
+
 func (x *exchange) encode(v view) (contentType string, body []byte, err error) {
 	var b bytes.Buffer
 	switch {
@@ -208,7 +218,7 @@ func (x *exchange) pageData(v view) pageData {
 	if v.alert == nil {
 		v.alert = x.alertOf(v.err)
 	}
-	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, URL: x.pageURL(), Account: x.adminOf, Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Alert: v.alert, Data: v.data}
+	d := pageData{Issuer: x.cfg.Issuer, Base: x.path(""), Home: x.cfg.HomeURL, Login: x.cfg.LoginURL, URL: x.pageURL(), Account: x.adminOf, Logo: x.cfg.Logo, Support: x.cfg.SupportURL, Events: x.listsEvents, Alert: v.alert, Data: v.data}
 	if v.page != "bounce" { // it must set no cookie
 		d.CSRF = x.csrfToken()
 		if x.cfg.LayoutData != nil {

@@ -107,7 +107,8 @@ type Config struct {
 
 	// Team, if not nil, lists the members of an account, and turns on the pages
 	// with which its admins see who has a second factor and require one: "team",
-	// "team/member", "policy" and those below them. The pages show names and
+	// "team/member", "policy" and those below them, and, if the store lists events,
+	// "activity" with who did what. The pages show names and
 	// addresses as Team returns them, without control characters and characters
 	// that change the direction of writing. A member whom the directory does not
 	// confirm is left out, so a wrong Team opens no other account. It must return at
@@ -216,13 +217,14 @@ func New(cfg Config) (*Server, error) {
 		actions:     actionNames{known: known, reported: map[string]bool{}},
 		templates:   templates,
 		languages:   locale.NewMatcher(languages...),
-		routes:      routeMap(cfg.Team != nil),
+		routes:      routeMap(cfg.Team != nil, cfg.Manager.Info().ListsEvents),
 		attempts:    newLimiter(cfg.AttemptsPerMinute, time.Minute),
 		sends:       newLimiter(cfg.SendsPerHour, time.Hour),
 		repeats:     newRepeats(),
 		crossOrigin: cfg.newCrossOrigin(),
 
 		linksElsewhere: linksElsewhere(cfg.Manager),
+		listsEvents:    cfg.Manager.Info().ListsEvents,
 	}, nil
 }
 

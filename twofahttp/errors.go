@@ -33,6 +33,7 @@ var (
 	errPhone          = &httpError{code: "phone_refused"}
 	errAssigned       = &httpError{code: "assigned_changed"}
 	errTeam           = &httpError{code: "members_unavailable"}
+	errActivity       = &httpError{code: "activity_unavailable"}
 	errUntil          = &httpError{code: "until_refused"}
 	errReason         = &httpError{code: "reason_refused"}
 	errPolicyChanged  = &httpError{code: "policy_changed"}

@@ -30,8 +30,9 @@ func (s *Server) samples(c *locale.Catalog) (all []sample) {
 			continue
 		}
 		for i, data := range states {
+			plain := t.shown(page, data, nil)
 			for _, a := range sampleAlerts(c) {
-				if shownWith(data, a) && t.isLookedAt(page, i, data, a) {
+				if shownWith(data, a) && t.isLookedAt(page, plain, i, data, a) {
 					all = append(all, sample{sampleName(page, i, data, a), page, data, a})
 				}
 			}
@@ -57,18 +58,23 @@ func sampleName(page string, i int, data any, a *alert) string {
 	return name
 }
 
-// isLookedAt reports whether a state of a page is worth a look with an alert.
-func (t templates) isLookedAt(page string, i int, data any, a *alert) bool {
+// shown returns a page in a state, or nothing if it cannot be shown.
+func (t templates) shown(page string, data any, a *alert) string {
+	var b bytes.Buffer
+	if t.execute(&b, page, pageData{Alert: a, Data: data}) != nil {
+		return ""
+	}
+	return b.String()
+}
+
+// isLookedAt reports whether a state of a page, which is plain without an alert, is
+// worth a look with one.
+func (t templates) isLookedAt(page, plain string, i int, data any, a *alert) bool {
 	switch d := data.(type) {
 	case messageData:
 		return a != nil && a.Code == d.Code // it is always there
 	case doneData:
 		return a == nil
-	}
-	shows := func(a *alert, what string) bool {
-		var b bytes.Buffer
-		err := t.execute(&b, page, pageData{Alert: a, Data: data})
-		return err == nil && strings.Contains(b.String(), what)
 	}
 	switch {
 	case a == nil:
@@ -76,11 +82,11 @@ func (t templates) isLookedAt(page string, i int, data any, a *alert) bool {
 	case a.Method != "":
 		return false
 	case a.Field != "":
-		return shows(nil, ` name="`+a.Field+`"`)
+		return strings.Contains(plain, ` name="`+a.Field+`"`)
 	case page == "challenge" && a.Code == "locked":
 		return true
 	}
-	return i == 0 && (a.Code == "renamed" || a.Code == "unavailable") && shows(a, ` id="alert"`)
+	return i == 0 && (a.Code == "renamed" || a.Code == "unavailable") && strings.Contains(t.shown(page, data, a), ` id="alert"`)
 }
 
 // Samples returns a handler that answers with pages in their states, for people

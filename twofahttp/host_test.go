@@ -56,6 +56,45 @@ type faultyStore struct {
 	panic bool
 	swaps int
 	gets  int
+
+	failEvents error  // of Events only
+	pages      int    // calls of Events until atPage is called
+	atPage     func() // may be nil
+}
+
+func (s *faultyStore) brokenEvents(fail error) {
+	s.mu.Lock()
+	s.failEvents = fail
+	s.mu.Unlock()
+}
+
+// afterEvents calls f once, before a later page of events is read.
+func (s *faultyStore) afterEvents(pages int, f func()) {
+	s.mu.Lock()
+	s.pages, s.atPage = pages, f
+	s.mu.Unlock()
+}
+
+func (s *faultyStore) Events(ctx context.Context, q twofa.EventQuery) (twofa.EventPage, error) {
+	s.mu.Lock()
+	f := s.atPage
+	if s.pages--; s.pages != 0 {
+		f = nil
+	}
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	s.mu.Lock()
+	fail := s.failEvents
+	s.mu.Unlock()
+	if fail == nil {
+		fail = s.check()
+	}
+	if fail != nil {
+		return twofa.EventPage{}, fail
+	}
+	return s.Store.Events(ctx, q)
 }
 
 func (s *faultyStore) broken(fail error, panics bool) {

@@ -100,6 +100,11 @@ var messages = []message{
 
 	// Pages of admins.
 	{"members_unavailable", "", 503, nextRetry, ""},
+	{"activity_unavailable", "", 503, nextRetry, ""},
+	{"invalid_from", "", 422, nextRetry, "from"},
+	{"invalid_to", "", 422, nextRetry, "to"},
+	{"several_users", "", 422, nextRetry, "user"},
+	{"several_actors", "", 422, nextRetry, "actor"},
 	{"until_refused", "", 422, nextRetry, "until"},
 	{"until_early", "", 422, nextRetry, "until"},
 	{"reason_refused", "", 422, nextRetry, "reason"},

@@ -163,8 +163,9 @@ func TestMessages_EveryErrorOfTheManagerHasOne(t *testing.T) {
 	require.Equal(t, "“Export contacts” needs a fresh code. Nothing was changed.", h.problemFor(&twofa.DeniedError{Reason: twofa.ReasonMissing, Action: "contacts.export"}).Detail)
 }
 
-// madeOfParts matches the IDs that package locale, factorName and policies put together.
-var madeOfParts = regexp.MustCompile(`^(?:date\.(?:day|first|full|time|am|pm|month\.(?:[1-9]|1[0-2]))|(?:in|duration)\.(?:seconds|minutes|hours)|factor\.(?:totp|sms)|` +
+// madeOfParts matches the IDs that package locale, factorName, events and policies
+// put together. TestActivity_EveryTypeHasASentence compares those of events.
+var madeOfParts = regexp.MustCompile(`^(?:date\.(?:day|first|full|time|am|pm|month\.(?:[1-9]|1[0-2]))|(?:in|duration)\.(?:seconds|minutes|hours)|factor\.(?:totp|sms)|event\.[a-z_]+(?:\.[a-z]+)?|` +
 	`page\.policy\.(?:require\.(?:optional|email|authenticator|sms)(?:\.hint)?|off\.(?:user|admin|support)|weaken\.(?:owner|admin)|reset_by\.(?:admin|owner|support)))$`)
 
 // Each text of the catalog that is not for mail and text messages is in a page, or

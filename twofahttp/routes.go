@@ -37,6 +37,7 @@ func routeTable() []route {
 		{"POST", "lost", (*exchange).postLost},
 		{"GET", "confirm", (*exchange).getConfirm},
 		{"GET", "recovered", (*exchange).getRecovered},
+		{"GET", "history", (*exchange).getHistory},
 		{"GET", "setup", (*exchange).getEnrollment},
 		{"POST", "setup", (*exchange).postEnrollment},
 		{"POST", "setup/confirm", (*exchange).postEnrollmentCode},
@@ -83,14 +84,20 @@ func teamRoutes() []route {
 		{"POST", "team/unlock", (*exchange).postUnlock},
 		{"GET", "team/reset", (*exchange).getReset},
 		{"POST", "team/reset", (*exchange).postReset},
+		{"GET", "activity", (*exchange).getActivity},
+		{"GET", "activity.csv", (*exchange).getActivityCSV},
+		{"GET", "activity.jsonl", (*exchange).getActivityLines},
 		{"GET", "policy", (*exchange).getPolicy},
 		{"POST", "policy", (*exchange).postPolicy},
 		{"POST", "policy/preview", (*exchange).postPreview},
 	}
 }
 
+// withEvents are the paths that need a store which lists events.
+var withEvents = []string{"history", "activity", "activity.csv", "activity.jsonl"}
+
 // routeMap returns the handlers by path and method.
-func routeMap(team bool) map[string]map[string]handler {
+func routeMap(team, events bool) map[string]map[string]handler {
 	routes := map[string]map[string]handler{}
 	table := routeTable()
 	if team {
@@ -99,6 +106,9 @@ func routeMap(team bool) map[string]map[string]handler {
 		}
 	}
 	for _, rt := range table {
+		if !events && slices.Contains(withEvents, rt.path) {
+			continue
+		}
 		if routes[rt.path] == nil {
 			routes[rt.path] = map[string]handler{}
 		}

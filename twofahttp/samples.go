@@ -69,6 +69,8 @@ func sampleData(c *locale.Catalog) map[string][]any {
 			changeData{Change: change, Factors: twofa.Factors{List: factors.List[2:3], CodesLeft: 1, Email: factors.Email}, Factor: long, Browser: browsers[0]}, changeData{Change: change, Factor: phone, Browser: browsers[2]})
 	}
 	pages["team"], pages["member"], pages["reset"] = teamSamples()
+	var recent []entry
+	pages["activity"], pages["history"], recent = activitySamples(c)
 	pages["due"] = []any{dueData{Due: sampleTime.AddDate(0, 1, 0), Next: "/"}}
 	facts := caseFacts{Opened: sampleTime, From: sampleTime.Add(day)}
 	approved, suspended := facts, facts
@@ -76,7 +78,7 @@ func sampleData(c *locale.Catalog) map[string][]any {
 	pages["case"] = []any{caseData{"x", facts}, caseData{"x", approved}, caseData{"x", suspended}, caseData{"x", caseFacts{Opened: sampleTime}}}
 	pages["asked"] = []any{askedData{&question{"x", suspended, "/"}}, askedData{&question{"x", facts, "/"}}}
 	pages["lost"] = []any{lostData{"/"}}
-	pages["settings"] = append(pages["settings"], settingsData{Factors: usual, Apps: true, Asked: &question{"x", suspended, "/"}, Lost: sampleTime})
+	pages["settings"] = append(pages["settings"], settingsData{Factors: usual, Apps: true, Recent: recent, Asked: &question{"x", suspended, "/"}, Lost: sampleTime})
 	pages["policy"], pages["preview"] = samplePolicies(c, sampleTime), samplePreviews(c, sampleTime)
 	pages["bounce"] = []any{bounceData{Held: "x", Next: "/"}}
 	for _, method := range []string{"totp", "sms", "email", "recovery"} {

@@ -80,6 +80,7 @@ type Server struct {
 	crossOrigin     *http.CrossOriginProtection
 	actions         actionNames
 	linksElsewhere  bool // mailed links do not lead to a loopback address
+	listsEvents     bool // the store of the Manager lists events
 	warnPlainHTTP   sync.Once
 	warnAddress     sync.Once
 	warnNoCookie    sync.Once

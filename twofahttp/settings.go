@@ -18,6 +18,7 @@ type settingsData struct {
 	Pending  twofa.Enrollment // enrollment that is not finished; the zero Enrollment if there is none
 	Replace  time.Duration    // time left to replace a factor without its code; zero if there is none
 	Asked    *question        // question about the open support case; nil if there is none
+	Recent   []entry          // newest events of the user
 	Lost     time.Time        // when the device was reported as lost; zero if it was not
 }
 
@@ -67,6 +68,7 @@ func (x *exchange) showSettings(failed error) (view, error) {
 		Pending:  pending,
 		Replace:  x.timeToReplace(factors),
 		Asked:    x.questionAbout(standing.Case, x.path("")),
+		Recent:   x.recent(c),
 		Lost:     standing.Lost,
 	}}, nil
 }

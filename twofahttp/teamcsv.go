@@ -38,6 +38,7 @@ func (x *exchange) writeCSV(w io.Writer, v teamView, part teamPart) error {
 		if err := table.Flush(); err != nil || part.next == "" {
 			return err
 		}
+		x.partSent()
 		if passed[part.next] {
 			return fmt.Errorf("%w: Config.Team: returned a TeamPage.Next twice, so the list would never end", errTeam)
 		}

@@ -82,7 +82,7 @@ func (t templates) in(c *locale.Catalog) (templates, error) {
 func parseTemplates(files map[string]string, c *locale.Catalog) (t templates, err error) {
 	t = templates{language: c, pages: map[string]*template.Template{}}
 	funcs := t.funcs()
-	for _, page := range []string{"asked", "bounce", "case", "challenge", "change", "codes", "done", "due", "help", "link", "lost", "member", "message", "nocodes", "policy", "preview", "recovered", "reset", "resubmit", "settings", "setup", "team"} {
+	for _, page := range []string{"activity", "asked", "bounce", "case", "challenge", "change", "codes", "done", "due", "help", "history", "link", "lost", "member", "message", "nocodes", "policy", "preview", "recovered", "reset", "resubmit", "settings", "setup", "team"} {
 		t.pages[page] = template.New(page).Funcs(funcs)
 		for _, name := range []string{"layout.html", "alert.html", "parts.html", page + ".html"} {
 			if _, err := t.pages[page].Parse(files[name]); err != nil {
@@ -126,9 +126,12 @@ func (t templates) funcs() template.FuncMap {
 		"date":     func(at time.Time) string { return c.Date(at.UTC()) },
 		"datetime": func(at time.Time) string { return c.DateTime(at.UTC()) },
 		"device":   func(name string) string { return names.DeviceIn(c, name) },
-		"factor":   t.factorName,
-		"lang":     c.Tag,
-		"dir":      t.direction,
+		"said": func(e entry, issuer string) saidEntry {
+			return saidEntry{e, saidParty{e.Who, issuer}, saidParty{e.Whom, issuer}}
+		},
+		"factor": t.factorName,
+		"lang":   c.Tag,
+		"dir":    t.direction,
 	}
 }
 
@@ -307,7 +310,7 @@ func (t templates) renderAll(replaced []string) error {
 				if !shownWith(data, a) || (page != "challenge" || i > 0 || len(states) == 1) && !isTypical(data, a) {
 					continue
 				}
-				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", CSRF: "x", Alert: a, Data: data}
+				d := pageData{Issuer: "x", Base: "/2fa/", Home: "/", Login: "/login", Logo: "/logo", Support: "/help", Events: true, CSRF: "x", Alert: a, Data: data}
 				if err := t.execute(io.Discard, page, d); err != nil {
 					return err
 				}

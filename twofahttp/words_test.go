@@ -122,7 +122,7 @@ func TestSources_HaveNoWords(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") || file == "samples.go" {
+		if strings.HasSuffix(file, "_test.go") || strings.HasSuffix(file, "samples.go") {
 			continue
 		}
 		require.Empty(t, wordsOfGo(t, file, nil), file)
