@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/twofa-go/twofa"
 )
 
 type contact struct {
@@ -118,15 +120,28 @@ func (a *App) exportContacts(w http.ResponseWriter, r *http.Request) error {
 		return out.Write([]string{cell(c.Name), cell(c.Company), cell(c.Email), cell(c.Phone)})
 	})
 	if err != nil && n == 0 { // nothing was sent yet, but the fresh proof is used up
+		a.recordExport(r, n, err)
 		w.Header().Del("Content-Disposition")
 		return halfDone(err)
 	}
 	out.Flush()
-	if err := cmp.Or(err, out.Error()); err != nil {
+	err = cmp.Or(err, out.Error())
+	a.recordExport(r, n, err)
+	if err != nil {
 		a.log.ErrorContext(r.Context(), "export aborted", "error", err)
 		panic(http.ErrAbortHandler) // so that half a file does not look complete
 	}
 	return nil
+}
+
+// recordExport stores how many contacts were exported, for the admins of the account.
+// It works even if the client has hung up. An export of which this cannot be stored has
+// left an event that it was allowed, so the error is only logged.
+func (a *App) recordExport(r *http.Request, contacts int, failed error) {
+	err := a.twofa.RecordAction(r.Context(), a.web.Caller(r), twofa.RecordedAction{Action: actionExport, Count: contacts, Failed: failed != nil})
+	if err != nil {
+		a.log.ErrorContext(r.Context(), "export not recorded", "contacts", contacts, "error", err)
+	}
 }
 
 // cell keeps spreadsheets from running a contact's field as a formula.

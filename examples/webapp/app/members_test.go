@@ -183,10 +183,9 @@ func TestMembers_RemovedWithoutReset(t *testing.T) {
 	s := newSite(t)
 	s.as(dan)
 	admin, page := s.as(ben), s.as(cleo)
-	s.without("twofa_events", func() {
-		require.Equal(t, "/members", admin.act("dan/remove").location)
-		require.Equal(t, "/login", page.act("leave").location)
-	})
+	s.exec(`CREATE TRIGGER twofa_events_full BEFORE INSERT ON twofa_events WHEN NEW.type IN ('reset', 'member_removed') BEGIN SELECT RAISE(ABORT, 'twofa_events is full'); END`)
+	require.Equal(t, "/members", admin.act("dan/remove").location)
+	require.Equal(t, "/login", page.act("leave").location)
 	require.Empty(t, s.user("dan").Members)
 	require.Len(t, s.user("cleo").Members, 1)
 	for _, id := range []string{"dan", "cleo"} {

@@ -1,9 +1,11 @@
 package app_test
 
 import (
+	"encoding/csv"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -339,7 +341,7 @@ func TestScenario_S11_TurningItOff(t *testing.T) {
 			asksForCode(t, jon.post("/2fa/revoke", "/2fa/factors/remove", "id", id), "a fresh code is needed")
 			jon.stepUp(c.email, twofa.ActionFactors)
 			require.Equal(t, c.want, jon.post("/2fa/revoke", "/2fa/factors/remove", "id", id).status)
-			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "<bdi>Authenticator app</bdi>"))
+			require.Equal(t, c.want == http.StatusForbidden, strings.Contains(jon.get("/2fa/").body, "replaces="), "the factor is in the list")
 		})
 	}
 }
@@ -480,4 +482,46 @@ func TestKeys(t *testing.T) {
 	require.Len(t, files, 1, "no temporary file is left")
 	_, err = app.LoadKeys("not a ring", dir, true)
 	require.Error(t, err, "the environment takes precedence")
+}
+
+// An admin sees who exported what and how many, when and from where, on the page and
+// in the file. The member sees the same in their own log.
+func TestScenario_S13_WhoExportedWhat(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	jon, ida := s.as("jon@brook.example"), s.as("ida@brook.example")
+	require.Contains(t, ida.get("/2fa/activity").body, "Changed the policy", "the demo data has some activity")
+	jon.enrollApp("jon@brook.example")
+	s.advance(staleProof)
+	jon.stepUp("jon@brook.example", "contacts.export")
+	require.Equal(t, http.StatusOK, jon.post("/contacts", "/contacts/export").status)
+	page := ida.get("/2fa/activity?type=action&user=jon%40brook.example").body
+	require.Contains(t, page, "Done: Export contacts")
+	require.Contains(t, page, "Number: 12")
+	require.Contains(t, page, "<bdi>jon@brook.example</bdi>", "the name of the account, as in the directory")
+	require.Contains(t, page, "127.0.0.1")
+	require.Contains(t, jon.get("/2fa/history").body, "Done: Export contacts")
+	require.Equal(t, http.StatusForbidden, jon.get("/2fa/activity").status)
+
+	s.advance(2 * time.Minute)
+	rows, err := csv.NewReader(strings.NewReader(ida.get("/2fa/activity.csv?type=action").body)).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	for name, want := range map[string]string{"user": "jon", "user_name": "jon@brook.example", "detail": "contacts.export", "count": "12", "failed": "false", "ip": "127.0.0.1"} {
+		require.Equal(t, want, rows[1][slices.Index(rows[0], name)], name)
+	}
+}
+
+// An export that fails half way is recorded as one that failed.
+func TestScenario_S13_FailedExport(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	jon, ida := s.as("jon@brook.example"), s.as("ida@brook.example")
+	jon.enrollApp("jon@brook.example")
+	s.advance(staleProof)
+	jon.stepUp("jon@brook.example", "contacts.export")
+	s.without("contacts", func() {
+		require.Equal(t, http.StatusServiceUnavailable, jon.post("/members", "/contacts/export").status)
+	})
+	require.Contains(t, ida.get("/2fa/activity?type=action").body, "Failed: Export contacts")
 }
