@@ -141,7 +141,7 @@ func TestAbuse_I01_LinkToAnotherHost(t *testing.T) {
 			}
 			return own(l)
 		}
-		c.Hosts = []string{"app.example.de"}
+		c.Hosts = []string{"app.example.com", "app.example.de"}
 	})
 	r := h.browser().request("POST", "/login", "")
 	r.Host = "app.example.de"
