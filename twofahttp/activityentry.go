@@ -149,6 +149,9 @@ func parties(e twofa.Event, known map[string]string) (who, whom party) {
 
 // markOf returns the icon of an event.
 func markOf(e twofa.Event) string {
+	if r, ok := eventfile.ResultOf(e); ok && r.Failed {
+		return "warn"
+	}
 	switch e.Type {
 	case event.Login, event.Action, event.ActionUsed, event.StepUp, event.AdminAct, event.Unlocked, event.ResetConfirmed:
 		return "good"

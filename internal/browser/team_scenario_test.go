@@ -319,3 +319,60 @@ func TestS8_RemovedAndAddedAgain(t *testing.T) {
 	later.press("Continue")
 	later.at("/contacts")
 }
+
+// A member exports all contacts. The admin sees who did it, what, when and from where,
+// and downloads the same as a table. The member sees it in their own settings.
+func TestS13_WhoExportedWhat(t *testing.T) {
+	t.Parallel()
+	nodeModules(t)
+	s, clock := newSiteWithClock(t)
+	ida, jon := s.browser(t), s.browser(t)
+	ida.logIn("ida@brook.example")
+	ida.at("/contacts")
+	jon.logIn("jon@brook.example")
+	phone, _ := jon.setUpApp()
+	clock.Add(time.Hour)
+	jon.goTo("/contacts")
+	jon.press("Export as CSV")
+	jon.fill("6-digit code", phone.code())
+	require.NotEmpty(t, jon.download("Continue"))
+	exported := clock.Now().UTC()
+	clock.Add(2 * time.Minute)
+
+	ida.goTo("/members")
+	ida.press("Sign-in security")
+	ida.press("Activity")
+	ida.look("s13-activity", "Team sign-in security")
+	ida.fill("Member", "jon@brook.example")
+	ida.choose("Activity", "action")
+	ida.press("Apply filters")
+	rows := eval[[][]string](ida, `[...document.querySelectorAll('tbody tr')].map((r) => [...r.cells].map((c) => c.innerText.trim()))`)
+	require.Len(t, rows, 1)
+	require.Regexp(t, `^Done: Export contacts\s+Number: 12$`, rows[0][0])
+	require.Equal(t, exported.Format("2 January 2006, 15:04 UTC"), rows[0][1])
+	require.Equal(t, "jon@brook.example", rows[0][2])
+	require.Regexp(t, `^(127\.0\.0\.1|::1)\s+Chrome on Linux$`, rows[0][4])
+	ida.look("s13-filtered", "Team sign-in security")
+	file, err := csv.NewReader(strings.NewReader(ida.download("Download CSV"))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, file, 2)
+	row := map[string]string{}
+	for i, name := range file[0] {
+		row[name] = file[1][i]
+		require.NotRegexp(t, `^[=+\-@]`, file[1][i], name)
+	}
+	require.Equal(t, []string{"action", "jon", "contacts.export", "12", "false", exported.Format(time.RFC3339)}, []string{row["type"], row["user"], row["detail"], row["count"], row["failed"], row["time"]})
+
+	// A mistake in a field keeps the others.
+	ida.goTo("/2fa/activity?type=action&from=2026-05-05&to=2026-05-04")
+	ida.reads("Choose a last day")
+	ida.look("s13-mistake", "Team sign-in security")
+
+	jon.goTo("/2fa/")
+	jon.reads("Done: Export contacts")
+	jon.press("View all activity")
+	jon.look("s13-history", "Recent security activity")
+	jon.reads("Done: Export contacts")
+	jon.goTo("/2fa/activity")
+	jon.reads("Only an admin can do this")
+}
