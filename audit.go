@@ -206,6 +206,7 @@ func (k KeyRing) erase(e *Event, user, actor bool) {
 
 // verifiedChain is what was read of one chain.
 type verifiedChain struct {
+	id            string
 	user, account string // owner
 	erased        bool   // whether the owner is a user whose ID was erased from an event
 	seq           uint64 // up to which all were read, except those of holes

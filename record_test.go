@@ -437,7 +437,7 @@ func TestAbuse_J07_CodeOfAnotherEnrollment(t *testing.T) {
 // The library writes no event without a user or an account. If one is there even so,
 // it is reported, because no record has the end of its chain.
 func TestVerifyEvents_ChainsWithoutOwner(t *testing.T) {
-	v := verifying{m: &Manager{}, chains: map[string]*verifiedChain{
+	v := verifying{m: &Manager{}, reader: noEvents{}, chains: map[string]*verifiedChain{
 		"whole":   {seq: 3},
 		"gap":     {seq: 1, ahead: map[uint64]linked{3: {}}},
 		"deleted": {seq: 2, deleted: true},
@@ -445,3 +445,7 @@ func TestVerifyEvents_ChainsWithoutOwner(t *testing.T) {
 	require.NoError(t, v.records(t.Context()))
 	require.ElementsMatch(t, []AuditProblem{{Kind: AuditNoRecord, Seq: 4}, {Kind: AuditMissing, Seq: 2}}, v.report.Problems)
 }
+
+type noEvents struct{}
+
+func (noEvents) Events(context.Context, EventQuery) (EventPage, error) { return EventPage{}, nil }

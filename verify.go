@@ -141,7 +141,7 @@ func (v *verifying) event(e *Event) {
 	}
 	chain := v.chains[p.Chain]
 	if chain == nil {
-		chain = &verifiedChain{}
+		chain = &verifiedChain{id: p.Chain}
 		v.chains[p.Chain] = chain
 	}
 	switch {
@@ -172,7 +172,9 @@ func (v *verifying) records(ctx context.Context) error {
 		case !c.erased && c.account != "":
 			keys[accountKey(c.account)] = append(keys[accountKey(c.account)], c)
 		default:
-			v.withoutRecord(c)
+			if err := v.withoutRecord(ctx, c); err != nil {
+				return err
+			}
 		}
 	}
 	v.report.Records = len(keys)
@@ -235,14 +237,16 @@ func (v *verifying) record(ctx context.Context, key string, r Record, chains []*
 		if c == v.chains[end.ID] && end.ID != "" {
 			continue
 		}
-		v.withoutRecord(c)
+		if err := v.withoutRecord(ctx, c); err != nil {
+			return err
+		}
 	}
 	if end.ID == "" {
 		return nil
 	}
 	c := v.chains[end.ID]
 	if c == nil {
-		c = &verifiedChain{user: user, account: account}
+		c = &verifiedChain{id: end.ID, user: user, account: account}
 		v.chains[end.ID] = c
 	}
 	isOld := c.seq > end.Seq // these events were read before the record
@@ -270,8 +274,14 @@ func (v *verifying) record(ctx context.Context, key string, r Record, chains []*
 }
 
 // withoutRecord verifies a chain whose end is in no record. Its last event must say
-// that the record was deleted.
-func (v *verifying) withoutRecord(c *verifiedChain) {
+// that the record was deleted. The record may have been deleted since the others were
+// read.
+func (v *verifying) withoutRecord(ctx context.Context, c *verifiedChain) error {
+	if !c.deleted {
+		if err := v.tail(ctx, c.id, EventQuery{User: c.user, Account: c.account}); err != nil {
+			return err
+		}
+	}
 	found := AuditProblem{User: c.user, Account: c.account}
 	missing := c.missing(v.cutoff)
 	switch {
@@ -282,6 +292,7 @@ func (v *verifying) withoutRecord(c *verifiedChain) {
 		found.Kind, found.Seq = AuditNoRecord, c.seq+1
 		v.problem(found)
 	}
+	return nil
 }
 
 // tail reads the events of one chain since the others were read.

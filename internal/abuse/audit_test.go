@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -321,3 +322,29 @@ func TestVerifyEvents_ManyProblemsAndErrors(t *testing.T) {
 }
 
 type noReader struct{ twofa.Store }
+
+// A record that is deleted in the last minute or while events are verified is no
+// problem. Neither is one that is created again.
+func TestAbuse_Q11_RecordDeletedMeanwhile(t *testing.T) {
+	for name, again := range map[string]bool{"deleted": false, "created again": true} {
+		t.Run(name, func(t *testing.T) {
+			w, store := audited(t)
+			once := sync.OnceFunc(func() {
+				require.NoError(t, w.User(twofa.AsHost("left"), "mia").Delete(t.Context()))
+				if again {
+					w.person("mia").begin()
+				}
+			})
+			report, err := w.VerifyEvents(t.Context(), func(int) { once() })
+			require.NoError(t, err)
+			require.Empty(t, report.Problems, "while events are verified")
+			w.clock.Add(30 * time.Second)
+			require.Empty(t, w.verifies().Problems, "in the last minute")
+
+			store.edit = func(l []twofa.Event) []twofa.Event {
+				return slices.DeleteFunc(l, func(e twofa.Event) bool { return e.Type == event.Erased && e.User == "mia" })
+			}
+			require.Equal(t, []twofa.AuditProblemKind{twofa.AuditNoRecord}, kinds(w.verifies()))
+		})
+	}
+}
