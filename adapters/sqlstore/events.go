@@ -67,7 +67,8 @@ func writeAndInsert(write, rows statement) statement {
 // q.Cursor is malformed, the error is [twofa.ErrInvalid].
 //
 // Events have the values of the columns, so that [twofa.Manager.VerifyEvents] finds
-// an event that a changed column hides from queries.
+// an event that a changed column hides from queries. One whose other data cannot be read
+// has only these values, and VerifyEvents reports it as changed.
 //
 // A query by user, by account, by account and type, or by actor reads only the
 // events that it returns. So does a query without any of these. Other conditions
@@ -126,8 +127,8 @@ func scanEvent(rows *sql.Rows, others ...any) (p position, e twofa.Event, err er
 	if err := rows.Scan(append(row, others...)...); err != nil {
 		return p, e, err
 	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		return p, e, err
+	if json.Unmarshal(data, &e) != nil {
+		e = twofa.Event{} // without its MAC, so that one row cannot keep all others from being read
 	}
 	e.ID, e.Type, e.User, e.Account, e.Actor.ID, e.Seq = by.ID, by.Type, by.User, by.Account, actor.String, uint64(number)
 	if e.MAC = nil; len(mac) > 0 {

@@ -76,6 +76,8 @@ func TestAbuse_Q11_ChangedColumnIsFound(t *testing.T) {
 		was, err := s.Events(t.Context(), twofa.EventQuery{Types: []string{event.Revoked}})
 		require.NoError(t, err)
 		require.Len(t, was.Events, 1)
+		var data string
+		require.NoError(t, db.QueryRow(fmt.Sprintf("SELECT data FROM twofa_events WHERE id = '%s'", was.Events[0].ID)).Scan(&data))
 		for _, c := range []struct {
 			column, value string
 			want          func(e *twofa.Event)
@@ -87,6 +89,9 @@ func TestAbuse_Q11_ChangedColumnIsFound(t *testing.T) {
 			{"type", "'login'", func(e *twofa.Event) { e.Type = "login" }},
 			{"number", "77", func(e *twofa.Event) { e.Seq = 77 }},
 			{"number", "-1", func(e *twofa.Event) { e.Seq = 1<<64 - 1 }},
+			{"data", "'{'", func(e *twofa.Event) {
+				*e = twofa.Event{ID: e.ID, Time: e.Time, Type: e.Type, User: e.User, Account: e.Account, Actor: twofa.EventActor{ID: e.Actor.ID}, Seq: e.Seq, MAC: e.MAC}
+			}},
 			{"time", "time - 60", func(e *twofa.Event) { e.Time = e.Time.Add(-time.Minute) }},
 			{"time", "-1", func(e *twofa.Event) { e.Time = time.Unix(0, 0).UTC() }},
 			{"time", "9000000000000000000", func(e *twofa.Event) { e.Time = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }},
@@ -106,8 +111,8 @@ func TestAbuse_Q11_ChangedColumnIsFound(t *testing.T) {
 			require.Contains(t, report.Problems, twofa.AuditProblem{Kind: twofa.AuditChanged, User: want.User, Account: want.Account, Event: want.ID, Seq: want.Seq}, change)
 
 			e := was.Events[0]
-			_, err = db.Exec(fmt.Sprintf("UPDATE twofa_events SET user_id = '%s', account_id = '%s', actor_id = '%s', type = '%s', number = %d, time = %d WHERE id = '%s'",
-				e.User, e.Account, e.Actor.ID, e.Type, e.Seq, e.Time.Unix(), e.ID))
+			_, err = db.Exec(fmt.Sprintf("UPDATE twofa_events SET user_id = '%s', account_id = '%s', actor_id = '%s', type = '%s', number = %d, time = %d, data = '%s' WHERE id = '%s'",
+				e.User, e.Account, e.Actor.ID, e.Type, e.Seq, e.Time.Unix(), data, e.ID))
 			require.NoError(t, err)
 		}
 		report, err = m.VerifyEvents(t.Context(), nil)
