@@ -105,7 +105,9 @@ func (o *Outbox) put(ctx context.Context, m message) error {
 
 // Deliver hands over one message, and reports whether there was one. Call it in a loop,
 // in any number of workers, and wait about a second after it returned false. It returns
-// the error of the database, or of the sender. Neither contains the message.
+// the error of the database, or of the sender. Neither contains the message. If ctx ends,
+// it finishes the message that it has taken, because a server that is stopped would
+// otherwise lose it. The sender needs a timeout of its own.
 func (o *Outbox) Deliver(ctx context.Context) (found bool, err error) {
 	now := o.Now().Unix()
 	if _, err := o.DB.ExecContext(ctx, `DELETE FROM outbox WHERE expires <= $1`, now); err != nil {
@@ -119,6 +121,10 @@ func (o *Outbox) Deliver(ctx context.Context) (found bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	ctx = context.WithoutCancel(ctx)
 	// The row is taken before the message is handed over. If the process ends in
 	// between, it is not sent again, because it may have been accepted.
 	taken, err := o.DB.ExecContext(ctx, `UPDATE outbox SET taken = 1 WHERE id = $1 AND taken = 0`, id)
@@ -133,7 +139,7 @@ func (o *Outbox) Deliver(ctx context.Context) (found bool, err error) {
 	if failed != nil && o.Retry(failed) {
 		query, args = `UPDATE outbox SET taken = 0, due = $2 WHERE id = $1`, append(args, o.Now().Add(retryAfter).Unix())
 	}
-	_, err = o.DB.ExecContext(context.WithoutCancel(ctx), query, args...)
+	_, err = o.DB.ExecContext(ctx, query, args...)
 	return true, errors.Join(failed, err)
 }
 

@@ -198,6 +198,31 @@ func TestOutbox_RetriesOnlyWhatWasNotAccepted(t *testing.T) {
 	}
 }
 
+// A server that is stopped loses no message that a worker has just taken.
+func TestOutbox_FinishesTheMessageThatItHasTaken(t *testing.T) {
+	o, db, sent, _ := openOutbox(t)
+	require.NoError(t, o.SendMail(t.Context(), twofa.Email{To: "ada@example.com", Subject: "Sign in", Text: twofa.NewSecret("code")}))
+	ctx, stop := context.WithCancel(t.Context())
+	o.Mailer = mailerFunc(func(ctx context.Context, e twofa.Email) error {
+		stop()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return sent.SendMail(ctx, e)
+	})
+	found, err := o.Deliver(ctx)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Len(t, sent.Mails(), 1)
+	require.Empty(t, stored(t, o, db))
+	_, err = o.Deliver(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+type mailerFunc func(ctx context.Context, e twofa.Email) error
+
+func (f mailerFunc) SendMail(ctx context.Context, e twofa.Email) error { return f(ctx, e) }
+
 // A row that was changed is not a message, and is dropped.
 func TestOutbox_ChangedRow(t *testing.T) {
 	o, db, sent, _ := openOutbox(t)
