@@ -48,8 +48,8 @@ type Limits struct {
 	// Each is a request that a user is waiting for, and that uses memory.
 	Waiting int
 	// Hang is the time after which a message that fails counts as one for which the
-	// gateway hung. If zero, it defaults to 5 seconds. It should be less than the
-	// timeout of the sender. If it is very short, attackers can stop the sending of
+	// gateway hung. If zero, it defaults to 4 seconds. It should be less than the
+	// timeout of the sender, which is 5 seconds for notices. If it is very short, attackers can stop the sending of
 	// messages by hanging up, or by setting short deadlines for their requests.
 	Hang time.Duration
 	// Hangs is the number of such messages in succession after which the gateway is
@@ -141,7 +141,7 @@ func newLine(missing bool, l Limits) (*line, error) {
 		return nil, fmt.Errorf("sendlimit: %w", errors.Join(problems...))
 	}
 	l.Concurrent, l.Waiting, l.Hangs = cmp.Or(l.Concurrent, 8), cmp.Or(l.Waiting, 100), cmp.Or(l.Hangs, 5)
-	l.Hang, l.Pause = cmp.Or(l.Hang, 5*time.Second), cmp.Or(l.Pause, 10*time.Second)
+	l.Hang, l.Pause = cmp.Or(l.Hang, 4*time.Second), cmp.Or(l.Pause, 10*time.Second)
 	q := &line{Limits: l, places: make(chan struct{}, l.Concurrent)}
 	if l.PerSecond > 0 {
 		q.each = time.Second / time.Duration(l.PerSecond)

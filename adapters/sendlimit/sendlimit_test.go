@@ -223,7 +223,7 @@ func TestAbuse_P07_ClientsThatHangUp(t *testing.T) {
 		g := &gateway{do: hang}
 		m := open(t, g, sendlimit.Limits{})
 		for range 100 {
-			require.Error(t, sendAll(t, m, 1, 4*time.Second)[0])
+			require.Error(t, sendAll(t, m, 1, 3*time.Second)[0])
 		}
 		g.set(nil)
 		require.NoError(t, m.SendMail(t.Context(), mail))
