@@ -92,6 +92,7 @@ const (
 const (
 	maxAuditProblems = 1000 // that a report lists
 	maxEventTypes    = 100  // of one query
+	maxActionDetail  = 200  // bytes that a host reports about an action
 )
 
 // minRetention is how long events are kept at least. Within it, clocks of servers

@@ -92,7 +92,7 @@ type RecordedAction struct {
 	Action string
 	// Resource is what it was done to, at most 128 bytes. May be empty.
 	Resource string
-	// Detail says more, in at most 200 characters. May be empty.
+	// Detail says more, in at most 200 bytes. May be empty.
 	Detail string
 	// Count is to how many things it was done, such as exported customers. If zero,
 	// it is not known.
@@ -117,6 +117,7 @@ func (m *Manager) RecordAction(ctx context.Context, c Caller, a RecordedAction) 
 	var bad problems
 	bad.require(a.Action != "" && len(a.Action) <= maxName, "Action: must have 1 to %d bytes", maxName)
 	bad.require(len(a.Resource) <= maxName, "Resource: must have at most %d bytes", maxName)
+	bad.require(len(a.Detail) <= maxActionDetail, "Detail: must have at most %d bytes", maxActionDetail)
 	bad.require(a.Count >= 0, "Count: must not be negative, is %d", a.Count)
 	if err := bad.err(); err != nil {
 		return invalid("%w", err)

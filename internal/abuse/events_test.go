@@ -194,7 +194,7 @@ func TestAbuse_Q13_RecordAction(t *testing.T) {
 	elsewhere := mia.caller()
 	elsewhere.Account = "beta"
 	denied(t, mia.RecordAction(t.Context(), elsewhere, done), twofa.ReasonSignedOut)
-	for _, bad := range []twofa.RecordedAction{{}, {Action: strings.Repeat("x", 129)}, {Action: "a", Resource: strings.Repeat("x", 129)}, {Action: "a", Count: -1}} {
+	for _, bad := range []twofa.RecordedAction{{}, {Action: strings.Repeat("x", 129)}, {Action: "a", Resource: strings.Repeat("x", 129)}, {Action: "a", Detail: strings.Repeat("x", 201)}, {Action: "a", Count: -1}} {
 		require.ErrorIs(t, mia.RecordAction(t.Context(), mia.caller(), bad), twofa.ErrInvalid)
 	}
 	require.NoError(t, w.User(twofa.AsHost("test"), "mia").Delete(t.Context()))
