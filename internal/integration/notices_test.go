@@ -18,6 +18,7 @@ import (
 
 	"github.com/twofa-go/twofa"
 	"github.com/twofa-go/twofa/adapters/sqlstore"
+	"github.com/twofa-go/twofa/internal/engines"
 	"github.com/twofa-go/twofa/twofatest"
 )
 
@@ -167,61 +168,79 @@ func TestNotices_ServersAreKilled(t *testing.T) {
 		j.run(t)
 		return
 	}
-	forEach(t, func(t *testing.T, d database) {
-		d.migrate(t)
-		j := noticeJob{Driver: d.driver, DSN: d.dsn, Dialect: d.dialect, Mails: filepath.Join(t.TempDir(), "mails")}
-		require.NoError(t, os.WriteFile(j.Mails, nil, 0o600))
-		host := j.manager(t, refusingMailer{})
-		users := []string{afterClaim, "deliver-" + afterMail, beforeSwap, afterSwap, afterMail, afterDone}
-		for _, user := range users {
-			_, err := host.User(twofa.AsHost("test"), user).Import(t.Context(), twofa.ImportFactor{Key: twofa.NewSecret("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")})
-			require.NoError(t, err)
-		}
-		// One notice is left at a time, so that only that one is in the hands of the
-		// server that is killed. The claim of the first lasts until after the second.
-		for i, stop := range []string{afterClaim, afterMail} {
-			require.NoError(t, host.User(twofa.AsHost("test"), users[i]).Revoke(t.Context()))
-			k := j
-			k.Stop, k.Ahead = stop, 10*time.Minute
-			k.kill(t)
-		}
-		for _, stop := range users[2:] {
-			k := j
-			k.Stop, k.Revoke = stop, stop
-			k.kill(t)
-		}
-
-		j.Ahead = time.Hour
-		total := 0
-		var others []func()
-		for range 2 {
-			cmd, in, out := j.start(t)
-			others = append(others, func() {
-				_, err := fmt.Fprintln(in)
-				require.NoError(t, err)
-			}, func() {
-				printed, err := io.ReadAll(out)
-				require.NoError(t, err)
-				require.NoError(t, cmd.Wait())
-				var n int
-				_, err = fmt.Sscanf(string(printed), "mailed %d", &n)
-				require.NoError(t, err)
-				total += n
-			})
-		}
-		for _, i := range []int{0, 2, 1, 3} { // both begin before one is waited for
-			others[i]()
-		}
-		require.Equal(t, 4, total)
-		mails, err := os.ReadFile(j.Mails)
-		require.NoError(t, err)
-		count := map[string]int{}
-		for to := range strings.FieldsSeq(string(mails)) {
-			count[to]++
-		}
-		require.Equal(t, map[string]int{afterClaim: 1, "deliver-" + afterMail: 2, afterSwap: 1, afterMail: 2, afterDone: 1}, count)
-		n, err := j.manager(t, fileMailer{j}).Deliver(t.Context())
-		require.NoError(t, err)
-		require.Zero(t, n)
+	forEach(t, func(t *testing.T, d database) { killServers(t, d.migrate(t), d) })
+	t.Run("PgBouncer", func(t *testing.T) {
+		t.Parallel()
+		d := fresh(t, "PostgreSQL")
+		d.dsn = engines.PgBouncer(t, d.dsn) + "&default_query_exec_mode=exec"
+		killServers(t, d.migrate(t), d)
 	})
+	t.Run("Galera", func(t *testing.T) {
+		t.Parallel()
+		dsns := engines.Galera(t, 2)
+		one, two := database{"mysql", dsns[0], sqlstore.MySQL}, database{"mysql", dsns[1], sqlstore.MySQL}
+		killServers(t, one.migrate(t), two)
+	})
+}
+
+// killServers kills servers that use one database. One of those that deliver then
+// uses the other one, which may be another server of the same cluster.
+func killServers(t *testing.T, d, other database) {
+	t.Helper()
+	j := noticeJob{Driver: d.driver, DSN: d.dsn, Dialect: d.dialect, Mails: filepath.Join(t.TempDir(), "mails")}
+	require.NoError(t, os.WriteFile(j.Mails, nil, 0o600))
+	host := j.manager(t, refusingMailer{})
+	users := []string{afterClaim, "deliver-" + afterMail, beforeSwap, afterSwap, afterMail, afterDone}
+	for _, user := range users {
+		_, err := host.User(twofa.AsHost("test"), user).Import(t.Context(), twofa.ImportFactor{Key: twofa.NewSecret("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")})
+		require.NoError(t, err)
+	}
+	// One notice is left at a time, so that only that one is in the hands of the
+	// server that is killed. The claim of the first lasts until after the second.
+	for i, stop := range []string{afterClaim, afterMail} {
+		require.NoError(t, host.User(twofa.AsHost("test"), users[i]).Revoke(t.Context()))
+		k := j
+		k.Stop, k.Ahead = stop, 10*time.Minute
+		k.kill(t)
+	}
+	for _, stop := range users[2:] {
+		k := j
+		k.Stop, k.Revoke = stop, stop
+		k.kill(t)
+	}
+
+	j.Ahead = time.Hour
+	total := 0
+	var others []func()
+	for _, db := range []database{d, other} {
+		k := j
+		k.DSN = db.dsn
+		cmd, in, out := k.start(t)
+		others = append(others, func() {
+			_, err := fmt.Fprintln(in)
+			require.NoError(t, err)
+		}, func() {
+			printed, err := io.ReadAll(out)
+			require.NoError(t, err)
+			require.NoError(t, cmd.Wait())
+			var n int
+			_, err = fmt.Sscanf(string(printed), "mailed %d", &n)
+			require.NoError(t, err)
+			total += n
+		})
+	}
+	for _, i := range []int{0, 2, 1, 3} { // both begin before one is waited for
+		others[i]()
+	}
+	require.Equal(t, 4, total)
+	mails, err := os.ReadFile(j.Mails)
+	require.NoError(t, err)
+	count := map[string]int{}
+	for to := range strings.FieldsSeq(string(mails)) {
+		count[to]++
+	}
+	require.Equal(t, map[string]int{afterClaim: 1, "deliver-" + afterMail: 2, afterSwap: 1, afterMail: 2, afterDone: 1}, count)
+	n, err := j.manager(t, fileMailer{j}).Deliver(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
 }
