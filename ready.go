@@ -68,15 +68,16 @@ func (m *Manager) Ready(ctx context.Context) error {
 	return nil
 }
 
-// ConfigError reports that the Config of this process differs from that of
-// others over the same store.
+// ConfigError reports that the Config of this process differs from the one that was
+// confirmed over the same store in the last hour, by another process or by this one
+// before it was started again. The process serves nevertheless; see [Manager.Ready].
 type ConfigError struct {
 	Fields []string // names of the fields that differ
 }
 
 // Error names the fields.
 func (e *ConfigError) Error() string {
-	return "twofa: Config differs from that of other processes: " + strings.Join(e.Fields, ", ")
+	return "twofa: Config differs from the one that a process had in the last hour: " + strings.Join(e.Fields, ", ")
 }
 
 const (

@@ -84,7 +84,7 @@ func TestS9_TextMessageCodes(t *testing.T) {
 		laptop.press("Confirm")
 		laptop.at("/2fa/")
 		laptop.reads("•••• 77")
-		laptop.readsNot("•••• 01")
+		laptop.readsNot("Text messages to •••• 01")
 		require.Len(t, s.sent(evasPhone), before+1)
 		require.Contains(t, s.newest(evasPhone).Text, "codes now go to another phone")
 	})
