@@ -102,10 +102,7 @@ func (m *Manager) readEvents(ctx context.Context, scope string, q EventQuery, sh
 	}
 	shown := make([]Event, 0, len(page.Events))
 	for _, e := range page.Events {
-		if !q.matches(e) {
-			continue
-		}
-		if e, ok := show(e); ok {
+		if e, ok := show(e); ok && q.matches(e) { // a query must not find what is not shown
 			shown = append(shown, e)
 		}
 	}

@@ -79,6 +79,9 @@ func TestAbuse_Q12_EventsOfOneAccount(t *testing.T) {
 			require.Empty(t, pages(t, twofa.EventQuery{Until: w.clock.Now().Add(-48 * time.Hour)}, func(q twofa.EventQuery) (twofa.EventPage, error) { return adam.as().Events(t.Context(), q) }))
 			require.NotEmpty(t, pages(t, twofa.EventQuery{Actor: "adam"}, func(q twofa.EventQuery) (twofa.EventPage, error) { return adam.as().Events(t.Context(), q) }))
 
+			require.Empty(t, pages(t, twofa.EventQuery{Actor: "sue"}, func(q twofa.EventQuery) (twofa.EventPage, error) { return adam.as().Events(t.Context(), q) }),
+				"a guess at the ID of a member of staff is not confirmed")
+
 			own := pages(t, twofa.EventQuery{}, func(q twofa.EventQuery) (twofa.EventPage, error) { return w.Activity(t.Context(), mia.caller(), q) })
 			require.NotContains(t, mustJSON(t, own), "beta")
 			for _, e := range own {
